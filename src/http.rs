@@ -83,30 +83,33 @@ impl Http {
 
     /// A client that uses no proxy, follows no redirect and trusts no certificate: for plain HTTP to this machine.
     /// Each request needs a timeout of its own.
-    pub fn direct(&self) -> reqwest::ClientBuilder {
-        self.client(empty_tls()).no_proxy().redirect(reqwest::redirect::Policy::none())
+    ///
+    /// # Errors
+    /// `http.setup` (host): the client cannot be made.
+    pub fn direct(&self) -> Result<reqwest::ClientBuilder, Cause> {
+        let tls = tls_with(RootCertStore::empty())?;
+        Ok(self.client(tls).no_proxy().redirect(reqwest::redirect::Policy::none()))
     }
 
     /// A client for the outside world: proxies as the environment says, certificates verified. Each request needs a
     /// timeout of its own.
     ///
     /// # Errors
-    /// As for [`Http::load_trust`].
+    /// As for [`Http::load_trust`] and [`Http::direct`].
     pub fn outgoing(&self) -> Result<reqwest::ClientBuilder, Cause> {
-        let tls = tls_with(self.trust()?.store.clone());
+        let tls = tls_with(self.trust()?.store.clone())?;
         Ok(self.client(tls))
     }
 
     /// The client for the AWS SDK: as [`Http::outgoing`], and one pool of connections for every service.
     ///
     /// # Errors
-    /// As for [`Http::load_trust`].
+    /// As for [`Http::load_trust`] and [`Http::direct`].
     pub fn for_sdk(&self) -> Result<SharedHttpClient, Cause> {
         let trust = self.trust()?;
         let store = tls::TrustStore::empty().with_pem_certificate(trust.as_pem());
-        let context = tls::TlsContext::builder().with_trust_store(store).build().map_err(|error| {
-            Cause::host("http.setup", "The HTTP client cannot be set up.", "Report this as a bug.").with_error(&error)
-        })?;
+        let context = tls::TlsContext::builder().with_trust_store(store).build();
+        let context = context.map_err(|error| unusable_setup(&error))?;
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -143,23 +146,18 @@ impl Http {
 /// # Errors
 /// `http.setup` (host), when the client cannot be made.
 pub fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Cause> {
-    builder.build().map_err(|error| {
-        Cause::host("http.setup", "The HTTP client cannot be set up.", "Report this as a bug.").with_error(&error)
-    })
+    builder.build().map_err(|error| unusable_setup(&error))
 }
 
-fn empty_tls() -> ClientConfig {
-    tls_with(RootCertStore::empty())
-}
-
-fn tls_with(store: RootCertStore) -> ClientConfig {
+fn tls_with(store: RootCertStore) -> Result<ClientConfig, Cause> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-    match ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions) {
-        Ok(builder) => builder.with_root_certificates(store).with_no_client_auth(),
-        // Cannot be: ring has cipher suites for both versions.
-        Err(error) => unreachable!("{error}"),
-    }
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| unusable_setup(&error))?;
+    Ok(builder.with_root_certificates(store).with_no_client_auth())
+}
+
+fn unusable_setup(error: &(dyn std::error::Error + 'static)) -> Cause {
+    Cause::host("http.setup", "The HTTP client cannot be set up.", "Report this as a bug.").with_error(error)
 }
 
 impl Trust {
@@ -208,7 +206,9 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     };
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(unusable("no PEM block CERTIFICATE in it".to_owned())),
+        Ok(certificates) if certificates.is_empty() => {
+            Err(unusable("no PEM block CERTIFICATE in it".to_owned()))
+        }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(unusable(error.to_string())),
     }
@@ -231,7 +231,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("etc/ssl/certs/ca-certificates.crt");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let one = Trust { store: RootCertStore::empty(), certificates: vec![webpki_root_certs::TLS_SERVER_ROOT_CERTS[0].clone()] };
+        let one = Trust {
+            store: RootCertStore::empty(),
+            certificates: vec![webpki_root_certs::TLS_SERVER_ROOT_CERTS[0].clone()],
+        };
         let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&file, one.as_pem() + bad).unwrap();
         let trust = Trust::load(&Root::new(directory.path())).unwrap();
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn every_client_can_be_built() {
         let http = Http::new(Root::default());
-        build(http.direct()).unwrap();
+        build(http.direct().unwrap()).unwrap();
         build(http.outgoing().unwrap()).unwrap();
         http.for_sdk().unwrap();
     }

@@ -3,8 +3,12 @@
 //!
 //! Rooms on one floor use only rooms of the floors below; the README draws the house.
 
+// What the world consists of.
+pub mod aws;
+
 // Ground floor.
 pub mod cause;
 pub mod files;
+pub mod http;
 pub mod names;
 pub mod secret;

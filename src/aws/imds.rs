@@ -72,7 +72,7 @@ impl Imds {
             )
             .with("endpoint", endpoint));
         }
-        let client = http::build(http.direct().timeout(ATTEMPT_TIMEOUT))?;
+        let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
         Ok(Imds { client, endpoint: endpoint.trim_end_matches('/').to_owned(), token: Arc::default() })
     }
 
@@ -87,7 +87,8 @@ impl Imds {
             self.checked("placement/availability-zone", is_name),
             self.checked("local-ipv4", |text| text.parse::<Ipv4Addr>().is_ok()),
         )?;
-        let local_ipv4 = local_ipv4.parse().map_err(|_| bad_answer(&self.endpoint, "local-ipv4", &local_ipv4))?;
+        let local_ipv4 =
+            local_ipv4.parse().map_err(|_| bad_answer(&self.endpoint, "local-ipv4", &local_ipv4))?;
         Ok(Identity { instance_id, region, availability_zone, local_ipv4 })
     }
 
@@ -99,7 +100,8 @@ impl Imds {
     /// As for [`Imds::item`].
     pub async fn target_lifecycle_state(&self) -> Result<Option<String>, Cause> {
         let name = "autoscaling/target-lifecycle-state";
-        let is_state = |text: &str| text.len() < 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ':');
+        let is_state =
+            |text: &str| text.len() < 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ':');
         match self.item(name).await? {
             Some(text) if is_state(text.trim()) => Ok(Some(text.trim().to_owned())),
             Some(text) => Err(bad_answer(&self.endpoint, name, &text)),
