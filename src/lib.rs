@@ -8,3 +8,4 @@ pub mod cause;
 pub mod files;
 pub mod names;
 pub mod secret;
+pub mod settings;

@@ -6,6 +6,8 @@
 mod fragment;
 mod inputs;
 mod source;
+#[cfg(test)]
+mod tests;
 mod validated;
 
 use std::ffi::OsString;

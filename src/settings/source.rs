@@ -40,7 +40,8 @@ impl Location {
             return Err(invalid(text, "it names no bucket"));
         }
         // The general rules for bucket names: 3 to 63 of these characters.
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-' || c == '_';
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-' || c == '_';
         if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(allowed) {
             return Err(invalid(text, "its bucket has a name that S3 does not allow"));
         }
