@@ -5,7 +5,9 @@
 
 // Ground floor.
 pub mod cause;
+pub mod console;
 pub mod files;
 pub mod names;
 pub mod secret;
 pub mod settings;
+pub mod wait;
