@@ -8,7 +8,10 @@ pub mod aws;
 
 // Ground floor.
 pub mod cause;
+pub mod console;
 pub mod files;
 pub mod http;
 pub mod names;
 pub mod secret;
+pub mod settings;
+pub mod wait;
