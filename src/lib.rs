@@ -8,3 +8,6 @@ pub mod cause;
 pub mod files;
 pub mod names;
 pub mod secret;
+
+// What the world consists of.
+pub mod database;
