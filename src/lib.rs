@@ -5,6 +5,7 @@
 
 // What the world consists of.
 pub mod aws;
+pub mod database;
 
 // Ground floor.
 pub mod cause;
