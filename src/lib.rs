@@ -8,3 +8,7 @@ pub mod cause;
 pub mod files;
 pub mod names;
 pub mod secret;
+
+// What the world consists of.
+pub mod docker;
+pub mod replicated;

@@ -1,0 +1,1 @@
+//! Replicated and the app that it runs.
