@@ -136,12 +136,16 @@ mod tests {
         assert_eq!(quay["password"], "registry-canary>>?");
         assert_eq!(asked(&file, "busybox").unwrap().unwrap()["identitytoken"], "hub-canary");
         assert_eq!(asked(&file, "10.0.0.1:5000/a").unwrap(), None);
-        assert!(secret::is_in("x registry-canary>>? x") && secret::is_in("hub-canary") && secret::is_in(&auth));
+        assert!(
+            secret::is_in("x registry-canary>>? x") && secret::is_in("hub-canary") && secret::is_in(&auth)
+        );
     }
 
     #[test]
     fn a_file_that_is_not_understood_is_a_cause_that_does_not_quote_it() {
-        for file in ["{", r#"{"auths": {"quay.io": {"auth": ["leak-me"]}}}"#, r#"{"auths": {"q": {"auth": "?"}}}"#] {
+        for file in
+            ["{", r#"{"auths": {"quay.io": {"auth": ["leak-me"]}}}"#, r#"{"auths": {"q": {"auth": "?"}}}"#]
+        {
             let cause = asked(file, "quay.io/a").unwrap_err();
             assert_eq!(cause.kind, "registry.credentials");
             assert!(!format!("{cause:?}").contains("leak-me"));

@@ -73,7 +73,10 @@ impl Engine {
         };
         let running = async {
             let started = self
-                .answer("run a command in a container", docker.start_exec(&created.id, None::<StartExecOptions>))
+                .answer(
+                    "run a command in a container",
+                    docker.start_exec(&created.id, None::<StartExecOptions>),
+                )
                 .await?;
             self.collect(started).await
         };
@@ -115,7 +118,9 @@ fn not_running(container: &str) -> Cause {
     Cause::host(
         "docker.not_running",
         format!("The container {container} is there and does not run."),
-        format!("See how it ended: docker ps -a --filter name={container}; docker logs --tail 50 {container}."),
+        format!(
+            "See how it ended: docker ps -a --filter name={container}; docker logs --tail 50 {container}."
+        ),
     )
     .with("container", container)
 }

@@ -110,7 +110,8 @@ impl Plan {
         }
         let port = format!(":{REPLICATED_REGISTRY_PORT}/");
         let foreign = images.iter().flat_map(|image| &image.tags).filter(|tag| {
-            tag.split_once(&port).is_some_and(|(host, _)| host.parse::<Ipv4Addr>().is_ok_and(|ip| ip != address))
+            tag.split_once(&port)
+                .is_some_and(|(host, _)| host.parse::<Ipv4Addr>().is_ok_and(|ip| ip != address))
         });
         plan.foreign = foreign.cloned().collect::<BTreeSet<_>>().into_iter().collect();
         plan

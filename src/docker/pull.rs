@@ -137,7 +137,8 @@ fn registry_cause(registry: &str, words: &str) -> Cause {
             format!("The registry {registry} does not have the image that the lock names."),
             "Push the image again under this digest, or bake a new lock.",
         )
-    } else if says(&["unauthorized", "access denied", "denied:", "authentication required", "no basic auth"]) {
+    } else if says(&["unauthorized", "access denied", "denied:", "authentication required", "no basic auth"])
+    {
         Cause::config(
             "registry.unauthorized",
             format!("The registry {registry} does not let this box pull the image."),
@@ -262,7 +263,11 @@ mod tests {
                 "registry.unauthorized",
                 Config,
             ),
-            ("unauthorized: access to the requested resource is not authorized", "registry.unauthorized", Config),
+            (
+                "unauthorized: access to the requested resource is not authorized",
+                "registry.unauthorized",
+                Config,
+            ),
             (r#"Get "https://r/v2/": x509: certificate signed by unknown authority"#, "registry.tls", Config),
             ("toomanyrequests: You have reached your pull rate limit.", "registry.rate_limited", External),
             ("received unexpected HTTP status: 503 Service Unavailable", "registry.error", External),

@@ -159,8 +159,16 @@ mod tests {
         for (given, listed, registry) in [
             ("busybox", "busybox:latest", "docker.io"),
             ("docker.io/library/busybox:1", "busybox:1", "docker.io"),
-            ("docker.io/replicated/replicated:stable-2.53.2", "replicated/replicated:stable-2.53.2", "docker.io"),
-            ("quay.io/replicated/replicated:stable-2.38.6", "quay.io/replicated/replicated:stable-2.38.6", "quay.io"),
+            (
+                "docker.io/replicated/replicated:stable-2.53.2",
+                "replicated/replicated:stable-2.53.2",
+                "docker.io",
+            ),
+            (
+                "quay.io/replicated/replicated:stable-2.38.6",
+                "quay.io/replicated/replicated:stable-2.38.6",
+                "quay.io",
+            ),
             ("10.0.0.9:9874/frontend:2.19", "10.0.0.9:9874/frontend:2.19", "10.0.0.9:9874"),
             ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b:latest", "127.0.0.1:5000"),
             ("localhost/a:1", "localhost/a:1", "localhost"),
