@@ -6,6 +6,8 @@
 // What the world consists of.
 pub mod aws;
 pub mod database;
+pub mod docker;
+pub mod replicated;
 
 // Ground floor.
 pub mod cause;
