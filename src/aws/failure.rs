@@ -129,7 +129,8 @@ impl Refusal {
     /// A refusal that is nobody's expected one.
     pub(super) fn unexpected(&self, service: &Service) -> Cause {
         let name = service.name;
-        let cause = if self.code.is_empty() {
+        // The SDK invents a code from the status where the body has none; a service that refuses says why.
+        let cause = if self.code.is_empty() || self.message.is_empty() {
             Cause::external(
                 service.bad_answer,
                 format!("What answers for {name} does not speak as {name} does."),
@@ -160,27 +161,26 @@ impl Refusal {
         let server = element(&self.body, "ServerTime")
             .and_then(|text| compact_or_rfc3339(&text))
             .or_else(|| self.date.as_deref().and_then(http_date));
-        let (offset, server_time) = match server {
-            Some(server) => (offset(own, server), server.to_string()),
-            None => ("unknown".to_owned(), "not given".to_owned()),
-        };
+        let name = service.name;
         let sentence = match server {
-            Some(_) => format!(
-                "This box's clock is wrong by {offset}, and {} therefore refuses its requests.",
-                service.name
-            ),
-            None => {
-                format!("This box's clock is wrong, and {} therefore refuses its requests.", service.name)
+            Some(server) => {
+                format!(
+                    "This box's clock is {} by {name}'s, which therefore refuses its requests.",
+                    offset(own, server)
+                )
             }
+            None => format!("This box's clock is wrong, and {name} therefore refuses its requests."),
         };
-        Cause::host(
+        let cause = Cause::host(
             service.clock_skew,
             sentence,
             "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).",
         )
-        .with("this box's time", own)
-        .with("server's time", server_time)
-        .with("offset", offset)
+        .with("this box's time", own);
+        match server {
+            Some(server) => cause.with("server's time", server).with("offset", offset(own, server)),
+            None => cause,
+        }
     }
 }
 
@@ -224,12 +224,11 @@ where
             cause = cause.with("proxy", format!("{variable}: {}", url.host_str().unwrap_or_default()));
         }
     }
-    for variable in ["AWS_ENDPOINT_URL", service.endpoint_variable] {
-        if let Ok(url) = std::env::var(variable) {
-            cause = cause.with("endpoint", format!("{variable}: {url}"));
-        }
+    let endpoints = [service.endpoint_variable, "AWS_ENDPOINT_URL"].into_iter();
+    match endpoints.filter_map(|variable| Some((variable, std::env::var(variable).ok()?))).next() {
+        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {url}")),
+        None => cause,
     }
-    cause
 }
 
 fn untrusted(service: &Service, error: &rustls::Error) -> Cause {
@@ -298,5 +297,5 @@ fn offset(own: Timestamp, server: Timestamp) -> String {
     let seconds = own.as_second() - server.as_second();
     let direction = if seconds < 0 { "behind" } else { "ahead" };
     let length = humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
-    format!("{length} ({direction})")
+    format!("{length} {direction}")
 }
