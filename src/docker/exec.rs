@@ -17,7 +17,7 @@ use crate::cause::Cause;
 const OUTPUT_LIMIT: usize = 1024 * 1024;
 
 /// How long the clean-up after a command that did not end may itself take.
-const CLEAN_UP: Duration = Duration::from_secs(5);
+const CLEAN_UP: Duration = Duration::from_secs(2);
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,7 @@ impl Engine {
             self.collect(started).await
         };
         let Ok(outputs) = tokio::time::timeout(deadline, running).await else {
+            guard.end_now().await;
             return Err(Cause::host(
                 "docker.exec_timeout",
                 format!(
@@ -133,28 +134,36 @@ struct Guard {
     armed: bool,
 }
 
+impl Guard {
+    async fn end_now(mut self) {
+        if std::mem::take(&mut self.armed) {
+            end(&self.docker, &self.id, &self.command).await;
+        }
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.armed {
-            return;
+        if self.armed
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (docker, id, command) =
+                (self.docker.clone(), std::mem::take(&mut self.id), std::mem::take(&mut self.command));
+            runtime.spawn(async move { end(&docker, &id, &command).await });
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let (docker, id, command) =
-            (self.docker.clone(), std::mem::take(&mut self.id), std::mem::take(&mut self.command));
-        runtime.spawn(async move {
-            let Ok(Ok(found)) = tokio::time::timeout(CLEAN_UP, docker.inspect_exec(&id)).await else {
-                return;
-            };
-            if found.running == Some(true)
-                && let Some(pid) = found.pid.and_then(|pid| i32::try_from(pid).ok())
-                && runs(pid, &command)
-            {
-                // It may end by itself at this very moment, which is as good.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        });
+    }
+}
+
+async fn end(docker: &Docker, id: &str, command: &[String]) {
+    let Ok(Ok(found)) = tokio::time::timeout(CLEAN_UP, docker.inspect_exec(id)).await else {
+        return;
+    };
+    if found.running == Some(true)
+        && let Some(pid) = found.pid.and_then(|pid| i32::try_from(pid).ok())
+        && runs(pid, command)
+    {
+        // It may end by itself at this very moment, which is as good.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 

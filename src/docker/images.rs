@@ -149,9 +149,11 @@ pub async fn apply(
     let elsewhere = plan.wrong_id.iter().filter(|wrong| !wrong.content_present).map(|wrong| &wrong.locked);
     let wanted: Vec<&LockedImage> = plan.missing.iter().chain(elsewhere).collect();
     let mut failures = Vec::new();
-    let mut pulls = stream::iter(wanted)
+    let pulls: Vec<_> = wanted
+        .into_iter()
         .map(|locked| async move { (locked, pull(engine, locked, on_progress).await) })
-        .buffer_unordered(PULLS_AT_ONCE);
+        .collect();
+    let mut pulls = stream::iter(pulls).buffer_unordered(PULLS_AT_ONCE);
     while let Some((locked, outcome)) = pulls.next().await {
         match outcome {
             Ok(()) => applied.pulled.push(locked.reference.clone()),

@@ -11,3 +11,4 @@ pub mod pull;
 pub mod reference;
 
 mod credentials;
+mod listing;

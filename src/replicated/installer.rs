@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::explain::{declined_for_docker, failed, quoting};
 use super::output::Lines;
 pub use super::process::Exit;
 use super::process::{end_leftover_runs, run_bash};
@@ -37,13 +38,14 @@ const OPTIONS: &[&str] = &[
     "/etc/sysconfig/replicated-operator",
 ];
 
-/// How long after the installer's end its containers may take to run: it only asks systemd to start them.
+/// How long after the installer's end its containers may take to run: it only asks systemd to start them, and the first
+/// read of a fresh instance's volume is slow.
 const SETTLE: Duration = Duration::from_secs(20);
 
-const POLL: Duration = Duration::from_millis(250);
+/// The same where the installer has not said its last words, so that it probably never came to start anything.
+const SETTLE_UNFINISHED: Duration = Duration::from_secs(3);
 
-/// How many of the last lines stand in a cause; all that are kept are in [`Report::last_lines`].
-const QUOTED: usize = 6;
+const POLL: Duration = Duration::from_millis(250);
 
 /// What the installer did, whether or not it succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +88,6 @@ pub async fn installed(engine: &Engine, arguments: &[String]) -> Result<(), Caus
     running(&engine.containers().await?, &expected_containers(arguments))
 }
 
-/// Ends an installer that was started by an agent which was then killed, so that two never run at a time. The caller
-/// holds the lock of the boot. Returns how many were ended.
-pub async fn end_leftover(script: &Script) -> usize {
-    end_leftover_runs(&script.path).await
-}
-
 /// Runs the installer and judges what it left.
 ///
 /// `on_line` gets each line as it comes, scrubbed and without control characters; of a flood it gets 200 lines a second
@@ -107,6 +103,10 @@ pub async fn install(
     deadline: Duration,
     on_line: &mut (dyn FnMut(&str) + Send),
 ) -> (Report, Result<(), Cause>) {
+    let leftover = end_leftover_runs(&script.path).await;
+    if leftover > 0 {
+        on_line(&format!("ended {leftover} run of the installer that an earlier boot had left behind"));
+    }
     let started = Instant::now();
     let mut lines = Lines::new(on_line);
     let ended = run_bash(&script.path, arguments, deadline, &mut lines).await;
@@ -129,6 +129,8 @@ pub async fn install(
 async fn prove(engine: &Engine, arguments: &[String], last_lines: &[String]) -> Result<(), Cause> {
     let expected = expected_containers(arguments);
     let declined = declined_for_docker(last_lines);
+    let finished = last_lines.iter().any(|line| line.contains("To continue the installation"));
+    let settle = if finished { SETTLE } else { SETTLE_UNFINISHED };
     let ended = Instant::now();
     loop {
         let containers = engine.containers().await?;
@@ -136,7 +138,7 @@ async fn prove(engine: &Engine, arguments: &[String], last_lines: &[String]) -> 
             return Ok(());
         };
         let nothing = !containers.iter().any(|container| expected.contains(&container.name.as_str()));
-        if ended.elapsed() < SETTLE && !(nothing && declined.is_some()) {
+        if ended.elapsed() < settle && !(nothing && declined.is_some()) {
             sleep(POLL).await;
             continue;
         }
@@ -146,7 +148,7 @@ async fn prove(engine: &Engine, arguments: &[String], last_lines: &[String]) -> 
                 "The Replicated installer ended with exit code 0 and installed nothing: it declined this box's Docker version.",
                 "Add no-docker to install.arguments, so that it leaves Docker as it is.",
             )
-            .with("installer", line),
+            .with("reason", line),
             (true, None) => Cause::host(
                 "installer.nothing_installed",
                 "The Replicated installer ended with exit code 0 and installed nothing.",
@@ -190,71 +192,6 @@ fn running(containers: &[Container], expected: &[&str]) -> Result<(), Cause> {
         cause = cause.with("container", format!("{name}: {state}"));
     }
     Err(cause)
-}
-
-/// The installer's word that it stopped because of Docker's version. It asks whether to go on, takes the closed input for
-/// a no, and exits with 0.
-fn declined_for_docker(last_lines: &[String]) -> Option<&str> {
-    let says = ["The installed version of Docker", "upgrade your current version of Docker"];
-    last_lines.iter().rev().find(|line| says.iter().any(|word| line.contains(word))).map(String::as_str)
-}
-
-fn failed(exit: Exit, deadline: Duration, last_lines: &[String]) -> Cause {
-    let said = |word: &str| last_lines.iter().rev().find(|line| line.contains(word));
-    let by_hand = "Read its last lines; run it by hand with the same arguments.";
-    let cause = match exit {
-        Exit::Deadline if said("Enter desired number").is_some() => Cause::config(
-            "installer.deadline",
-            "The Replicated installer asked without end for the private address of this box.",
-            "Give it the address: remove an empty local-address from install.arguments, and LocalAddress from replicated.conf.",
-        ),
-        Exit::Deadline => Cause::host(
-            "installer.deadline",
-            format!("The Replicated installer had not ended after {} s and was stopped.", deadline.as_secs()),
-            "Read its last lines; if it was merely slow, raise install.deadline.",
-        ),
-        Exit::Code(1) if said("unknown parameter").is_some() => Cause::config(
-            "installer.exit",
-            "The Replicated installer does not know one of its arguments.",
-            "Correct install.arguments: the installer of each version knows its own.",
-        ),
-        Exit::Code(_) if said("curl: (").is_some() => Cause::external(
-            "installer.exit",
-            "The Replicated installer could not fetch something that it needs.",
-            "Open the way to the host that its last lines name: route, NAT, DNS, proxy.",
-        ),
-        Exit::Code(6) => Cause::config(
-            "installer.exit",
-            "The Replicated installer could not create its user: the group of /var/run/docker.sock has no entry in /etc/group.",
-            "Bake the group into the AMI: groupadd --gid $(stat -c %g /var/run/docker.sock) docker.",
-        ),
-        Exit::Code(127) => Cause::config(
-            "installer.exit",
-            "The Replicated installer missed a command; with no-docker it wants docker on the PATH and dockerd in ps aux.",
-            "Bake the packages docker and procps into the AMI: command -v docker ps; ps aux | grep dockerd.",
-        ),
-        Exit::Code(code) => Cause::host(
-            "installer.exit",
-            format!("The Replicated installer failed with exit code {code}."),
-            by_hand,
-        ),
-        Exit::Signal(signal) => Cause::host(
-            "installer.exit",
-            format!("The Replicated installer was ended by signal {signal}."),
-            "Look at what ended it: dmesg names the out-of-memory killer's victims.",
-        ),
-    };
-    let cause = match exit {
-        Exit::Code(code) => cause.with("exit code", code),
-        Exit::Signal(signal) => cause.with("signal", signal),
-        Exit::Deadline => cause.with("deadline", format!("{} s", deadline.as_secs())),
-    };
-    quoting(cause, last_lines)
-}
-
-fn quoting(cause: Cause, last_lines: &[String]) -> Cause {
-    let from = last_lines.len().saturating_sub(QUOTED);
-    last_lines[from..].iter().fold(cause, |cause, line| cause.with("installer", line))
 }
 
 /// Gives `/etc/replicated.conf` the given access again, which the installer opens to the world (0644). To be called
@@ -313,7 +250,6 @@ pub fn register_daemon_token(root: &Root) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cause::Class;
 
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -354,36 +290,18 @@ mod tests {
         assert_eq!(cause.evidence[0].value, "replicated: restarting just now");
     }
 
+    /// A boot is spawned beside its heartbeats, which only what may move between threads can be.
     #[test]
-    fn each_end_is_explained() {
-        let deadline = Duration::from_secs(600);
-        for (exit, line, class, kind, word) in [
-            (Exit::Code(1), "Error: unknown parameter \"x\"", Class::Config, "installer.exit", "arguments"),
-            (Exit::Code(6), "useradd: group '999' does not exist", Class::Config, "installer.exit", "group"),
-            (
-                Exit::Code(6),
-                "curl: (6) Could not resolve host: get.replicated.com",
-                Class::External,
-                "installer.exit",
-                "fetch",
-            ),
-            (Exit::Code(127), "docker: command not found", Class::Config, "installer.exit", "dockerd"),
-            (Exit::Code(1), "boom", Class::Host, "installer.exit", "exit code 1"),
-            (Exit::Signal(9), "boom", Class::Host, "installer.exit", "signal 9"),
-            (
-                Exit::Deadline,
-                "Enter desired number (0-1): Enter desired",
-                Class::Config,
-                "installer.deadline",
-                "address",
-            ),
-            (Exit::Deadline, "Pulling", Class::Host, "installer.deadline", "600 s"),
-        ] {
-            let cause = failed(exit, deadline, &strings(&["first", line]));
-            assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{line}");
-            assert!(cause.sentence.contains(word), "{cause}");
-            assert_eq!(cause.evidence.last().unwrap().value, line);
-        }
+    fn an_installation_can_be_spawned() {
+        fn spawnable<T: Send>(_: T) {}
+        let engine = Engine::connect(&Root::default(), None).unwrap();
+        let script = Script { path: "/nonexistent".into(), sha256: String::new() };
+        let mut on_line = |_: &str| {};
+        spawnable(install(&engine, &script, &[], Duration::ZERO, &mut on_line));
+        spawnable(crate::replicated::app::app_status(&engine));
+        let plan = crate::docker::images::Plan::default();
+        let pull = crate::docker::images::OnMissing::Pull;
+        spawnable(crate::docker::images::apply(&engine, &plan, pull, &|_| {}));
     }
 
     #[test]

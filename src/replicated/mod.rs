@@ -7,5 +7,6 @@ pub mod health;
 pub mod installer;
 pub mod script;
 
+mod explain;
 mod output;
 mod process;
