@@ -172,13 +172,18 @@ fn run(which: Which) -> io::Result<()> {
         }
         Which::Replicated(Replicated { script, part }) => {
             let script = Script::at(&script);
-            let words = |arguments: &[String], answer: fn(&Script, &[&str]) -> Result<String, commands::Failed>| {
-                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                answer(&script, &arguments).map_err(|failed| io::Error::other(failed.to_string()))
-            };
+            let words =
+                |arguments: &[String], answer: fn(&Script, &[&str]) -> Result<String, commands::Failed>| {
+                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                    answer(&script, &arguments).map_err(|failed| io::Error::other(failed.to_string()))
+                };
             match part {
-                Part::Ctl { arguments } => io::stdout().write_all(words(&arguments, commands::replicatedctl)?.as_bytes()),
-                Part::Cli { arguments } => io::stdout().write_all(words(&arguments, commands::replicated)?.as_bytes()),
+                Part::Ctl { arguments } => {
+                    io::stdout().write_all(words(&arguments, commands::replicatedctl)?.as_bytes())
+                }
+                Part::Cli { arguments } => {
+                    io::stdout().write_all(words(&arguments, commands::replicated)?.as_bytes())
+                }
                 Part::Frontend => frontend::run(&script),
             }
         }

@@ -48,7 +48,9 @@ pub fn replicatedctl(script: &Script, arguments: &[&str]) -> Result<String, Fail
             Ok(script.text("system-status").unwrap_or_else(ready))
         }
         ["version", "--quiet"] => Ok(format!("{VERSION}\n")),
-        ["version"] => Ok(format!("replicatedctl version {VERSION} (git=\"d41c8f1\", date=\"2019-08-07T19:24:38Z\")\n")),
+        ["version"] => {
+            Ok(format!("replicatedctl version {VERSION} (git=\"d41c8f1\", date=\"2019-08-07T19:24:38Z\")\n"))
+        }
         _ => Err(Failed(format!("unknown command \"{}\" for \"replicatedctl\"", arguments.join(" ")))),
     }
 }
@@ -106,7 +108,10 @@ mod tests {
     #[test]
     fn without_an_app_the_command_fails() {
         let (_kept, script) = script(&[]);
-        assert_eq!(replicatedctl(&script, &["app", "status"]).unwrap_err().to_string(), "Error: no app is installed");
+        assert_eq!(
+            replicatedctl(&script, &["app", "status"]).unwrap_err().to_string(),
+            "Error: no app is installed"
+        );
         assert!(replicatedctl(&script, &["system", "status"]).unwrap().contains("\"Replicated\": \"ready\""));
     }
 }

@@ -72,7 +72,9 @@ fn serve(script: &Script, mut stream: TcpStream) -> io::Result<()> {
         _ => Health::Status(404),
     };
     match health {
-        Health::Status(status) => write!(stream, "HTTP/1.1 {status} \r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+        Health::Status(status) => {
+            write!(stream, "HTTP/1.1 {status} \r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
         Health::Closed => Ok(()),
         Health::Silent => loop {
             std::thread::park();

@@ -39,7 +39,9 @@ impl Script {
         let uptime = std::fs::read_to_string("/proc/uptime")?;
         let elapsed = seconds(&uptime)? - seconds(&installed)?;
         let timeline: Timeline = match self.text("timeline") {
-            Some(written) => written.parse().map_err(|error: String| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            Some(written) => {
+                written.parse().map_err(|error: String| io::Error::new(io::ErrorKind::InvalidData, error))?
+            }
             None => Timeline::default(),
         };
         Ok(timeline.at(elapsed))

@@ -91,12 +91,16 @@ mod tests {
 
     #[test]
     fn it_says_what_holds_at_each_second() {
-        let written = "# late\n2 starting started true 503\n\n3.5 started started false 200\n9 absent - false closed\n";
+        let written =
+            "# late\n2 starting started true 503\n\n3.5 started started false 200\n9 absent - false closed\n";
         let timeline: Timeline = written.parse().unwrap();
         assert_eq!(timeline.at(1.9), None);
         assert_eq!(timeline.at(2.0).unwrap().state, "starting");
         let started = timeline.at(4.0).unwrap();
-        assert_eq!((started.state.as_str(), started.transitioning, started.health), ("started", false, Health::Status(200)));
+        assert_eq!(
+            (started.state.as_str(), started.transitioning, started.health),
+            ("started", false, Health::Status(200))
+        );
         assert_eq!(timeline.at(9.0), None);
     }
 
