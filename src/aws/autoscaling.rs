@@ -59,6 +59,18 @@ pub struct Hook {
     pub default_result: ActionResult,
 }
 
+impl Hook {
+    /// A hook of which nothing but the name is known, with AWS's default times.
+    pub fn with_default_times(name: &str) -> Self {
+        Hook {
+            name: name.to_owned(),
+            heartbeat_timeout: DEFAULT_HEARTBEAT_TIMEOUT,
+            global_timeout: LONGEST_WAIT,
+            default_result: ActionResult::Abandon,
+        }
+    }
+}
+
 /// What a lifecycle action is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionResult {

@@ -8,6 +8,7 @@ mod journal;
 mod lines;
 mod supervisor;
 mod terminal;
+pub mod text;
 mod throttle;
 
 use std::io::{self, IsTerminal};
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use lines::in_one_line;
 use throttle::Throttled;
 
 use crate::cause::Cause;
