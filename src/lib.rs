@@ -3,6 +3,9 @@
 //!
 //! Rooms on one floor use only rooms of the floors below; the README draws the house.
 
+// What the world consists of.
+pub mod bundle;
+
 // Ground floor.
 pub mod cause;
 pub mod files;

@@ -1,0 +1,4 @@
+//! x
+mod finding;
+mod json;
+pub(crate) mod shell;
