@@ -379,10 +379,9 @@ impl Run {
             None if self.reading.lost.is_some() || Special::of(name) != Special::Ordinary => None,
             None => Some(false),
         };
-        let exported = if doubt.is_some() { None } else { exported };
         let variable = Variable {
             value: new.value.map_or_else(Value::Unknown, Value::Known),
-            exported: exported.or(self.all_exported.then_some(true)).or(before),
+            exported: exported.or(self.all_exported.then_some(true)).or(before).filter(|_| doubt.is_none()),
             at: assignment.at,
             places: new.places,
         };
