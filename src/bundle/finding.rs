@@ -1,5 +1,6 @@
 //! What validation has to say about a file: where, how bad, and the cause with its next step.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -61,20 +62,30 @@ impl fmt::Display for Finding {
     }
 }
 
+/// How many errors, and how many warnings, of one file are kept: nobody reads more, and a hostile file has a million.
+const MOST: usize = 100;
+
 /// Collects the findings about one file, turning byte offsets into positions.
 pub(super) struct Notes<'t> {
     file: String,
     text: &'t str,
     line_starts: Vec<usize>,
     findings: Vec<Finding>,
+    counts: BTreeMap<Severity, usize>,
 }
 
 impl<'t> Notes<'t> {
     /// For a file whose text is `text`; `""` where there is none.
     pub(super) fn new(file: impl Into<String>, text: &'t str) -> Self {
-        let line_starts =
-            std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
-        Notes { file: file.into(), text, line_starts: line_starts.collect(), findings: Vec::new() }
+        let line_starts = std::iter::once(0)
+            .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
+        Notes {
+            file: file.into(),
+            text,
+            line_starts: line_starts.collect(),
+            findings: Vec::new(),
+            counts: BTreeMap::new(),
+        }
     }
 
     /// Where a byte offset is. An offset inside a character or past the end means the nearest place before it.
@@ -82,7 +93,10 @@ impl<'t> Notes<'t> {
         let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
         let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let column = self.text.get(start..).map_or(0, |rest| {
-            rest.char_indices().take_while(|(at, _)| start + at < offset).take_while(|(_, c)| *c != '\n').count()
+            rest.char_indices()
+                .take_while(|(at, _)| start + at < offset)
+                .take_while(|(_, c)| *c != '\n')
+                .count()
         });
         Position { line, column: column + 1 }
     }
@@ -96,14 +110,21 @@ impl<'t> Notes<'t> {
     }
 
     fn add(&mut self, severity: Severity, at: Option<usize>, cause: Cause) {
+        let count = self.counts.entry(severity).or_default();
+        *count += 1;
+        if *count > MOST {
+            return;
+        }
         let position = at.map(|offset| self.position(offset));
         self.findings.push(Finding { severity, file: self.file.clone(), position, cause });
     }
 
-    /// The findings in the order of their places; what is about the whole file comes first. Of several placeholders or
-    /// the like at one place, the first stays.
+    /// The findings in the order of their places; what is about the whole file comes first. Of
+    /// several findings of one kind at one place the first stays.
     pub(super) fn finish(mut self) -> Vec<Finding> {
-        self.findings.sort_by(|a, b| (a.position, a.severity).cmp(&(b.position, b.severity)));
+        self.findings.sort_by(|a, b| {
+            (a.position, a.severity, &a.cause.kind).cmp(&(b.position, b.severity, &b.cause.kind))
+        });
         self.findings.dedup_by(|b, a| {
             a.position.is_some() && a.position == b.position && a.cause.kind == b.cause.kind
         });

@@ -4,9 +4,15 @@
 //! A text without any [`Slip`] is JSON by RFC 8259, with unique keys. Go's decoder, which reads these files on the box,
 //! keeps the last of two equal keys where the installer's `grep` finds both; nobody means that, so it is a slip too.
 
+mod findings;
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+
+use std::collections::BTreeSet;
+
+pub(super) use findings::read_object;
 
 /// How deep arrays and objects may be nested; the files need three levels.
 const DEEPEST: usize = 32;
@@ -25,7 +31,7 @@ pub(super) struct Value {
 #[derive(Clone, PartialEq)]
 pub(super) enum Node {
     Null,
-    Bool,
+    Bool(bool),
     /// As written.
     Number(String),
     String(String),
@@ -38,7 +44,7 @@ impl Node {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Node::Null => "null",
-            Node::Bool => "a boolean",
+            Node::Bool(_) => "a boolean",
             Node::Number(_) => "a number",
             Node::String(_) => "a string",
             Node::Array(_) => "an array",
@@ -98,7 +104,10 @@ pub(super) enum Flaw {
 impl Flaw {
     /// Whether reading ends here, since what follows cannot be told.
     fn is_fatal(self) -> bool {
-        matches!(self, Flaw::UnterminatedString | Flaw::TooDeep | Flaw::Truncated | Flaw::Unexpected | Flaw::Trailing)
+        matches!(
+            self,
+            Flaw::UnterminatedString | Flaw::TooDeep | Flaw::Truncated | Flaw::Unexpected | Flaw::Trailing
+        )
     }
 }
 
@@ -199,7 +208,8 @@ impl Reader<'_> {
             Some(c) if c.is_ascii_digit() || matches!(c, '-' | '+' | '.') => self.number()?,
             Some(c) if c.is_alphabetic() => match self.word() {
                 "null" => Node::Null,
-                "true" | "false" => Node::Bool,
+                "true" => Node::Bool(true),
+                "false" => Node::Bool(false),
                 word => {
                     let word = word.to_owned();
                     self.slip(at, Flaw::BareWord)?;
@@ -224,6 +234,7 @@ impl Reader<'_> {
 
     fn object(&mut self) -> Result<Node, Stop> {
         let mut members: Vec<Member> = Vec::new();
+        let mut keys = BTreeSet::new();
         while self.goes_on('}', members.is_empty())? {
             let at = self.at;
             let key = match self.peek() {
@@ -235,7 +246,7 @@ impl Reader<'_> {
                 }
                 _ => return self.stop(at, Flaw::Unexpected),
             };
-            if members.iter().any(|member| member.key == key) {
+            if !keys.insert(key.clone()) {
                 self.slip(at, Flaw::DuplicateKey)?;
             }
             let end_of_key = self.at;
@@ -288,8 +299,9 @@ impl Reader<'_> {
             }
             return Ok(true);
         }
-        let begins_another =
-            self.peek().is_some_and(|c| closing_quote(c).is_some() || c.is_alphanumeric() || "{[-".contains(c));
+        let begins_another = self
+            .peek()
+            .is_some_and(|c| closing_quote(c).is_some() || c.is_alphanumeric() || "{[-".contains(c));
         if !begins_another {
             return self.stop(self.at, Flaw::Unexpected);
         }

@@ -8,7 +8,7 @@ fn slips(text: &str) -> Vec<(usize, Flaw)> {
 fn as_serde(value: &Value) -> serde_json::Value {
     match &value.node {
         Node::Null => serde_json::Value::Null,
-        Node::Bool => serde_json::Value::Bool(true),
+        Node::Bool(truth) => serde_json::Value::Bool(*truth),
         Node::Number(number) => serde_json::from_str(number).unwrap_or(serde_json::Value::Null),
         Node::String(text) => text.clone().into(),
         Node::Array(elements) => elements.iter().map(as_serde).collect(),
@@ -23,7 +23,10 @@ fn each_slip_has_its_own_word_and_place() {
         (r#"{"a": [1, 2, ]}"#, vec![(11, Flaw::TrailingComma)]),
         ("{\"a\": 1\n\"b\": 2}", vec![(7, Flaw::MissingComma)]),
         (r#"{"a" 1}"#, vec![(4, Flaw::MissingColon)]),
-        ("{ // note\n\"a\": 1 # b\n/* c */}", vec![(2, Flaw::Comment), (17, Flaw::Comment), (21, Flaw::Comment)]),
+        (
+            "{ // note\n\"a\": 1 # b\n/* c */}",
+            vec![(2, Flaw::Comment), (17, Flaw::Comment), (21, Flaw::Comment)],
+        ),
         ("{'a': 1}", vec![(1, Flaw::SingleQuotes)]),
         ("{“a”: 1}", vec![(1, Flaw::CurlyQuotes)]),
         ("{a: 1}", vec![(1, Flaw::BareKey)]),
@@ -38,7 +41,10 @@ fn each_slip_has_its_own_word_and_place() {
         (r#"{"a": 1} x"#, vec![(9, Flaw::Trailing)]),
         (r#"{"a": ;}"#, vec![(6, Flaw::Unexpected)]),
         ("", vec![(0, Flaw::Truncated)]),
-        (r#"{"a": 1, b: 'c',}"#, vec![(9, Flaw::BareKey), (12, Flaw::SingleQuotes), (15, Flaw::TrailingComma)]),
+        (
+            r#"{"a": 1, b: 'c',}"#,
+            vec![(9, Flaw::BareKey), (12, Flaw::SingleQuotes), (15, Flaw::TrailingComma)],
+        ),
     ] {
         assert_eq!(slips(text), expected, "{text}");
     }
@@ -60,8 +66,32 @@ fn reading_goes_on_after_a_slip() {
 /// Pieces that make JSON, and near-JSON, likely.
 fn nearly_json() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "{", "}", "[", "]", ",", ":", "\"a\"", "\"b\\n\\u00e9\"", "\"\\ud83d\\ude00\"", "1", "-0.5e+3", "01", "true", "null",
-        " ", "\n", "\"", "'", "\\", "x", "//", "\u{feff}", "\t", "“", "{\"k\":", "\"k\":1,",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"a\"",
+        "\"b\\n\\u00e9\"",
+        "\"\\ud83d\\ude00\"",
+        "1",
+        "-0.5e+3",
+        "01",
+        "true",
+        "null",
+        " ",
+        "\n",
+        "\"",
+        "'",
+        "\\",
+        "x",
+        "//",
+        "\u{feff}",
+        "\t",
+        "“",
+        "{\"k\":",
+        "\"k\":1,",
     ]);
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
@@ -69,7 +99,7 @@ fn nearly_json() -> impl Strategy<Value = String> {
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
-        Just(serde_json::Value::Bool(true)),
+        any::<bool>().prop_map(Into::into),
         any::<i64>().prop_map(Into::into),
         "\\PC{0,8}|[\\x00-\\x1f\"\\\\]{0,4}".prop_map(Into::into),
     ];

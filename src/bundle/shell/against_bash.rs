@@ -36,7 +36,9 @@ fn bash(text: &str) -> Option<Vec<(Option<String>, bool)>> {
     if fields.len() != NAMES.len() * 2 {
         return None;
     }
-    Some(fields.chunks(2).map(|pair| (pair[0].strip_prefix('=').map(str::to_owned), pair[1] == "x")).collect())
+    Some(
+        fields.chunks(2).map(|pair| (pair[0].strip_prefix('=').map(str::to_owned), pair[1] == "x")).collect(),
+    )
 }
 
 /// Compares; `all_known` where nothing may stay unknown.
@@ -50,10 +52,19 @@ fn agrees(text: &str, all_known: bool) -> Result<(), TestCaseError> {
                 let answer = answer.and_then(|(value, _)| value.clone());
                 prop_assert_eq!(Some(value), answer, "{} of {:?}", name, text);
             }
-            Value::Unset => prop_assert_eq!(answer.map(|(value, _)| value.is_some()), Some(false), "{} of {:?}", name, text),
+            Value::Unset => prop_assert_eq!(
+                answer.map(|(value, _)| value.is_some()),
+                Some(false),
+                "{} of {:?}",
+                name,
+                text
+            ),
             Value::Unknown(unknown) => prop_assert!(!all_known, "{} of {:?}: {}", name, text, unknown.what),
         }
-        let exported = reading.variables().get(*name).and_then(|v| if v.value == Value::Unset { None } else { v.exported });
+        let exported = reading
+            .variables()
+            .get(*name)
+            .and_then(|v| if v.value == Value::Unset { None } else { v.exported });
         if let (Some(exported), Some((Some(_), is))) = (exported, answer) {
             prop_assert_eq!(exported, *is, "export of {} in {:?}", name, text);
         }
@@ -64,22 +75,47 @@ fn agrees(text: &str, all_known: bool) -> Result<(), TestCaseError> {
 fn value_piece() -> impl Strategy<Value = String> {
     prop_oneof![
         select(vec![
-            "a", "b/c", "{x}", "{1,2}", "*", "?", "[ab]", "mongodb://u:p@h:27017/d", "=", "==", "+", "%40", "é", "#", "!", "$=",
-            "$/", "x:y", "-", ",", "^", "@", "\\\n", "a~b", "$%", "]", "}",
+            "a",
+            "b/c",
+            "{x}",
+            "{1,2}",
+            "*",
+            "?",
+            "[ab]",
+            "mongodb://u:p@h:27017/d",
+            "=",
+            "==",
+            "+",
+            "%40",
+            "é",
+            "#",
+            "!",
+            "$=",
+            "$/",
+            "x:y",
+            "-",
+            ",",
+            "^",
+            "@",
+            "\\\n",
+            "a~b",
+            "$%",
+            "]",
+            "}",
         ])
         .prop_map(str::to_owned),
         select(NAMES.to_vec()).prop_map(|name| format!("${{{name}}}")),
         select(NAMES.to_vec()).prop_map(|name| format!("${name}")),
-        select(vec![" ", "$", "\\", "\"", "'", "&", "?", ";", "|", "<", ">", "(", "`", "#", "a", "~", "*", "\t"])
-            .prop_map(|c| format!("\\{c}")),
+        select(vec![
+            " ", "$", "\\", "\"", "'", "&", "?", ";", "|", "<", ">", "(", "`", "#", "a", "~", "*", "\t"
+        ])
+        .prop_map(|c| format!("\\{c}")),
         "[ a$\"\\\\`&?#~\n<>;|(){}=é*-]{0,6}".prop_map(|inside| format!("'{inside}'")),
         prop::collection::vec(
-            prop_oneof![
-                select(vec![
-                    " ", "a", "'", "&", "?", "#", "\\\"", "\\\\", "\\$", "\\`", "\\a", "\\\n", "\n", "~", "$A", "${B}", "$AB",
-                    "$ ", "<", ">", ";", "|", "é", "\\'", "{", "*", "$'", "$/", ":~", "(", "!",
-                ]),
-            ],
+            prop_oneof![select(vec![
+                " ", "a", "'", "&", "?", "#", "\\\"", "\\\\", "\\$", "\\`", "\\a", "\\\n", "\n", "~", "$A",
+                "${B}", "$AB", "$ ", "<", ">", ";", "|", "é", "\\'", "{", "*", "$'", "$/", ":~", "(", "!",
+            ]),],
             0..6
         )
         .prop_map(|inside| format!("\"{}\"", inside.concat())),
@@ -135,15 +171,126 @@ fn subset() -> impl Strategy<Value = String> {
 /// Text that is mostly not in the subset, near enough to it to go wrong in interesting ways.
 fn near_subset() -> impl Strategy<Value = String> {
     let piece = select(vec![
-        "A", "B", "AB", "C_1", "=", "=", "+=", " ", " ", "\n", "\n", ";", "\n", "export ", "'", "\"", "\\", "$", "${", "}", "{", "#",
-        "&", "|", "&&", "||", "(", ")", "<", ">", "`", "$(", "$((", "))", "~", "[", "]", "*", "x", "1", "0", ":", "-", "!", "=1\n",
-        "A=1\n", "B=\"$A\"\n", "AB='x y'\n", "export B=$A\n", "if ", "then ", "fi\n", "true\n", "false", "set -a\n", "set -u\n",
-        "set -e\n", "source ./none\n", ". /dev/null\n", "unset A\n", "echo ", "nosuch ", "return", "readonly A\n", "eval ", "${A:=x}",
-        "${A:-x}", "${B#*:}", "${#A}", "${A?}", "${!A}", "$'x\\n'", "$\"x\"", "$1", "$?", "$RANDOM", "declare -i A\n", "local A\n",
-        "A() { B=2; }\n", "A\n", "<<E\n", "E\n", "<<<", "2>", "&>", "A[0]=1\n", "A=(1 2)\n", "{a,b}", "IFS=x\n", "HOME=/\n", "RANDOM=1\n",
-        "$(echo x)", "$(echo 'a b' | true)", "`echo x`", "$((1+2))", "$((A=5))", "\\\n", "\r", "\t", "case ", "esac", "in ", "é", "\u{1}",
-        "\u{7f}", "time ", "; ", "for A in x; do ", "done\n", "shopt -s nullglob\n", "alias A=B\n", "trap 'A=9' DEBUG\n", "POSIXLY_CORRECT=1\n",
-        "export -n A\n", "export -p\n", "export A B\n", "A=2 true\n", "A=2 export B\n", ": ${A:=z}\n", "UID=1\n",
+        "A",
+        "B",
+        "AB",
+        "C_1",
+        "=",
+        "=",
+        "+=",
+        " ",
+        " ",
+        "\n",
+        "\n",
+        ";",
+        "\n",
+        "export ",
+        "'",
+        "\"",
+        "\\",
+        "$",
+        "${",
+        "}",
+        "{",
+        "#",
+        "&",
+        "|",
+        "&&",
+        "||",
+        "(",
+        ")",
+        "<",
+        ">",
+        "`",
+        "$(",
+        "$((",
+        "))",
+        "~",
+        "[",
+        "]",
+        "*",
+        "x",
+        "1",
+        "0",
+        ":",
+        "-",
+        "!",
+        "=1\n",
+        "A=1\n",
+        "B=\"$A\"\n",
+        "AB='x y'\n",
+        "export B=$A\n",
+        "if ",
+        "then ",
+        "fi\n",
+        "true\n",
+        "false",
+        "set -a\n",
+        "set -u\n",
+        "set -e\n",
+        "source ./none\n",
+        ". /dev/null\n",
+        "unset A\n",
+        "echo ",
+        "nosuch ",
+        "return",
+        "readonly A\n",
+        "eval ",
+        "${A:=x}",
+        "${A:-x}",
+        "${B#*:}",
+        "${#A}",
+        "${A?}",
+        "${!A}",
+        "$'x\\n'",
+        "$\"x\"",
+        "$1",
+        "$?",
+        "$RANDOM",
+        "declare -i A\n",
+        "local A\n",
+        "A() { B=2; }\n",
+        "A\n",
+        "<<E\n",
+        "E\n",
+        "<<<",
+        "2>",
+        "&>",
+        "A[0]=1\n",
+        "A=(1 2)\n",
+        "{a,b}",
+        "IFS=x\n",
+        "HOME=/\n",
+        "RANDOM=1\n",
+        "$(echo x)",
+        "$(echo 'a b' | true)",
+        "`echo x`",
+        "$((1+2))",
+        "$((A=5))",
+        "\\\n",
+        "\r",
+        "\t",
+        "case ",
+        "esac",
+        "in ",
+        "é",
+        "\u{1}",
+        "\u{7f}",
+        "time ",
+        "; ",
+        "for A in x; do ",
+        "done\n",
+        "shopt -s nullglob\n",
+        "alias A=B\n",
+        "trap 'A=9' DEBUG\n",
+        "POSIXLY_CORRECT=1\n",
+        "export -n A\n",
+        "export -p\n",
+        "export A B\n",
+        "A=2 true\n",
+        "A=2 export B\n",
+        ": ${A:=z}\n",
+        "UID=1\n",
     ]);
     prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
 }

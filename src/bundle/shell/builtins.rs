@@ -25,13 +25,12 @@ pub(super) fn effect(name: &str) -> Effect {
         "unset" => Effect::Unset,
         "set" => Effect::Set,
         "source" | "." => Effect::ChangesAnything,
-        "alias" | "bg" | "bind" | "break" | "builtin" | "caller" | "cd" | "command" | "compgen" | "complete"
-        | "compopt" | "continue" | "declare" | "dirs" | "disown" | "enable" | "eval" | "exec" | "exit" | "fc"
-        | "fg" | "getopts" | "hash" | "help" | "history" | "jobs" | "kill" | "let" | "local" | "logout"
-        | "mapfile" | "popd" | "printf" | "pushd" | "read" | "readarray" | "readonly" | "return" | "shift"
-        | "shopt" | "suspend" | "times" | "trap" | "type" | "typeset" | "ulimit" | "unalias" | "wait" => {
-            Effect::Barrier
-        }
+        "alias" | "bg" | "bind" | "break" | "builtin" | "caller" | "cd" | "command" | "compgen"
+        | "complete" | "compopt" | "continue" | "declare" | "dirs" | "disown" | "enable" | "eval"
+        | "exec" | "exit" | "fc" | "fg" | "getopts" | "hash" | "help" | "history" | "jobs" | "kill"
+        | "let" | "local" | "logout" | "mapfile" | "popd" | "printf" | "pushd" | "read" | "readarray"
+        | "readonly" | "return" | "shift" | "shopt" | "suspend" | "times" | "trap" | "type" | "typeset"
+        | "ulimit" | "unalias" | "wait" => Effect::Barrier,
         _ => Effect::Program,
     }
 }
@@ -54,15 +53,18 @@ impl Special {
         match name {
             "UID" | "EUID" | "PPID" | "SHELLOPTS" | "BASHOPTS" | "BASH_VERSINFO" | "POSIXLY_CORRECT"
             | "BASH_COMPAT" => Special::ReadOnly,
-            "_" | "RANDOM" | "SRANDOM" | "SECONDS" | "LINENO" | "EPOCHSECONDS" | "EPOCHREALTIME" | "HISTCMD"
-            | "FUNCNAME" | "GROUPS" | "DIRSTACK" | "PIPESTATUS" | "COLUMNS" | "LINES" | "SHLVL" | "OPTIND"
-            | "OPTERR" | "OPTARG" => Special::Dynamic,
+            "_" | "RANDOM" | "SRANDOM" | "SECONDS" | "LINENO" | "EPOCHSECONDS" | "EPOCHREALTIME"
+            | "HISTCMD" | "FUNCNAME" | "GROUPS" | "DIRSTACK" | "PIPESTATUS" | "COLUMNS" | "LINES"
+            | "SHLVL" | "OPTIND" | "OPTERR" | "OPTARG" => Special::Dynamic,
             _ if name.starts_with("BASH") || name.starts_with("COMP_") => Special::Dynamic,
-            "HOME" | "PATH" | "PWD" | "OLDPWD" | "SHELL" | "USER" | "LOGNAME" | "LANG" | "LANGUAGE" | "TERM"
-            | "HOSTNAME" | "HOSTTYPE" | "MACHTYPE" | "OSTYPE" | "IFS" | "PS1" | "PS2" | "PS3" | "PS4" | "TZ"
-            | "MAIL" | "MAILCHECK" | "EDITOR" | "TMPDIR" | "HISTFILE" | "HISTSIZE" | "DISPLAY" | "SUDO_USER"
-            | "INVOCATION_ID" | "JOURNAL_STREAM" | "NOTIFY_SOCKET" | "HISTFILESIZE" | "TMOUT" => Special::Inherited,
-            _ if name.starts_with("LC_") || name.starts_with("XDG_") || name.starts_with("SSH_") => Special::Inherited,
+            "HOME" | "PATH" | "PWD" | "OLDPWD" | "SHELL" | "USER" | "LOGNAME" | "LANG" | "LANGUAGE"
+            | "TERM" | "HOSTNAME" | "HOSTTYPE" | "MACHTYPE" | "OSTYPE" | "IFS" | "PS1" | "PS2" | "PS3"
+            | "PS4" | "TZ" | "MAIL" | "MAILCHECK" | "EDITOR" | "TMPDIR" | "HISTFILE" | "HISTSIZE"
+            | "DISPLAY" | "SUDO_USER" | "INVOCATION_ID" | "JOURNAL_STREAM" | "NOTIFY_SOCKET"
+            | "HISTFILESIZE" | "TMOUT" => Special::Inherited,
+            _ if name.starts_with("LC_") || name.starts_with("XDG_") || name.starts_with("SSH_") => {
+                Special::Inherited
+            }
             _ if name.to_ascii_lowercase().ends_with("_proxy") => Special::Inherited,
             _ => Special::Ordinary,
         }
@@ -96,7 +98,7 @@ impl Run {
                 }
                 Some((name, content)) if is_name(name) => {
                     let at = word.at;
-                    let expanded = Expanded { value: Ok(content.to_owned()), places: Vec::new() };
+                    let expanded = Expanded { value: Ok(content.to_owned()), stretches: Vec::new() };
                     let assignment = Assignment { name: name.to_owned(), appends: false, at, value };
                     ready.push((assignment, Some(expanded)));
                 }
@@ -119,7 +121,7 @@ impl Run {
             // Exported before it is assigned: it stays without a value until then.
             None if self.reading.lost.is_none() && Special::of(&assignment.name) == Special::Ordinary => {
                 let variable =
-                    Variable { value: Value::Unset, exported, at: assignment.at, places: Vec::new() };
+                    Variable { value: Value::Unset, exported, at: assignment.at, stretches: Vec::new() };
                 self.reading.variables.insert(assignment.name.clone(), variable);
             }
             None => {}
@@ -136,7 +138,9 @@ impl Run {
                 Some(doubt) => (Value::Unknown(doubt.clone()), None),
                 None => (Value::Unset, Some(false)),
             };
-            self.reading.variables.insert(name, Variable { value, exported, at: word.at, places: Vec::new() });
+            self.reading
+                .variables
+                .insert(name, Variable { value, exported, at: word.at, stretches: Vec::new() });
         }
         Ok(())
     }
@@ -151,7 +155,8 @@ impl Run {
         while let Some(word) = words.next() {
             let word = word.ok_or_else(barrier)?;
             let on = word.starts_with('-');
-            let letters = word.strip_prefix(['-', '+']).filter(|letters| !letters.is_empty()).ok_or_else(barrier)?;
+            let letters =
+                word.strip_prefix(['-', '+']).filter(|letters| !letters.is_empty()).ok_or_else(barrier)?;
             for letter in letters.chars() {
                 let name = match letter {
                     'o' => words.next().flatten().ok_or_else(barrier)?,

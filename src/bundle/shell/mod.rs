@@ -29,6 +29,9 @@ use words::{Piece, Word, Words};
 /// What the longest value may be, in bytes. A line that doubles a variable makes 2^n bytes out of n lines.
 const LONGEST_VALUE: usize = 64 * 1024;
 
+/// What all values that are ever assigned may come to, in bytes; far beyond any file that people write.
+const LARGEST_SUM: usize = 2 * 1024 * 1024;
+
 /// A construct that this reader does not follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
@@ -73,7 +76,7 @@ impl std::fmt::Display for What {
             What::Background => "an unquoted &, which runs the assignment before it in the background",
             What::Condition => "an assignment joined by |, && or ||",
             What::ControlCharacter => "a control character",
-            What::TooLong => "a value of more than 64 KiB",
+            What::TooLong => "a value that grows beyond all measure",
             What::Keyword(keyword) => return write!(f, "`{keyword}`"),
             What::Command(command) => return write!(f, "the command `{command}`"),
             What::ComputedCommand => "a command whose name is computed",
@@ -121,15 +124,25 @@ pub(super) struct Variable {
     pub(super) exported: Option<bool>,
     /// Byte offset of the assignment that gave it its value.
     pub(super) at: usize,
-    /// Where in the file each stretch of the value stands: (offset in the value, offset in the file), ascending.
-    places: Vec<(usize, usize)>,
+    /// Ascending by their offsets in the value.
+    stretches: Vec<Stretch>,
+}
+
+/// A part of a value that stands in the file as it is, be it in the assignment of another variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    in_value: usize,
+    in_file: usize,
 }
 
 impl Variable {
-    /// Where in the file the byte of the value stands; inside an expanded variable, where that is expanded.
+    /// Where in the file the byte of the value stands, also if it came there out of another variable.
     pub(super) fn place(&self, offset: usize) -> usize {
-        let index = self.places.partition_point(|(in_value, _)| *in_value <= offset);
-        index.checked_sub(1).and_then(|index| self.places.get(index)).map_or(self.at, |(_, at)| *at)
+        let index = self.stretches.partition_point(|stretch| stretch.in_value <= offset);
+        index
+            .checked_sub(1)
+            .and_then(|index| self.stretches.get(index))
+            .map_or(self.at, |stretch| stretch.in_file + (offset - stretch.in_value))
     }
 }
 
@@ -181,11 +194,17 @@ impl Reading {
 pub(super) fn read(text: &str) -> Reading {
     let mut words = Words::new(text);
     let mut run = Run {
-        reading: Reading { variables: BTreeMap::new(), lost: None, remarks: Vec::new(), comments: Vec::new() },
+        reading: Reading {
+            variables: BTreeMap::new(),
+            lost: None,
+            remarks: Vec::new(),
+            comments: Vec::new(),
+        },
         all_exported: false,
         stops_at_unset: false,
         stops_at_failure: false,
         sourced: false,
+        left: LARGEST_SUM,
     };
     loop {
         let parsed = Parser::new(&mut words, Terminator::EndOfText).chain();
@@ -204,10 +223,10 @@ pub(super) fn read(text: &str) -> Reading {
     run.reading
 }
 
-/// A word's value, with the places it came from.
+/// A word's value, and where its parts stand.
 struct Expanded {
     value: Result<String, Unknown>,
-    places: Vec<(usize, usize)>,
+    stretches: Vec<Stretch>,
 }
 
 /// The state of the imagined shell.
@@ -221,6 +240,8 @@ struct Run {
     stops_at_failure: bool,
     /// Whether another file has run, so that any command may be a function.
     sourced: bool,
+    /// What is left of [`LARGEST_SUM`].
+    left: usize,
 }
 
 impl Run {
@@ -233,22 +254,19 @@ impl Run {
             value: Value::Unknown(unknown.clone()),
             exported: None,
             at: unknown.at,
-            places: Vec::new(),
+            stretches: Vec::new(),
         };
         self.reading.variables.insert(name.to_owned(), variable);
     }
 
     fn lose_all(&mut self, unknown: &Unknown) {
-        for variable in self.reading.variables.values_mut() {
-            variable.value = Value::Unknown(unknown.clone());
-            variable.exported = None;
-            variable.places.clear();
-        }
+        self.reading.variables.clear();
         self.reading.lost = Some(unknown.clone());
     }
 
     fn chain(&mut self, chain: &Chain) -> Result<(), Barrier> {
-        if let (Some(at), [Command { assignments, words, .. }]) = (chain.background, chain.commands.as_slice())
+        if let (Some(at), [Command { assignments, words, .. }]) =
+            (chain.background, chain.commands.as_slice())
             && let (Some(last), true) = (assignments.last(), words.is_empty())
         {
             self.remark(at, Remark::Ampersand(last.name.clone()));
@@ -270,7 +288,10 @@ impl Run {
             if let (Some(redirected), Some(last)) = (&redirected, command.assignments.last()) {
                 self.remark(redirected.at, Remark::Redirection(last.name.clone()));
             }
-            return command.assignments.iter().try_for_each(|assignment| self.assign(assignment, doubt, None));
+            return command
+                .assignments
+                .iter()
+                .try_for_each(|assignment| self.assign(assignment, doubt, None));
         }
         let Some(name) = command.words.first().and_then(Word::literal) else {
             return Err(Barrier::new(What::ComputedCommand, command.at));
@@ -374,6 +395,8 @@ impl Run {
         if new.value.as_ref().is_ok_and(|value| value.len() > LONGEST_VALUE) {
             new.value = Err(Unknown { what: What::TooLong, at: assignment.at });
         }
+        let size = new.value.as_ref().map_or(0, String::len);
+        self.left = self.left.checked_sub(size).ok_or_else(|| Barrier::new(What::TooLong, assignment.at))?;
         let before = match self.reading.variables.get(name) {
             Some(variable) => variable.exported,
             None if self.reading.lost.is_some() || Special::of(name) != Special::Ordinary => None,
@@ -383,22 +406,29 @@ impl Run {
             value: new.value.map_or_else(Value::Unknown, Value::Known),
             exported: exported.or(self.all_exported.then_some(true)).or(before).filter(|_| doubt.is_none()),
             at: assignment.at,
-            places: new.places,
+            stretches: new.stretches,
         };
         self.reading.variables.insert(name.to_owned(), variable);
         Ok(())
     }
 
     fn appended(&self, name: &str, at: usize, new: Expanded) -> Expanded {
-        let (before, mut places) = match self.current(name, at) {
+        match self.current(name, at) {
             Ok(before) => {
-                let places = self.reading.variables.get(name).map(|v| v.places.clone()).unwrap_or_default();
-                (before, places)
+                let mut stretches = self.stretches(name, 0);
+                stretches.extend(
+                    new.stretches.iter().map(|s| Stretch { in_value: s.in_value + before.len(), ..*s }),
+                );
+                Expanded { value: new.value.map(|added| before + &added), stretches }
             }
-            Err(unknown) => return Expanded { value: Err(unknown), places: Vec::new() },
-        };
-        places.extend(new.places.iter().map(|(in_value, at)| (before.len() + in_value, *at)));
-        Expanded { value: new.value.map(|added| before + &added), places }
+            Err(unknown) => Expanded { value: Err(unknown), stretches: Vec::new() },
+        }
+    }
+
+    /// The stretches of a variable's value, put where that value is expanded.
+    fn stretches(&self, name: &str, offset: usize) -> Vec<Stretch> {
+        let stretches = self.reading.variables.get(name).map_or(&[][..], |variable| &variable.stretches);
+        stretches.iter().map(|s| Stretch { in_value: s.in_value + offset, ..*s }).collect()
     }
 
     /// The value of a variable at this point, empty if nothing sets it.
@@ -415,7 +445,7 @@ impl Run {
     /// Expands the value of an assignment. Bash neither splits it nor matches it against file names.
     fn expand(&mut self, word: &Word) -> Expanded {
         let mut value = String::new();
-        let mut places: Vec<(usize, usize)> = Vec::new();
+        let mut stretches: Vec<Stretch> = Vec::new();
         let mut unknown = None;
         let mut before = '=';
         for piece in &word.pieces {
@@ -425,17 +455,17 @@ impl Run {
                     if *c == '~' && !quoted && matches!(before, '=' | ':') {
                         unknown.get_or_insert(Unknown { what: What::Tilde, at: *at });
                     }
-                    let follows = places.last().is_some_and(|(in_value, in_file)| {
-                        value.len() - in_value == at.saturating_sub(*in_file)
-                    });
+                    let follows = stretches
+                        .last()
+                        .is_some_and(|s| *at >= s.in_file && value.len() - s.in_value == at - s.in_file);
                     if !follows {
-                        places.push((value.len(), *at));
+                        stretches.push(Stretch { in_value: value.len(), in_file: *at });
                     }
                     value.push(*c);
                     was = if *quoted { '\0' } else { *c };
                 }
                 Piece::Variable { name, at, .. } => {
-                    places.push((value.len(), *at));
+                    stretches.extend(self.stretches(name, value.len()));
                     match self.current(name, *at) {
                         Ok(text) if value.len() + text.len() > LONGEST_VALUE => {
                             unknown.get_or_insert(Unknown { what: What::TooLong, at: *at });
@@ -460,6 +490,6 @@ impl Run {
             }
             before = was;
         }
-        Expanded { value: unknown.map_or(Ok(value), Err), places }
+        Expanded { value: unknown.map_or(Ok(value), Err), stretches }
     }
 }

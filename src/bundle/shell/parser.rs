@@ -51,8 +51,8 @@ pub(super) struct Parser<'w, 't> {
 }
 
 const RESERVED: [&str; 22] = [
-    "if", "then", "elif", "else", "fi", "while", "until", "for", "select", "do", "done", "case", "esac", "function",
-    "time", "coproc", "{", "}", "!", "[[", "]]", "in",
+    "if", "then", "elif", "else", "fi", "while", "until", "for", "select", "do", "done", "case", "esac",
+    "function", "time", "coproc", "{", "}", "!", "[[", "]]", "in",
 ];
 
 impl<'w, 't> Parser<'w, 't> {
@@ -185,6 +185,10 @@ impl<'w, 't> Parser<'w, 't> {
         }
         self.words.skip_blanks();
         match self.words.word()? {
+            // `<<<2>file`: the 2 belongs to the second redirection, and the first has no target.
+            Some(target) if matches!(self.words.peek(), Some('<' | '>')) && is_descriptor(&target)? => {
+                return Err(Barrier::syntax("a redirection to nothing", at));
+            }
             Some(target) => command.redirections.push(target),
             None => return Err(Barrier::syntax("a redirection to nothing", at)),
         }

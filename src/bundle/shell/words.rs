@@ -305,7 +305,9 @@ impl<'t> Words<'t> {
         let expression = self.rest().find("))").map(|end| &self.rest()[1..end]);
         let is_number = |n: &str| {
             let n = n.trim_matches([' ', '\t']);
-            (1..=9).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'))
+            (1..=9).contains(&n.len())
+                && n.bytes().all(|b| b.is_ascii_digit())
+                && (n == "0" || !n.starts_with('0'))
         };
         match expression {
             Some(sum) if sum.split(['+', '-', '*']).all(is_number) => {
