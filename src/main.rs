@@ -1,1 +1,3 @@
-fn main(){}
+//! The `agent` program.
+
+fn main() {}

@@ -1,0 +1,187 @@
+//! Why something failed, in the words of the person who can fix it.
+//!
+//! Every failure that reaches a person is a [`Cause`]: a stable kind for machines, a [`Class`] that decides policy,
+//! one plain sentence, the evidence, and one next step. The class is a promise about replacement: `config` fails the
+//! same way on the next instance, `host` may be cured by one, `external` is waited for.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret;
+
+/// What a replacement of this instance would do about a [`Cause`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A person must change the bundle, the agent's settings or the IAM policy; a replacement fails the same way.
+    Config,
+    /// Something about this one box; a replacement may cure it.
+    Host,
+    /// A database, an AWS API or the network: worth waiting for, and no reason to replace the box.
+    External,
+}
+
+impl Class {
+    /// The class as it is written in output and state files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Config => "config",
+            Class::Host => "host",
+            Class::External => "external",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One fact that supports a cause, e.g. `address` → `10.0.3.7:5432`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was looked at, lower case, without a colon.
+    pub name: Cow<'static, str>,
+    /// What was found, where possible in the words of the server that said it.
+    pub value: String,
+}
+
+/// Why a stage or a check failed, or what a wait waits for.
+///
+/// Every text passes the scrubber on its way in ([`secret::scrub`]), and every sink scrubs again on the way out, since
+/// a secret may be learnt after the cause was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Stable and machine-readable: `area.what`, e.g. `s3.access_denied`.
+    pub kind: Cow<'static, str>,
+    /// What a replacement would do about it.
+    pub class: Class,
+    /// What is wrong, in one plain sentence with a full stop.
+    pub sentence: String,
+    /// What was seen, in the order in which it helps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// The one thing to do next: a command, or the setting to change.
+    pub next_step: String,
+    /// Set when this cause ended a wait whose time ran out: how long was waited, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_seconds: Option<u64>,
+}
+
+impl Cause {
+    /// A cause of the given class. `next_step` is not optional: a failure that names no next step is not finished.
+    pub fn new(
+        class: Class,
+        kind: &'static str,
+        sentence: impl AsRef<str>,
+        next_step: impl AsRef<str>,
+    ) -> Self {
+        Cause {
+            kind: Cow::Borrowed(kind),
+            class,
+            sentence: secret::scrub(sentence.as_ref()).into_owned(),
+            evidence: Vec::new(),
+            next_step: secret::scrub(next_step.as_ref()).into_owned(),
+            waited_seconds: None,
+        }
+    }
+
+    /// A cause of class [`Class::Config`].
+    pub fn config(kind: &'static str, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+        Cause::new(Class::Config, kind, sentence, next_step)
+    }
+
+    /// A cause of class [`Class::Host`].
+    pub fn host(kind: &'static str, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+        Cause::new(Class::Host, kind, sentence, next_step)
+    }
+
+    /// A cause of class [`Class::External`].
+    pub fn external(kind: &'static str, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+        Cause::new(Class::External, kind, sentence, next_step)
+    }
+
+    /// Adds one piece of evidence.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.evidence.push(Evidence {
+            name: Cow::Borrowed(name),
+            value: secret::scrub(&value.to_string()).into_owned(),
+        });
+        self
+    }
+
+    /// Adds an error and everything that caused it, as the evidence `error`.
+    #[must_use]
+    pub fn with_error(self, error: &(dyn std::error::Error + 'static)) -> Self {
+        self.with("error", chain(error))
+    }
+
+    /// Marks that this cause ended a wait, so that it is reported as a passed deadline (exit code 3).
+    #[must_use]
+    pub fn after_waiting(mut self, waited: Duration) -> Self {
+        self.waited_seconds = Some(waited.as_secs());
+        self
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}, {}]", self.sentence, self.kind, self.class)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// An error with its sources in one line, leaving out a source that its parent's text already quotes.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_the_state_file() {
+        let cause = Cause::external("dns.timeout", "No DNS server answered.", "Look at /etc/resolv.conf.")
+            .with("server", "10.0.0.2:53")
+            .after_waiting(Duration::from_secs(90));
+        let text = serde_json::to_string(&cause).unwrap();
+        assert_eq!(serde_json::from_str::<Cause>(&text).unwrap(), cause);
+        assert!(text.contains(r#""class":"external""#), "{text}");
+    }
+
+    #[test]
+    fn an_error_chain_says_each_thing_once() {
+        #[derive(Debug)]
+        struct Outer(std::io::Error);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("cannot read")
+            }
+        }
+        impl std::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let error = Outer(std::io::Error::other("disk gone"));
+        assert_eq!(chain(&error), "cannot read: disk gone");
+    }
+}

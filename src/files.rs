@@ -1,0 +1,192 @@
+//! The files of the box: where they lie under `--root`, and how they are replaced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use crate::cause::Cause;
+
+/// The directory under which every path lies that the agent reads or writes, `/` unless `--root` says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// Paths lie under `directory`.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Root(directory.into())
+    }
+
+    /// Where the absolute path `path` of the box lies. Like `systemctl --root`, this follows no symbolic link by itself.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Whether this is the running system itself.
+    pub fn is_system(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// The directory itself.
+    pub fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// The id of a group by the box's own `/etc/group`; `None` if it has none of that name.
+    ///
+    /// # Errors
+    /// When `/etc/group` exists and cannot be read.
+    pub fn group_id(&self, name: &str) -> io::Result<Option<u32>> {
+        let text = match fs::read_to_string(self.path("/etc/group")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            if fields.next() != Some(name) {
+                return None;
+            }
+            fields.nth(1)?.parse().ok()
+        }))
+    }
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Root::new("/")
+    }
+}
+
+/// The permissions and owner of a file to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits, e.g. `0o640`.
+    pub mode: u32,
+    /// Owner and group, numeric; `None` leaves them to the process.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// A file whose new content is on disk beside it, and not yet in its place.
+#[derive(Debug)]
+#[must_use = "the file changes only when it is committed"]
+pub struct Prepared {
+    temporary: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl Prepared {
+    /// Writes `content` beside `target` and makes it durable, so that [`Prepared::commit`] has only a rename to do.
+    ///
+    /// Missing directories are made. The temporary file's name is fixed (`.NAME.boot-agent-new`): what a killed run
+    /// left is overwritten by the next, and nothing piles up. Two writers of one target must be kept apart by a lock.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn write(target: PathBuf, content: &[u8], access: Access) -> io::Result<Self> {
+        let directory = parent(&target);
+        fs::create_dir_all(directory)?;
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let temporary = directory.join(format!(".{}.boot-agent-new", name.to_string_lossy()));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let prepared = Prepared { temporary, target, committed: false };
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&prepared.temporary)?;
+        file.write_all(content)?;
+        if let Some((user, group)) = access.owner {
+            fchown(&file, Some(user), Some(group))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(access.mode))?;
+        file.sync_all()?;
+        Ok(prepared)
+    }
+
+    /// Puts the new content in place. At any moment the target is wholly old or wholly new, also after a power cut.
+    ///
+    /// # Errors
+    /// What the file system said; the target is then unchanged, or changed and perhaps not yet durable.
+    pub fn commit(mut self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.target)?;
+        self.committed = true;
+        File::open(parent(&self.target))?.sync_all()
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing to add to the failure that brought us here, and the next run overwrites the file.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Replaces one file atomically; see [`Prepared`] for what that guarantees.
+///
+/// # Errors
+/// What the file system said.
+pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()> {
+    Prepared::write(target, content, access)?.commit()
+}
+
+/// The cause for a file that cannot be written or read on this box.
+pub fn failed(doing: &str, path: &Path, error: &io::Error) -> Cause {
+    let next_step = match error.kind() {
+        io::ErrorKind::PermissionDenied => "Run this as root.".to_owned(),
+        io::ErrorKind::StorageFull => "Free disk space: df -h shows which file system is full.".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "Remount the file system read-write, and look at dmesg for why it is not.".to_owned()
+        }
+        _ => format!("Look at {} and its directory: ls -la, df -h, dmesg.", path.display()),
+    };
+    Cause::host("host.file", format!("Cannot {doing} {}.", path.display()), next_step).with("error", error)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_file_that_is_not_committed_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("etc/settings.conf");
+        drop(Prepared::write(target.clone(), b"new", Access { mode: 0o640, owner: None }).unwrap());
+        assert!(!target.exists());
+        assert_eq!(fs::read_dir(directory.path().join("etc")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_replaced_file_has_its_mode_and_overwrites_what_a_killed_run_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("license.rli");
+        fs::write(directory.path().join(".license.rli.boot-agent-new"), b"torn").unwrap();
+        replace(target.clone(), b"whole", Access { mode: 0o640, owner: None }).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"whole");
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn groups_are_read_from_the_box_and_not_from_this_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
+        assert_eq!(root.group_id("docker").unwrap(), None);
+        fs::create_dir(root.path("/etc")).unwrap();
+        fs::write(root.path("/etc/group"), "root:x:0:\ndocker:x:4321:a,b\n").unwrap();
+        assert_eq!(root.group_id("docker").unwrap(), Some(4321));
+        assert_eq!(root.group_id("dock").unwrap(), None);
+    }
+}
