@@ -25,12 +25,15 @@ part() {
 programs() {
     local program missing=()
     for program in docker dockerd docker-registry busybox /usr/bin/aws curl hyperfine ip jq openssl ps setpriv shellcheck \
-        unshare /usr/lib/postgresql/15/bin/postgres "$parts/venv/bin/moto_server"; do
+        unshare /usr/lib/postgresql/15/bin/postgres "$parts/venv/bin/python" \
+        "$parts/s3s/bin/s3s-fs"; do
         command -v "$program" >/dev/null || missing+=("$program")
     done
     ((${#missing[@]} == 0)) || die "missing after the set-up: ${missing[*]}"
 }
 
 part "Debian packages" "$here/packages.sh" "$@"
-part "moto; mongod 6.0 and 4.4" "$here/python.sh"
+part "moto, pymongo; mongod 6.0 and 4.4" "$here/python.sh"
+part "s3s-fs" "$here/s3s.sh"
+part "PostgreSQL cluster to copy" "$here/cluster.sh"
 part "every program is there" programs
