@@ -20,11 +20,11 @@ end() {
     local tries
     alive "$@" || return 0
     kill -TERM "$1" 2>/dev/null || true
-    for ((tries = 0; tries < 100; tries++)); do
+    for ((tries = 0; tries < 200; tries++)); do
         alive "$@" || return 0
         sleep 0.1
     done
-    say "process $1 did not end in 10 s when told to; killing it"
+    say "process $1 did not end in 20 s when told to; killing it"
     kill -KILL "$1" 2>/dev/null || true
 }
 
@@ -54,4 +54,9 @@ for record in "$parts"/run/*-*-*; do
     fi
     remove_directory "$directory"
     rm -f "$record"
+done
+
+# Engines leave their control groups behind. One with a process in it cannot be removed, so a run elsewhere loses nothing.
+find /sys/fs/cgroup -maxdepth 2 -type d -name boot-agent-tests -prune 2>/dev/null | while read -r group; do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
 done

@@ -191,6 +191,8 @@ impl Engine {
             .arg("--host")
             .arg(self.docker_host())
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            // So that the sweep knows the groups that an engine leaves behind.
+            .args(["--cgroup-parent", "/boot-agent-tests"])
             .args(["--storage-driver", storage_driver(self.directory.path())])
             // Retries of a push or pull that a test makes fail would only make it slow.
             .args(["--max-download-attempts", "1"]);
