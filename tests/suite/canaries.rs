@@ -105,6 +105,22 @@ fn moto_denies_what_the_policy_does_not_allow() {
 }
 
 #[test]
+fn s3_faults_stand_in_front_of_moto() {
+    use stand_ins::s3_faults::{self, Config, Fault, Rule};
+    let s3 = s3::moto();
+    let bucket = s3.bucket();
+    s3.put(&bucket, "license.rli", "a licence");
+    let faults = s3_faults::start(Config::before(&s3.url())).unwrap();
+    faults.rule(Rule::key("license.rli", Fault::SlowDown).times(1));
+    let get = || {
+        let mut command = s3::signing_curl(s3::ACCESS_KEY, s3::SECRET_KEY, "us-east-1", "s3");
+        shell::must(command.arg(format!("{}/{bucket}/license.rli", faults.url())))
+    };
+    assert!(get().contains("<Code>SlowDown</Code>"));
+    assert_eq!(get(), "a licence");
+}
+
+#[test]
 fn s3s_refuses_a_wrong_signature() {
     let s3 = S3Server::verifying();
     let bucket = s3.bucket();

@@ -19,6 +19,9 @@ const MOST: usize = 4;
 /// A test that holds an engine for longer is stuck.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
+/// Scripts that make the images of every lease on the engine of `DOCKER_HOST`.
+const BASE_IMAGES: &[&str] = &["tests/suite/harness/busybox_image.sh"];
+
 #[derive(Default)]
 struct Pool {
     idle: Vec<Engine>,
@@ -256,9 +259,11 @@ impl Engine {
     }
 
     fn load_base_images(&self) {
-        let mut command = Command::new(parts::source("tests/suite/harness/busybox_image.sh"));
-        command.env("DOCKER_HOST", self.docker_host()).env("DOCKER_CONFIG", self.path("client"));
-        shell::must(&mut command);
+        for script in BASE_IMAGES {
+            let mut command = Command::new(parts::source(script));
+            command.env("DOCKER_HOST", self.docker_host()).env("DOCKER_CONFIG", self.path("client"));
+            shell::must(&mut command);
+        }
     }
 }
 
