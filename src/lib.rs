@@ -3,8 +3,18 @@
 //!
 //! Rooms on one floor use only rooms of the floors below; the README draws the house.
 
+// What the world consists of.
+pub mod aws;
+pub mod database;
+pub mod docker;
+pub mod replicated;
+
 // Ground floor.
 pub mod cause;
+pub mod console;
 pub mod files;
+pub mod http;
 pub mod names;
 pub mod secret;
+pub mod settings;
+pub mod wait;

@@ -5,7 +5,10 @@
 
 mod fragment;
 mod inputs;
+mod location;
 mod source;
+#[cfg(test)]
+mod tests;
 mod validated;
 
 use std::ffi::OsString;

@@ -5,6 +5,7 @@
 pub mod autoscaling;
 pub mod imds;
 pub mod record;
+pub mod replicated;
 pub mod s3_faults;
 
 mod server;

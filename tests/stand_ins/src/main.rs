@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use stand_ins::replicated::{Script, commands, frontend};
 use stand_ins::{autoscaling, imds, s3_faults};
 
 #[derive(Parser)]
@@ -24,6 +25,33 @@ enum Which {
     Autoscaling(AutoScaling),
     /// A proxy in front of a real S3 server, with scripted faults.
     S3Faults(S3Faults),
+    /// Inside a container: what Replicated's command line answers, or the app.
+    Replicated(Replicated),
+}
+
+#[derive(Args)]
+struct Replicated {
+    /// The files that say what the app does.
+    #[arg(long, default_value = "/stand-in")]
+    script: PathBuf,
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// `replicatedctl`.
+    Ctl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// `replicated`, of releases that have no `replicatedctl`.
+    Cli {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The app's container.
+    Frontend,
 }
 
 #[derive(Args)]
@@ -121,7 +149,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().which) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stand-ins: {error}");
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
@@ -141,6 +169,23 @@ fn run(which: Which) -> io::Result<()> {
             let config = s3_faults::Config { listen: common.listen, upstream, record: common.record, rules };
             let server = s3_faults::start(config)?;
             announce(&server.url())
+        }
+        Which::Replicated(Replicated { script, part }) => {
+            let script = Script::at(&script);
+            let words =
+                |arguments: &[String], answer: fn(&Script, &[&str]) -> Result<String, commands::Failed>| {
+                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                    answer(&script, &arguments).map_err(|failed| io::Error::other(failed.to_string()))
+                };
+            match part {
+                Part::Ctl { arguments } => {
+                    io::stdout().write_all(words(&arguments, commands::replicatedctl)?.as_bytes())
+                }
+                Part::Cli { arguments } => {
+                    io::stdout().write_all(words(&arguments, commands::replicated)?.as_bytes())
+                }
+                Part::Frontend => frontend::run(&script),
+            }
         }
     }
 }

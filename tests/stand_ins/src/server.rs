@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,14 @@ const BREATH: Duration = Duration::from_millis(10);
 /// The longest queue of connections not yet accepted; tests open few.
 const BACKLOG: u32 = 128;
 
+/// How long an order to the door may take; the thread that carries it out only serves small answers.
+const ORDER_LIMIT: Duration = Duration::from_secs(2);
+
 /// A running server. Dropping it ends the thread and cuts every connection.
 pub(crate) struct Server {
     address: SocketAddr,
     gate: watch::Sender<Option<Instant>>,
+    listening: Arc<AtomicBool>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,7 +46,16 @@ impl Server {
         let (gate, watched) = watch::channel(refused_until);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let door = Door { address, gate: watched, state: DoorState::Bound(socket) };
+        // Listening begins before the caller can know the address.
+        let state = match refused_until {
+            None => {
+                let _context = runtime.enter();
+                DoorState::Listening(socket.listen(BACKLOG)?)
+            }
+            Some(_) => DoorState::Bound(socket),
+        };
+        let listening = Arc::new(AtomicBool::new(refused_until.is_none()));
+        let door = Door { address, gate: watched, listening: Arc::clone(&listening), state };
         let thread = std::thread::Builder::new().name("stand-in".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -51,16 +65,22 @@ impl Server {
                 }
             });
         })?;
-        Ok(Self { address, gate, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, gate, listening, stop: Some(stop), thread: Some(thread) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Refuses new connections until then; `None` opens the door. Connections already open stay open.
+    /// Refuses new connections until then; `None` opens the door. Connections already open stay open. Returns when
+    /// it is so, or after [`ORDER_LIMIT`].
     pub(crate) fn refuse_until(&self, until: Option<Instant>) {
         self.gate.send_replace(until);
+        let limit = Instant::now() + ORDER_LIMIT;
+        let open = |now| until.is_none_or(|until| until <= now);
+        while self.listening.load(Ordering::SeqCst) != open(Instant::now()) && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -79,6 +99,7 @@ impl Drop for Server {
 struct Door {
     address: SocketAddr,
     gate: watch::Receiver<Option<Instant>>,
+    listening: Arc<AtomicBool>,
     state: DoorState,
 }
 
@@ -90,8 +111,9 @@ enum DoorState {
 }
 
 impl Door {
-    fn refused_until(&self) -> Option<Instant> {
-        let until = *self.gate.borrow();
+    /// Marks the order as seen, so that a clone of the gate reports whatever comes after it.
+    fn refused_until(&mut self) -> Option<Instant> {
+        let until = *self.gate.borrow_and_update();
         until.filter(|at| *at > Instant::now())
     }
 
@@ -110,6 +132,7 @@ impl Door {
             },
             settled => settled,
         };
+        self.listening.store(matches!(self.state, DoorState::Listening(_)), Ordering::SeqCst);
     }
 }
 
@@ -123,7 +146,6 @@ impl Listener for Door {
             match (&self.state, until) {
                 (DoorState::Listening(listener), None) => {
                     let mut gate = self.gate.clone();
-                    gate.mark_unchanged();
                     tokio::select! {
                         accepted = listener.accept() => match accepted {
                             Ok((stream, from)) => {
@@ -137,7 +159,6 @@ impl Listener for Door {
                 }
                 (DoorState::Bound(_), Some(until)) => {
                     let mut gate = self.gate.clone();
-                    gate.mark_unchanged();
                     tokio::select! {
                         () = tokio::time::sleep_until(until.into()) => {}
                         () = changed(&mut gate) => {}

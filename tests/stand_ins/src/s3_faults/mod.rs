@@ -33,6 +33,9 @@ pub use rule::{Fault, Rule, Scope};
 /// force (see [`Rule::from_str`](std::str::FromStr::from_str)); an empty body cures everything.
 pub const RULES_PATH: &str = "/stand-in/rules";
 
+/// Long enough for the server to send the beginning of a body that is cut short.
+const FLUSH: Duration = Duration::from_millis(20);
+
 /// How to start it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -258,8 +261,15 @@ impl Shared {
 /// The beginning of the body, then an error, on which the server closes the connection.
 fn cut(whole: Bytes, bytes: usize) -> Body {
     let beginning = whole.slice(..bytes.min(whole.len().saturating_sub(1)));
-    Body::from_stream(futures_util::stream::iter([
-        Ok(beginning),
-        Err(io::Error::from(io::ErrorKind::BrokenPipe)),
-    ]))
+    let chunks = futures_util::stream::unfold(Some(beginning), |beginning| async {
+        match beginning {
+            Some(beginning) => Some((Ok(beginning), None)),
+            None => {
+                // An error at once would keep the server from sending what it has.
+                tokio::time::sleep(FLUSH).await;
+                Some((Err(io::Error::from(io::ErrorKind::BrokenPipe)), None))
+            }
+        }
+    });
+    Body::from_stream(chunks)
 }
