@@ -81,6 +81,14 @@ impl Chain {
         *found = Some(credentials.clone());
         Ok(credentials)
     }
+
+    /// Looks anew at the next request: a service has said that what was found has ended.
+    pub(super) fn forget(&self) {
+        // Whoever holds the lock is looking anew already.
+        if let Ok(mut found) = self.parts.found.try_lock() {
+            *found = None;
+        }
+    }
 }
 
 impl ProvideCredentials for Chain {
