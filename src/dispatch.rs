@@ -108,10 +108,12 @@ fn with_runtime(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
             |error| {
-                Cause::host("host.runtime",
+                Cause::host(
+                    "host.runtime",
                     "The program cannot start its threads.",
                     "Look at the limits of this box: ulimit -a, free -m.",
-                ).with_error(&error)
+                )
+                .with_error(&error)
             },
         )?;
     let printed = runtime.block_on(async {

@@ -4,7 +4,7 @@ use crate::aws::autoscaling::AutoScaling;
 use crate::aws::imds::{self, Identity, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, Bundle, Fetched};
+use crate::bundle::{self, Bundle};
 use crate::cause::Cause;
 use crate::console::text;
 use crate::dispatch::{Exit, Printed, World};
@@ -77,8 +77,8 @@ pub(super) async fn run(world: &World, http: &Http, source: &Source) -> Result<P
         let bundle = validation.bundle.ok_or_else(|| validate::invalid(&validation.findings));
         let said = format!("valid, {warnings} warnings");
         let bundle = steps.add(VALIDATE, bundle.map(|bundle| (bundle, said)));
-        steps.add(PLACE, placement(world, fetched).map(|said| ((), said)));
         if let Some(bundle) = &bundle {
+            steps.add(PLACE, placement(world, bundle).map(|said| ((), said)));
             steps.add(DATABASES, look_at_databases(world, http, bundle).await.map(|said| ((), said)));
         }
     }
@@ -111,11 +111,11 @@ async fn membership(world: &World, aws: &Aws, identity: &Identity) -> Result<(()
     Ok(((), said))
 }
 
-fn placement(world: &World, fetched: &Fetched) -> Result<String, Cause> {
+fn placement(world: &World, bundle: &Bundle) -> Result<String, Cause> {
     let mut said = Vec::new();
-    for wanted in place::destinations(fetched) {
+    for wanted in bundle.placements() {
         let access = place::access(&world.root, wanted.mode)?;
-        let verb = match place::state(&world.root, &wanted, access)? {
+        let verb = match place::state(&world.root, wanted, access)? {
             State::Right => continue,
             State::Absent => "place",
             State::OtherContent => "replace",

@@ -35,7 +35,7 @@ pub(super) async fn install(
         installer::install(engine, &script, &arguments, settings.deadline, &mut on_line).await;
     installer::register_daemon_token(&run.root);
     // Also after a failure: the installer may have opened the file before it failed.
-    let closed = installer::restore_access(&run.root, place::access(&run.root, 0o640)?);
+    let closed = installer::restore_access(&run.root, place::access(&run.root, None)?);
     outcome?;
     closed?;
     note_installed(run);

@@ -80,7 +80,7 @@ async fn procedure(
 
     let fetched = run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
-    run.stage(PLACE, async |stage| place::place(stage, &fetched)).await?;
+    run.stage(PLACE, async |stage| place::place(stage, &bundle)).await?;
 
     let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
     let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);

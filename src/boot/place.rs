@@ -3,9 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::bundle::{BundleFile, Fetched};
+use crate::bundle::{Bundle, Placement};
 use crate::cause::Cause;
 use crate::files::{self, Access, Prepared, Root};
 
@@ -17,32 +17,11 @@ const MODE: u32 = 0o640;
 /// The group whose members may use the Docker engine.
 const DOCKER_GROUP: &str = "docker";
 
-/// One file and where it goes.
-pub(crate) struct Destination<'a> {
-    pub(crate) path: PathBuf,
-    pub(crate) mode: u32,
-    pub(crate) content: &'a [u8],
-}
-
-/// Where every file of the bundle goes, on the box.
-pub(crate) fn destinations(fetched: &Fetched) -> Vec<Destination<'_>> {
-    let four = BundleFile::ALL.into_iter().filter_map(|file| {
-        let content = fetched.files.get(&file)?;
-        Some(Destination { path: PathBuf::from(file.installed_path()), mode: MODE, content })
-    });
-    let extra = fetched.extra.iter().map(|file| Destination {
-        path: file.path.clone(),
-        mode: file.mode.unwrap_or(MODE),
-        content: &file.content,
-    });
-    four.chain(extra).collect()
-}
-
 /// The access that Replicated's daemon needs to the files that it reads.
 ///
 /// # Errors
 /// `host.no_docker_group`.
-pub(super) fn access(root: &Root, mode: u32) -> Result<Access, Cause> {
+pub(super) fn access(root: &Root, mode: Option<u32>) -> Result<Access, Cause> {
     let group = root
         .group_id(DOCKER_GROUP)
         .map_err(|error| files::failed("read", &root.path("/etc/group"), &error))?
@@ -53,20 +32,20 @@ pub(super) fn access(root: &Root, mode: u32) -> Result<Access, Cause> {
                 "Install Docker in the AMI, or: groupadd --system docker",
             )
         })?;
-    Ok(Access { mode, owner: Some((0, group)) })
+    Ok(Access { mode: mode.unwrap_or(MODE), owner: Some((0, group)) })
 }
 
 /// How a destination on this box compares with what it should hold.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(super) enum State {
     Right,
     OtherContent,
     OtherAccess,
     Absent,
 }
 
-pub(crate) fn state(root: &Root, wanted: &Destination<'_>, access: Access) -> Result<State, Cause> {
-    let path = root.path(&wanted.path);
+pub(super) fn state(root: &Root, wanted: Placement<'_>, access: Access) -> Result<State, Cause> {
+    let path = root.path(wanted.path);
     let read = || -> io::Result<State> {
         let metadata = fs::symlink_metadata(&path)?;
         if !metadata.is_file() || fs::read(&path)? != wanted.content {
@@ -85,12 +64,12 @@ pub(crate) fn state(root: &Root, wanted: &Destination<'_>, access: Access) -> Re
 
 /// Places what differs. All new content is on disk beside its place before the first file changes, and each changes
 /// by a rename: at any moment every file is wholly old or wholly new.
-pub(super) fn place(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<()>, Cause> {
+pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, Cause> {
     let run = stage.run;
     let mut different = Vec::new();
-    for wanted in destinations(fetched) {
+    for wanted in bundle.placements() {
         let access = access(&run.root, wanted.mode)?;
-        match state(&run.root, &wanted, access)? {
+        match state(&run.root, wanted, access)? {
             State::Right => {}
             state => different.push((wanted, access, state)),
         }
@@ -103,7 +82,7 @@ pub(super) fn place(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<()>
         let drifted = different
             .iter()
             .filter(|(.., state)| *state != State::OtherAccess)
-            .map(|(wanted, ..)| &wanted.path);
+            .map(|(wanted, ..)| wanted.path);
         if let Some(cause) = drift(drifted) {
             stage.warn(cause);
         }
@@ -111,7 +90,7 @@ pub(super) fn place(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<()>
     }
     let mut prepared = Vec::with_capacity(different.len());
     for (wanted, access, _) in &different {
-        let path = run.root.path(&wanted.path);
+        let path = run.root.path(wanted.path);
         let file = Prepared::write(path.clone(), wanted.content, *access)
             .map_err(|error| files::failed("write", &path, &error))?;
         prepared.push((path, file));
@@ -119,11 +98,11 @@ pub(super) fn place(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<()>
     for (path, file) in prepared {
         file.commit().map_err(|error| files::failed("replace", &path, &error))?;
     }
-    let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(&wanted.path)).collect();
+    let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(wanted.path)).collect();
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
 }
 
-fn drift<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Option<Cause> {
+fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> {
     let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
     if paths.is_empty() {
         return None;
