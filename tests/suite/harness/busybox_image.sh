@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Makes the image busybox:latest on the engine of DOCKER_HOST, from Debian's busybox-static.
+# Makes the image busybox:latest, if it is not there, on the engine of DOCKER_HOST, from Debian's busybox-static.
 
 set -euo pipefail
+if /usr/bin/docker image inspect busybox:latest >/dev/null 2>&1; then
+    exit 0
+fi
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir "$root/bin"

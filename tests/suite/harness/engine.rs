@@ -19,9 +19,6 @@ const MOST: usize = 4;
 /// A test that holds an engine for longer is stuck.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// Scripts that make the images of every lease on the engine of `DOCKER_HOST`.
-const BASE_IMAGES: &[&str] = &["tests/suite/harness/busybox_image.sh"];
-
 #[derive(Default)]
 struct Pool {
     idle: Vec<Engine>,
@@ -258,12 +255,19 @@ impl Engine {
         images
     }
 
+    /// Makes those that are missing: `busybox`, and what the installer's stand-in starts.
     fn load_base_images(&self) {
-        for script in BASE_IMAGES {
-            let mut command = Command::new(parts::source(script));
-            command.env("DOCKER_HOST", self.docker_host()).env("DOCKER_CONFIG", self.path("client"));
-            shell::must(&mut command);
-        }
+        let stand_ins = parts::stand_ins();
+        let stand_ins = stand_ins.to_str().expect("a path in UTF-8");
+        self.make_images("tests/suite/harness/busybox_image.sh", &[]);
+        self.make_images("tests/stand_ins/images.sh", &["--binary", stand_ins]);
+    }
+
+    fn make_images(&self, script: &str, arguments: &[&str]) {
+        let mut command = Command::new(parts::source(script));
+        command.args(arguments);
+        command.env("DOCKER_HOST", self.docker_host()).env("DOCKER_CONFIG", self.path("client"));
+        shell::must(&mut command);
     }
 }
 

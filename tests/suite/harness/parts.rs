@@ -21,6 +21,14 @@ pub(crate) fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The stand-ins' program, for what runs outside this process: a container, a shell script.
+pub(crate) fn stand_ins() -> PathBuf {
+    // Cargo tells a test the programs of its own package alone; those of the workspace lie in one directory.
+    let program = Path::new(env!("CARGO_BIN_EXE_agent")).with_file_name("stand-ins");
+    assert!(program.exists(), "{} is missing: run cargo build --workspace --bins", program.display());
+    program
+}
+
 /// A directory that goes when the value does. Its name begins as `tests/setup/sweep.sh` expects; it can be
 /// entered by every user, since some servers run as one of their own.
 pub(crate) fn directory(what: &str) -> TempDir {
