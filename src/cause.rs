@@ -52,8 +52,8 @@ pub struct Evidence {
 
 /// Why a stage or a check failed, or what a wait waits for.
 ///
-/// Every text passes the scrubber on its way in ([`secret::scrub`]), and every sink scrubs again on the way out, since
-/// a secret may be learnt after the cause was made.
+/// Every text passes the scrubber on its way in ([`secret::scrub`]), and every sink scrubs again on the way out
+/// ([`Cause::scrub`]), since a secret may be learnt after the cause was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// Stable and machine-readable: `area.what`, e.g. `s3.access_denied`.
@@ -119,6 +119,41 @@ impl Cause {
     #[must_use]
     pub fn with_error(self, error: &(dyn std::error::Error + 'static)) -> Self {
         self.with("error", chain(error))
+    }
+
+    /// One cause for several that were found at the same time, naming each. What a person must change decides the
+    /// class and gives the kind, since waiting for the others would not help; `causes` must not be empty.
+    pub fn together(mut causes: Vec<Cause>) -> Cause {
+        let leading = causes.iter().position(|cause| cause.class == Class::Config).unwrap_or(0);
+        if causes.is_empty() {
+            return Cause::host(
+                "cause.unknown",
+                "Something failed without saying why.",
+                "Look at the journal.",
+            );
+        }
+        let mut whole = causes.remove(leading);
+        for other in causes {
+            whole.evidence.push(Evidence {
+                name: Cow::Borrowed("also"),
+                value: format!("{} [{}, {}]", other.sentence, other.kind, other.class),
+            });
+            whole.evidence.extend(other.evidence);
+            if other.next_step != whole.next_step {
+                whole.next_step = format!("{} {}", whole.next_step, other.next_step);
+            }
+        }
+        whole
+    }
+
+    /// Scrubs every text again: a secret may have been learnt after this cause was made.
+    pub fn scrub(&mut self) {
+        let texts = [&mut self.sentence, &mut self.next_step];
+        for text in texts.into_iter().chain(self.evidence.iter_mut().map(|item| &mut item.value)) {
+            if let Cow::Owned(clean) = secret::scrub(text) {
+                *text = clean;
+            }
+        }
     }
 
     /// Marks that this cause ended a wait, so that it is reported as a passed deadline (exit code 3).

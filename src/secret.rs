@@ -40,8 +40,13 @@ struct Registry {
 ///
 /// An empty secret is ignored. Registering one twice is harmless.
 pub fn register(secret: &str) {
+    register_all([secret]);
+}
+
+/// [`register`] for many at once: the matcher is built once, not once for each.
+pub fn register_all<'s>(secrets: impl IntoIterator<Item = &'s str>) {
     let mut forms = BTreeSet::new();
-    forms_of(secret, &mut forms);
+    secrets.into_iter().for_each(|secret| forms_of(secret, &mut forms));
     if forms.is_empty() {
         return;
     }

@@ -1,0 +1,312 @@
+//! What is common to every AWS service that fails: the way there, time, credentials, load.
+
+use std::error::Error;
+use std::io;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use crate::cause::{self, Cause};
+
+/// The kinds that one service's causes have.
+pub(super) struct Service {
+    pub(super) name: &'static str,
+    pub(super) unreachable: &'static str,
+    pub(super) untrusted: &'static str,
+    pub(super) unavailable: &'static str,
+    pub(super) throttled: &'static str,
+    pub(super) clock_skew: &'static str,
+    pub(super) invalid_credentials: &'static str,
+    pub(super) bad_answer: &'static str,
+    /// The environment variable that moves this service's endpoint.
+    pub(super) endpoint_variable: &'static str,
+}
+
+/// What a service said when it refused.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) body: String,
+    /// The bucket's region, as S3 gives it in a header.
+    pub(super) bucket_region: Option<String>,
+    request_id: Option<String>,
+    extended_request_id: Option<String>,
+    date: Option<String>,
+}
+
+impl Refusal {
+    /// What there is to read in an error; `None` when no answer came.
+    pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
+        let raw = error.raw_response()?;
+        let header = |name: &str| raw.headers().get(name).map(str::to_owned);
+        let body =
+            raw.body().bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+        let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
+        let code = metadata.and_then(|it| it.code()).map(str::to_owned).or_else(|| element(&body, "Code"));
+        let message =
+            metadata.and_then(|it| it.message()).map(str::to_owned).or_else(|| element(&body, "Message"));
+        Some(Refusal {
+            status: raw.status().as_u16(),
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            bucket_region: header("x-amz-bucket-region").or_else(|| element(&body, "Region")),
+            request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
+            extended_request_id: header("x-amz-id-2"),
+            date: header("date"),
+            body,
+        })
+    }
+
+    /// Adds the service's own words.
+    pub(super) fn told(&self, mut cause: Cause) -> Cause {
+        let words = match (self.code.as_str(), self.message.as_str()) {
+            ("", "") => String::new(),
+            (code, "") => format!(", {code}"),
+            ("", message) => format!(", {message}"),
+            (code, message) => format!(", {code}: {message}"),
+        };
+        cause = cause.with("answer", format!("HTTP {}{words}", self.status));
+        if let Some(id) = &self.request_id {
+            cause = cause.with("request id", id);
+        }
+        if let Some(id) = &self.extended_request_id {
+            cause = cause.with("extended request id", id);
+        }
+        cause
+    }
+
+    /// The causes that every service has; `None` when this refusal is the service's own matter.
+    pub(super) fn common(&self, service: &Service) -> Option<Cause> {
+        let name = service.name;
+        let says_skew =
+            self.message.contains("Signature expired") || self.message.contains("Signature not yet current");
+        let cause = match self.code.as_str() {
+            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => self.skewed(service),
+            _ if says_skew => self.skewed(service),
+            "SlowDown"
+            | "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequestsException"
+            | "BandwidthLimitExceeded" => self.throttled(service),
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpiredException" => Cause::external(
+                service.invalid_credentials,
+                format!("{name} says that the AWS credentials have expired."),
+                "Wait if they are the instance role's, which are renewed; else renew them.",
+            ),
+            "InvalidAccessKeyId"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "InvalidToken" => Cause::config(
+                service.invalid_credentials,
+                format!("{name} does not know these AWS credentials."),
+                "Check AWS_ACCESS_KEY_ID and AWS_PROFILE; unset both to use the instance's role.",
+            ),
+            "SignatureDoesNotMatch" | "IncompleteSignature" | "AuthFailure" => Cause::config(
+                service.invalid_credentials,
+                format!("{name} rejects the signature: the secret key does not belong to the access key."),
+                "Correct AWS_SECRET_ACCESS_KEY; unset it and AWS_ACCESS_KEY_ID to use the instance's role.",
+            ),
+            _ if self.status == 429 => self.throttled(service),
+            _ if self.status >= 500 => Cause::external(
+                service.unavailable,
+                format!("{name} cannot answer now."),
+                "Wait; see https://health.aws.amazon.com/ if it lasts.",
+            ),
+            _ => return None,
+        };
+        Some(self.told(cause))
+    }
+
+    /// A refusal that is nobody's expected one.
+    pub(super) fn unexpected(&self, service: &Service) -> Cause {
+        let name = service.name;
+        // The SDK invents a code from the status where the body has none; a service that refuses says why.
+        let cause = if self.code.is_empty() || self.message.is_empty() {
+            Cause::external(
+                service.bad_answer,
+                format!("What answers for {name} does not speak as {name} does."),
+                format!("Check {} and the proxy.", service.endpoint_variable),
+            )
+        } else {
+            Cause::config(
+                service.bad_answer,
+                format!("{name} refuses the request: {}.", self.message.trim_end_matches('.')),
+                "Read the answer; look at the settings that it names.",
+            )
+        };
+        self.told(cause)
+    }
+
+    fn throttled(&self, service: &Service) -> Cause {
+        Cause::external(
+            service.throttled,
+            format!("{} asks to be asked less often.", service.name),
+            "Wait; if it lasts, find what else calls it from this account.",
+        )
+    }
+
+    fn skewed(&self, service: &Service) -> Cause {
+        let own = element(&self.body, "RequestTime")
+            .and_then(|text| compact_or_rfc3339(&text))
+            .unwrap_or_else(Timestamp::now);
+        let server = element(&self.body, "ServerTime")
+            .and_then(|text| compact_or_rfc3339(&text))
+            .or_else(|| self.date.as_deref().and_then(http_date));
+        let name = service.name;
+        let sentence = match server {
+            Some(server) => {
+                format!(
+                    "This box's clock is {} by {name}'s, which therefore refuses its requests.",
+                    offset(own, server)
+                )
+            }
+            None => format!("This box's clock is wrong, and {name} therefore refuses its requests."),
+        };
+        let cause = Cause::host(
+            service.clock_skew,
+            sentence,
+            "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).",
+        )
+        .with("this box's time", own);
+        match server {
+            Some(server) => cause.with("server's time", server).with("offset", offset(own, server)),
+            None => cause,
+        }
+    }
+}
+
+/// The cause of a request that was not answered, or that was answered by something else.
+pub(super) fn transport<E>(service: &Service, error: &SdkError<E, HttpResponse>) -> Cause
+where
+    E: Error + Send + Sync + 'static,
+{
+    let name = service.name;
+    if let Some(cause) = cause_within(error) {
+        return cause;
+    }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return untrusted(service, tls);
+    }
+    let timed_out = match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_timeout(),
+        _ => false,
+    };
+    let kind = find::<io::Error>(error).map(io::Error::kind);
+    let said = cause::chain(error);
+    let (sentence, next_step) = if timed_out {
+        (
+            format!("{name} did not answer in time."),
+            "Check the way out: route table, NAT gateway or VPC endpoint, security group, network ACL; or set HTTPS_PROXY.",
+        )
+    } else if kind == Some(io::ErrorKind::ConnectionRefused) {
+        (
+            match proxy() {
+                Some(_) => format!("The connection to {name}, or to the proxy on the way, was refused."),
+                None => {
+                    format!("The connection to {name} was refused: the host is up and nothing listens there.")
+                }
+            },
+            "Check the endpoint and the proxy.",
+        )
+    } else if matches!(kind, Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)) {
+        (format!("There is no route to {name}."), "Check the route table of this subnet.")
+    } else {
+        (format!("The connection to {name} broke."), "Wait; check the endpoint and the proxy if it lasts.")
+    };
+    let mut cause = Cause::external(service.unreachable, sentence, next_step).with("error", said);
+    if let Some((variable, host)) = proxy() {
+        cause = cause.with("proxy", format!("{variable}: {host}"));
+    }
+    let endpoints = [service.endpoint_variable, "AWS_ENDPOINT_URL"].into_iter();
+    match endpoints.filter_map(|variable| Some((variable, std::env::var(variable).ok()?))).next() {
+        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {url}")),
+        None => cause,
+    }
+}
+
+/// The variable that sets a proxy, and the proxy's host without the password that may stand before it.
+fn proxy() -> Option<(&'static str, String)> {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(|variable| {
+        let url = reqwest::Url::parse(&std::env::var(variable).ok()?).ok()?;
+        Some((variable, url.host_str()?.to_owned()))
+    })
+}
+
+fn untrusted(service: &Service, error: &rustls::Error) -> Cause {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let name = service.name;
+    match error {
+        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => {
+            Cause::host(
+                service.untrusted,
+                format!("By this box's clock, the certificate of {name} is not valid now."),
+                "Check the clock: chronyc tracking",
+            )
+            .with("this box's time", Timestamp::now())
+        }
+        rustls::Error::InvalidCertificate(_) => Cause::config(
+            service.untrusted,
+            format!("The certificate that {name}'s address shows is not trusted: something on the way takes its place."),
+            "If a proxy opens TLS here, name its certificate authority in AWS_CA_BUNDLE.",
+        ),
+        _ => Cause::external(
+            service.untrusted,
+            format!("No TLS connection to {name} comes about."),
+            "Check the endpoint and the proxy.",
+        ),
+    }
+    .with_error(error)
+}
+
+/// The cause that one of our own parts (resolver, credentials) has put into an error.
+pub(super) fn cause_within(error: &(dyn Error + 'static)) -> Option<Cause> {
+    find::<Cause>(error).cloned()
+}
+
+/// The first error of a type in a chain. `io::Error` hides its content from `source`, so that it is asked itself.
+pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// The text of the first such element of an XML document; enough for the flat errors of AWS.
+fn element(body: &str, name: &str) -> Option<String> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty() && text.len() < 4096)
+}
+
+/// `20240501T101112Z` as in a signature, or RFC 3339.
+fn compact_or_rfc3339(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+fn offset(own: Timestamp, server: Timestamp) -> String {
+    let seconds = own.as_second() - server.as_second();
+    let direction = if seconds < 0 { "behind" } else { "ahead" };
+    let length = humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
+    format!("{length} {direction}")
+}

@@ -1,0 +1,358 @@
+//! The instance metadata service: version 2 only, and never through a proxy.
+//!
+//! A box on which only version 1 answers is refused rather than served: version 1 hands the role's credentials to
+//! whoever can make the box send a GET.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::try_join;
+use reqwest::StatusCode;
+use tokio::sync::Mutex;
+
+use crate::cause::{self, Cause};
+use crate::http::{self, Http};
+
+/// How long one request may take, from connecting to the last byte. The service answers within a few milliseconds; a
+/// token request that the hop limit swallows never does, and is then named as such.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a token is asked to live, in seconds: six hours, the most that the service grants.
+const TOKEN_TTL: u64 = 21_600;
+
+/// A token is replaced so long before it ends, so that none ends on its way.
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+
+/// The longest answer that is read, in bytes. The longest item that is asked for, credentials, has below 2 KiB.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
+const DEFAULT_ENDPOINT_IPV6: &str = "http://[fd00:ec2::254]";
+
+/// What this instance is, as the metadata service says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `i-` and hexadecimal digits.
+    pub instance_id: String,
+    /// E.g. `us-east-1`.
+    pub region: String,
+    /// E.g. `us-east-1a`.
+    pub availability_zone: String,
+    /// The primary private address: what Replicated is told to listen at.
+    pub local_ipv4: Ipv4Addr,
+}
+
+/// Asks the metadata service. Clones share one token and one pool of connections.
+#[derive(Debug, Clone)]
+pub struct Imds {
+    client: reqwest::Client,
+    endpoint: String,
+    token: Arc<Mutex<Option<Token>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Token {
+    value: String,
+    until: Instant,
+}
+
+impl Imds {
+    /// Asks the service at `endpoint`, e.g. `http://169.254.169.254`; see [`endpoint`]. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `imds.endpoint` (config), when that is no `http://` URL.
+    pub fn new(http: &Http, endpoint: &str) -> Result<Self, Cause> {
+        let usable = reqwest::Url::parse(endpoint).is_ok_and(|url| url.scheme() == "http" && url.has_host());
+        if !usable {
+            return Err(Cause::config(
+                "imds.endpoint",
+                "The address of the metadata service is not an http:// URL.",
+                "Correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT.",
+            )
+            .with("endpoint", endpoint));
+        }
+        let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
+        Ok(Imds { client, endpoint: endpoint.trim_end_matches('/').to_owned(), token: Arc::default() })
+    }
+
+    /// What this instance is, all items asked at the same time.
+    ///
+    /// # Errors
+    /// As for [`Imds::item`]; `imds.bad_answer` (external) when something that is no metadata service answers.
+    pub async fn identity(&self) -> Result<Identity, Cause> {
+        let (instance_id, region, availability_zone, local_ipv4) = try_join!(
+            self.checked("instance-id", is_instance_id),
+            self.checked("placement/region", is_name),
+            self.checked("placement/availability-zone", is_name),
+            self.checked("local-ipv4", |text| text.parse::<Ipv4Addr>().is_ok()),
+        )?;
+        let local_ipv4 =
+            local_ipv4.parse().map_err(|_| bad_answer(&self.endpoint, "local-ipv4", &local_ipv4))?;
+        Ok(Identity { instance_id, region, availability_zone, local_ipv4 })
+    }
+
+    /// Where the Auto Scaling group wants this instance to be: `InService`, `Terminated`, `Warmed:Stopped`, …
+    ///
+    /// That is the target of a transition, never the current state. `None` when there is no transition, or no group.
+    ///
+    /// # Errors
+    /// As for [`Imds::item`].
+    pub async fn target_lifecycle_state(&self) -> Result<Option<String>, Cause> {
+        let name = "autoscaling/target-lifecycle-state";
+        let is_state =
+            |text: &str| text.len() < 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ':');
+        match self.item(name).await? {
+            Some(text) if is_state(text.trim()) => Ok(Some(text.trim().to_owned())),
+            Some(text) => Err(bad_answer(&self.endpoint, name, &text)),
+            None => Ok(None),
+        }
+    }
+
+    /// One item below `latest/meta-data/`; `None` when there is no such item.
+    ///
+    /// # Errors
+    /// `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
+    /// `imds.token_refused` and `imds.v1_only` (config).
+    pub async fn item(&self, name: &str) -> Result<Option<String>, Cause> {
+        let token = self.token(None).await?;
+        match self.get(name, &token).await? {
+            Answer::Unauthorized => {
+                let token = self.token(Some(&token)).await?;
+                match self.get(name, &token).await? {
+                    Answer::Unauthorized => Err(unauthorized(&self.endpoint, name)),
+                    Answer::Item(item) => Ok(item),
+                }
+            }
+            Answer::Item(item) => Ok(item),
+        }
+    }
+
+    async fn checked(&self, name: &'static str, is_good: impl Fn(&str) -> bool) -> Result<String, Cause> {
+        let Some(text) = self.item(name).await? else {
+            return Err(no_item(&self.endpoint, name));
+        };
+        let text = text.trim();
+        if is_good(text) { Ok(text.to_owned()) } else { Err(bad_answer(&self.endpoint, name, text)) }
+    }
+
+    /// The token, asked for when there is none or when the one in hand is `rejected`. Those who want it at the same time
+    /// wait for one request.
+    async fn token(&self, rejected: Option<&str>) -> Result<String, Cause> {
+        let mut held = self.token.lock().await;
+        if let Some(token) = held.as_ref()
+            && token.until > Instant::now()
+            && rejected != Some(token.value.as_str())
+        {
+            return Ok(token.value.clone());
+        }
+        *held = None;
+        let asked = Instant::now();
+        let request = self
+            .client
+            .put(format!("{}/latest/api/token", self.endpoint))
+            .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_TTL);
+        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(no_token(&self.endpoint, status));
+        }
+        let value = self.read(response, "token").await?;
+        if value.is_empty() || value.len() > 1024 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(bad_answer(&self.endpoint, "token", &value));
+        }
+        let until = asked + Duration::from_secs(TOKEN_TTL) - TOKEN_MARGIN;
+        *held = Some(Token { value: value.clone(), until });
+        Ok(value)
+    }
+
+    async fn get(&self, name: &str, token: &str) -> Result<Answer, Cause> {
+        let request = self
+            .client
+            .get(format!("{}/latest/meta-data/{name}", self.endpoint))
+            .header("x-aws-ec2-metadata-token", token);
+        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, name, &error))?;
+        match response.status() {
+            StatusCode::OK => Ok(Answer::Item(Some(self.read(response, name).await?))),
+            StatusCode::NOT_FOUND => Ok(Answer::Item(None)),
+            StatusCode::UNAUTHORIZED => Ok(Answer::Unauthorized),
+            StatusCode::FORBIDDEN => Err(disabled(&self.endpoint)),
+            status => Err(unavailable(&self.endpoint, name, status)),
+        }
+    }
+
+    async fn read(&self, mut response: reqwest::Response, name: &str) -> Result<String, Cause> {
+        let mut body = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| unreachable(&self.endpoint, name, &error))?
+        {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_ANSWER {
+                return Err(bad_answer(&self.endpoint, name, &format!("more than {LONGEST_ANSWER} bytes")));
+            }
+        }
+        String::from_utf8(body).map_err(|_| bad_answer(&self.endpoint, name, "not text"))
+    }
+}
+
+enum Answer {
+    Item(Option<String>),
+    Unauthorized,
+}
+
+/// Where the metadata service is, by the AWS SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, else by
+/// `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE` (`IPv4`, `IPv6`) one of the two well-known addresses.
+pub fn endpoint(environment: impl Fn(&str) -> Option<String>) -> String {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    set("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|| {
+        let mode = set("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
+        let is_ipv6 = mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+        if is_ipv6 { DEFAULT_ENDPOINT_IPV6 } else { DEFAULT_ENDPOINT }.to_owned()
+    })
+}
+
+/// `i-` and the 8 (until 2016) or 17 hexadecimal digits of an id; more are accepted, since AWS reserves the right.
+fn is_instance_id(text: &str) -> bool {
+    text.strip_prefix("i-").is_some_and(|digits| {
+        (8..=32).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// Regions and zones become parts of host names and IAM resources.
+fn is_name(text: &str) -> bool {
+    (3..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
+    let refused = io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused);
+    let (sentence, next_step) = if refused {
+        (
+            "The metadata service refused the connection.",
+            "Check that this is an EC2 instance and that nothing on it rejects connections to the metadata service \
+             (iptables -S OUTPUT).",
+        )
+    } else if error.is_timeout() && error.is_connect() {
+        (
+            "The metadata service cannot be reached.",
+            "Check the route to it (ip route get 169.254.169.254) and that the launch template has not set \
+             HttpEndpoint to disabled.",
+        )
+    } else if error.is_timeout() && name == "token" {
+        (
+            "The metadata service accepts connections but does not answer a token request: its hop limit is too small \
+             for a container, or it is off.",
+            "Set the hop limit: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled \
+             --http-put-response-hop-limit 2",
+        )
+    } else {
+        (
+            "The metadata service did not answer.",
+            "Check the route to it: curl -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
+             http://169.254.169.254/latest/api/token",
+        )
+    };
+    let said = if error.is_timeout() && !refused {
+        format!("no answer within {} ms", ATTEMPT_TIMEOUT.as_millis())
+    } else {
+        cause::chain(error)
+    };
+    Cause::external("imds.unreachable", sentence, next_step)
+        .with("endpoint", endpoint)
+        .with("asked for", name)
+        .with("error", said)
+}
+
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The token request's answer tells what kind of service this is; a GET without a token is never tried.
+fn no_token(endpoint: &str, status: StatusCode) -> Cause {
+    match status {
+        StatusCode::FORBIDDEN => disabled(endpoint),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Cause::config(
+            "imds.v1_only",
+            "The metadata service knows no tokens (IMDSv2), and version 1 is not used: it gives the role's credentials \
+             to whoever makes this box send a request.",
+            "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
+             --http-endpoint enabled (in the launch template: MetadataOptions, HttpTokens: required).",
+        )
+        .with("endpoint", endpoint)
+        .with("answer to the token request", status),
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
+            unauthorized(endpoint, "token").with("answer", status)
+        }
+        _ => unavailable(endpoint, "token", status),
+    }
+}
+
+fn disabled(endpoint: &str) -> Cause {
+    Cause::config(
+        "imds.token_refused",
+        "The metadata service refuses this instance: it is disabled, or the request came through a proxy.",
+        "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
+         required",
+    )
+    .with("endpoint", endpoint)
+    .with("answer", StatusCode::FORBIDDEN)
+}
+
+fn unauthorized(endpoint: &str, name: &str) -> Cause {
+    Cause::external(
+        "imds.unauthorized",
+        "The metadata service does not accept the token that it has just given.",
+        "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT names one metadata service, not several behind one address.",
+    )
+    .with("endpoint", endpoint)
+    .with("asked for", name)
+}
+
+fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        Cause::external(
+            "imds.unavailable",
+            "The metadata service answers that it cannot answer now.",
+            "Wait; if it lasts, see whether another program on this box floods the metadata service.",
+        )
+        .with("endpoint", endpoint)
+        .with("asked for", name)
+        .with("answer", status)
+    } else {
+        bad_answer(endpoint, name, &status.to_string())
+    }
+}
+
+fn no_item(endpoint: &str, name: &str) -> Cause {
+    Cause::external(
+        "imds.no_item",
+        format!("The metadata service has no {name}."),
+        "Wait if the instance has just been launched; else look at its network interfaces and at \
+         AWS_EC2_METADATA_SERVICE_ENDPOINT.",
+    )
+    .with("endpoint", endpoint)
+    .with("item", name)
+}
+
+fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
+    let short: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
+    Cause::external(
+        "imds.bad_answer",
+        format!("What answers as the metadata service gives no valid {name}."),
+        "Check what answers at this address: a proxy or a captive portal must not.",
+    )
+    .with("endpoint", endpoint)
+    .with("item", name)
+    .with("answer", short)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(in crate::aws) mod tests;

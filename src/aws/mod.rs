@@ -1,0 +1,146 @@
+//! What AWS is asked and told: the metadata service, S3, Auto Scaling.
+//!
+//! Each function makes one attempt and says with the class of its [`Cause`] whether another may help: the SDK's own
+//! retries are off, so that there is one place that waits, knows the deadline and shows the cause.
+
+pub mod autoscaling;
+mod credentials;
+mod failure;
+pub mod imds;
+pub mod s3;
+
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use crate::cause::Cause;
+use crate::http::{CONNECT_TIMEOUT, Http};
+use crate::secret;
+
+use credentials::Chain;
+use imds::Imds;
+
+/// How long one request may take until its answer begins: connecting, TLS, and the server's own time. Auto Scaling
+/// answers within a second, S3 within a tenth; what takes longer is better asked again on a new connection.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every AWS client shares: region, credentials, connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    sdk: SdkConfig,
+    credentials: Chain,
+}
+
+impl Aws {
+    /// Prepares for `region`; nothing is asked of AWS yet.
+    ///
+    /// Endpoints and credentials are looked for where the AWS SDK does: the environment, the profile files, a web
+    /// identity token, and at last the role of this instance by `imds` (`None`, or `AWS_EC2_METADATA_DISABLED=true`: not
+    /// there).
+    ///
+    /// # Errors
+    /// As for [`Http::load_trust`].
+    pub async fn new(http: &Http, region: &str, imds: Option<Imds>) -> Result<Self, Cause> {
+        let client = http.for_sdk()?;
+        let region = Region::new(region.to_owned());
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let credentials = Chain::new(client.clone(), region.clone(), timeouts.clone(), imds);
+        let sdk = aws_config::defaults(BehaviorVersion::latest())
+            .region(region)
+            .http_client(client)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+            // The chain keeps what it has found, so that its failures can be asked for before requests are sent.
+            .identity_cache(IdentityCache::no_cache())
+            // A wrong clock is a cause to be shown, not to be worked around: what is installed next suffers from it.
+            .disable_clock_skew_correction(true)
+            .load()
+            .await;
+        Ok(Aws { sdk, credentials })
+    }
+
+    /// The region that was given to [`Aws::new`].
+    pub fn region(&self) -> &str {
+        self.sdk.region().map_or("", Region::as_ref)
+    }
+
+    /// Finds the credentials, if they have not been found yet, and makes them known to the scrubber. Every request does
+    /// so by itself; asked for at first, a failure is one cause, and requests that follow do not wait for each other.
+    ///
+    /// # Errors
+    /// `aws.no_credentials` (external: at launch the role's appear a moment late), `aws.credentials_invalid` (config),
+    /// `aws.role_unusable` (config), and those of [`Imds::item`].
+    pub async fn find_credentials(&self) -> Result<(), Cause> {
+        self.credentials.find().await.map(|_| ())
+    }
+
+    /// Credentials that a service calls expired are looked for anew by the next request.
+    fn heed(&self, cause: &Cause) {
+        if cause.kind.ends_with(".invalid_credentials") {
+            self.credentials.forget();
+        }
+    }
+}
+
+/// The region that the environment names (`AWS_REGION`, `AWS_DEFAULT_REGION`), which goes before that of the identity.
+pub fn region(environment: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"))
+}
+
+/// Makes known to the scrubber what secrets the process environment holds for AWS and HTTP: keys, tokens, and passwords
+/// in the URLs of proxies. To be called before anything is printed.
+pub fn register_environment(environment: impl Fn(&str) -> Option<String>) {
+    for name in [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    ] {
+        if let Some(value) = environment(name) {
+            secret::register(&value);
+        }
+    }
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        let values = [environment(name), environment(&name.to_ascii_lowercase())];
+        for url in values.into_iter().flatten().filter_map(|value| reqwest::Url::parse(&value).ok()) {
+            if let Some(password) = url.password() {
+                secret::register(password);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_environment_are_known() {
+        register_environment(|name| match name {
+            "AWS_SECRET_ACCESS_KEY" => Some("environment/secret+canary".to_owned()),
+            "https_proxy" => Some("http://me:proxy%2Fcanary@10.0.0.1:3128".to_owned()),
+            _ => None,
+        });
+        assert!(secret::is_in("environment/secret+canary"));
+        assert!(secret::is_in("proxy/canary"));
+    }
+
+    #[test]
+    fn the_environment_names_the_region() {
+        assert_eq!(
+            region(|name| (name == "AWS_DEFAULT_REGION").then(|| "eu-west-1".to_owned())).as_deref(),
+            Some("eu-west-1")
+        );
+        assert_eq!(region(|_| Some(String::new())), None);
+    }
+}

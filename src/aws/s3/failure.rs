@@ -1,0 +1,270 @@
+//! What S3 says when it does not do what it is asked.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::aws::failure::{self, Refusal, Service};
+use crate::cause::Cause;
+
+const SERVICE: Service = Service {
+    name: "S3",
+    unreachable: "s3.unreachable",
+    untrusted: "s3.tls",
+    unavailable: "s3.unavailable",
+    throttled: "s3.slow_down",
+    clock_skew: "s3.clock_skew",
+    invalid_credentials: "s3.invalid_credentials",
+    bad_answer: "s3.refused",
+    endpoint_variable: "AWS_ENDPOINT_URL_S3",
+};
+
+/// What was asked for.
+pub(super) struct Request<'a> {
+    /// The action as IAM names it.
+    pub(super) action: &'static str,
+    pub(super) bucket: &'a str,
+    /// The object's key, or the prefix of a listing.
+    pub(super) key: &'a str,
+}
+
+impl Request<'_> {
+    fn url(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+
+    fn statement(&self) -> String {
+        let object = if self.action == "s3:ListBucket" { String::new() } else { format!("/{}", self.key) };
+        let Request { action, bucket, .. } = self;
+        format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"arn:aws:s3:::{bucket}{object}"}}"#)
+    }
+
+    fn about(&self, cause: Cause) -> Cause {
+        cause.with("object", self.url())
+    }
+}
+
+/// A failed attempt.
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    /// The region where S3 says that the bucket is.
+    pub(super) moved_to: Option<String>,
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Failure { cause, moved_to: None }
+    }
+}
+
+pub(super) fn of<E>(request: &Request<'_>, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match Refusal::of(error) {
+        Some(refusal) => refused(request, &refusal),
+        None => Failure::from(request.about(failure::transport(&SERVICE, error))),
+    }
+}
+
+fn refused(request: &Request<'_>, refusal: &Refusal) -> Failure {
+    if let Some(cause) = refusal.common(&SERVICE) {
+        return Failure::from(request.about(cause));
+    }
+    let moved = matches!(refusal.status, 301 | 307)
+        || matches!(refusal.code.as_str(), "PermanentRedirect" | "AuthorizationHeaderMalformed");
+    let named = refusal.bucket_region.clone().or_else(|| expected_region(&refusal.message));
+    let moved_to = named.filter(|region| moved && is_region(region));
+    let cause = match refusal.code.as_str() {
+        _ if moved => wrong_region(request, moved_to.as_deref()),
+        "NoSuchBucket" => Cause::config(
+            "s3.no_such_bucket",
+            format!("The bucket {} does not exist.", request.bucket),
+            "Correct the bucket's name in the source.",
+        ),
+        "NoSuchKey" => Cause::config(
+            "s3.no_such_key",
+            format!("The object {} does not exist.", request.url()),
+            format!("Upload it, or correct the prefix: aws s3 ls s3://{}/ --recursive", request.bucket),
+        ),
+        "InvalidObjectState" => Cause::config(
+            "s3.archived",
+            format!("The object {} is archived (Glacier) and cannot be read.", request.url()),
+            "Restore it, and take its prefix out of the bucket's lifecycle rule.",
+        ),
+        "RequestTimeout" | "OperationAborted" => {
+            Cause::external(SERVICE.unavailable, "S3 cannot answer now.", "Wait.")
+        }
+        code if code.starts_with("KMS.") => kms(request, refusal),
+        _ if refusal.status == 403 && refusal.message.contains("kms:") => kms(request, refusal),
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => access_denied(request, refusal),
+        "" if refusal.status == 403 => access_denied(request, refusal),
+        _ => return Failure::from(request.about(refusal.unexpected(&SERVICE))),
+    };
+    Failure { cause: refusal.told(request.about(cause)), moved_to }
+}
+
+/// S3 tells a missing object from a forbidden one only to those who may list the bucket.
+fn access_denied(request: &Request<'_>, refusal: &Refusal) -> Cause {
+    let url = request.url();
+    let bucket = request.bucket;
+    if request.action != "s3:GetObject" {
+        return Cause::config(
+            "s3.access_denied",
+            format!("This instance may not do {} on {url}.", request.action),
+            format!("Add to the role's policy: {}", request.statement()),
+        );
+    }
+    let list = format!(r#"{{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::{bucket}"}}"#);
+    if refusal.message.contains("s3:ListBucket") {
+        return Cause::config(
+            "s3.access_denied",
+            format!(
+                "The object {url} does not exist, or this instance may not see that it does: it lacks s3:ListBucket."
+            ),
+            format!("Upload the object if it is missing, and add to the role's policy: {list}"),
+        );
+    }
+    Cause::config(
+        "s3.access_denied",
+        format!(
+            "S3 denies access to {url}: either this instance may not do s3:GetObject on it, or the object does not exist \
+             and this instance lacks s3:ListBucket."
+        ),
+        format!(
+            "Look whether the object exists, and add to the role's policy: {} and {list}",
+            request.statement()
+        ),
+    )
+}
+
+fn kms(request: &Request<'_>, refusal: &Refusal) -> Cause {
+    let word = |wanted: fn(&str) -> bool| {
+        let mut words = refusal
+            .message
+            .split_whitespace()
+            .map(|word| word.trim_matches(|c: char| ",.;:()'\"".contains(c)));
+        words.find(|word| wanted(word)).map(str::to_owned)
+    };
+    let action = word(|word| word.starts_with("kms:"));
+    let key = word(|word| word.starts_with("arn:") && word.contains(":kms:"));
+    let (wanted_action, resource) =
+        (action.as_deref().unwrap_or("kms:Decrypt"), key.as_deref().unwrap_or("the key's ARN"));
+    let mut cause = if refusal.code.starts_with("KMS.") {
+        Cause::config(
+            "s3.kms_unusable",
+            format!("The KMS key of {} cannot be used: {}", request.url(), refusal.message),
+            "Enable the key, or encrypt the object with another.",
+        )
+    } else {
+        Cause::config(
+            "s3.kms_denied",
+            format!("S3 may not use the KMS key of {} for this instance: {}", request.url(), refusal.message),
+            format!(
+                r#"Add to the role's policy (and let the key's policy allow it): {{"Effect":"Allow","Action":"{wanted_action}","Resource":"{resource}"}}"#
+            ),
+        )
+    };
+    if let Some(action) = &action {
+        cause = cause.with("KMS action", action);
+    }
+    if let Some(key) = &key {
+        cause = cause.with("KMS key", key);
+    }
+    cause
+}
+
+fn wrong_region(request: &Request<'_>, actual: Option<&str>) -> Cause {
+    let bucket = request.bucket;
+    match actual {
+        Some(actual) => Cause::config(
+            "s3.wrong_region",
+            format!("The bucket {bucket} is in {actual}."),
+            format!("Set AWS_REGION={actual}, or use a bucket in this instance's region."),
+        ),
+        None => Cause::config(
+            "s3.wrong_region",
+            format!("The bucket {bucket} is in another region, and S3 does not say in which."),
+            format!("Set AWS_REGION to the answer of: aws s3api get-bucket-location --bucket {bucket}"),
+        ),
+    }
+}
+
+/// The warning about a bucket that was found in another region than the instance's.
+pub(super) fn followed(bucket: &str, tried: &str, actual: &str) -> Cause {
+    Cause::config(
+        "s3.wrong_region",
+        format!("The bucket {bucket} is in {actual}, not in {tried}; it was read there."),
+        "Use a bucket in this instance's region: a boot should not depend on another region.",
+    )
+}
+
+/// "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'".
+fn expected_region(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("expecting '")?;
+    rest.split_once('\'').map(|(region, _)| region.to_owned())
+}
+
+/// What is no region's name must not become part of a host name to which a signed request is sent.
+fn is_region(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (3..=64).contains(&text.len()) && text.bytes().all(is_part)
+}
+
+pub(super) fn too_large(request: &Request<'_>, length: Option<u64>, limit: usize) -> Cause {
+    let size = length.map_or_else(|| "more".to_owned(), |length| format!("{length} bytes"));
+    request.about(
+        Cause::config(
+            "s3.too_large",
+            format!("The object {} is larger than {limit} bytes.", request.url()),
+            "Look whether the right file was uploaded under this name.",
+        )
+        .with("size", size),
+    )
+}
+
+pub(super) fn too_many(request: &Request<'_>, most: usize) -> Cause {
+    request.about(Cause::config(
+        "s3.too_many",
+        format!("Below {} lie more than {most} objects.", request.url()),
+        "Name a prefix that holds only the files of this box.",
+    ))
+}
+
+pub(super) fn too_slow(request: &Request<'_>, allowed: Duration) -> Cause {
+    request.about(Cause::external(
+        SERVICE.unreachable,
+        format!("The transfer of {} was not finished within {} s.", request.url(), allowed.as_secs()),
+        "Check what limits the network of this box.",
+    ))
+}
+
+pub(super) fn body_cut(request: &Request<'_>, length: Option<u64>, error: &str) -> Cause {
+    let cause = Cause::external(
+        "s3.body_cut",
+        format!("The transfer of {} ended before the object did.", request.url()),
+        "Wait; if it lasts, look at the proxy or VPC endpoint in between.",
+    );
+    let cause = match length {
+        Some(length) => cause.with("announced", format!("{length} bytes")),
+        None => cause,
+    };
+    request.about(cause.with("error", error))
+}
+
+pub(super) fn checksum(request: &Request<'_>, error: &str) -> Cause {
+    request.about(
+        Cause::external(
+            "s3.checksum",
+            format!("What arrived of {} is not what was uploaded: its checksum differs.", request.url()),
+            "Wait; if it lasts, look at the proxy in between, and upload the object again.",
+        )
+        .with("error", error),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Stage 6, one half: every database answers every question.
+
+use crate::bundle::Bundle;
+use crate::cause::Cause;
+use crate::database::ladder::{Climb, Climber, Request};
+use crate::files::Root;
+use crate::names::Names;
+use crate::wait;
+
+use super::run::{Achieved, Stage};
+
+/// Waits until every database can be climbed to the top. It waits for whatever is the matter: a password that is
+/// wrong now may be set right at the server, and replacing this box would not do it.
+pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, Cause> {
+    let requests = bundle.database_requests();
+    if requests.is_empty() {
+        return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
+    }
+    let climber = climber(stage.run.http.names(), &stage.run.root);
+    let climbs = wait::until(
+        stage.run.settings.databases_wait,
+        |_| true,
+        |cause| stage.waiting(cause),
+        async || {
+            let climbs = climber.climb_all(&requests).await;
+            match failure(&climbs) {
+                Some(cause) => Err(cause),
+                None => Ok(climbs),
+            }
+        },
+    )
+    .await?;
+    for warning in climbs.iter().flat_map(|climb| &climb.warnings) {
+        stage.warn(warning.clone());
+    }
+    let names: Vec<String> = climbs.iter().map(described).collect();
+    Ok(Achieved::done((), names.join(", ")))
+}
+
+/// What keeps a database from answering now, if anything does.
+pub(super) async fn first_failure(names: &Names, root: &Root, bundle: &Bundle) -> Option<Cause> {
+    let requests: Vec<Request> = bundle.database_requests();
+    failure(&climber(names, root).climb_all(&requests).await)
+}
+
+fn climber(names: &Names, root: &Root) -> Climber {
+    Climber::new(names.clone(), root.clone(), "/root")
+}
+
+/// One cause for all databases that fail; those that fail in the same words share a line.
+fn failure(climbs: &[Climb]) -> Option<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    for climb in climbs {
+        let Some((_, cause)) = climb.failure() else { continue };
+        if !causes.iter().any(|known| known.kind == cause.kind && known.sentence == cause.sentence) {
+            causes.push(cause.clone().with("asked for", &climb.name));
+        }
+    }
+    (!causes.is_empty()).then(|| Cause::together(causes))
+}
+
+fn described(climb: &Climb) -> String {
+    match &climb.address {
+        Some(address) => format!("{} at {address}", climb.name),
+        None => climb.name.clone(),
+    }
+}

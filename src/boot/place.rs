@@ -1,0 +1,143 @@
+//! Stage 5: every file in its place, all or none.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::bundle::{BundleFile, Fetched};
+use crate::cause::Cause;
+use crate::files::{self, Access, Prepared, Root};
+
+use super::run::{Achieved, Stage};
+
+/// What the four files may be read by: root, and the Replicated daemon, which runs as replicated:docker.
+const MODE: u32 = 0o640;
+
+/// The group whose members may use the Docker engine.
+const DOCKER_GROUP: &str = "docker";
+
+/// One file and where it goes.
+pub(crate) struct Destination<'a> {
+    pub(crate) path: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) content: &'a [u8],
+}
+
+/// Where every file of the bundle goes, on the box.
+pub(crate) fn destinations(fetched: &Fetched) -> Vec<Destination<'_>> {
+    let four = BundleFile::ALL.into_iter().filter_map(|file| {
+        let content = fetched.files.get(&file)?;
+        Some(Destination { path: PathBuf::from(file.installed_path()), mode: MODE, content })
+    });
+    let extra = fetched.extra.iter().map(|file| Destination {
+        path: file.path.clone(),
+        mode: file.mode.unwrap_or(MODE),
+        content: &file.content,
+    });
+    four.chain(extra).collect()
+}
+
+/// The access that Replicated's daemon needs to the files that it reads.
+///
+/// # Errors
+/// `host.no_docker_group`.
+pub(super) fn access(root: &Root, mode: u32) -> Result<Access, Cause> {
+    let group = root
+        .group_id(DOCKER_GROUP)
+        .map_err(|error| files::failed("read", &root.path("/etc/group"), &error))?
+        .ok_or_else(|| {
+            Cause::host(
+                "host.no_docker_group",
+                "This box has no group docker, to which the Replicated daemon belongs.",
+                "Install Docker in the AMI, or: groupadd --system docker",
+            )
+        })?;
+    Ok(Access { mode, owner: Some((0, group)) })
+}
+
+/// How a destination on this box compares with what it should hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Right,
+    OtherContent,
+    OtherAccess,
+    Absent,
+}
+
+pub(crate) fn state(root: &Root, wanted: &Destination<'_>, access: Access) -> Result<State, Cause> {
+    let path = root.path(&wanted.path);
+    let read = || -> io::Result<State> {
+        let metadata = fs::symlink_metadata(&path)?;
+        if !metadata.is_file() || fs::read(&path)? != wanted.content {
+            return Ok(State::OtherContent);
+        }
+        let is_same = metadata.mode() & 0o7777 == access.mode
+            && access.owner.is_none_or(|owner| owner == (metadata.uid(), metadata.gid()));
+        Ok(if is_same { State::Right } else { State::OtherAccess })
+    };
+    match read() {
+        Ok(state) => Ok(state),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::Absent),
+        Err(error) => Err(files::failed("read", &path, &error)),
+    }
+}
+
+/// Places what differs. All new content is on disk beside its place before the first file changes, and each changes
+/// by a rename: at any moment every file is wholly old or wholly new.
+pub(super) fn place(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<()>, Cause> {
+    let run = stage.run;
+    let mut different = Vec::new();
+    for wanted in destinations(fetched) {
+        let access = access(&run.root, wanted.mode)?;
+        match state(&run.root, &wanted, access)? {
+            State::Right => {}
+            state => different.push((wanted, access, state)),
+        }
+    }
+    if different.is_empty() {
+        return Ok(Achieved::skipped((), "every file is in place"));
+    }
+    let is_installed = run.record().instance.is_some_and(|instance| instance.installed_at.is_some());
+    if is_installed && !run.force {
+        let drifted = different
+            .iter()
+            .filter(|(.., state)| *state != State::OtherAccess)
+            .map(|(wanted, ..)| &wanted.path);
+        if let Some(cause) = drift(drifted) {
+            stage.warn(cause);
+        }
+        return Ok(Achieved::skipped((), "Replicated is installed and has read its files"));
+    }
+    let mut prepared = Vec::with_capacity(different.len());
+    for (wanted, access, _) in &different {
+        let path = run.root.path(&wanted.path);
+        let file = Prepared::write(path.clone(), wanted.content, *access)
+            .map_err(|error| files::failed("write", &path, &error))?;
+        prepared.push((path, file));
+    }
+    for (path, file) in prepared {
+        file.commit().map_err(|error| files::failed("replace", &path, &error))?;
+    }
+    let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(&wanted.path)).collect();
+    Ok(Achieved::done((), format!("placed {}", names.join(", "))))
+}
+
+fn drift<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Option<Cause> {
+    let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    Some(
+        Cause::config(
+            "bundle.drift",
+            "The source differs from what is in place; Replicated reads its files at its first start only.",
+            "To apply the source, replace this instance; or install again with: agent boot --force",
+        )
+        .with("differs", paths.join(", ")),
+    )
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

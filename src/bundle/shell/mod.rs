@@ -1,0 +1,495 @@
+//! What a file of shell assignments sets, read without ever running a shell.
+//!
+//! The rule is honesty: a value is [`Value::Known`] only if bash, sourcing the file, would give exactly it. Everything
+//! else is unknown, with the place and the construct that made it so. Constructs come in three strengths: one that
+//! hides its own value alone (`$(hostname)`), one after which any variable may have changed until it is assigned again
+//! (`source FILE`), and a [`Barrier`], after which not even that is sure (`if`, functions, `eval`, a syntax error).
+//!
+//! Two things are taken for granted: a sourced file neither ends the shell nor makes variables read-only, and a
+//! variable that the file never sets, and that no shell or login sets, is empty.
+
+mod builtins;
+mod parser;
+mod words;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+mod against_bash;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use builtins::{Effect, Special};
+use parser::{Assignment, Chain, Command, Parser, Terminator};
+use words::{Piece, Word, Words};
+
+/// What the longest value may be, in bytes. A line that doubles a variable makes 2^n bytes out of n lines.
+const LONGEST_VALUE: usize = 64 * 1024;
+
+/// What all values that are ever assigned may come to, in bytes; far beyond any file that people write.
+const LARGEST_SUM: usize = 2 * 1024 * 1024;
+
+/// A construct that this reader does not follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    CommandSubstitution,
+    Arithmetic,
+    Expansion,
+    Parameter,
+    AnsiCQuotes,
+    LocaleQuotes,
+    Tilde,
+    Braces,
+    Array,
+    Parenthesis,
+    HereDocument,
+    Redirection,
+    Background,
+    Condition,
+    ControlCharacter,
+    TooLong,
+    Keyword(String),
+    Command(String),
+    ComputedCommand,
+    Inherited(String),
+    Syntax(&'static str),
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            What::CommandSubstitution => "a command substitution",
+            What::Arithmetic => "an arithmetic expansion",
+            What::Expansion => "an expansion other than ${NAME}",
+            What::Parameter => "a special parameter such as $1 or $?",
+            What::AnsiCQuotes => "$'…' quoting",
+            What::LocaleQuotes => "$\"…\" quoting",
+            What::Tilde => "an unquoted ~, which stands for a home directory",
+            What::Braces => "an unquoted { on a line with export, which bash expands there",
+            What::Array => "an array",
+            What::Parenthesis => "an unquoted parenthesis",
+            What::HereDocument => "a here-document",
+            What::Redirection => "a redirection (an unquoted < or >)",
+            What::Background => "an unquoted &, which runs the assignment before it in the background",
+            What::Condition => "an assignment joined by |, && or ||",
+            What::ControlCharacter => "a control character",
+            What::TooLong => "a value that grows beyond all measure",
+            What::Keyword(keyword) => return write!(f, "`{keyword}`"),
+            What::Command(command) => return write!(f, "the command `{command}`"),
+            What::ComputedCommand => "a command whose name is computed",
+            What::Inherited(name) => return write!(f, "${name}, which this file does not set"),
+            What::Syntax(what) => what,
+        })
+    }
+}
+
+/// Why a value is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unknown {
+    pub(super) what: What,
+    /// Byte offset of the construct.
+    pub(super) at: usize,
+}
+
+/// A construct after which nothing is sure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Barrier(Unknown);
+
+impl Barrier {
+    fn new(what: What, at: usize) -> Self {
+        Barrier(Unknown { what, at })
+    }
+
+    fn syntax(what: &'static str, at: usize) -> Self {
+        Barrier::new(What::Syntax(what), at)
+    }
+}
+
+/// The value of a variable once the file has been sourced.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Known(String),
+    Unset,
+    Unknown(Unknown),
+}
+
+/// A variable that the file sets.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Variable {
+    pub(super) value: Value,
+    /// Whether it is exported by the file itself; `None` where that is unknown.
+    pub(super) exported: Option<bool>,
+    /// Byte offset of the assignment that gave it its value.
+    pub(super) at: usize,
+    /// Ascending by their offsets in the value.
+    stretches: Vec<Stretch>,
+}
+
+/// A part of a value that stands in the file as it is, be it in the assignment of another variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    in_value: usize,
+    in_file: usize,
+}
+
+impl Variable {
+    /// Where in the file the byte of the value stands, also if it came there out of another variable.
+    pub(super) fn place(&self, offset: usize) -> usize {
+        let index = self.stretches.partition_point(|stretch| stretch.in_value <= offset);
+        index
+            .checked_sub(1)
+            .and_then(|index| self.stretches.get(index))
+            .map_or(self.at, |stretch| stretch.in_file + (offset - stretch.in_value))
+    }
+}
+
+/// Something worth a word that is not about one value alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Remark {
+    /// From here on nothing is known.
+    Barrier(What),
+    /// Any variable may have changed here.
+    MayChangeAll(What),
+    /// A command that is no assignment; it is assumed to change no variable.
+    Command(String),
+    /// A variable that nothing has set is expanded, to nothing.
+    Unset(String),
+    /// An unquoted `&` after an assignment.
+    Ampersand(String),
+    /// An unquoted `<` or `>` in an assignment.
+    Redirection(String),
+    /// `NAME = value` or `NAME= value`.
+    SpaceAroundEquals(String),
+}
+
+/// What the file does, as far as it can be known.
+pub(super) struct Reading {
+    variables: BTreeMap<String, Variable>,
+    /// Set when a variable that is not in the map may have been changed all the same.
+    lost: Option<Unknown>,
+    pub(super) remarks: Vec<(usize, Remark)>,
+    pub(super) comments: Vec<Range<usize>>,
+}
+
+impl Reading {
+    /// The value of a variable after the file.
+    pub(super) fn value(&self, name: &str) -> Value {
+        match (self.variables.get(name), &self.lost) {
+            (Some(variable), _) => variable.value.clone(),
+            (None, Some(unknown)) => Value::Unknown(unknown.clone()),
+            (None, None) => Value::Unset,
+        }
+    }
+
+    /// The variables that the file sets, as far as it could be followed.
+    pub(super) fn variables(&self) -> &BTreeMap<String, Variable> {
+        &self.variables
+    }
+}
+
+/// Reads a whole file.
+pub(super) fn read(text: &str) -> Reading {
+    let mut words = Words::new(text);
+    let mut run = Run {
+        reading: Reading {
+            variables: BTreeMap::new(),
+            lost: None,
+            remarks: Vec::new(),
+            comments: Vec::new(),
+        },
+        all_exported: false,
+        stops_at_unset: false,
+        stops_at_failure: false,
+        sourced: false,
+        left: LARGEST_SUM,
+    };
+    loop {
+        let parsed = Parser::new(&mut words, Terminator::EndOfText).chain();
+        let ended = match parsed {
+            Ok(None) => break,
+            Ok(Some(chain)) => run.chain(&chain),
+            Err(barrier) => Err(barrier),
+        };
+        if let Err(Barrier(unknown)) = ended {
+            run.reading.remarks.push((unknown.at, Remark::Barrier(unknown.what.clone())));
+            run.lose_all(&unknown);
+            break;
+        }
+    }
+    run.reading.comments = words.comments;
+    run.reading
+}
+
+/// A word's value, and where its parts stand.
+struct Expanded {
+    value: Result<String, Unknown>,
+    stretches: Vec<Stretch>,
+}
+
+/// The state of the imagined shell.
+struct Run {
+    reading: Reading,
+    /// `set -a`
+    all_exported: bool,
+    /// `set -u`
+    stops_at_unset: bool,
+    /// `set -e`
+    stops_at_failure: bool,
+    /// Whether another file has run, so that any command may be a function.
+    sourced: bool,
+    /// What is left of [`LARGEST_SUM`].
+    left: usize,
+}
+
+impl Run {
+    fn remark(&mut self, at: usize, remark: Remark) {
+        self.reading.remarks.push((at, remark));
+    }
+
+    fn lose(&mut self, name: &str, unknown: &Unknown) {
+        let variable = Variable {
+            value: Value::Unknown(unknown.clone()),
+            exported: None,
+            at: unknown.at,
+            stretches: Vec::new(),
+        };
+        self.reading.variables.insert(name.to_owned(), variable);
+    }
+
+    fn lose_all(&mut self, unknown: &Unknown) {
+        self.reading.variables.clear();
+        self.reading.lost = Some(unknown.clone());
+    }
+
+    fn chain(&mut self, chain: &Chain) -> Result<(), Barrier> {
+        if let (Some(at), [Command { assignments, words, .. }]) =
+            (chain.background, chain.commands.as_slice())
+            && let (Some(last), true) = (assignments.last(), words.is_empty())
+        {
+            self.remark(at, Remark::Ampersand(last.name.clone()));
+        }
+        let doubt = match chain.background {
+            Some(at) => Some(Unknown { what: What::Background, at }),
+            None if chain.is_certain() => None,
+            None => chain.commands.first().map(|c| Unknown { what: What::Condition, at: c.at }),
+        };
+        chain.commands.iter().try_for_each(|command| self.command(command, doubt.as_ref()))
+    }
+
+    /// Runs one command; `doubt` says why it may not run, or not in this shell.
+    fn command(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<(), Barrier> {
+        self.side_effects(command)?;
+        let redirected = command.redirections.first().map(|r| Unknown { what: What::Redirection, at: r.at });
+        let doubt = doubt.or(redirected.as_ref());
+        if command.words.is_empty() {
+            if let (Some(redirected), Some(last)) = (&redirected, command.assignments.last()) {
+                self.remark(redirected.at, Remark::Redirection(last.name.clone()));
+            }
+            return command
+                .assignments
+                .iter()
+                .try_for_each(|assignment| self.assign(assignment, doubt, None));
+        }
+        let Some(name) = command.words.first().and_then(Word::literal) else {
+            return Err(Barrier::new(What::ComputedCommand, command.at));
+        };
+        self.spaces_around_equals(command, &name);
+        let unknown = || Unknown { what: What::Command(name.clone()), at: command.at };
+        match builtins::effect(&name) {
+            Effect::Nothing => self.stop_if(self.stops_at_failure, unknown()),
+            Effect::Export => self.export(command, doubt),
+            Effect::Unset => self.unset(command, doubt),
+            Effect::Set => self.set(command, doubt),
+            Effect::ChangesAnything => {
+                self.sourced = true;
+                self.remark(command.at, Remark::MayChangeAll(What::Command(name.clone())));
+                self.lose_all(&unknown());
+                self.stop_if(self.stops_at_failure, unknown())
+            }
+            Effect::Barrier => Err(Barrier(unknown())),
+            Effect::Program if self.sourced => {
+                self.remark(command.at, Remark::MayChangeAll(What::Command(name.clone())));
+                self.lose_all(&unknown());
+                self.stop_if(self.stops_at_failure, unknown())
+            }
+            Effect::Program => {
+                self.remark(command.at, Remark::Command(name.clone()));
+                self.stop_if(self.stops_at_failure, unknown())
+            }
+        }
+    }
+
+    fn stop_if(&self, stops: bool, unknown: Unknown) -> Result<(), Barrier> {
+        if stops { Err(Barrier(unknown)) } else { Ok(()) }
+    }
+
+    /// What the expansions of a command do besides giving a value.
+    fn side_effects(&mut self, command: &Command) -> Result<(), Barrier> {
+        let values = command.assignments.iter().map(|assignment| &assignment.value);
+        for piece in values.chain(&command.words).chain(&command.redirections).flat_map(|word| &word.pieces) {
+            match piece {
+                Piece::Assigns { name, at } => {
+                    let unknown = Unknown { what: What::Expansion, at: *at };
+                    if Special::of(name) == Special::ReadOnly {
+                        return Err(Barrier(unknown));
+                    }
+                    self.lose(name, &unknown);
+                }
+                Piece::Opaque { what, at } if self.stops_at_failure || self.stops_at_unset => {
+                    return Err(Barrier::new(what.clone(), *at));
+                }
+                Piece::Variable { name, at, .. }
+                    if self.stops_at_unset && !matches!(self.reading.value(name), Value::Known(_)) =>
+                {
+                    return Err(Barrier::new(What::Inherited(name.clone()), *at));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// `NAME = value` is the command `NAME`, and `NAME= value` the command `value`: neither is what was meant.
+    fn spaces_around_equals(&mut self, command: &Command, name: &str) {
+        let second = command.words.get(1).and_then(Word::plain);
+        if words::is_name(name) && second.is_some_and(|second| second.starts_with('=')) {
+            self.remark(command.at, Remark::SpaceAroundEquals(name.to_owned()));
+        } else if let Some(last) = command.assignments.last().filter(|last| last.value.pieces.is_empty()) {
+            self.remark(last.at, Remark::SpaceAroundEquals(last.name.clone()));
+        }
+    }
+
+    fn assign(
+        &mut self,
+        assignment: &Assignment,
+        doubt: Option<&Unknown>,
+        exported: Option<bool>,
+    ) -> Result<(), Barrier> {
+        let expanded = self.expand(&assignment.value);
+        self.store(assignment, expanded, doubt, exported)
+    }
+
+    fn store(
+        &mut self,
+        assignment: &Assignment,
+        mut new: Expanded,
+        doubt: Option<&Unknown>,
+        exported: Option<bool>,
+    ) -> Result<(), Barrier> {
+        let name = assignment.name.as_str();
+        let inherited = || Unknown { what: What::Inherited(name.to_owned()), at: assignment.at };
+        match Special::of(name) {
+            Special::ReadOnly => return Err(Barrier(inherited())),
+            Special::Dynamic => new.value = Err(inherited()),
+            Special::Inherited | Special::Ordinary => {}
+        }
+        if assignment.appends {
+            new = self.appended(name, assignment.at, new);
+        }
+        if let Some(doubt) = doubt {
+            new.value = Err(doubt.clone());
+        }
+        if new.value.as_ref().is_ok_and(|value| value.len() > LONGEST_VALUE) {
+            new.value = Err(Unknown { what: What::TooLong, at: assignment.at });
+        }
+        let size = new.value.as_ref().map_or(0, String::len);
+        self.left = self.left.checked_sub(size).ok_or_else(|| Barrier::new(What::TooLong, assignment.at))?;
+        let before = match self.reading.variables.get(name) {
+            Some(variable) => variable.exported,
+            None if self.reading.lost.is_some() || Special::of(name) != Special::Ordinary => None,
+            None => Some(false),
+        };
+        let variable = Variable {
+            value: new.value.map_or_else(Value::Unknown, Value::Known),
+            exported: exported.or(self.all_exported.then_some(true)).or(before).filter(|_| doubt.is_none()),
+            at: assignment.at,
+            stretches: new.stretches,
+        };
+        self.reading.variables.insert(name.to_owned(), variable);
+        Ok(())
+    }
+
+    fn appended(&self, name: &str, at: usize, new: Expanded) -> Expanded {
+        match self.current(name, at) {
+            Ok(before) => {
+                let mut stretches = self.stretches(name, 0);
+                stretches.extend(
+                    new.stretches.iter().map(|s| Stretch { in_value: s.in_value + before.len(), ..*s }),
+                );
+                Expanded { value: new.value.map(|added| before + &added), stretches }
+            }
+            Err(unknown) => Expanded { value: Err(unknown), stretches: Vec::new() },
+        }
+    }
+
+    /// The stretches of a variable's value, put where that value is expanded.
+    fn stretches(&self, name: &str, offset: usize) -> Vec<Stretch> {
+        let stretches = self.reading.variables.get(name).map_or(&[][..], |variable| &variable.stretches);
+        stretches.iter().map(|s| Stretch { in_value: s.in_value + offset, ..*s }).collect()
+    }
+
+    /// The value of a variable at this point, empty if nothing sets it.
+    fn current(&self, name: &str, at: usize) -> Result<String, Unknown> {
+        let inherited = !self.reading.variables.contains_key(name) && Special::of(name) != Special::Ordinary;
+        match self.reading.value(name) {
+            _ if inherited => Err(Unknown { what: What::Inherited(name.to_owned()), at }),
+            Value::Known(value) => Ok(value),
+            Value::Unset => Ok(String::new()),
+            Value::Unknown(unknown) => Err(unknown),
+        }
+    }
+
+    /// Expands the value of an assignment. Bash neither splits it nor matches it against file names.
+    fn expand(&mut self, word: &Word) -> Expanded {
+        let mut value = String::new();
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut unknown = None;
+        let mut before = '=';
+        for piece in &word.pieces {
+            let mut was = '\0';
+            match piece {
+                Piece::Char { c, at, quoted } => {
+                    if *c == '~' && !quoted && matches!(before, '=' | ':') {
+                        unknown.get_or_insert(Unknown { what: What::Tilde, at: *at });
+                    }
+                    let follows = stretches
+                        .last()
+                        .is_some_and(|s| *at >= s.in_file && value.len() - s.in_value == at - s.in_file);
+                    if !follows {
+                        stretches.push(Stretch { in_value: value.len(), in_file: *at });
+                    }
+                    value.push(*c);
+                    was = if *quoted { '\0' } else { *c };
+                }
+                Piece::Variable { name, at, .. } => {
+                    stretches.extend(self.stretches(name, value.len()));
+                    match self.current(name, *at) {
+                        Ok(text) if value.len() + text.len() > LONGEST_VALUE => {
+                            unknown.get_or_insert(Unknown { what: What::TooLong, at: *at });
+                        }
+                        Ok(text) => value.push_str(&text),
+                        Err(why) => {
+                            unknown.get_or_insert(why);
+                        }
+                    }
+                    if self.reading.value(name) == Value::Unset && Special::of(name) == Special::Ordinary {
+                        self.remark(*at, Remark::Unset(name.clone()));
+                    }
+                    // A value may end in anything, and bash looks at what was written, not at what it became.
+                }
+                Piece::Opaque { what, at } => {
+                    unknown.get_or_insert(Unknown { what: what.clone(), at: *at });
+                }
+                Piece::Assigns { at, .. } => {
+                    unknown.get_or_insert(Unknown { what: What::Expansion, at: *at });
+                }
+                Piece::Empty => {}
+            }
+            before = was;
+        }
+        Expanded { value: unknown.map_or(Ok(value), Err), stretches }
+    }
+}

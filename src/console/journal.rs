@@ -1,0 +1,97 @@
+//! The journal, with structured fields: `journalctl BOOT_STAGE=fetch`, `journalctl BOOT_CAUSE=s3.access_denied`.
+
+use std::os::linux::fs::MetadataExt;
+use std::sync::OnceLock;
+
+use tracing::Dispatch;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::{Event, Level, Renderer, StageOutcome, human, lines};
+use crate::cause::Cause;
+
+pub(super) struct Journal {
+    /// Used for this program's own events alone. It is not made the default: what a library logs has passed no
+    /// scrubber.
+    dispatch: Dispatch,
+    instance_id: OnceLock<String>,
+}
+
+impl Journal {
+    /// The journal, if systemd connected this process's standard error to it (`$JOURNAL_STREAM`, systemd.exec(5)).
+    pub(super) fn if_stderr_is_its() -> Option<Self> {
+        let stream = std::env::var("JOURNAL_STREAM").ok()?;
+        let stderr = std::fs::metadata("/proc/self/fd/2").ok()?;
+        if stream != format!("{}:{}", stderr.st_dev(), stderr.st_ino()) {
+            return None;
+        }
+        let layer = tracing_journald::layer().ok()?.with_field_prefix(None);
+        let subscriber =
+            tracing_subscriber::registry().with(layer.with_syslog_identifier("boot-agent".into()));
+        Some(Journal { dispatch: Dispatch::new(subscriber), instance_id: OnceLock::new() })
+    }
+
+    fn say(&self, level: tracing::Level, stage: Option<&str>, cause: Option<&Cause>, text: &str) {
+        let instance_id = self.instance_id.get().map(String::as_str);
+        let cause = cause.map(|cause| cause.kind.as_ref());
+        macro_rules! at {
+            ($level:expr) => {
+                tracing::event!($level, boot_stage = stage, boot_cause = cause, instance_id, "{text}")
+            };
+        }
+        tracing::dispatcher::with_default(&self.dispatch, || match level {
+            tracing::Level::ERROR => at!(tracing::Level::ERROR),
+            tracing::Level::WARN => at!(tracing::Level::WARN),
+            tracing::Level::DEBUG => at!(tracing::Level::DEBUG),
+            _ => at!(tracing::Level::INFO),
+        });
+    }
+}
+
+impl Renderer for Journal {
+    fn show(&self, event: &Event) {
+        use tracing::Level as Priority;
+        match event {
+            Event::Started { stage } => {
+                self.say(Priority::INFO, Some(stage), None, &format!("{stage} started"))
+            }
+            Event::Waiting { stage, cause, waited } => {
+                let text = format!("{stage} waiting ({}): {}", human(*waited), lines::in_one_line(cause));
+                self.say(Priority::WARN, Some(stage), Some(cause), &text);
+            }
+            Event::Progress { stage, text, .. } => {
+                self.say(Priority::DEBUG, Some(stage), None, &format!("{stage} {text}"));
+            }
+            Event::Output { stage, line } => self.say(Priority::INFO, Some(stage), None, line),
+            Event::Ended { stage, outcome, detail, elapsed, cause } => {
+                let (priority, word) = match outcome {
+                    StageOutcome::Done | StageOutcome::Running => (Priority::INFO, "done"),
+                    StageOutcome::Skipped => (Priority::INFO, "skipped"),
+                    StageOutcome::Failed => (Priority::ERROR, "failed"),
+                    StageOutcome::Interrupted => (Priority::WARN, "interrupted"),
+                };
+                let said = cause.as_ref().map_or_else(|| detail.clone(), lines::in_one_line);
+                let text = format!("{stage} {word} after {}: {said}", human(*elapsed));
+                self.say(priority, Some(stage), cause.as_ref(), &text);
+            }
+            Event::Note { stage, level, text, cause } => {
+                let priority = match level {
+                    Level::Detail => Priority::DEBUG,
+                    Level::Info => Priority::INFO,
+                    Level::Warning => Priority::WARN,
+                };
+                self.say(
+                    priority,
+                    *stage,
+                    cause.as_ref(),
+                    &lines::note("", Level::Info, text, cause.as_ref()),
+                );
+            }
+            Event::Identified { instance_id } => {
+                // Set once: an instance does not change its id while it runs.
+                let _ = self.instance_id.set(instance_id.clone());
+            }
+            Event::Ready { status } => self.say(Priority::INFO, None, None, status),
+            Event::Over => {}
+        }
+    }
+}

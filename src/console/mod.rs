@@ -1,0 +1,238 @@
+//! What a person, the journal and systemd are told while something runs.
+//!
+//! Everything said is an [`Event`]. [`Console`] scrubs each and hands it to the renderers that fit where the output
+//! goes: a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd.
+//! Results (what a command prints at its end) are the commands' own, on standard output.
+
+mod journal;
+mod lines;
+mod supervisor;
+mod terminal;
+pub mod text;
+mod throttle;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use lines::in_one_line;
+use throttle::Throttled;
+
+use crate::cause::Cause;
+use crate::secret;
+
+/// How a stage stands or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageOutcome {
+    /// Not ended yet; in a record of a run that is over, the run was killed in this stage.
+    Running,
+    /// It did its work.
+    Done,
+    /// Its postcondition held already, or there was nothing to do.
+    Skipped,
+    /// It failed, and the boot with it.
+    Failed,
+    /// The run was told to stop, or another stage failed, while it ran.
+    Interrupted,
+}
+
+impl StageOutcome {
+    /// The sign before a stage in a list.
+    pub fn sign(self) -> &'static str {
+        match self {
+            StageOutcome::Running => "…",
+            StageOutcome::Done => "✓",
+            StageOutcome::Skipped => "–",
+            StageOutcome::Failed => "✗",
+            StageOutcome::Interrupted => "!",
+        }
+    }
+}
+
+/// How important a [`Event::Note`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Shown with `--verbose`.
+    Detail,
+    /// Shown unless `--quiet`.
+    Info,
+    /// Something is not as it should be, and the run goes on.
+    Warning,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A stage began.
+    Started {
+        /// The stage.
+        stage: &'static str,
+    },
+    /// A stage waits for what the cause says; said again at each attempt.
+    Waiting {
+        /// The stage.
+        stage: &'static str,
+        /// What it waits for.
+        cause: Cause,
+        /// For how long it has waited.
+        waited: Duration,
+    },
+    /// A stage has advanced.
+    Progress {
+        /// The stage.
+        stage: &'static str,
+        /// What it is doing.
+        text: String,
+        /// Bytes done and bytes in all, where that is known.
+        bytes: Option<(u64, u64)>,
+    },
+    /// A line that a program wrote which the stage runs.
+    Output {
+        /// The stage.
+        stage: &'static str,
+        /// The line, without its end.
+        line: String,
+    },
+    /// A stage ended.
+    Ended {
+        /// The stage.
+        stage: &'static str,
+        /// How.
+        outcome: StageOutcome,
+        /// How long it took.
+        elapsed: Duration,
+        /// What it achieved, or why it had nothing to do.
+        detail: String,
+        /// Why it failed.
+        cause: Option<Cause>,
+    },
+    /// Something worth saying.
+    Note {
+        /// The stage, if it is about one.
+        stage: Option<&'static str>,
+        /// How important it is.
+        level: Level,
+        /// What is said.
+        text: String,
+        /// The cause, where there is one.
+        cause: Option<Cause>,
+    },
+    /// The instance's id became known, and stands in every journal entry from now on.
+    Identified {
+        /// As IMDS gives it, e.g. `i-0123456789abcdef0`.
+        instance_id: String,
+    },
+    /// The run succeeded: what systemd waits for before it calls the unit started.
+    Ready {
+        /// The status line that stays.
+        status: String,
+    },
+    /// The run is over, good or bad: live output is taken down.
+    Over,
+}
+
+impl Event {
+    fn scrub(&mut self) {
+        let clean = |text: &mut String| {
+            if let std::borrow::Cow::Owned(scrubbed) = secret::scrub(text) {
+                *text = scrubbed;
+            }
+        };
+        match self {
+            Event::Waiting { cause, .. } => cause.scrub(),
+            Event::Progress { text, .. }
+            | Event::Output { line: text, .. }
+            | Event::Ready { status: text } => {
+                clean(text);
+            }
+            Event::Ended { detail: text, cause, .. } | Event::Note { text, cause, .. } => {
+                clean(text);
+                if let Some(cause) = cause {
+                    cause.scrub();
+                }
+            }
+            Event::Started { .. } | Event::Identified { .. } | Event::Over => {}
+        }
+    }
+}
+
+/// How much is shown to a person; the journal always gets everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// Failures and warnings.
+    Quiet,
+    /// Stages, waits, notes.
+    #[default]
+    Normal,
+    /// Details as well.
+    Verbose,
+}
+
+/// One place that events are shown in.
+trait Renderer: Send + Sync {
+    fn show(&self, event: &Event);
+}
+
+/// Where events go. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Console {
+    renderers: Arc<[Box<dyn Renderer>]>,
+}
+
+impl Console {
+    /// The console of this process: the journal if standard error is the journal's, else a live list if it is a
+    /// terminal, else plain lines; and `sd_notify` where systemd asked for it.
+    pub fn of_this_process(verbosity: Verbosity) -> Self {
+        let mut renderers: Vec<Box<dyn Renderer>> = Vec::new();
+        match journal::Journal::if_stderr_is_its() {
+            Some(journal) => renderers.push(Box::new(Throttled::new(journal))),
+            None if io::stderr().is_terminal() => {
+                renderers.push(Box::new(terminal::Terminal::new(verbosity, colour())));
+            }
+            None => renderers.push(Box::new(Throttled::new(lines::Lines::new(verbosity)))),
+        }
+        renderers.extend(
+            supervisor::Supervisor::if_asked_for()
+                .map(|supervisor| Box::new(supervisor) as Box<dyn Renderer>),
+        );
+        Console { renderers: renderers.into() }
+    }
+
+    /// A console that shows nothing.
+    pub fn silent() -> Self {
+        Console { renderers: Arc::new([]) }
+    }
+
+    /// Scrubs an event and shows it everywhere.
+    pub fn emit(&self, mut event: Event) {
+        event.scrub();
+        for renderer in self.renderers.iter() {
+            renderer.show(&event);
+        }
+    }
+
+    /// Says something that belongs to no stage.
+    pub fn note(&self, level: Level, text: impl Into<String>) {
+        self.emit(Event::Note { stage: None, level, text: text.into(), cause: None });
+    }
+}
+
+/// Whether colour is wanted on a terminal (see no-color.org).
+pub fn colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A duration as a person reads it: `0.4 s`, `12 s`, `3 min 5 s`.
+pub fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,125 @@
+//! A live list of stages on a terminal: running ones below with their elapsed time and what they wait for, ended ones
+//! above.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Event, Level, Renderer, StageOutcome, Verbosity, human, lines};
+
+/// How often a running stage's elapsed time is drawn anew.
+const TICK: Duration = Duration::from_millis(100);
+
+pub(super) struct Terminal {
+    verbosity: Verbosity,
+    colour: bool,
+    screen: MultiProgress,
+    running: Mutex<HashMap<&'static str, ProgressBar>>,
+}
+
+impl Terminal {
+    pub(super) fn new(verbosity: Verbosity, colour: bool) -> Self {
+        Terminal { verbosity, colour, screen: MultiProgress::new(), running: Mutex::default() }
+    }
+
+    fn with_bar(&self, stage: &'static str, act: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(stage) {
+            act(bar);
+        }
+    }
+
+    fn start(&self, stage: &'static str) {
+        let bar = self.screen.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<10} {elapsed:>5} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(stage);
+        bar.enable_steady_tick(TICK);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(stage, bar);
+    }
+
+    fn print(&self, line: &str) {
+        // A terminal that went away must not end a boot.
+        let _ = self.screen.println(line);
+    }
+
+    fn painted(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn end(&self, event: &Event) {
+        let Event::Ended { stage, outcome, elapsed, detail, cause } = event else { return };
+        if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(stage) {
+            bar.finish_and_clear();
+            self.screen.remove(&bar);
+        }
+        let colour = match outcome {
+            StageOutcome::Done => "32",
+            StageOutcome::Failed => "31",
+            StageOutcome::Interrupted => "33",
+            StageOutcome::Running | StageOutcome::Skipped => "2",
+        };
+        let said = match cause {
+            Some(cause) if detail.is_empty() => cause.sentence.clone(),
+            Some(cause) => format!("{detail}: {}", cause.sentence),
+            None => detail.clone(),
+        };
+        if self.verbosity >= Verbosity::Normal || *outcome == StageOutcome::Failed {
+            let sign = self.painted(colour, outcome.sign());
+            self.print(&format!("{sign} {stage:<10} {:>9} {said}", human(*elapsed)));
+        }
+    }
+}
+
+fn bytes_style() -> Option<ProgressStyle> {
+    let template = "{spinner} {prefix:<10} {elapsed:>5} {bar:24} {bytes}/{total_bytes} {wide_msg}";
+    ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
+}
+
+impl Renderer for Terminal {
+    fn show(&self, event: &Event) {
+        match event {
+            Event::Started { stage } => self.start(stage),
+            Event::Waiting { stage, cause, .. } => {
+                let text = format!("{} {}", self.painted("33", "waiting:"), cause.sentence);
+                self.with_bar(stage, |bar| bar.set_message(text));
+            }
+            Event::Progress { stage, text, bytes } => self.with_bar(stage, |bar| {
+                if let Some((done, total)) = bytes {
+                    if let Some(style) = bytes_style() {
+                        bar.set_style(style);
+                    }
+                    bar.set_length(*total);
+                    bar.set_position(*done);
+                }
+                bar.set_message(text.clone());
+            }),
+            Event::Output { stage, line } => {
+                if self.verbosity == Verbosity::Verbose {
+                    self.print(&format!("  {stage:<10} | {line}"));
+                }
+                self.with_bar(stage, |bar| bar.set_message(line.clone()));
+            }
+            Event::Ended { .. } => self.end(event),
+            Event::Note { stage, level, text, cause } => {
+                let shown = match level {
+                    Level::Detail => self.verbosity == Verbosity::Verbose,
+                    Level::Info => self.verbosity >= Verbosity::Normal,
+                    Level::Warning => true,
+                };
+                if shown {
+                    let sign = if *level == Level::Warning { self.painted("33", "!") } else { " ".into() };
+                    let line = lines::note(stage.unwrap_or(""), Level::Info, text, cause.as_ref());
+                    self.print(&format!("{sign} {line}"));
+                }
+            }
+            Event::Over => {
+                // What is lost here is drawing on a terminal that went away.
+                let _ = self.screen.clear();
+            }
+            Event::Identified { .. } | Event::Ready { .. } => {}
+        }
+    }
+}

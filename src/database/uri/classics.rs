@@ -1,0 +1,228 @@
+//! The mistakes that people make in database URIs, each recognised for what it is before the grammar misreads it.
+
+use super::scan::{Piece, error_at};
+use super::{Kind, UriError};
+use crate::secret;
+
+/// Characters that must be percent-encoded in a user name or password, with their encodings.
+const RESERVED: [(char, &str); 5] = [('@', "%40"), ('/', "%2F"), (':', "%3A"), ('#', "%23"), ('?', "%3F")];
+
+const RESERVED_CHARACTERS: [char; 5] = ['@', '/', ':', '#', '?'];
+
+/// What people leave standing for a password; not worth hiding, and hiding it would hide the mistake.
+const NOT_A_PASSWORD: [&str; 5] = ["password", "pass", "pw", "your-password", "your_password"];
+
+/// Makes known to the scrubber whatever in the text may be a password, whether or not the text is a URI at all.
+pub(super) fn register_secrets(text: &str) {
+    secrets_in(text).into_iter().for_each(secret::register);
+}
+
+/// Whatever in the text may be a password, as written; the scrubber decodes by itself.
+pub(crate) fn secrets_in(text: &str) -> Vec<&str> {
+    let after_scheme = match text.find("://") {
+        Some(at) => &text[at + 3..],
+        None => text,
+    };
+    let mut found = Vec::new();
+    match (after_scheme.find(':'), after_scheme.rfind('@')) {
+        (Some(colon), Some(last)) => {
+            let end = end_of_userinfo(after_scheme).unwrap_or(last);
+            let password = after_scheme.get(colon + 1..end).unwrap_or_default();
+            found.push(password);
+            if password.contains(RESERVED_CHARACTERS) {
+                found.extend(after_scheme.get(colon + 1..last));
+                found.extend(fragments(password));
+            }
+        }
+        (Some(_), None) => found.extend(misplaced(after_scheme)),
+        _ => {}
+    }
+    for option in text.split(['?', '&']) {
+        if let Some((name, value)) = option.split_once('=')
+            && is_secret_option(name)
+        {
+            found.push(value);
+        }
+    }
+    found.retain(|text| is_password(text));
+    found
+}
+
+/// Whether an option's value is a secret, by its name.
+pub(super) fn is_secret_option(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "passphrase", "sslpass", "secret", "scram_client_key", "scram_server_key"]
+        .iter()
+        .any(|word| name.contains(word))
+        || name == "authmechanismproperties"
+}
+
+/// With the `@host` forgotten, the password stands where the port belongs.
+fn misplaced(after_scheme: &str) -> Option<&str> {
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    let (_, port) = authority.split_once(':')?;
+    let could_be_host = authority.contains(['[', ',']) || port.bytes().all(|byte| byte.is_ascii_digit());
+    (!could_be_host).then_some(port)
+}
+
+fn is_password(text: &str) -> bool {
+    let bare = text.trim_start_matches('<').trim_end_matches('>');
+    bare.len() == text.len() || !NOT_A_PASSWORD.contains(&bare.to_ascii_lowercase().as_str())
+}
+
+/// A program that misreads a password takes pieces of it for a host, a port or a database, and says them in its errors.
+fn fragments(password: &str) -> impl Iterator<Item = &str> {
+    password.split(RESERVED_CHARACTERS).filter(|piece| piece.len() >= 5)
+}
+
+/// Where the credentials end: the offset of the `@` that was meant to end them.
+///
+/// That is the last one of the whole text, unless it clearly stands in an option's value, so that a password with
+/// unescaped characters is seen whole.
+pub(super) fn end_of_userinfo(after_scheme: &str) -> Option<usize> {
+    let last = after_scheme.rfind('@')?;
+    let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
+    if last < authority_end {
+        return Some(last);
+    }
+    let authority = &after_scheme[..authority_end];
+    let has_userinfo = authority.contains('@');
+    let port = authority.rsplit(']').next().and_then(|rest| rest.split_once(':')).map(|(_, port)| port);
+    let could_be_host = has_userinfo || port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    if could_be_host && stands_in_an_option(&after_scheme[authority_end..last]) {
+        return authority.rfind('@');
+    }
+    Some(last)
+}
+
+/// Whether what lies between the authority and an `@` reads `/path?name=…` with the `@` in an option's value.
+fn stands_in_an_option(between: &str) -> bool {
+    let Some((path, query)) = between.split_once('?') else {
+        return false;
+    };
+    let option = query.rsplit('&').next().unwrap_or(query);
+    let named = option.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    });
+    named && !path.contains(['@', '#'])
+}
+
+/// The scheme of the text, which must be one of `kind`'s.
+pub(super) fn scheme(kind: Kind, text: &str) -> Result<&'static str, UriError> {
+    if let Some(scheme) = kind.schemes().iter().find(|scheme| text.starts_with(**scheme)) {
+        return Ok(scheme);
+    }
+    let expected = kind.expected_schemes();
+    let write_it =
+        format!("Write it as {}user:password@host:{}/database.", kind.schemes()[0], kind.default_port());
+    let lower = text.trim_start().to_ascii_lowercase();
+    let other = if kind == Kind::Mongo { Kind::Postgres } else { Kind::Mongo };
+    let what = if text.trim().is_empty() {
+        "is empty".to_owned()
+    } else if text.starts_with(char::is_whitespace) {
+        "begins with white space".to_owned()
+    } else if text.starts_with(['"', '\'']) {
+        "begins with a quotation mark that has become part of it".to_owned()
+    } else if text.starts_with('$') {
+        format!("begins with an unexpanded shell variable instead of {expected}")
+    } else if lower.starts_with("jdbc:") {
+        format!("begins with jdbc: instead of {expected}")
+    } else if other.schemes().iter().any(|scheme| lower.starts_with(scheme)) {
+        format!("is one of {}: {expected} was expected", other.name())
+    } else if kind.schemes().iter().any(|scheme| lower.starts_with(scheme)) {
+        format!("has a scheme in capital letters instead of {expected}")
+    } else {
+        format!("does not begin with {expected}")
+    };
+    Err(error_at(kind, 0, what, write_it))
+}
+
+/// Refuses white space, quotation marks out of a word processor, and placeholders.
+pub(super) fn characters(
+    kind: Kind,
+    text: &str,
+    after_scheme: usize,
+    userinfo_end: Option<usize>,
+) -> Result<(), UriError> {
+    let part = |offset: usize| match userinfo_end {
+        Some(end) if offset < after_scheme + end => {
+            let colon = text[after_scheme..].find(':').map_or(usize::MAX, |colon| after_scheme + colon);
+            if offset > colon { "password" } else { "user name" }
+        }
+        _ => "address",
+    };
+    if let Some(offset) = placeholder(text) {
+        return Err(error_at(
+            kind,
+            offset,
+            format!("still has a placeholder in angle brackets for its {}", part(offset)),
+            "Put the real value in place of the placeholder, brackets included.",
+        ));
+    }
+    for (offset, character) in text.char_indices() {
+        if character.is_whitespace() || character.is_control() {
+            let (what, encoding) = match character {
+                ' ' => ("a space", "%20".to_owned()),
+                '\n' | '\r' => ("a line break", "%0A".to_owned()),
+                '\t' => ("a tab", "%09".to_owned()),
+                _ => ("an invisible character", "its percent-encoding".to_owned()),
+            };
+            return Err(error_at(
+                kind,
+                offset,
+                format!("has {what} in its {}", part(offset)),
+                format!("Remove it, or write it as {encoding} if it belongs there."),
+            ));
+        }
+        if matches!(character, '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}') {
+            return Err(error_at(
+                kind,
+                offset,
+                format!("has a curly quotation mark in its {}", part(offset)),
+                "Remove the curly quotation mark; it was pasted from a document.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The offset of something like `<password>`.
+fn placeholder(text: &str) -> Option<usize> {
+    text.match_indices('<').map(|(offset, _)| offset).find(|offset| {
+        let rest = &text[offset + 1..];
+        rest.find('>').is_some_and(|end| {
+            let name = &rest[..end];
+            name.len() <= 40
+                && name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_. ".contains(&b))
+        })
+    })
+}
+
+/// Refuses reserved characters in the credentials, naming the character and how it is written.
+pub(super) fn credentials(kind: Kind, user: Piece<'_>, password: Option<Piece<'_>>) -> Result<(), UriError> {
+    unescaped(kind, user, "user name")?;
+    password.map_or(Ok(()), |password| unescaped(kind, password, "password"))
+}
+
+fn unescaped(kind: Kind, piece: Piece<'_>, part: &str) -> Result<(), UriError> {
+    let bytes = piece.text.as_bytes();
+    for (offset, character) in piece.text.char_indices() {
+        let encoding = match character {
+            '%' => {
+                let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+                if hex(offset + 1) && hex(offset + 2) { None } else { Some("%25") }
+            }
+            _ => RESERVED.iter().find(|(reserved, _)| *reserved == character).map(|(_, encoding)| *encoding),
+        };
+        if let Some(encoding) = encoding {
+            return Err(error_at(
+                kind,
+                piece.at + offset,
+                format!("has an unescaped {character} in its {part}"),
+                format!("Write the {character} in the {part} as {encoding}."),
+            ));
+        }
+    }
+    Ok(())
+}

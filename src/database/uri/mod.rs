@@ -1,0 +1,241 @@
+//! Database URIs: PostgreSQL's as libpq reads them, and MongoDB connection strings as the drivers do.
+//!
+//! Reading one makes its password known to the scrubber before anything else happens, also when the URI turns out to be
+//! malformed. No error, warning or `Debug` form carries a password or anything that could be a piece of one.
+
+mod classics;
+mod conflicts;
+pub mod mongo;
+mod options;
+mod parameters;
+pub mod postgres;
+mod scan;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Cause;
+use crate::secret;
+
+pub(crate) use classics::secrets_in;
+pub use mongo::MongoUri;
+pub use postgres::PostgresUri;
+
+/// Which database an address belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `postgres://` or `postgresql://`.
+    Postgres,
+    /// `mongodb://` or `mongodb+srv://`.
+    Mongo,
+}
+
+impl Kind {
+    /// The product's own spelling, for sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Postgres => "PostgreSQL",
+            Kind::Mongo => "MongoDB",
+        }
+    }
+
+    /// The port a URI means when it names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Kind::Postgres => 5432,
+            Kind::Mongo => 27017,
+        }
+    }
+
+    fn schemes(self) -> &'static [&'static str] {
+        match self {
+            Kind::Postgres => &["postgres://", "postgresql://"],
+            Kind::Mongo => &["mongodb://", "mongodb+srv://"],
+        }
+    }
+
+    fn expected_schemes(self) -> String {
+        self.schemes().join(" or ")
+    }
+}
+
+/// A URI that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// A PostgreSQL address.
+    Postgres(PostgresUri),
+    /// A MongoDB connection string.
+    Mongo(MongoUri),
+}
+
+impl Parsed {
+    /// Which database this is the address of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Parsed::Postgres(_) => Kind::Postgres,
+            Parsed::Mongo(_) => Kind::Mongo,
+        }
+    }
+
+    /// The URI with every secret replaced, fit to be shown.
+    pub fn shown(&self) -> &str {
+        match self {
+            Parsed::Postgres(uri) => uri.shown(),
+            Parsed::Mongo(uri) => uri.shown(),
+        }
+    }
+
+    /// What works and is yet likely not what was meant; each has class `config` and a kind of its own.
+    pub fn warnings(&self) -> &[Cause] {
+        match self {
+            Parsed::Postgres(uri) => &uri.warnings,
+            Parsed::Mongo(uri) => &uri.warnings,
+        }
+    }
+}
+
+/// Reads a URI of either kind, as its scheme says.
+///
+/// # Errors
+/// What is wrong with it and where. Without a known scheme this cannot say which database was meant.
+pub fn parse(text: &str) -> Result<Parsed, UriError> {
+    let kind = if text.starts_with("mongodb") { Kind::Mongo } else { Kind::Postgres };
+    let other = text.starts_with("postgres");
+    match parse_as(kind, text) {
+        Err(error) if kind == Kind::Postgres && !other && error.column == Some(1) => Err(UriError {
+            sentence: error.sentence.replace(
+                &Kind::Postgres.expected_schemes(),
+                &format!("{}, {}", Kind::Postgres.expected_schemes(), Kind::Mongo.expected_schemes()),
+            ),
+            ..error
+        }),
+        outcome => outcome,
+    }
+}
+
+/// Reads a URI that must be of one kind, e.g. because of the variable it stands in.
+///
+/// # Errors
+/// What is wrong with it and where.
+pub fn parse_as(kind: Kind, text: &str) -> Result<Parsed, UriError> {
+    match kind {
+        Kind::Postgres => postgres::parse(text).map(Parsed::Postgres),
+        Kind::Mongo => mongo::parse(text).map(Parsed::Mongo),
+    }
+}
+
+/// Why a URI cannot be used. Holds nothing of the URI itself except names of options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UriError {
+    /// The database whose rules were applied.
+    pub database: Kind,
+    /// Where, as a byte position within the URI counted from 1; `None` when something is missing or contradictory.
+    pub column: Option<usize>,
+    /// What, in one sentence with a full stop; it names the column.
+    pub sentence: String,
+    /// What to write instead.
+    pub next_step: String,
+}
+
+impl fmt::Display for UriError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for UriError {}
+
+impl From<UriError> for Cause {
+    fn from(error: UriError) -> Self {
+        let kind = match error.database {
+            Kind::Postgres => "postgres.uri",
+            Kind::Mongo => "mongo.uri",
+        };
+        let cause = Cause::config(kind, &error.sentence, &error.next_step);
+        match error.column {
+            Some(column) => cause.with("column", column),
+            None => cause,
+        }
+    }
+}
+
+/// A password or passphrase out of a URI, decoded. Neither `Debug` nor `Display` shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// The password itself, to be handed to the server and to nobody else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(secret::REDACTED)
+    }
+}
+
+/// Where a server is to be looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name for DNS.
+    Name(String),
+    /// An address written out.
+    Address(IpAddr),
+    /// PostgreSQL: the directory of a Unix socket (`@…` for an abstract one). MongoDB: the socket itself.
+    Socket(PathBuf),
+}
+
+/// One server that a URI names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Its name, which a certificate must carry where names are verified.
+    pub host: Host,
+    /// PostgreSQL's `hostaddr`: the address to connect to instead of resolving the name.
+    pub address: Option<IpAddr>,
+    /// TCP port; for PostgreSQL also the number in the socket's file name.
+    pub port: u16,
+}
+
+impl Server {
+    /// The file of a Unix socket; `None` for a server on the network.
+    pub fn socket_path(&self, kind: Kind) -> Option<PathBuf> {
+        match (&self.host, kind) {
+            (Host::Socket(directory), Kind::Postgres) => {
+                Some(directory.join(format!(".s.PGSQL.{}", self.port)))
+            }
+            (Host::Socket(file), Kind::Mongo) => Some(file.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            Host::Address(address) => write!(f, "{address}:{}", self.port),
+            Host::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// The candidate that was most likely meant by `word`, if any is near enough to say so.
+pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_ascii_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 6)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! One source of settings, before it is merged: known keys only.
+
+use std::ffi::OsString;
+
+use toml::{Table, Value};
+
+use super::inputs::Inputs;
+use crate::cause::Cause;
+
+/// What every environment variable of the agent's settings starts with.
+const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
+
+/// Some of the settings, from one origin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fragment {
+    table: Table,
+    origin: String,
+}
+
+impl Fragment {
+    /// The settings of one TOML file; `origin` is how messages name it.
+    ///
+    /// # Errors
+    /// `settings.syntax`, with the position; `settings.unknown_key`, with the nearest known key.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self, Cause> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let cause = Cause::config(
+                "settings.syntax",
+                format!("{origin} is not valid TOML: {}.", error.message().trim_end_matches('.')),
+                format!("Correct {origin}."),
+            );
+            match error.span() {
+                Some(span) => cause.with("position", position(text, span.start)),
+                None => cause,
+            }
+        })?;
+        refuse_unknown(&table, &known_keys()?, "", origin)?;
+        Ok(Fragment { table, origin: origin.to_owned() })
+    }
+
+    /// The settings in `BOOT_AGENT_…` variables; other variables are none of ours.
+    ///
+    /// # Errors
+    /// `settings.unknown_key` for a `BOOT_AGENT_` variable that no key has; `settings.type` for one that is not text.
+    pub fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Cause> {
+        let mut leaves = Vec::new();
+        leaf_paths(&known_keys()?, &mut Vec::new(), &mut leaves);
+        let mut table = Table::new();
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX)) else {
+                continue;
+            };
+            let Some((path, default)) = leaves.iter().find(|(path, _)| variable_name(path) == name) else {
+                let candidates: Vec<String> = leaves.iter().map(|(path, _)| variable_name(path)).collect();
+                return Err(unknown("environment variable", name, &candidates, "the environment"));
+            };
+            let text = value.to_str().ok_or_else(|| {
+                Cause::config("settings.type", format!("{name} is not text."), format!("Correct {name}."))
+            })?;
+            insert(&mut table, path, typed(text, default));
+        }
+        Ok(Fragment { table, origin: "the environment".to_owned() })
+    }
+
+    /// Settings given by flags: key path (`install.url`) and value.
+    pub fn from_flags<'a>(flags: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let mut table = Table::new();
+        for (path, value) in flags {
+            let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+            insert(&mut table, &path, Value::String(value));
+        }
+        Fragment { table, origin: "the command line".to_owned() }
+    }
+
+    /// Whether every value is of its key's type, looked at alone so that a message can name the origin.
+    pub(super) fn check_types(&self) -> Result<(), Cause> {
+        match self.table.clone().try_into::<Inputs>() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Cause::config(
+                "settings.type",
+                format!(
+                    "A setting in {} is of the wrong type: {}.",
+                    self.origin,
+                    error.message().trim().trim_end_matches('.')
+                ),
+                format!("Correct {}.", self.origin),
+            )
+            .with("setting", error.to_string().trim())),
+        }
+    }
+
+    pub(super) fn into_table(self) -> Table {
+        self.table
+    }
+}
+
+/// The tree of known keys, with their defaults: the merged type itself is the list.
+fn known_keys() -> Result<Table, Cause> {
+    let mut known = Table::try_from(Inputs::default()).map_err(|error| {
+        Cause::host("settings.defaults", "The built-in settings cannot be read.", "Install this agent again.")
+            .with_error(&error)
+    })?;
+    let extra = super::inputs::Extra { object: String::new(), path: String::new(), mode: String::new() };
+    if let Ok(table) = Table::try_from(extra) {
+        known.insert("extra".to_owned(), Value::Array(vec![Value::Table(table)]));
+    }
+    Ok(known)
+}
+
+fn refuse_unknown(given: &Table, known: &Table, prefix: &str, origin: &str) -> Result<(), Cause> {
+    for (key, value) in given {
+        let path = format!("{prefix}{key}");
+        let Some(expected) = known.get(key) else {
+            let candidates: Vec<String> = known.keys().map(|known| format!("{prefix}{known}")).collect();
+            return Err(unknown("setting", &path, &candidates, origin));
+        };
+        match (value, expected) {
+            (Value::Table(inner), Value::Table(known)) => {
+                refuse_unknown(inner, known, &format!("{path}."), origin)?;
+            }
+            (Value::Array(items), Value::Array(known)) => {
+                let known_item = known.first().and_then(Value::as_table);
+                for (item, known_item) in items.iter().filter_map(Value::as_table).zip(known_item) {
+                    refuse_unknown(item, known_item, &format!("{path}."), origin)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unknown(what: &str, name: &str, candidates: &[String], origin: &str) -> Cause {
+    let nearest = candidates
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2));
+    let next_step = match nearest {
+        Some((_, candidate)) => format!("Did you mean {candidate}? Correct {origin}."),
+        None => format!("Remove it from {origin}; the known ones are: {}.", candidates.join(", ")),
+    };
+    Cause::config("settings.unknown_key", format!("There is no {what} {name} ({origin})."), next_step)
+}
+
+fn leaf_paths(table: &Table, above: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
+    for (key, value) in table {
+        above.push(key.clone());
+        match value {
+            Value::Table(inner) => leaf_paths(inner, above, leaves),
+            // A list of tables has no sensible form in one variable.
+            Value::Array(items) if items.iter().any(Value::is_table) => {}
+            _ => leaves.push((above.clone(), value.clone())),
+        }
+        above.pop();
+    }
+}
+
+fn variable_name(path: &[String]) -> String {
+    format!("{ENVIRONMENT_PREFIX}{}", path.join("_").to_uppercase())
+}
+
+/// A list is given as words; everything else is text.
+fn typed(text: &str, default: &Value) -> Value {
+    match default {
+        Value::Array(_) => {
+            Value::Array(text.split_whitespace().map(|word| Value::String(word.to_owned())).collect())
+        }
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+fn insert(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [key, rest @ ..] => {
+            let inner = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    format!("line {line}, column {column}")
+}

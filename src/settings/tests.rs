@@ -1,0 +1,117 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::*;
+
+fn settings_of(text: &str) -> Result<Settings, Cause> {
+    Settings::new(Inputs::merge(vec![Fragment::from_toml(text, "agent.toml")?])?)
+}
+
+/// The documented file with every commented key made active; examples have a space after the "#".
+fn documented() -> String {
+    include_str!("../../packer/agent.toml")
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_documented_file_shows_every_key_with_its_default() {
+    let shown: toml::Table = documented().parse().unwrap();
+    let mut defaults = toml::Table::try_from(Inputs::default()).unwrap();
+    defaults.remove("extra");
+    assert_eq!(shown, defaults);
+}
+
+#[test]
+fn the_documented_file_changes_nothing_as_it_is() {
+    let file = Fragment::from_toml(include_str!("../../packer/agent.toml"), "agent.toml").unwrap();
+    assert_eq!(Inputs::merge(vec![file]).unwrap(), Inputs::default());
+}
+
+#[test]
+fn the_documented_example_of_an_extra_file_is_valid() {
+    let example: String = include_str!("../../packer/agent.toml")
+        .lines()
+        .skip_while(|line| *line != "# [[extra]]")
+        .take_while(|line| line.starts_with('#'))
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    let settings = settings_of(&example).unwrap();
+    assert_eq!(settings.extra[0].mode, 0o644);
+}
+
+#[test]
+fn unknown_keys_are_errors_that_name_the_nearest() {
+    for (text, key, nearest) in [
+        ("sorce = \"s3://b/p\"", "sorce", "Did you mean source?"),
+        ("[databases]\nwiat = \"1m\"", "databases.wiat", "Did you mean databases.wait?"),
+        ("[[extra]]\nobjekt = \"a\"\npath = \"/a\"", "extra.objekt", "Did you mean extra.object?"),
+        ("[telemetry]\nurl = \"x\"", "telemetry", "the known ones are"),
+    ] {
+        let cause = settings_of(text).unwrap_err();
+        assert_eq!(cause.kind, "settings.unknown_key");
+        assert!(cause.sentence.contains(key), "{}", cause.sentence);
+        assert!(cause.next_step.contains(nearest), "{}", cause.next_step);
+    }
+}
+
+#[test]
+fn every_invalid_value_is_named_with_its_key() {
+    for (text, key) in [
+        ("deadline = \"soon\"", "deadline"),
+        ("on_failure = \"retry\"", "on_failure"),
+        ("source = \"http://x\"", "http://x"),
+        ("source = \"s3:///prefix\"", "s3:///prefix"),
+        ("source = \"file://dir\"", "file://dir"),
+        ("[install]\nsha256 = \"abc\"", "install.sha256"),
+        ("[install]\nurl = \"ftp://x/y\"", "install.url"),
+        ("[install]\narguments = [\"local_address=1.2.3.4\"]", "install.arguments"),
+        ("[app]\nhealth_urls = [\"localhost\"]", "app.health_urls"),
+        ("[images]\non_missing = \"ignore\"", "images.on_missing"),
+        ("[report]\nupload = \"file:///x\"", "file:///x"),
+        ("[[extra]]\nobject = \"../x\"\npath = \"/x\"", "extra.object"),
+        ("[[extra]]\nobject = \"x\"\npath = \"/a/../x\"", "extra.path"),
+        ("[[extra]]\nobject = \"x/\"\npath = \"/a\"", "extra.path"),
+        ("[[extra]]\nobject = \"x\"\npath = \"/a\"\nmode = \"rw\"", "extra.mode"),
+        ("[[extra]]\nobject = \"x\"\npath = \"/a\"\nmode = \"4755\"", "extra.mode"),
+        ("deadline = 5", "deadline"),
+        ("deadline = \"1h", "agent.toml"),
+    ] {
+        let cause = settings_of(text).expect_err(text);
+        let said = format!("{cause} {} {:?}", cause.next_step, cause.evidence);
+        assert!(said.contains(key), "{text}: {said}");
+    }
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let variables = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<(OsString, OsString)>>()
+    };
+    let environment = variables(&[
+        ("BOOT_AGENT_DATABASES_WAIT", "2m"),
+        ("BOOT_AGENT_DEADLINE", "3m"),
+        ("BOOT_AGENT_APP_HEALTH_URLS", "http://localhost:1/a http://localhost:2/b"),
+        ("PATH", "/bin"),
+    ]);
+    let merged = Inputs::merge(vec![
+        Fragment::from_toml(
+            "deadline = \"1m\"\n[databases]\nwait = \"1m\"\n[app]\nwait = \"1m\"",
+            "agent.toml",
+        )
+        .unwrap(),
+        Fragment::from_environment(environment.into_iter()).unwrap(),
+        Fragment::from_flags([("deadline", "4m".to_owned())]),
+    ])
+    .unwrap();
+    assert_eq!(
+        (merged.deadline.as_str(), merged.databases.wait.as_str(), merged.app.wait.as_str()),
+        ("4m", "2m", "1m")
+    );
+    assert_eq!(merged.app.health_urls.len(), 2);
+
+    let mistyped = variables(&[("BOOT_AGENT_DATABASE_WAIT", "2m")]);
+    let cause = Fragment::from_environment(mistyped.into_iter()).unwrap_err();
+    assert!(cause.next_step.contains("BOOT_AGENT_DATABASES_WAIT"), "{}", cause.next_step);
+}
