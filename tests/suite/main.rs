@@ -4,5 +4,7 @@
 //! `tests/setup/parts.sh` has been run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod boot;
 mod canaries;
 mod harness;
+mod scene;
