@@ -27,7 +27,7 @@ fn boot_again_re_checks_and_installs_nothing() {
 
     scene.put("settings.conf", super::scene::SETTINGS.replace("circleci.example.com", "ci.example.com"));
     scene.boots().assert_code(0).assert_says("bundle.drift");
-    assert!(!scene.world.read("/etc/settings.conf").contains("ci.example.com\""));
+    assert!(!scene.world.read("/etc/settings.conf").contains("\"ci.example.com\""));
     scene.boot().arg("--force").run(SOON).assert_code(0);
     assert!(scene.world.read("/etc/settings.conf").contains("\"ci.example.com\""));
     assert_eq!(scene.installer_runs(), 2);
