@@ -35,6 +35,11 @@ const HARMLESS: [&str; 14] = [
 
 /// Makes every secret of every file known.
 pub(super) fn register(fetched: &Fetched) {
+    secret::register_all(found(fetched).iter().map(String::as_str));
+}
+
+/// Every secret, each once, in no order that means anything.
+pub(super) fn found(fetched: &Fetched) -> Vec<String> {
     let mut found = Vec::new();
     for (file, bytes) in &fetched.files {
         let text = String::from_utf8_lossy(bytes);
@@ -67,7 +72,7 @@ pub(super) fn register(fetched: &Fetched) {
     found.retain(|secret| !secret.trim().is_empty() && !is_placeholder(secret));
     found.sort_unstable();
     found.dedup();
-    secret::register_all(found.iter().map(String::as_str));
+    found
 }
 
 /// What a shell variable holds, now that it is known exactly.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::finding::Notes;
 use super::shell::{self, Reading, Unknown, Value, Variable};
-use super::text::has_placeholder;
+use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
 use crate::database::uri::{self, Kind, Parsed};
 
@@ -91,7 +91,10 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
         };
         addresses.extend(address.map(|address| DatabaseUri { variable, kind, database, address }));
     }
-    for (at, (why, variables)) in unknown {
+    // `<password>` without quotes is a redirection too; it has been named, and is the one thing to mend.
+    let placeholders: Vec<_> = placeholders(text).collect();
+    let is_placeholder = |at: usize| placeholders.iter().any(|range| (range.start..=range.end).contains(&at));
+    for (at, (why, variables)) in unknown.into_iter().filter(|(at, _)| !is_placeholder(*at)) {
         let sentence = format!(
             "{} cannot be known before the app sources this file, because of {}.",
             variables.join(", "),

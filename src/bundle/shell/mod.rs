@@ -29,7 +29,7 @@ use words::{Piece, Word, Words};
 /// What the longest value may be, in bytes. A line that doubles a variable makes 2^n bytes out of n lines.
 const LONGEST_VALUE: usize = 64 * 1024;
 
-/// What all values that are ever assigned may come to, in bytes; far beyond any file that people write.
+/// What all expansions of variables together may come to, in bytes; far beyond any file that people write.
 const LARGEST_SUM: usize = 2 * 1024 * 1024;
 
 /// A construct that this reader does not follow.
@@ -395,8 +395,7 @@ impl Run {
         if new.value.as_ref().is_ok_and(|value| value.len() > LONGEST_VALUE) {
             new.value = Err(Unknown { what: What::TooLong, at: assignment.at });
         }
-        let size = new.value.as_ref().map_or(0, String::len);
-        self.left = self.left.checked_sub(size).ok_or_else(|| Barrier::new(What::TooLong, assignment.at))?;
+        let stretches = if new.value.is_ok() { new.stretches } else { Vec::new() };
         let before = match self.reading.variables.get(name) {
             Some(variable) => variable.exported,
             None if self.reading.lost.is_some() || Special::of(name) != Special::Ordinary => None,
@@ -406,15 +405,16 @@ impl Run {
             value: new.value.map_or_else(Value::Unknown, Value::Known),
             exported: exported.or(self.all_exported.then_some(true)).or(before).filter(|_| doubt.is_none()),
             at: assignment.at,
-            stretches: new.stretches,
+            stretches,
         };
         self.reading.variables.insert(name.to_owned(), variable);
         Ok(())
     }
 
-    fn appended(&self, name: &str, at: usize, new: Expanded) -> Expanded {
+    fn appended(&mut self, name: &str, at: usize, new: Expanded) -> Expanded {
         match self.current(name, at) {
             Ok(before) => {
+                self.left = self.left.saturating_sub(before.len());
                 let mut stretches = self.stretches(name, 0);
                 stretches.extend(
                     new.stretches.iter().map(|s| Stretch { in_value: s.in_value + before.len(), ..*s }),
@@ -433,6 +433,9 @@ impl Run {
 
     /// The value of a variable at this point, empty if nothing sets it.
     fn current(&self, name: &str, at: usize) -> Result<String, Unknown> {
+        if self.left == 0 {
+            return Err(Unknown { what: What::TooLong, at });
+        }
         let inherited = !self.reading.variables.contains_key(name) && Special::of(name) != Special::Ordinary;
         match self.reading.value(name) {
             _ if inherited => Err(Unknown { what: What::Inherited(name.to_owned()), at }),
@@ -465,12 +468,15 @@ impl Run {
                     was = if *quoted { '\0' } else { *c };
                 }
                 Piece::Variable { name, at, .. } => {
-                    stretches.extend(self.stretches(name, value.len()));
                     match self.current(name, *at) {
                         Ok(text) if value.len() + text.len() > LONGEST_VALUE => {
                             unknown.get_or_insert(Unknown { what: What::TooLong, at: *at });
                         }
-                        Ok(text) => value.push_str(&text),
+                        Ok(text) => {
+                            self.left = self.left.saturating_sub(text.len());
+                            stretches.extend(self.stretches(name, value.len()));
+                            value.push_str(&text);
+                        }
                         Err(why) => {
                             unknown.get_or_insert(why);
                         }
@@ -478,7 +484,6 @@ impl Run {
                     if self.reading.value(name) == Value::Unset && Special::of(name) == Special::Ordinary {
                         self.remark(*at, Remark::Unset(name.clone()));
                     }
-                    // A value may end in anything, and bash looks at what was written, not at what it became.
                 }
                 Piece::Opaque { what, at } => {
                     unknown.get_or_insert(Unknown { what: what.clone(), at: *at });
