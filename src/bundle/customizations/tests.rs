@@ -109,7 +109,7 @@ fn what_must_be_there() {
 #[test]
 fn a_mistake_in_a_base_address_is_named_once_where_it_stands() {
     let fetched = with_edit(FILE, "good-mongo-password@mongo", "good@mongo-password@mongo");
-    assert_eq!(findings(&fetched), ["circle-installation-customizations:2:39 error mongo.uri"]);
+    assert_eq!(findings(&fetched), ["circle-installation-customizations:2:38 error mongo.uri"]);
     let fetched = with_edit(FILE, "export CIRCLE_SECRETS_POSTGRES", "CIRCLE_SECRETS_POSTGRES");
     assert_eq!(
         findings(&fetched),
