@@ -419,7 +419,6 @@ fn hostile_files_end_soon() {
             look(&fetched);
             found(&fetched);
             let took = started.elapsed();
-            println!("{took:?} {piece:?} in {file}");
             assert!(took < Duration::from_secs(8), "{piece:?} in {file} took {took:?}");
         }
     }
