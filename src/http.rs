@@ -4,7 +4,9 @@
 //! proxy: the metadata service and the app's health URLs are on this machine, and a proxy would answer for its own.
 //! [`Http::outgoing`] honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_native_certs::{load_certs_from_paths, load_native_certs};
+use rustls_native_certs::load_certs_from_paths;
 
 use crate::cause::Cause;
 use crate::files::Root;
@@ -51,6 +53,7 @@ struct Inner {
     root: Root,
     names: Names,
     trust: OnceLock<Arc<Trust>>,
+    sdk: OnceLock<SharedHttpConnector>,
 }
 
 /// The roots that a server's certificate must lead to.
@@ -64,7 +67,7 @@ impl Http {
     /// Names are resolved, and the box's trusted roots looked for, under `root`.
     pub fn new(root: Root) -> Self {
         let names = Names::new(root.clone());
-        Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new() }) }
+        Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new(), sdk: OnceLock::new() }) }
     }
 
     /// The resolver that the clients use.
@@ -72,13 +75,14 @@ impl Http {
         &self.inner.names
     }
 
-    /// Reads the trusted roots, if that has not been done. It takes some milliseconds of computing, so that whoever has
-    /// something to wait for does well to call this on another thread meanwhile.
+    /// Does what the first [`Http::outgoing`] or [`Http::for_sdk`] would do: reads the trusted roots, once. That takes some
+    /// milliseconds of computing, so that whoever has something to wait for does well to call this on another thread
+    /// meanwhile.
     ///
     /// # Errors
-    /// `http.ca_bundle` (config): `AWS_CA_BUNDLE` names a file that holds no certificate.
+    /// `http.ca_bundle` (config): `AWS_CA_BUNDLE` names a file that holds no certificate; `http.setup` (host).
     pub fn load_trust(&self) -> Result<(), Cause> {
-        self.trust().map(|_| ())
+        self.connector().map(|_| ())
     }
 
     /// A client that uses no proxy, follows no redirect and trusts no certificate: for plain HTTP to this machine.
@@ -95,7 +99,7 @@ impl Http {
     /// timeout of its own.
     ///
     /// # Errors
-    /// As for [`Http::load_trust`] and [`Http::direct`].
+    /// As for [`Http::load_trust`].
     pub fn outgoing(&self) -> Result<reqwest::ClientBuilder, Cause> {
         let tls = tls_with(self.trust()?.store.clone())?;
         Ok(self.client(tls))
@@ -104,8 +108,16 @@ impl Http {
     /// The client for the AWS SDK: as [`Http::outgoing`], and one pool of connections for every service.
     ///
     /// # Errors
-    /// As for [`Http::load_trust`] and [`Http::direct`].
+    /// As for [`Http::load_trust`].
     pub fn for_sdk(&self) -> Result<SharedHttpClient, Cause> {
+        let connector = self.connector()?;
+        Ok(http_client_fn(move |_, _| connector.clone()))
+    }
+
+    fn connector(&self) -> Result<SharedHttpConnector, Cause> {
+        if let Some(connector) = self.inner.sdk.get() {
+            return Ok(connector.clone());
+        }
         let trust = self.trust()?;
         let store = tls::TrustStore::empty().with_pem_certificate(trust.as_pem());
         let context = tls::TlsContext::builder().with_trust_store(store).build();
@@ -120,8 +132,7 @@ impl Http {
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .tls_context(context)
             .build_with_resolver(self.inner.names.clone());
-        let connector = SharedHttpConnector::new(connector);
-        Ok(http_client_fn(move |_, _| connector.clone()))
+        Ok(self.inner.sdk.get_or_init(|| SharedHttpConnector::new(connector)).clone())
     }
 
     fn client(&self, tls: ClientConfig) -> reqwest::ClientBuilder {
@@ -136,7 +147,7 @@ impl Http {
         if let Some(trust) = self.inner.trust.get() {
             return Ok(trust.clone());
         }
-        let trust = Arc::new(Trust::load(&self.inner.root)?);
+        let trust = Arc::new(Trust::load(&self.inner.root, |name| std::env::var_os(name))?);
         Ok(self.inner.trust.get_or_init(|| trust).clone())
     }
 }
@@ -163,23 +174,28 @@ fn unusable_setup(error: &(dyn std::error::Error + 'static)) -> Cause {
 impl Trust {
     /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the distribution's file, else (a box with no roots at all, or
     /// an image that holds only this binary) Mozilla's as of this build; and what `AWS_CA_BUNDLE` adds.
-    fn load(root: &Root) -> Result<Self, Cause> {
-        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
-        let mut found = if named {
-            load_native_certs().certs
-        } else {
-            let file = ROOT_FILES.iter().map(|file| root.path(file)).find(|file| file.is_file());
-            file.map(|file| load_certs_from_paths(Some(&file), None).certs).unwrap_or_default()
-        };
+    fn load(root: &Root, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, Cause> {
+        let set = |name| environment(name).filter(|value| !value.is_empty());
+        let (file, directories) = (set("SSL_CERT_FILE").map(PathBuf::from), set("SSL_CERT_DIR"));
+        let mut found = Vec::new();
+        if file.is_some() || directories.is_some() {
+            found.extend(load_certs_from_paths(file.as_deref(), None).certs);
+            for directory in directories.iter().flat_map(std::env::split_paths) {
+                found.extend(load_certs_from_paths(None, Some(&directory)).certs);
+            }
+        } else if let Some(file) = ROOT_FILES.iter().map(|file| root.path(file)).find(|file| file.is_file()) {
+            found.extend(load_certs_from_paths(Some(&file), None).certs);
+        }
         if found.is_empty() {
             found = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
         }
-        if let Some(file) = std::env::var_os("AWS_CA_BUNDLE").filter(|file| !file.is_empty()) {
+        if let Some(file) = set("AWS_CA_BUNDLE") {
             found.extend(bundle(Path::new(&file))?);
         }
         let mut store = RootCertStore::empty();
+        let mut known = HashSet::new();
         // Distributions ship roots that webpki rejects (X.509 version 1, for one); no server needs them.
-        found.retain(|certificate| store.add(certificate.clone()).is_ok());
+        found.retain(|it| known.insert(it.clone()) && store.add(it.clone()).is_ok());
         Ok(Trust { store, certificates: found })
     }
 
@@ -222,7 +238,7 @@ mod tests {
     #[test]
     fn a_box_without_roots_trusts_mozillas() {
         let directory = tempfile::tempdir().unwrap();
-        let trust = Trust::load(&Root::new(directory.path())).unwrap();
+        let trust = Trust::load(&Root::new(directory.path()), |_| None).unwrap();
         assert!(trust.store.len() > 100, "{}", trust.store.len());
     }
 
@@ -237,9 +253,15 @@ mod tests {
         };
         let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&file, one.as_pem() + bad).unwrap();
-        let trust = Trust::load(&Root::new(directory.path())).unwrap();
+        let trust = Trust::load(&Root::new(directory.path()), |_| None).unwrap();
         assert_eq!(trust.store.len(), 1);
         assert_eq!(trust.certificates, one.certificates);
+
+        let elsewhere = tempfile::tempdir().unwrap();
+        let named = Trust::load(&Root::new(elsewhere.path()), |name| {
+            matches!(name, "SSL_CERT_FILE" | "AWS_CA_BUNDLE").then(|| file.clone().into())
+        });
+        assert_eq!(named.unwrap().certificates, one.certificates);
     }
 
     #[test]

@@ -213,24 +213,21 @@ impl<W: Write> Write for Scrubbing<W> {
 
 /// Where a line without an end may be cut so that no secret, and no character, is cut in two.
 pub(crate) fn safe_cut(held: &[u8]) -> usize {
-    let overlap = registry().map_or(0, |registry| registry.longest);
-    let text = String::from_utf8_lossy(held);
-    if matches!(text, Cow::Owned(_)) {
-        // Not UTF-8: a byte offset of the lossy text means nothing here, and neither does a character border.
-        return held.len().saturating_sub(overlap).max(1);
-    }
-    let mut cut = text.len().saturating_sub(overlap).max(1);
-    if let Some(registry) = registry() {
-        for found in registry.matcher.find_iter(text.as_ref()) {
+    let registry = registry();
+    let overlap = registry.as_ref().map_or(0, |registry| registry.longest);
+    let mut cut = held.len().saturating_sub(overlap).max(1);
+    if let Some(registry) = registry {
+        for found in registry.matcher.find_iter(held) {
             if found.start() < cut && cut < found.end() {
                 cut = found.start().max(1);
             }
         }
     }
-    while !text.is_char_boundary(cut) {
+    let continues = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    while held.get(cut).is_some_and(continues) {
         cut += 1;
     }
-    cut
+    cut.min(held.len())
 }
 
 #[cfg(test)]
@@ -297,10 +294,27 @@ mod tests {
         assert_eq!(text.matches(REDACTED).count(), 20_000);
     }
 
+    #[test]
+    fn an_endless_line_that_is_not_text_is_cut_beside_a_secret_too() {
+        register("binary-line-canary");
+        for shift in 0..40 {
+            let mut held = vec![0xff; shift];
+            held.extend(b"binary-line-canary".repeat(40));
+            let cut = safe_cut(&held);
+            let (before, after) = held.split_at(cut);
+            let shown = format!(
+                "{}{}",
+                scrub(&String::from_utf8_lossy(before)),
+                scrub(&String::from_utf8_lossy(after))
+            );
+            assert!(!shown.contains("canary") && !shown.contains("binary"), "{shift}: {shown}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_secret_never_survives_in_whatever_pieces_it_is_written(
-            before in "[a-z ]{0,40}", cuts in proptest::collection::vec(1usize..9, 1..12),
+            before in "[~# ]{0,40}", cuts in proptest::collection::vec(1usize..9, 1..12),
         ) {
             register("split-canary-9");
             let text = format!("{before}split-canary-9 tail\n");

@@ -129,7 +129,8 @@ impl Refusal {
     /// A refusal that is nobody's expected one.
     pub(super) fn unexpected(&self, service: &Service) -> Cause {
         let name = service.name;
-        let cause = if self.code.is_empty() {
+        // The SDK invents a code from the status where the body has none; a service that refuses says why.
+        let cause = if self.code.is_empty() || self.message.is_empty() {
             Cause::external(
                 service.bad_answer,
                 format!("What answers for {name} does not speak as {name} does."),
@@ -160,27 +161,26 @@ impl Refusal {
         let server = element(&self.body, "ServerTime")
             .and_then(|text| compact_or_rfc3339(&text))
             .or_else(|| self.date.as_deref().and_then(http_date));
-        let (offset, server_time) = match server {
-            Some(server) => (offset(own, server), server.to_string()),
-            None => ("unknown".to_owned(), "not given".to_owned()),
-        };
+        let name = service.name;
         let sentence = match server {
-            Some(_) => format!(
-                "This box's clock is wrong by {offset}, and {} therefore refuses its requests.",
-                service.name
-            ),
-            None => {
-                format!("This box's clock is wrong, and {} therefore refuses its requests.", service.name)
+            Some(server) => {
+                format!(
+                    "This box's clock is {} by {name}'s, which therefore refuses its requests.",
+                    offset(own, server)
+                )
             }
+            None => format!("This box's clock is wrong, and {name} therefore refuses its requests."),
         };
-        Cause::host(
+        let cause = Cause::host(
             service.clock_skew,
             sentence,
             "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).",
         )
-        .with("this box's time", own)
-        .with("server's time", server_time)
-        .with("offset", offset)
+        .with("this box's time", own);
+        match server {
+            Some(server) => cause.with("server's time", server).with("offset", offset(own, server)),
+            None => cause,
+        }
     }
 }
 
@@ -210,7 +210,12 @@ where
         )
     } else if kind == Some(io::ErrorKind::ConnectionRefused) {
         (
-            format!("The connection to {name} was refused: the host is up and nothing listens there."),
+            match proxy() {
+                Some(_) => format!("The connection to {name}, or to the proxy on the way, was refused."),
+                None => {
+                    format!("The connection to {name} was refused: the host is up and nothing listens there.")
+                }
+            },
             "Check the endpoint and the proxy.",
         )
     } else if matches!(kind, Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)) {
@@ -219,17 +224,22 @@ where
         (format!("The connection to {name} broke."), "Wait; check the endpoint and the proxy if it lasts.")
     };
     let mut cause = Cause::external(service.unreachable, sentence, next_step).with("error", said);
-    for variable in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
-        if let Some(url) = std::env::var(variable).ok().and_then(|value| reqwest::Url::parse(&value).ok()) {
-            cause = cause.with("proxy", format!("{variable}: {}", url.host_str().unwrap_or_default()));
-        }
+    if let Some((variable, host)) = proxy() {
+        cause = cause.with("proxy", format!("{variable}: {host}"));
     }
-    for variable in ["AWS_ENDPOINT_URL", service.endpoint_variable] {
-        if let Ok(url) = std::env::var(variable) {
-            cause = cause.with("endpoint", format!("{variable}: {url}"));
-        }
+    let endpoints = [service.endpoint_variable, "AWS_ENDPOINT_URL"].into_iter();
+    match endpoints.filter_map(|variable| Some((variable, std::env::var(variable).ok()?))).next() {
+        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {url}")),
+        None => cause,
     }
-    cause
+}
+
+/// The variable that sets a proxy, and the proxy's host without the password that may stand before it.
+fn proxy() -> Option<(&'static str, String)> {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(|variable| {
+        let url = reqwest::Url::parse(&std::env::var(variable).ok()?).ok()?;
+        Some((variable, url.host_str()?.to_owned()))
+    })
 }
 
 fn untrusted(service: &Service, error: &rustls::Error) -> Cause {
@@ -298,5 +308,5 @@ fn offset(own: Timestamp, server: Timestamp) -> String {
     let seconds = own.as_second() - server.as_second();
     let direction = if seconds < 0 { "behind" } else { "ahead" };
     let length = humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
-    format!("{length} ({direction})")
+    format!("{length} {direction}")
 }

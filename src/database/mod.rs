@@ -1,3 +1,5 @@
 //! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
 
+pub mod ladder;
+mod reach;
 pub mod uri;

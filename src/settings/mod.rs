@@ -5,6 +5,7 @@
 
 mod fragment;
 mod inputs;
+mod location;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
-//! Where a bundle comes from, and other S3 addresses.
+//! Where a bundle comes from.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::cause::Cause;
+
+pub use super::location::Location;
 
 /// Where the bundle comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,57 +16,13 @@ pub enum Source {
     Directory(PathBuf),
 }
 
-/// A place in S3: a bucket and what its objects' keys start with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// The bucket's name.
-    pub bucket: String,
-    /// Empty, or a prefix without slashes at its ends.
-    pub prefix: String,
-}
-
-impl Location {
-    /// The key of an object under this prefix.
-    pub fn key(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
-    }
-
-    /// Reads `s3://bucket/prefix`; the prefix may be empty.
-    ///
-    /// # Errors
-    /// `source.invalid`, saying what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, Cause> {
-        let rest = text.strip_prefix("s3://").ok_or_else(|| invalid(text, "it does not start with s3://"))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err(invalid(text, "it names no bucket"));
-        }
-        // The general rules for bucket names: 3 to 63 of these characters.
-        let allowed =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-' || c == '_';
-        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(allowed) {
-            return Err(invalid(text, "its bucket has a name that S3 does not allow"));
-        }
-        if prefix.contains("//") || prefix.chars().any(char::is_control) {
-            return Err(invalid(text, "its prefix has an empty part or a control character"));
-        }
-        Ok(Location { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.prefix)
-    }
-}
-
 impl Source {
     /// Reads `s3://bucket/prefix` or `file:///directory`.
     ///
     /// # Errors
     /// `source.invalid`, saying what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Cause> {
-        if text.starts_with("s3://") {
+        if text.starts_with("s3:") {
             return Location::parse(text).map(Source::S3);
         }
         match text.strip_prefix("file://") {

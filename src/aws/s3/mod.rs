@@ -1,7 +1,6 @@
 //! S3: the objects of a bundle into memory, checksums verified; a tree listed; a report put.
 
 mod failure;
-mod location;
 mod object;
 
 use std::collections::HashMap;
@@ -22,8 +21,6 @@ use futures_util::{StreamExt, stream};
 use super::Aws;
 use crate::cause::Cause;
 use failure::{Failure, Request};
-
-pub use location::Location;
 
 /// How many objects are fetched at the same time. A bundle is four and perhaps some extra files; more connections would
 /// only cost more TLS handshakes.
@@ -205,6 +202,7 @@ impl S3 {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
+        self.aws.heed(&failure.cause);
         let tried = known.as_deref().unwrap_or_else(|| self.aws.region()).to_owned();
         let Some(actual) = failure.moved_to.filter(|actual| *actual != tried) else {
             return Err(failure.cause);

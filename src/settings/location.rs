@@ -1,19 +1,21 @@
-//! `s3://bucket/prefix`.
+//! A place in S3: `s3://bucket/prefix`.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use crate::cause::Cause;
 
-/// A bucket and the prefix under which the objects of a bundle lie.
+/// A place in S3: a bucket and what its objects' keys start with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    bucket: String,
-    prefix: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// Empty, or a prefix without slashes at its ends.
+    pub prefix: String,
 }
 
 impl Location {
-    /// Reads `s3://bucket` or `s3://bucket/prefix`; one slash at the end means nothing.
+    /// Reads `s3://bucket` or `s3://bucket/prefix`; a slash at the end means nothing.
     ///
     /// # Errors
     /// `source.invalid` (config), saying what is wrong with it.
@@ -36,22 +38,16 @@ impl Location {
         if prefix.chars().any(char::is_control) {
             return Err(invalid(text, "The prefix holds a control character."));
         }
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        // S3 would take it, as a part with an empty name; nobody who writes it means that.
+        if prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("//") {
+            return Err(invalid(text, "There is a slash too many in the prefix."));
+        }
         // An object's key has at most 1024 bytes; what remains is for the names below the prefix.
         if prefix.len() > 900 {
             return Err(invalid(text, "The prefix is longer than 900 bytes."));
         }
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         Ok(Location { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
-    }
-
-    /// The bucket.
-    pub fn bucket(&self) -> &str {
-        &self.bucket
-    }
-
-    /// The prefix, without a slash at its end; empty at the top of the bucket.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
     }
 
     /// The key of the object that lies below the prefix under this name.
@@ -97,7 +93,7 @@ fn invalid(text: &str, fault: &str) -> Cause {
     Cause::config(
         "source.invalid",
         format!("The source is not an S3 address. {fault}"),
-        "Write it as s3://bucket/prefix",
+        "Write it as s3://bucket/prefix.",
     )
     .with("source", text)
 }
@@ -117,10 +113,13 @@ mod tests {
             ("s3://ha-bucket/", "ha-bucket", "settings.conf"),
             ("s3://my.bucket/a/b c/é", "my.bucket", "a/b c/é/settings.conf"),
             ("s3://Old_Bucket/x", "Old_Bucket", "x/settings.conf"),
-            ("s3://abc//x", "abc", "/x/settings.conf"),
         ] {
             let location = Location::parse(text).unwrap();
-            assert_eq!((location.bucket(), location.key("settings.conf").as_str()), (bucket, key), "{text}");
+            assert_eq!(
+                (location.bucket.as_str(), location.key("settings.conf").as_str()),
+                (bucket, key),
+                "{text}"
+            );
         }
     }
 
@@ -143,6 +142,9 @@ mod tests {
             ("s3://user@bucket/x", "'@'"),
             ("s3://<bucket>/x", "'<'"),
             ("s3://bucket/a\nb", "control"),
+            ("s3://bucket//a", "slash too many"),
+            ("s3://bucket/a//", "slash too many"),
+            ("s3://bucket/a//b", "slash too many"),
         ] {
             let cause = Location::parse(text).unwrap_err();
             assert_eq!(cause.kind, "source.invalid", "{text}");
@@ -155,7 +157,7 @@ mod tests {
         fn what_is_printed_is_read_back(bucket in "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", prefix in "([a-zA-Z0-9 ._-]{1,9}/){0,3}[^/\\p{Cc}]{0,9}") {
             let location = Location::parse(&format!("s3://{bucket}/{prefix}")).unwrap();
             prop_assert_eq!(&Location::parse(&location.to_string()).unwrap(), &location);
-            prop_assert_eq!(location.bucket(), bucket);
+            prop_assert_eq!(location.bucket, bucket);
         }
 
         #[test]

@@ -1,0 +1,142 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
+
+use super::*;
+use crate::cause::Class;
+use crate::database::uri;
+
+/// A box with its own resolver files.
+struct Node {
+    directory: tempfile::TempDir,
+}
+
+impl Node {
+    fn new(hosts: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("etc")).unwrap();
+        std::fs::write(directory.path().join("etc/hosts"), hosts).unwrap();
+        // Nothing listens on port 53 there, so every question fails at once.
+        std::fs::write(directory.path().join("etc/resolv.conf"), "nameserver 127.0.0.53\n").unwrap();
+        Node { directory }
+    }
+
+    async fn climb(&self, text: &str) -> Climb {
+        let root = Root::new(self.directory.path());
+        let climber = Climber::new(Names::new(root.clone()), root, "/root");
+        let kind = if text.starts_with("mongo") { Kind::Mongo } else { Kind::Postgres };
+        let request = Request { name: "test".into(), kind, uri: uri::parse_as(kind, text) };
+        climber.climb(&request).await
+    }
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+fn broken(climb: &Climb) -> (Rung, &str, Class) {
+    let (rung, cause) = climb.failure().unwrap_or_else(|| panic!("{climb:?}"));
+    (rung, &cause.kind, cause.class)
+}
+
+fn detail(climb: &Climb, rung: Rung) -> &str {
+    match &climb.step(rung).unwrap().outcome {
+        Outcome::Good { detail } => detail,
+        other => panic!("{rung}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_uri_breaks_the_first_rung_and_skips_the_rest() {
+    let climb = Node::new("").climb("mongodb://circle:p@ss-ladder@host/db").await;
+    assert_eq!(broken(&climb), (Rung::Uri, "mongo.uri", Class::Config));
+    assert_eq!(climb.address, None);
+    assert_eq!(climb.steps.len(), Rung::ALL.len());
+    for step in &climb.steps[1..] {
+        assert_eq!(step.outcome, Outcome::Skipped { because: Rung::Uri });
+    }
+    assert!(!serde_json::to_string(&climb).unwrap().contains("ss-ladder"));
+}
+
+#[tokio::test]
+async fn a_dead_dns_server_breaks_dns() {
+    let climb = Node::new("").climb("postgres://u:p@db.internal/circle").await;
+    assert_eq!(broken(&climb), (Rung::Dns, "dns.timeout", Class::External));
+    assert!(matches!(climb.step(Rung::Tcp).unwrap().outcome, Outcome::Skipped { because: Rung::Dns }));
+    let climb = Node::new("").climb("mongodb+srv://u:p@db.internal/circle").await;
+    assert_eq!(broken(&climb).0, Rung::Dns);
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried_and_the_one_used_is_shown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let node = Node::new("127.0.0.9 db.internal\n127.0.0.1 db.internal\n");
+    let climb = node.climb(&format!("postgres://u:p@db.internal:{port}/circle")).await;
+    assert_eq!(detail(&climb, Rung::Dns), "db.internal is 127.0.0.9, 127.0.0.1");
+    assert!(detail(&climb, Rung::Tcp).starts_with(&format!("127.0.0.1:{port} in ")), "{climb:?}");
+}
+
+#[tokio::test]
+async fn nothing_listening_is_refused_and_says_so_for_every_address() {
+    let port = free_port().await;
+    let node = Node::new("127.0.0.9 db.internal\n127.0.0.1 db.internal\n");
+    let climb = node.climb(&format!("mongodb://db.internal:{port}/circle_ghe")).await;
+    assert_eq!(broken(&climb), (Rung::Tcp, "tcp.refused", Class::External));
+    let cause = climb.failure().unwrap().1;
+    assert_eq!(cause.evidence.len(), 2, "{cause:?}");
+    assert!(cause.next_step.contains("net.bindIp"), "{cause:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_drops_packets_is_a_timeout_within_the_limit() {
+    // A full accept queue drops further SYNs, as a security group does.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut fillers = Vec::new();
+    while let Ok(Ok(filler)) =
+        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        fillers.push(filler);
+    }
+    let started = Instant::now();
+    let climb = Node::new("").climb(&format!("postgres://u:p@{address}/circle")).await;
+    assert_eq!(broken(&climb), (Rung::Tcp, "tcp.timeout", Class::External));
+    assert!(climb.failure().unwrap().1.next_step.contains("security group"));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn one_host_of_several_is_enough_and_the_others_are_warned_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let good = listener.local_addr().unwrap().port();
+    let dead = free_port().await;
+    let climb = Node::new("")
+        .climb(&format!("mongodb://no.such.internal,127.0.0.1:{dead},127.0.0.1:{good}/circle_ghe"))
+        .await;
+    assert!(detail(&climb, Rung::Tcp).starts_with(&format!("127.0.0.1:{good} in ")), "{climb:?}");
+    let kinds: Vec<&str> = climb.warnings.iter().map(|warning| warning.kind.as_ref()).collect();
+    assert!(kinds.contains(&"dns.timeout") && kinds.contains(&"tcp.refused"), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn unix_sockets_lie_under_the_root() {
+    let node = Node::new("");
+    std::fs::create_dir(node.directory.path().join("sock")).unwrap();
+    let climb = node.climb("postgres://u:p@%2Fsock/circle").await;
+    assert_eq!(broken(&climb), (Rung::Tcp, "tcp.refused", Class::External));
+    assert!(climb.failure().unwrap().1.sentence.contains("Unix socket /sock"));
+    let _listener = UnixListener::bind(node.directory.path().join("sock/.s.PGSQL.5432")).unwrap();
+    let climb = node.climb("postgres://u:p@%2Fsock/circle").await;
+    assert!(detail(&climb, Rung::Tcp).starts_with("/sock/.s.PGSQL.5432 in "), "{climb:?}");
+}
+
+#[tokio::test]
+async fn a_climb_survives_the_state_file() {
+    let climb = Node::new("").climb(&format!("mongodb://127.0.0.1:{}/", free_port().await)).await;
+    let text = serde_json::to_string(&climb).unwrap();
+    assert_eq!(serde_json::from_str::<Climb>(&text).unwrap(), climb);
+    assert!(text.contains(r#""rung":"tcp","outcome":"failed","cause":{"kind":"tcp.refused""#), "{text}");
+}

@@ -1,0 +1,329 @@
+//! Questions to the engine, each bounded in time, and the causes why it does not answer.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, TagImageOptions,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt;
+
+pub use super::listing::{Container, Info, LocalImage};
+use super::reference::Reference;
+use crate::cause::Cause;
+use crate::files::Root;
+
+/// Where the engine listens unless `DOCKER_HOST` says otherwise.
+const SOCKET: &str = "/var/run/docker.sock";
+
+/// How long one question may take. A healthy engine answers in milliseconds, one that is under load in a second or two.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The time limit that is handed to the client library, which counts in whole seconds. It bounds only what this module
+/// does not bound itself, so it has to be longer than every limit of its own.
+const LIBRARY_TIMEOUT: u64 = 24 * 3600;
+
+/// How many bytes of a container's log are kept, from its end.
+const LOG_LIMIT: usize = 256 * 1024;
+
+/// The engine of this box. Making one contacts nothing, so it may be made before the engine runs.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    address: Address,
+    pub(super) root: Root,
+    /// Counts the events of all pulls: one pull may rightly be still while others have the engine's download slots.
+    pub(super) pull_events: Arc<AtomicU64>,
+    patience: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Address {
+    Socket(PathBuf),
+    Tcp(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Socket(path) => write!(f, "unix://{}", path.display()),
+            Address::Tcp(host) => write!(f, "tcp://{host}"),
+        }
+    }
+}
+
+impl Engine {
+    /// The engine at `docker_host` (the value of `DOCKER_HOST`: `unix:///path` or `tcp://host:port`), or at the usual
+    /// socket under `root`. A path in `docker_host` is taken as it stands, like everything in the environment.
+    ///
+    /// # Errors
+    /// `docker.address` (config) if `docker_host` is of no form that this program speaks.
+    pub fn connect(root: &Root, docker_host: Option<&str>) -> Result<Self, Cause> {
+        let address = match docker_host.filter(|host| !host.is_empty()) {
+            None => Address::Socket(root.path(SOCKET)),
+            Some(host) => match host.split_once("://") {
+                Some(("unix", path)) if path.starts_with('/') => Address::Socket(path.into()),
+                Some(("tcp" | "http", rest)) if !rest.is_empty() => Address::Tcp(rest.to_owned()),
+                _ => {
+                    return Err(Cause::config(
+                        "docker.address",
+                        "DOCKER_HOST is not an address that this agent can use.",
+                        "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
+                    )
+                    .with("DOCKER_HOST", host));
+                }
+            },
+        };
+        Ok(Engine { address, root: root.clone(), pull_events: Arc::default(), patience: ANSWER })
+    }
+
+    /// Where the engine is asked, for people.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Whether the engine answers, and its version.
+    ///
+    /// # Errors
+    /// `docker.socket_missing`, `docker.permission`, `docker.silent`, `docker.down` and `docker.error`, all of class
+    /// host. Every other function of this type fails with these as well.
+    pub async fn version(&self) -> Result<String, Cause> {
+        let docker = self.client()?;
+        let version = self.answer("say its version", docker.version()).await?;
+        Ok(version.version.unwrap_or_default())
+    }
+
+    /// Storage and version.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`].
+    pub async fn info(&self) -> Result<Info, Cause> {
+        let docker = self.client()?;
+        let info = self.answer("describe itself", docker.info()).await?;
+        Ok(Info {
+            version: info.server_version.unwrap_or_default(),
+            storage_driver: info.driver.unwrap_or_default(),
+            root_directory: info.docker_root_dir.unwrap_or_default().into(),
+            warnings: info.warnings.unwrap_or_default(),
+        })
+    }
+
+    /// Every image, in one call.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`].
+    pub async fn images(&self) -> Result<Vec<LocalImage>, Cause> {
+        let docker = self.client()?;
+        let listed = self.answer("list its images", docker.list_images(None::<ListImagesOptions>)).await?;
+        Ok(listed.into_iter().map(LocalImage::from).collect())
+    }
+
+    /// The id of the image that goes by `name` (`name:tag` or `name@sha256:…`); `None` if there is none.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`].
+    pub async fn image_id(&self, name: &str) -> Result<Option<String>, Cause> {
+        let docker = self.client()?;
+        let question = async {
+            match docker.inspect_image(name).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                other => other.map(|image| image.id),
+            }
+        };
+        self.answer("look up an image", question).await
+    }
+
+    /// Every container, running or not, in one call.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`].
+    pub async fn containers(&self) -> Result<Vec<Container>, Cause> {
+        let docker = self.client()?;
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        let listed = self.answer("list its containers", docker.list_containers(Some(options))).await?;
+        Ok(listed.into_iter().map(Container::from).collect())
+    }
+
+    /// Gives the image `image` (an id or a name) the further name `name`, taking it from whatever image bore it.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`].
+    pub async fn tag(&self, image: &str, name: &Reference) -> Result<(), Cause> {
+        let docker = self.client()?;
+        let options =
+            TagImageOptions { repo: Some(name.repository().to_owned()), tag: Some(name.tag().to_owned()) };
+        self.answer("tag an image", docker.tag_image(image, Some(options))).await
+    }
+
+    /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
+    /// as the container wrote it: the caller scrubs.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`], and `docker.no_container` if it does not exist.
+    pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
+        let docker = self.client()?;
+        let options =
+            LogsOptions { stdout: true, stderr: true, tail: tail.to_string(), ..Default::default() };
+        let mut stream = docker.logs(container, Some(options));
+        let reading = async {
+            let mut text: Vec<u8> = Vec::new();
+            while let Some(piece) = stream.next().await {
+                text.extend_from_slice(piece?.as_ref());
+                if text.len() > 2 * LOG_LIMIT {
+                    text.drain(..text.len() - LOG_LIMIT);
+                }
+            }
+            Ok(text)
+        };
+        let text = self.answer("show the log of a container", reading).await?;
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    /// The ports and the rest are of no interest here; whether the container exists and runs is.
+    pub(super) async fn container_runs(&self, container: &str) -> Result<Option<bool>, Cause> {
+        let docker = self.client()?;
+        let question = async {
+            match docker.inspect_container(container, None::<InspectContainerOptions>).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                other => other.map(|found| Some(found.state.and_then(|state| state.running) == Some(true))),
+            }
+        };
+        self.answer("look up a container", question).await
+    }
+
+    pub(super) fn client(&self) -> Result<Docker, Cause> {
+        let docker = match &self.address {
+            Address::Socket(path) => {
+                Docker::connect_with_unix(&path.to_string_lossy(), LIBRARY_TIMEOUT, API_DEFAULT_VERSION)
+            }
+            Address::Tcp(host) => Docker::connect_with_http(host, LIBRARY_TIMEOUT, API_DEFAULT_VERSION),
+        };
+        docker.map_err(|error| self.failed("be reached", &error))
+    }
+
+    /// Waits for one answer, and not for ever.
+    pub(super) async fn answer<T>(
+        &self,
+        doing: &str,
+        question: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Cause> {
+        match tokio::time::timeout(self.patience, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.failed(doing, &error)),
+            Err(_) => Err(self.silent(doing)),
+        }
+    }
+
+    /// Whether the engine is on this machine, so that the process ids it reports may be this machine's.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.address, Address::Socket(_))
+    }
+
+    fn silent(&self, doing: &str) -> Cause {
+        Cause::host(
+            "docker.silent",
+            format!(
+                "The Docker engine takes connections and did not {doing} within {} s.",
+                self.patience.as_secs_f32()
+            ),
+            "Look at what the engine does: journalctl -u docker -n 50.",
+        )
+        .with("engine", &self.address)
+    }
+
+    pub(super) fn failed(&self, doing: &str, error: &Error) -> Cause {
+        let cause = match (error, connection_error(error)) {
+            (Error::SocketNotFoundError(_), _) | (_, Some(io::ErrorKind::NotFound)) => Cause::host(
+                "docker.socket_missing",
+                "The Docker engine has no socket: it is not running, or not installed.",
+                "Start it: systemctl start docker; then journalctl -u docker -n 50.",
+            ),
+            (_, Some(io::ErrorKind::PermissionDenied)) => Cause::host(
+                "docker.permission",
+                "This user may not speak to the Docker engine.",
+                "Run this as root, or as a member of the group docker.",
+            ),
+            (_, Some(io::ErrorKind::ConnectionRefused)) => Cause::host(
+                "docker.down",
+                "The Docker engine is down: its socket is there, and nothing listens on it.",
+                "Start it: systemctl start docker; then journalctl -u docker -n 50.",
+            ),
+            (Error::DockerResponseServerError { status_code: 404, .. }, _)
+                if error.to_string().contains("No such container") =>
+            {
+                Cause::host(
+                    "docker.no_container",
+                    "The container does not exist.",
+                    "Look at what runs: docker ps -a.",
+                )
+            }
+            (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }, _) => Cause::host(
+                "docker.error",
+                format!("The Docker engine could not {doing}."),
+                "Look at the engine's log: journalctl -u docker -n 50.",
+            ),
+            _ => Cause::host(
+                "docker.down",
+                format!("The connection to the Docker engine broke before it could {doing}."),
+                "Look at whether it runs: systemctl status docker; journalctl -u docker -n 50.",
+            ),
+        };
+        cause.with("engine", &self.address).with_error(error)
+    }
+}
+
+/// The operating system's word for why the engine could not be connected to.
+fn connection_error(error: &Error) -> Option<io::ErrorKind> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = inner.source();
+    }
+    None
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_the_environments_or_the_socket_under_the_root() {
+        let root = Root::new("/tmp/box");
+        let address = |host: Option<&str>| Engine::connect(&root, host).map(|engine| engine.address());
+        assert_eq!(address(None).unwrap(), "unix:///tmp/box/var/run/docker.sock");
+        assert_eq!(address(Some("")).unwrap(), "unix:///tmp/box/var/run/docker.sock");
+        assert_eq!(address(Some("unix:///run/d.sock")).unwrap(), "unix:///run/d.sock");
+        assert_eq!(address(Some("tcp://127.0.0.1:2375")).unwrap(), "tcp://127.0.0.1:2375");
+        for wrong in ["ssh://host", "/run/d.sock", "unix://", "tcp://"] {
+            assert_eq!(address(Some(wrong)).unwrap_err().kind, "docker.address", "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_told_from_one_that_is_down_or_silent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("d.sock");
+        let mut engine =
+            Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
+        engine.patience = Duration::from_millis(200);
+        assert_eq!(engine.version().await.unwrap_err().kind, "docker.socket_missing");
+
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let cause = engine.version().await.unwrap_err();
+        assert_eq!(cause.kind, "docker.silent", "{cause:?}");
+
+        drop(listener);
+        let cause = engine.version().await.unwrap_err();
+        assert_eq!(cause.kind, "docker.down", "{cause:?}");
+    }
+}

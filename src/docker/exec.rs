@@ -1,0 +1,208 @@
+//! Commands inside a running container.
+
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::exec::{StartExecOptions, StartExecResults};
+use bollard::models::ExecConfig;
+use futures_util::StreamExt;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::engine::Engine;
+use crate::cause::Cause;
+
+/// How much of each of a command's two outputs is kept, in bytes, from its beginning.
+const OUTPUT_LIMIT: usize = 1024 * 1024;
+
+/// How long the clean-up after a command that did not end may itself take.
+const CLEAN_UP: Duration = Duration::from_secs(2);
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executed {
+    /// Its exit code; 126 and 127 are the engine's own, for a command that cannot be run and one that does not exist.
+    pub exit_code: i64,
+    /// What it wrote, cut at 1 MiB.
+    pub stdout: String,
+    /// What it complained of, cut at 1 MiB.
+    pub stderr: String,
+}
+
+impl Engine {
+    /// Runs a command in a running container and waits for its end, at most `deadline`.
+    ///
+    /// A command that has not ended by then, or whose future is dropped, is killed if it is on this machine: the engine
+    /// itself would let it run on, and a question that is asked every few seconds would fill the box.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`]; `docker.no_container`; `docker.not_running`; `docker.exec_timeout`. All of class host.
+    pub async fn exec(
+        &self,
+        container: &str,
+        command: &[&str],
+        deadline: Duration,
+    ) -> Result<Executed, Cause> {
+        match self.container_runs(container).await? {
+            Some(true) => {}
+            Some(false) => return Err(not_running(container)),
+            None => {
+                return Err(Cause::host(
+                    "docker.no_container",
+                    format!("The container {container} does not exist."),
+                    "Look at what runs: docker ps -a.",
+                )
+                .with("container", container));
+            }
+        }
+        let docker = self.client()?;
+        let config = ExecConfig {
+            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
+        let created =
+            self.answer("prepare a command in a container", docker.create_exec(container, config)).await?;
+        let mut guard = Guard {
+            docker: docker.clone(),
+            id: created.id.clone(),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            armed: self.is_local(),
+        };
+        let running = async {
+            let started = self
+                .answer(
+                    "run a command in a container",
+                    docker.start_exec(&created.id, None::<StartExecOptions>),
+                )
+                .await?;
+            self.collect(started).await
+        };
+        let Ok(outputs) = tokio::time::timeout(deadline, running).await else {
+            guard.end_now().await;
+            return Err(Cause::host(
+                "docker.exec_timeout",
+                format!(
+                    "{} in the container {container} did not end within {} s.",
+                    command.join(" "),
+                    deadline.as_secs()
+                ),
+                format!("Look at what the container does: docker logs --tail 50 {container}."),
+            )
+            .with("container", container));
+        };
+        let (stdout, stderr) = outputs?;
+        let ended = self.answer("say how a command ended", docker.inspect_exec(&created.id)).await?;
+        guard.armed = false;
+        Ok(Executed { exit_code: ended.exit_code.unwrap_or(-1), stdout, stderr })
+    }
+
+    async fn collect(&self, started: StartExecResults) -> Result<(String, String), Cause> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        if let StartExecResults::Attached { mut output, input: _input } = started {
+            while let Some(piece) = output.next().await {
+                let piece = piece.map_err(|error| self.failed("pass on the output of a command", &error))?;
+                let kept = if matches!(piece, LogOutput::StdErr { .. }) { &mut stderr } else { &mut stdout };
+                let room = OUTPUT_LIMIT.saturating_sub(kept.len());
+                let bytes = piece.as_ref();
+                kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok((text(stdout), text(stderr)))
+    }
+}
+
+fn not_running(container: &str) -> Cause {
+    Cause::host(
+        "docker.not_running",
+        format!("The container {container} is there and does not run."),
+        format!(
+            "See how it ended: docker ps -a --filter name={container}; docker logs --tail 50 {container}."
+        ),
+    )
+    .with("container", container)
+}
+
+/// Ends a command in a container that nobody waits for any more.
+struct Guard {
+    docker: Docker,
+    id: String,
+    command: Vec<String>,
+    armed: bool,
+}
+
+impl Guard {
+    async fn end_now(mut self) {
+        if std::mem::take(&mut self.armed) {
+            end(&self.docker, &self.id, &self.command).await;
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.armed
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (docker, id, command) =
+                (self.docker.clone(), std::mem::take(&mut self.id), std::mem::take(&mut self.command));
+            runtime.spawn(async move { end(&docker, &id, &command).await });
+        }
+    }
+}
+
+async fn end(docker: &Docker, id: &str, command: &[String]) {
+    let Ok(Ok(found)) = tokio::time::timeout(CLEAN_UP, docker.inspect_exec(id)).await else {
+        return;
+    };
+    if found.running == Some(true)
+        && let Some(pid) = found.pid.and_then(|pid| i32::try_from(pid).ok())
+        && runs(pid, command)
+    {
+        // It may end by itself at this very moment, which is as good.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// Whether the process `pid` of this machine is the command: an engine in another PID namespace counts differently.
+fn runs(pid: i32, command: &[String]) -> bool {
+    if pid <= 1 {
+        return false;
+    }
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
+    let words: Vec<&[u8]> = line.strip_suffix(b"\0").unwrap_or(&line).split(|byte| *byte == 0).collect();
+    // A script is shown with its interpreter in front.
+    words.len() >= command.len()
+        && words[words.len() - command.len() + 1..]
+            .iter()
+            .zip(&command[1..])
+            .all(|(shown, asked)| *shown == asked.as_bytes())
+        && words[words.len() - command.len()].ends_with(command[0].as_bytes())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_killed_only_if_it_is_the_command() {
+        let mut child = std::process::Command::new("sleep").arg("300").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        // The child may still be this program for a moment, before it becomes sleep.
+        while !runs(pid, &words("sleep 300")) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!runs(pid, &words("sleep 30")));
+        assert!(!runs(pid, &words("replicatedctl app status")));
+        assert!(!runs(1, &words("sleep 300")));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

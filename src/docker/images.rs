@@ -1,0 +1,354 @@
+//! The images of the lock against what the engine holds: what is missing, and how it is put right.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use futures_util::stream::{self, StreamExt};
+
+use super::engine::{Engine, LocalImage};
+use super::lock::{Lock, LockedImage};
+use super::pull::OnProgress;
+use super::reference::Reference;
+use crate::cause::{Cause, Class};
+use crate::settings::OnMissing;
+
+/// The port under which Replicated serves the app's images from its own registry.
+const REPLICATED_REGISTRY_PORT: u16 = 9874;
+
+/// How many pulls run at the same time. The engine itself downloads three layers at a time over all pulls, so more gains
+/// nothing.
+const PULLS_AT_ONCE: usize = 4;
+
+/// What one listing of the engine's images means for the lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Images that are present under their id and their name.
+    pub present: Vec<Reference>,
+    /// Images of which the engine has neither id nor name.
+    pub missing: Vec<LockedImage>,
+    /// Images whose name is on other content.
+    pub wrong_id: Vec<WrongId>,
+    /// Names to be given to content that is present.
+    pub to_tag: Vec<Naming>,
+    /// Names under port 9874 of another address, as a box carries them that was baked after its app had run. They do no
+    /// harm and are left alone.
+    pub foreign: Vec<String>,
+    /// The alias of each image that is not present yet, to be given once it is.
+    aliases: Vec<(Reference, Naming)>,
+}
+
+/// A locked name that is on other content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongId {
+    /// What the lock says.
+    pub locked: LockedImage,
+    /// The id that bears the name now.
+    pub found: String,
+    /// Whether the locked content is present all the same, so that no pull is needed.
+    pub content_present: bool,
+}
+
+/// One name for one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// The image's id.
+    pub id: String,
+    /// The name that it gets.
+    pub name: Reference,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Images that had to be pulled.
+    pub pulled: Vec<Reference>,
+    /// Images whose name was on other content and was moved to the locked content.
+    pub repaired: Vec<Reference>,
+    /// Names that were given.
+    pub tagged: Vec<Reference>,
+}
+
+impl Plan {
+    /// Compares `lock` with the engine's images, for an instance whose address is `address`.
+    pub fn make(lock: &Lock, images: &[LocalImage], address: Ipv4Addr) -> Self {
+        let mut plan = Plan::default();
+        let own_registry = format!("{address}:{REPLICATED_REGISTRY_PORT}/");
+        for locked in &lock.images {
+            let name = locked.reference.to_string();
+            let bearer = images.iter().find(|image| image.tags.contains(&name));
+            let content_present = images.iter().any(|image| image.id == locked.id.as_str());
+            match bearer {
+                Some(image) if image.id == locked.id.as_str() => plan.present.push(locked.reference.clone()),
+                Some(image) => plan.wrong_id.push(WrongId {
+                    locked: locked.clone(),
+                    found: image.id.clone(),
+                    content_present,
+                }),
+                None if content_present => plan.to_tag.push(naming(locked, locked.reference.clone())),
+                None => plan.missing.push(locked.clone()),
+            }
+            if let Some(alias) = &locked.alias
+                && let Ok(alias) = format!("{own_registry}{alias}").parse::<Reference>()
+            {
+                let text = alias.to_string();
+                let is_there =
+                    images.iter().any(|image| image.id == locked.id.as_str() && image.tags.contains(&text));
+                if content_present && !is_there {
+                    plan.to_tag.push(naming(locked, alias));
+                } else if !content_present {
+                    plan.aliases.push((locked.reference.clone(), naming(locked, alias)));
+                }
+            }
+        }
+        let port = format!(":{REPLICATED_REGISTRY_PORT}/");
+        let foreign = images.iter().flat_map(|image| &image.tags).filter(|tag| {
+            tag.split_once(&port)
+                .is_some_and(|(host, _)| host.parse::<Ipv4Addr>().is_ok_and(|ip| ip != address))
+        });
+        plan.foreign = foreign.cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        plan
+    }
+
+    /// Whether every image is present under its id and under all its names: nothing is left to do.
+    pub fn is_fulfilled(&self) -> bool {
+        self.missing.is_empty() && self.wrong_id.is_empty() && self.to_tag.is_empty()
+    }
+}
+
+fn naming(locked: &LockedImage, name: Reference) -> Naming {
+    Naming { id: locked.id.to_string(), name }
+}
+
+/// Brings the engine to what the lock says, in one attempt. A later attempt goes on where this one failed.
+///
+/// # Errors
+/// With [`OnMissing::Fail`]: `images.missing`, `images.wrong_id`. With [`OnMissing::Pull`]: those of [`Engine::pull`],
+/// `images.no_digest` (config: the lock names none) and `images.wrong_content` (config: the digest holds another id than
+/// the lock says). Of several failures the one is returned that waiting cures least; the evidence names the others.
+pub async fn apply(
+    engine: &Engine,
+    plan: &Plan,
+    on_missing: OnMissing,
+    on_progress: &OnProgress<'_>,
+) -> Result<Applied, Cause> {
+    if on_missing == OnMissing::Fail {
+        refuse(plan)?;
+    }
+    let mut applied = Applied::default();
+    for naming in &plan.to_tag {
+        give(engine, naming, &mut applied).await?;
+    }
+    let elsewhere = plan.wrong_id.iter().filter(|wrong| !wrong.content_present).map(|wrong| &wrong.locked);
+    let wanted: Vec<&LockedImage> = plan.missing.iter().chain(elsewhere).collect();
+    let mut failures = Vec::new();
+    let pulls: Vec<_> = wanted
+        .into_iter()
+        .map(|locked| async move { (locked, pull(engine, locked, on_progress).await) })
+        .collect();
+    let mut pulls = stream::iter(pulls).buffer_unordered(PULLS_AT_ONCE);
+    while let Some((locked, outcome)) = pulls.next().await {
+        match outcome {
+            Ok(()) => applied.pulled.push(locked.reference.clone()),
+            Err(cause) => {
+                failures.push((locked, cause));
+                continue;
+            }
+        }
+        give(engine, &naming(locked, locked.reference.clone()), &mut applied).await?;
+        for (_, alias) in plan.aliases.iter().filter(|(owner, _)| *owner == locked.reference) {
+            give(engine, alias, &mut applied).await?;
+        }
+    }
+    drop(pulls);
+    for wrong in &plan.wrong_id {
+        if wrong.content_present {
+            give(engine, &naming(&wrong.locked, wrong.locked.reference.clone()), &mut applied).await?;
+        }
+        applied.repaired.push(wrong.locked.reference.clone());
+    }
+    worst(failures).map_or(Ok(applied), Err)
+}
+
+async fn give(engine: &Engine, naming: &Naming, applied: &mut Applied) -> Result<(), Cause> {
+    engine.tag(&naming.id, &naming.name).await?;
+    applied.tagged.push(naming.name.clone());
+    Ok(())
+}
+
+async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_>) -> Result<(), Cause> {
+    let Some(digest) = &locked.digest else {
+        return Err(Cause::config(
+            "images.no_digest",
+            format!("The image {} is missing, and the lock has no digest to pull it by.", locked.reference),
+            "Bake a new AMI, or add the image's digest to the lock.",
+        )
+        .with("image", &locked.reference));
+    };
+    engine.pull(&locked.reference, digest, on_progress).await?;
+    let name = locked.reference.at(digest);
+    match engine.image_id(&name).await? {
+        Some(id) if id == locked.id.as_str() => Ok(()),
+        found => Err(Cause::config(
+            "images.wrong_content",
+            format!("The image {} was pulled by its digest and is not what the lock says.", locked.reference),
+            "Bake a new lock: its id and its digest do not belong together.",
+        )
+        .with("image", name)
+        .with("id in the lock", &locked.id)
+        .with("id found", found.as_deref().unwrap_or("none"))),
+    }
+}
+
+/// The cause for a box that is not as it was baked, when nothing may be pulled.
+fn refuse(plan: &Plan) -> Result<(), Cause> {
+    let next_step = "Bake a new AMI, or set images.on_missing = \"pull\".";
+    if let Some(first) = plan.missing.first() {
+        let others = plan.missing.len() - 1;
+        let mut cause = Cause::config(
+            "images.missing",
+            format!("The image {}{} is not on this box.", first.reference, and_others(others)),
+            next_step,
+        );
+        for locked in &plan.missing {
+            cause = cause.with("missing", &locked.reference);
+        }
+        return Err(cause);
+    }
+    if let Some(first) = plan.wrong_id.first() {
+        let others = plan.wrong_id.len() - 1;
+        let mut cause = Cause::config(
+            "images.wrong_id",
+            format!(
+                "The name {}{} is on another image than the one that was locked.",
+                first.locked.reference,
+                and_others(others)
+            ),
+            next_step,
+        );
+        for wrong in &plan.wrong_id {
+            cause = cause
+                .with("image", &wrong.locked.reference)
+                .with("id in the lock", &wrong.locked.id)
+                .with("id found", &wrong.found);
+        }
+        return Err(cause);
+    }
+    Ok(())
+}
+
+fn and_others(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" (and {count} more)") }
+}
+
+/// The failure that waiting cures least, naming the others.
+fn worst(failures: Vec<(&LockedImage, Cause)>) -> Option<Cause> {
+    let rank = |class: Class| match class {
+        Class::Config => 0,
+        Class::Host => 1,
+        Class::External => 2,
+    };
+    let chosen = failures.iter().enumerate().min_by_key(|(_, (_, cause))| rank(cause.class))?.0;
+    let mut cause = failures[chosen].1.clone();
+    for (nth, (locked, other)) in failures.iter().enumerate() {
+        if nth != chosen {
+            cause = cause.with("failed as well", format!("{}: {other}", locked.reference));
+        }
+    }
+    Some(cause)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+
+    fn id(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
+    fn locked(name: &str, digit: char, alias: Option<&str>) -> LockedImage {
+        LockedImage {
+            reference: name.parse().unwrap(),
+            digest: Some(id('d').parse().unwrap()),
+            id: id(digit).parse().unwrap(),
+            size: None,
+            alias: alias.map(|alias| alias.parse().unwrap()),
+        }
+    }
+
+    fn local(digit: char, tags: &[&str]) -> LocalImage {
+        LocalImage {
+            id: id(digit),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            repo_digests: Vec::new(),
+            size: 0,
+        }
+    }
+
+    fn names(namings: &[Naming]) -> Vec<String> {
+        namings.iter().map(|naming| naming.name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_box_as_it_was_baked_needs_nothing() {
+        let lock = Lock::new(None, vec![locked("quay.io/a:1", '1', Some("a:1"))]);
+        let plan = Plan::make(&lock, &[local('1', &["quay.io/a:1", "10.0.0.7:9874/a:1"])], HERE);
+        assert!(plan.is_fulfilled());
+        assert!(plan.foreign.is_empty());
+    }
+
+    #[test]
+    fn the_alias_of_another_box_is_noted_and_this_boxs_is_given() {
+        let lock = Lock::new(None, vec![locked("quay.io/a:1", '1', Some("a:1"))]);
+        let plan = Plan::make(&lock, &[local('1', &["quay.io/a:1", "10.0.0.9:9874/a:1"])], HERE);
+        assert_eq!(names(&plan.to_tag), ["10.0.0.7:9874/a:1"]);
+        assert_eq!(plan.foreign, ["10.0.0.9:9874/a:1"]);
+    }
+
+    #[test]
+    fn content_under_another_name_is_named_and_not_pulled() {
+        let lock = Lock::new(None, vec![locked("a:1", '1', None)]);
+        let plan = Plan::make(&lock, &[local('1', &[])], HERE);
+        assert_eq!(names(&plan.to_tag), ["a:1"]);
+        assert!(plan.missing.is_empty());
+    }
+
+    #[test]
+    fn a_missing_image_gets_its_alias_only_once_it_is_there() {
+        let lock = Lock::new(None, vec![locked("a:1", '1', Some("a:1"))]);
+        let plan = Plan::make(&lock, &[local('2', &["b:1"])], HERE);
+        assert_eq!(plan.missing.len(), 1);
+        assert!(plan.to_tag.is_empty());
+        assert_eq!(plan.aliases[0].1.name.to_string(), "10.0.0.7:9874/a:1");
+        assert_eq!(refuse(&plan).unwrap_err().kind, "images.missing");
+    }
+
+    #[test]
+    fn a_name_on_other_content_is_wrong_whether_or_not_the_content_is_there() {
+        let lock = Lock::new(None, vec![locked("a:1", '1', None)]);
+        for (images, content_present) in
+            [(vec![local('2', &["a:1"])], false), (vec![local('2', &["a:1"]), local('1', &[])], true)]
+        {
+            let plan = Plan::make(&lock, &images, HERE);
+            assert_eq!(plan.wrong_id[0].content_present, content_present);
+            assert_eq!(plan.wrong_id[0].found, id('2'));
+            assert!(plan.missing.is_empty() && plan.to_tag.is_empty());
+            assert_eq!(refuse(&plan).unwrap_err().kind, "images.wrong_id");
+        }
+    }
+
+    #[test]
+    fn of_several_failures_the_one_is_told_that_no_waiting_cures() {
+        let (a, b) = (locked("a:1", '1', None), locked("b:1", '2', None));
+        let cause = worst(vec![
+            (&a, Cause::external("registry.refused", "Down.", "Wait.")),
+            (&b, Cause::config("registry.not_found", "Gone.", "Push.")),
+        ])
+        .unwrap();
+        assert_eq!(cause.kind, "registry.not_found");
+        assert!(cause.evidence[0].value.starts_with("a:1: "), "{cause:?}");
+        assert_eq!(worst(Vec::new()), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! `images.lock`: each image that was pulled when the box was baked, with its id and digest, and the pinned installer.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::reference::{Digest, Reference};
+use crate::cause::Cause;
+
+/// The version of the format that this program reads and writes.
+const VERSION: u32 = 1;
+
+const NEXT_STEP: &str = "Write the lock again with agent bake, or correct the line.";
+
+/// What was pre-pulled; see [`Lock::parse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    version: u32,
+    /// The pinned installer, if one was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<LockedInstaller>,
+    /// The images, sorted by reference.
+    #[serde(default, rename = "image", skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<LockedImage>,
+}
+
+/// The installer as it was fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedInstaller {
+    /// Where it came from.
+    pub url: String,
+    /// The SHA-256 of the file.
+    pub sha256: Sha256,
+}
+
+/// One image of the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedImage {
+    /// The name under which it must be present.
+    pub reference: Reference,
+    /// What it is pulled by. An image that was loaded from a file has none, and cannot be pulled again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The id that the engine must show for it.
+    pub id: Digest,
+    /// Its size in bytes, unpacked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The name and tag under which Replicated looks it up in its own registry: it is tagged
+    /// `<address of this instance>:9874/<alias>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Reference>,
+}
+
+/// A SHA-256 as `sha256sum` prints it: 64 hexadecimal digits, here in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256(String);
+
+impl Sha256 {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(&text).to_ascii_lowercase();
+        match format!("sha256:{digits}").parse::<Digest>() {
+            Ok(_) => Ok(Sha256(digits)),
+            Err(_) => Err(format!("{text:?} is not a SHA-256: 64 hexadecimal digits are expected")),
+        }
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(sum: Sha256) -> String {
+        sum.0
+    }
+}
+
+impl Lock {
+    /// A lock of these images, in stable order.
+    pub fn new(installer: Option<LockedInstaller>, mut images: Vec<LockedImage>) -> Self {
+        images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Lock { version: VERSION, installer, images }
+    }
+
+    /// Reads a lock.
+    ///
+    /// # Errors
+    /// `lock.syntax`, `lock.unknown_key`, `lock.value`, `lock.version` and `lock.duplicate`, all of class config and
+    /// with the line, since every instance of this AMI carries the same file.
+    pub fn parse(text: &str) -> Result<Self, Cause> {
+        // The version first: a later format must not be reported as a page of unknown keys.
+        if let Ok(table) = text.parse::<toml::Table>()
+            && let Some(found) = table.get("version").and_then(toml::Value::as_integer)
+            && found != i64::from(VERSION)
+        {
+            return Err(Cause::config(
+                "lock.version",
+                format!(
+                    "The image lock is of version {found}, and this agent reads version {VERSION} alone."
+                ),
+                "Write the lock again with the agent that is installed: agent bake.",
+            ));
+        }
+        let mut lock: Lock = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
+        lock.refuse_duplicates()?;
+        lock.images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(lock)
+    }
+
+    /// Reads the lock in `file`; `None` if there is no such file, since a box may have been baked without one.
+    ///
+    /// # Errors
+    /// As for [`Lock::parse`], and `host.file` if the file is there and cannot be read.
+    pub fn read(file: &Path) -> Result<Option<Self>, Cause> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => match Lock::parse(&text) {
+                Ok(lock) => Ok(Some(lock)),
+                Err(cause) => Err(cause.with("file", file.display())),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(crate::files::failed("read", file, &error)),
+        }
+    }
+
+    /// The text of the lock. What is written is read back equal.
+    ///
+    /// # Errors
+    /// `lock.value`, if a string in it cannot be written as TOML.
+    pub fn to_text(&self) -> Result<String, Cause> {
+        toml::to_string(self).map_err(|error| {
+            Cause::config("lock.value", "The image lock cannot be written as TOML.", NEXT_STEP)
+                .with_error(&error)
+        })
+    }
+
+    fn refuse_duplicates(&self) -> Result<(), Cause> {
+        let mut names: BTreeMap<(&str, String), &Digest> = BTreeMap::new();
+        for image in &self.images {
+            let alias = image.alias.iter().map(|alias| ("alias", alias.to_string()));
+            for (key, name) in [("reference", image.reference.to_string())].into_iter().chain(alias) {
+                if names.insert((key, name.clone()), &image.id).is_some() {
+                    return Err(Cause::config(
+                        "lock.duplicate",
+                        format!("The image lock has two images with the {key} {name}."),
+                        NEXT_STEP,
+                    )
+                    .with(key, name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(text: &str, error: &toml::de::Error) -> Cause {
+    let words = error.message();
+    let (kind, sentence) = if words.starts_with("unknown field") {
+        ("lock.unknown_key", "The image lock has a key that this agent does not know")
+    } else if text.parse::<toml::Table>().is_ok() {
+        ("lock.value", "The image lock has a value that is missing or wrong")
+    } else {
+        ("lock.syntax", "The image lock is not TOML")
+    };
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let place = line.map_or_else(String::new, |line| format!(", line {line}"));
+    let cause = Cause::config(kind, format!("{sentence}{place}: {words}."), NEXT_STEP);
+    match line {
+        Some(line) => cause.with("line", line),
+        None => cause,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn digest(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
+    fn image(more: &str) -> String {
+        format!("version = 1\n\n[[image]]\nreference = \"a:1\"\nid = \"{}\"\n{more}", digest('1'))
+    }
+
+    #[test]
+    fn a_lock_is_read() {
+        let text = format!(
+            "version = 1\n[installer]\nurl = \"https://get.replicated.com/docker\"\nsha256 = \"{}\"\n\
+             [[image]]\nreference = \"quay.io/b:1\"\ndigest = \"{}\"\nid = \"{}\"\nsize = 7\nalias = \"b:1\"\n\
+             [[image]]\nreference = \"a\"\nid = \"{}\"\n",
+            "AB".repeat(32),
+            digest('2'),
+            digest('3'),
+            digest('4')
+        );
+        let lock = Lock::parse(&text).unwrap();
+        assert_eq!(lock.installer.as_ref().unwrap().sha256.as_str(), "ab".repeat(32));
+        let names: Vec<String> = lock.images.iter().map(|image| image.reference.to_string()).collect();
+        assert_eq!(names, ["a:latest", "quay.io/b:1"]);
+        assert_eq!(Lock::parse(&lock.to_text().unwrap()).unwrap(), lock);
+    }
+
+    #[test]
+    fn each_mistake_has_its_kind_and_its_line() {
+        for (text, kind, line) in [
+            ("version = \n".to_owned(), "lock.syntax", Some("1")),
+            ("version = 2\nnew_key = 1\n".to_owned(), "lock.version", None),
+            ("[[image]]\n".to_owned(), "lock.value", Some("1")),
+            (image("sise = 3\n"), "lock.unknown_key", Some("6")),
+            (image("digest = \"sha256:12\"\n"), "lock.value", Some("6")),
+            (image("alias = \"a b\"\n"), "lock.value", Some("6")),
+            (image("size = -1\n"), "lock.value", Some("6")),
+            (format!("{0}{1}", image(""), &image("")[12..]), "lock.duplicate", None),
+        ] {
+            let cause = Lock::parse(&text).unwrap_err();
+            assert_eq!(cause.kind, kind, "{text}\n{cause}");
+            let found = cause.evidence.iter().find(|fact| fact.name == "line");
+            assert_eq!(found.map(|fact| fact.value.as_str()), line, "{text}\n{cause}");
+        }
+    }
+
+    #[test]
+    fn an_absent_lock_is_none_and_an_unreadable_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Lock::read(&directory.path().join("images.lock")).unwrap(), None);
+        assert_eq!(Lock::read(directory.path()).unwrap_err().kind, "host.file");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
+            let _ = Lock::parse(&text);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            names in proptest::collection::btree_set("[a-z]{1,8}(/[a-z]{1,8})?:[a-z0-9]{1,5}", 0..6),
+            size in proptest::option::of(0u64..1 << 40),
+        ) {
+            let images = names.iter().map(|name| LockedImage {
+                reference: name.parse().unwrap(),
+                digest: Some(digest('5').parse().unwrap()),
+                id: digest('6').parse().unwrap(),
+                size,
+                alias: Some(name.parse().unwrap()),
+            });
+            let lock = Lock::new(None, images.collect());
+            prop_assert_eq!(Lock::parse(&lock.to_text().unwrap()).unwrap(), lock);
+        }
+    }
+}

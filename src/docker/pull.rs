@@ -1,0 +1,304 @@
+//! Pulling an image by its digest, and the causes why a registry does not give it.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::CreateImageInfo;
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::StreamExt;
+
+use super::credentials;
+use super::engine::Engine;
+use super::reference::{Digest, Reference};
+use crate::cause::Cause;
+
+/// How long a pull may be without any sign of life. The engine gives up a silent registry by itself after some 15 to 30
+/// seconds for each of its attempts; this bounds an engine that does not.
+const STALLED: Duration = Duration::from_secs(120);
+
+/// How far a pull is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullProgress {
+    /// The image, as it is named in the lock.
+    pub reference: String,
+    /// Layers that are in place.
+    pub layers_done: usize,
+    /// Layers known so far.
+    pub layers: usize,
+    /// Bytes downloaded of the layers whose size is known.
+    pub bytes: u64,
+    /// Bytes to download of the layers whose size is known; it grows while layers are discovered.
+    pub bytes_total: u64,
+}
+
+/// Hears of progress; called often, so it has to be quick.
+pub type OnProgress<'a> = dyn Fn(&PullProgress) + Send + Sync + 'a;
+
+impl Engine {
+    /// Pulls exactly the content `digest` of the repository of `reference`. It gets no tag by that.
+    ///
+    /// # Errors
+    /// `registry.refused`, `registry.unreachable`, `registry.error`, `registry.rate_limited` (external);
+    /// `registry.unauthorized`, `registry.not_found`, `registry.tls`, `registry.credentials` (config);
+    /// `docker.disk_full` and those of [`Engine::version`] (host).
+    pub async fn pull(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<(), Cause> {
+        let mut docker = self.client()?;
+        if let Some(header) = credentials::header(&self.root, reference)? {
+            // The library encodes logins in standard base64, which engines before 23 silently take for no login at all.
+            docker = docker.with_request_modifier(move |mut request| {
+                if let Ok(value) = header.parse() {
+                    request.headers_mut().insert("x-registry-auth", value);
+                }
+                request
+            });
+        }
+        let options = CreateImageOptions {
+            from_image: Some(reference.repository().to_owned()),
+            tag: Some(digest.to_string()),
+            ..Default::default()
+        };
+        let mut events = docker.create_image(Some(options), None, None);
+        let mut layers = Layers::default();
+        loop {
+            let seen = self.pull_events.load(Ordering::Relaxed);
+            match tokio::time::timeout(STALLED, events.next()).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Ok(event))) => {
+                    self.pull_events.fetch_add(1, Ordering::Relaxed);
+                    if layers.take(event) {
+                        on_progress(&layers.progress(reference));
+                    }
+                }
+                Ok(Some(Err(error))) => return Err(self.refused(reference, &error)),
+                Err(_) if self.pull_events.load(Ordering::Relaxed) != seen => {}
+                Err(_) => {
+                    return Err(about(reference, unreachable(reference.registry()))
+                        .with("error", format!("nothing arrived for {} s", STALLED.as_secs())));
+                }
+            }
+        }
+    }
+
+    fn refused(&self, reference: &Reference, error: &Error) -> Cause {
+        let words = match error {
+            Error::DockerResponseServerError { message, .. } => message,
+            Error::DockerStreamError { error } => error,
+            _ => return self.failed("pull an image", error),
+        };
+        about(reference, registry_cause(reference.registry(), words)).with("error", words.trim())
+    }
+}
+
+fn about(reference: &Reference, cause: Cause) -> Cause {
+    cause.with("image", reference).with("registry", reference.registry())
+}
+
+fn unreachable(registry: &str) -> Cause {
+    Cause::external(
+        "registry.unreachable",
+        format!("The registry {registry} cannot be reached from this box."),
+        "Open the way to it: route, NAT, security group, or the engine's proxy; or bake the image into the AMI.",
+    )
+}
+
+/// The engine passes on what happened as text alone, with the same status for everything. These words have been stable
+/// over the engine's versions: they are the Go library's, the registry protocol's error codes, and HTTP's.
+fn registry_cause(registry: &str, words: &str) -> Cause {
+    let lower = words.to_ascii_lowercase();
+    let says = |any: &[&str]| any.iter().any(|word| lower.contains(word));
+    if says(&["no space left on device", "disk quota exceeded"]) {
+        Cause::host(
+            "docker.disk_full",
+            "The disk of the Docker engine is full, so no image can be pulled.",
+            "Give the instance a larger volume, or free space: docker system df.",
+        )
+    } else if says(&["connection refused"]) {
+        Cause::external(
+            "registry.refused",
+            format!("The host of the registry {registry} is up, and nothing listens on the registry's port."),
+            "Start the registry, or correct its address and port in the image's name.",
+        )
+    } else if says(&["toomanyrequests", "too many requests", "rate limit"]) {
+        Cause::external(
+            "registry.rate_limited",
+            format!("The registry {registry} refuses for now because of too many pulls."),
+            "Wait, log in with docker login for a higher limit, or bake the image into the AMI.",
+        )
+    } else if says(&["manifest unknown", "not found", "no matching manifest", "name unknown"]) {
+        Cause::config(
+            "registry.not_found",
+            format!("The registry {registry} does not have the image that the lock names."),
+            "Push the image again under this digest, or bake a new lock.",
+        )
+    } else if says(&["unauthorized", "access denied", "denied:", "authentication required", "no basic auth"])
+    {
+        Cause::config(
+            "registry.unauthorized",
+            format!("The registry {registry} does not let this box pull the image."),
+            format!("Put a valid login into /root/.docker/config.json: docker login {registry}."),
+        )
+    } else if says(&["x509", "tls: ", "server gave http response to https client"]) {
+        Cause::config(
+            "registry.tls",
+            format!("The Docker engine does not trust the TLS of the registry {registry}."),
+            format!(
+                "Put the registry's CA into /etc/docker/certs.d/{registry}/ca.crt, or list it in \
+                 insecure-registries of /etc/docker/daemon.json."
+            ),
+        )
+    } else if says(&["timeout", "deadline exceeded", "no such host", "no route", "unreachable", "lookup "])
+        || says(&["connection reset", "eof", "server misbehaving"])
+    {
+        unreachable(registry)
+    } else if says(&["failed to register layer", "error creating layer", "operation not permitted"]) {
+        Cause::host(
+            "docker.error",
+            "The Docker engine could not store the image.",
+            "Look at the engine's log: journalctl -u docker -n 50.",
+        )
+    } else {
+        Cause::external(
+            "registry.error",
+            format!("The registry {registry} answered with an error."),
+            "Look at the registry; the words are its own.",
+        )
+    }
+}
+
+#[derive(Default)]
+struct Layers {
+    known: HashMap<String, Layer>,
+}
+
+#[derive(Default)]
+struct Layer {
+    done: bool,
+    bytes: u64,
+    total: u64,
+}
+
+impl Layers {
+    /// Takes in one event; says whether it changed anything that is shown.
+    fn take(&mut self, event: CreateImageInfo) -> bool {
+        let (Some(id), Some(status)) = (event.id, event.status) else {
+            return false;
+        };
+        let detail = event.progress_detail.unwrap_or_default();
+        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
+        match status.as_str() {
+            "Pulling fs layer" | "Waiting" => {
+                self.known.entry(id).or_default();
+            }
+            "Downloading" => {
+                let layer = self.known.entry(id).or_default();
+                layer.bytes = number(detail.current);
+                layer.total = layer.total.max(number(detail.total));
+            }
+            "Download complete" | "Verifying Checksum" => {
+                let layer = self.known.entry(id).or_default();
+                layer.bytes = layer.total;
+            }
+            "Pull complete" | "Already exists" => {
+                let layer = self.known.entry(id).or_default();
+                layer.done = true;
+                layer.bytes = layer.total;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn progress(&self, reference: &Reference) -> PullProgress {
+        let sum = |of: fn(&Layer) -> u64| self.known.values().map(of).sum();
+        PullProgress {
+            reference: reference.to_string(),
+            layers_done: self.known.values().filter(|layer| layer.done).count(),
+            layers: self.known.len(),
+            bytes: sum(|layer| layer.bytes),
+            bytes_total: sum(|layer| layer.total),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cause::Class;
+    use bollard::models::ProgressDetail;
+
+    #[test]
+    fn what_the_engine_says_of_a_registry_becomes_its_cause() {
+        use Class::{Config, External, Host};
+        for (words, kind, class) in [
+            (
+                r#"Get "https://127.0.0.1:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused"#,
+                "registry.refused",
+                External,
+            ),
+            (
+                r#"Get "https://quay.io/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)"#,
+                "registry.unreachable",
+                External,
+            ),
+            (
+                r#"Get "https://quay.io/v2/": dial tcp: lookup quay.io on 10.0.0.2:53: no such host"#,
+                "registry.unreachable",
+                External,
+            ),
+            (
+                "manifest for 127.0.0.1:5000/a@sha256:00 not found: manifest unknown: manifest unknown",
+                "registry.not_found",
+                Config,
+            ),
+            (
+                "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+                "registry.unauthorized",
+                Config,
+            ),
+            (
+                "unauthorized: access to the requested resource is not authorized",
+                "registry.unauthorized",
+                Config,
+            ),
+            (r#"Get "https://r/v2/": x509: certificate signed by unknown authority"#, "registry.tls", Config),
+            ("toomanyrequests: You have reached your pull rate limit.", "registry.rate_limited", External),
+            ("received unexpected HTTP status: 503 Service Unavailable", "registry.error", External),
+            ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", "docker.disk_full", Host),
+            ("failed to register layer: lchown /x: invalid argument", "docker.error", Host),
+        ] {
+            let cause = registry_cause("127.0.0.1:5000", words);
+            assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{words}");
+        }
+    }
+
+    #[test]
+    fn layers_add_up_whatever_the_order_of_their_events() {
+        let reference: Reference = "a:1".parse().unwrap();
+        let mut layers = Layers::default();
+        let mut say = |id: &str, status: &str, current: i64, total: i64| {
+            layers.take(CreateImageInfo {
+                id: Some(id.to_owned()),
+                status: Some(status.to_owned()),
+                progress_detail: Some(ProgressDetail { current: Some(current), total: Some(total) }),
+                ..Default::default()
+            })
+        };
+        assert!(!say("sha256:00", "Pulling from a", 0, 0));
+        assert!(say("l1", "Pulling fs layer", 0, 0));
+        assert!(say("l2", "Already exists", 0, 0));
+        assert!(say("l1", "Downloading", 30, 100));
+        assert!(say("l3", "Downloading", 5, 50));
+        assert!(say("l3", "Pull complete", 0, 0));
+        let progress = layers.progress(&reference);
+        assert_eq!((progress.layers_done, progress.layers), (2, 3));
+        assert_eq!((progress.bytes, progress.bytes_total), (80, 150));
+    }
+}

@@ -1,0 +1,401 @@
+//! What Replicated says of the app that it runs.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cause::{Cause, Class};
+use crate::docker::engine::Engine;
+use crate::docker::exec::Executed;
+
+/// The container of the Replicated daemon, in which its command lines are run.
+const DAEMON: &str = "replicated";
+
+/// How long one command may take; the daemon answers in well under a second, and in some seconds while it starts the app.
+const COMMAND: Duration = Duration::from_secs(15);
+
+/// How much of a command's words is quoted, in characters.
+const QUOTED: usize = 400;
+
+/// One app's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppStatus {
+    /// Replicated's id of the app, 32 hexadecimal digits.
+    pub id: String,
+    /// The release that is installed.
+    pub sequence: Option<i64>,
+    /// `started`, `starting`, `stopped`, …, in lower case.
+    pub state: String,
+    /// What the state is to become; empty where the release does not say.
+    pub desired: String,
+    /// Whether it is on the way from one state to another.
+    pub transitioning: bool,
+    /// What went wrong, in Replicated's words; empty if nothing did.
+    pub error: String,
+}
+
+impl AppStatus {
+    /// Started, and not on the way to anything else.
+    pub fn is_ready(&self) -> bool {
+        self.state == "started" && !self.transitioning
+    }
+
+    /// What the app is doing, in a few words, e.g. `starting (release 2439)`.
+    pub fn doing(&self) -> String {
+        let release = self.sequence.map_or_else(String::new, |sequence| format!(" (release {sequence})"));
+        let state = if self.state.is_empty() { "in an unknown state" } else { &self.state };
+        match (self.transitioning, self.desired.as_str()) {
+            (true, desired) if !desired.is_empty() && desired != self.state => {
+                format!("{state}, becoming {desired}{release}")
+            }
+            (true, _) => format!("{state}, in transition{release}"),
+            (false, _) => format!("{state}{release}"),
+        }
+    }
+}
+
+/// The state of one of Replicated's own parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemPart {
+    /// `Replicated`, `Retraced`.
+    pub name: String,
+    /// `ready`, `initializing`, `failed`.
+    pub status: String,
+}
+
+/// Asks the daemon for its apps; an empty list means that none is installed yet. Releases that have no `replicatedctl`
+/// are asked in the old way.
+///
+/// # Errors
+/// `replicated.container_missing`, `replicated.container_down`, `replicated.ctl_timeout`, `replicated.ctl_failed` and
+/// those of [`Engine::version`], all of class host.
+pub async fn app_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
+    match run(engine, &["replicatedctl", "app", "status"]).await? {
+        Answer::Said(text) => match parse_status(&text) {
+            Some(apps) => Ok(apps),
+            None => Err(not_understood("replicatedctl app status", &text)),
+        },
+        Answer::NoApp => Ok(Vec::new()),
+        Answer::NoCommand => old_status(engine).await,
+    }
+}
+
+/// Asks the daemon for the state of its own parts. It can flap while everything works, so it decides nothing by itself.
+/// Releases that have no `replicatedctl` have no such question: the list is empty.
+///
+/// # Errors
+/// As for [`app_status`].
+pub async fn system_status(engine: &Engine) -> Result<Vec<SystemPart>, Cause> {
+    match run(engine, &["replicatedctl", "system", "status"]).await? {
+        Answer::Said(text) => {
+            parse_system(&text).ok_or_else(|| not_understood("replicatedctl system status", &text))
+        }
+        Answer::NoApp | Answer::NoCommand => Ok(Vec::new()),
+    }
+}
+
+/// Whether the apps are ready, and if not, why not. No app at all is not ready.
+///
+/// # Errors
+/// `app.not_installed`, `app.starting`, `app.transitioning`, `app.stopped`, `app.error` (host).
+pub fn ready(apps: &[AppStatus]) -> Result<(), Cause> {
+    if apps.is_empty() {
+        return Err(Cause::host(
+            "app.not_installed",
+            "Replicated runs and has installed no app yet: it reads the licence and the settings, or waits for them.",
+            "Look at what it does: docker logs --tail 50 replicated; and at license.rli and replicated.conf.",
+        ));
+    }
+    apps.iter().find(|app| !app.is_ready()).map_or(Ok(()), |app| Err(not_ready(app)))
+}
+
+fn not_ready(app: &AppStatus) -> Cause {
+    let logs = "Look at what the app says: docker logs --tail 50 frontend.";
+    let (kind, sentence, next_step) = if !app.error.is_empty() {
+        (
+            "app.error",
+            "Replicated reports an error of the app.",
+            "Act on what it says, then: replicatedctl app start.",
+        )
+    } else if app.transitioning {
+        ("app.transitioning", "The app is on the way from one state to another.", logs)
+    } else if app.desired == "stopped" || (app.state == "stopped" && app.desired.is_empty()) {
+        ("app.stopped", "The app is stopped, and is meant to be.", "Start it: replicatedctl app start.")
+    } else {
+        ("app.starting", "The app is not started yet.", logs)
+    };
+    let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
+    if !app.error.is_empty() {
+        cause = cause.with("error", quote(&app.error));
+    }
+    cause = cause.with("state", app.doing());
+    if app.id.is_empty() { cause } else { cause.with("app", &app.id) }
+}
+
+enum Answer {
+    Said(String),
+    NoApp,
+    NoCommand,
+}
+
+async fn run(engine: &Engine, command: &[&str]) -> Result<Answer, Cause> {
+    let asked = command.join(" ");
+    let executed = match engine.exec(DAEMON, command, COMMAND).await {
+        Ok(executed) => executed,
+        // Engines from 23 on refuse to start what does not exist; earlier ones start it and exit with 126 or 127.
+        Err(cause) if cause.evidence.iter().any(|fact| is_no_command(&fact.value)) => {
+            return Ok(Answer::NoCommand);
+        }
+        Err(cause) => return Err(of_daemon(cause, &asked)),
+    };
+    let Executed { exit_code, stdout, stderr } = executed;
+    match exit_code {
+        0 => Ok(Answer::Said(stdout)),
+        126 | 127 if is_no_command(&stdout) || is_no_command(&stderr) => Ok(Answer::NoCommand),
+        code => {
+            let words = format!("{stderr}\n{stdout}");
+            if is_no_app(&words) {
+                return Ok(Answer::NoApp);
+            }
+            Err(Cause::host(
+                "replicated.ctl_failed",
+                format!("The Replicated daemon did not answer {asked}."),
+                "Wait if it has just started; otherwise: docker logs --tail 50 replicated.",
+            )
+            .with("exit code", code)
+            .with("answer", quote(&words)))
+        }
+    }
+}
+
+/// The engine's cause in the words of Replicated, where it is about the daemon's container.
+fn of_daemon(cause: Cause, asked: &str) -> Cause {
+    let mut named = match cause.kind.as_ref() {
+        "docker.no_container" => Cause::host(
+            "replicated.container_missing",
+            "The container replicated does not exist: Replicated is not installed, or its unit does not start it.",
+            "Look at its unit: systemctl status replicated; journalctl -u replicated -n 50.",
+        ),
+        "docker.not_running" => Cause::host(
+            "replicated.container_down",
+            "The container replicated does not run.",
+            "See how it ended: docker logs --tail 50 replicated; journalctl -u replicated -n 50.",
+        ),
+        "docker.exec_timeout" => Cause::host(
+            "replicated.ctl_timeout",
+            format!("The Replicated daemon did not answer {asked} within {} s.", COMMAND.as_secs()),
+            "Look at what it does: docker logs --tail 50 replicated.",
+        ),
+        _ => return cause,
+    };
+    named.evidence = cause.evidence;
+    named
+}
+
+fn is_no_command(words: &str) -> bool {
+    words.contains("executable file not found") || words.contains("no such file or directory: unknown")
+}
+
+/// While no app is installed the command fails, in words that differ between releases.
+fn is_no_app(words: &str) -> bool {
+    let lower = words.to_ascii_lowercase();
+    ["no app", "app not found", "app is not installed", "not installed", "no license"]
+        .iter()
+        .any(|word| lower.contains(word))
+}
+
+fn not_understood(command: &str, text: &str) -> Cause {
+    Cause::host(
+        "replicated.ctl_failed",
+        format!("The answer of {command} is not what this agent knows."),
+        "Run it by hand, and report the release of Replicated: docker inspect -f '{{.Config.Image}}' replicated.",
+    )
+    .with("answer", quote(text))
+}
+
+fn quote(words: &str) -> String {
+    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= QUOTED { line } else { line.chars().take(QUOTED).chain(['…']).collect() }
+}
+
+/// Reads the JSON of `replicatedctl app status`: a list, or one object; unknown fields and text before it are passed over.
+fn parse_status(text: &str) -> Option<Vec<AppStatus>> {
+    let list = match json_in(text)? {
+        Value::Array(list) => list,
+        Value::Null => Vec::new(),
+        object @ Value::Object(_) => vec![object],
+        _ => return None,
+    };
+    list.iter().map(status_of).collect()
+}
+
+fn json_in(text: &str) -> Option<Value> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Some(Value::Null);
+    }
+    serde_json::from_str(text).ok().or_else(|| {
+        // A warning may stand in front.
+        let start = text.find(['[', '{'])?;
+        serde_json::Deserializer::from_str(&text[start..]).into_iter().next()?.ok()
+    })
+}
+
+fn status_of(value: &Value) -> Option<AppStatus> {
+    let object = value.as_object()?;
+    let field =
+        |name: &str| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    // Without a state there is nothing to judge, and something else than a status was read.
+    field("State")?.as_str()?;
+    Some(AppStatus {
+        id: text("AppID"),
+        sequence: field("Sequence").and_then(Value::as_i64),
+        state: text("State").to_ascii_lowercase(),
+        desired: text("DesiredState").to_ascii_lowercase(),
+        transitioning: field("IsTransitioning").and_then(Value::as_bool).unwrap_or(false),
+        error: text("Error"),
+    })
+}
+
+fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
+    let Value::Object(parts) = json_in(text)? else {
+        return None;
+    };
+    let part = |(name, status): (String, Value)| {
+        Some(SystemPart { name, status: status.as_str()?.to_ascii_lowercase() })
+    };
+    Some(parts.into_iter().filter_map(part).collect())
+}
+
+async fn old_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
+    let Answer::Said(listed) = run(engine, &["replicated", "apps"]).await? else {
+        return Ok(Vec::new());
+    };
+    let mut apps = parse_old_list(&listed);
+    for app in &mut apps {
+        if let Answer::Said(said) = run(engine, &["replicated", "app", &app.id, "status"]).await? {
+            take_old_status(app, &said);
+        }
+    }
+    Ok(apps)
+}
+
+/// `replicated apps` prints a table of id, sequence and status, whose columns moved between releases; the id is the one
+/// word of 32 hexadecimal digits in a line, and the sequence the first number.
+fn parse_old_list(text: &str) -> Vec<AppStatus> {
+    let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let apps = text.lines().filter_map(|line| {
+        let words =
+            || line.split(|c: char| c.is_whitespace() || matches!(c, '|' | ',')).filter(|w| !w.is_empty());
+        let id = words().find(is_id)?;
+        let sequence = words().filter(|word| *word != id).find_map(|word| word.parse().ok());
+        let state = words().next_back().filter(|word| *word != id).unwrap_or_default().to_ascii_lowercase();
+        let state = if state.bytes().all(|byte| byte.is_ascii_alphabetic()) { state } else { String::new() };
+        Some(AppStatus { id: id.to_owned(), sequence, state, ..Default::default() })
+    });
+    apps.collect()
+}
+
+/// `replicated app ID status` prints the state as a word, alone or at the end of a line.
+fn take_old_status(app: &mut AppStatus, text: &str) {
+    if let Some([status, ..]) = parse_status(text).as_deref() {
+        *app = AppStatus { id: app.id.clone(), sequence: status.sequence.or(app.sequence), ..status.clone() };
+        return;
+    }
+    let mut words = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    if let Some(state) = words.next_back() {
+        app.state = state.to_ascii_lowercase();
+        app.transitioning = app.state.ends_with("ing") && app.state != "running";
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STARTED: &str = r#"[{"AppID":"edd9471be0bc4ea04dfca94718ddf621","Sequence":2439,"State":"started","DesiredState":"started","Error":"","IsCancellable":false,"IsTransitioning":false,"LastModifiedAt":"2018-10-23T22:00:13Z"}]"#;
+
+    fn kind(text: &str) -> Option<String> {
+        ready(&parse_status(text).unwrap()).err().map(|cause| cause.kind.into_owned())
+    }
+
+    #[test]
+    fn a_started_app_is_ready() {
+        let apps = parse_status(STARTED).unwrap();
+        assert_eq!(apps[0].sequence, Some(2439));
+        assert_eq!(apps[0].doing(), "started (release 2439)");
+        assert!(ready(&apps).is_ok());
+        assert!(ready(&parse_status(&format!("WARN: slow\n{STARTED}\n")).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn each_way_of_not_being_ready_has_its_cause() {
+        for (text, expected) in [
+            ("[]", "app.not_installed"),
+            ("", "app.not_installed"),
+            ("null", "app.not_installed"),
+            (&STARTED.replace("Transitioning\":false", "Transitioning\":true"), "app.transitioning"),
+            (r#"[{"State":"starting","DesiredState":"started"}]"#, "app.starting"),
+            (r#"[{"State":"stopped","DesiredState":"stopped"}]"#, "app.stopped"),
+            (r#"{"State":"stopped","DesiredState":"started","Error":"port 80 is in use"}"#, "app.error"),
+            (&STARTED.replace("}]", r#"},{"State":"starting"}]"#), "app.starting"),
+        ] {
+            assert_eq!(kind(text).as_deref(), Some(expected), "{text}");
+        }
+        let apps = parse_status(r#"[{"State":"stopped","Error":"port 80 is in use"}]"#).unwrap();
+        assert_eq!(ready(&apps).unwrap_err().evidence[0].value, "port 80 is in use");
+    }
+
+    #[test]
+    fn what_it_does_is_told_in_a_few_words() {
+        let apps = parse_status(
+            r#"[{"State":"stopped","DesiredState":"started","IsTransitioning":true,"Sequence":7}]"#,
+        );
+        assert_eq!(apps.unwrap()[0].doing(), "stopped, becoming started (release 7)");
+    }
+
+    #[test]
+    fn what_is_no_status_is_not_taken_for_one() {
+        for text in
+            ["Error: no", "42", r#"[{"State":1}]"#, r#"["started"]"#, r#"{"Replicated":"ready"}"#, "[{"]
+        {
+            assert_eq!(parse_status(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_the_system_are_read() {
+        let parts = parse_system(r#"{"Replicated":"ready","Retraced":"Initializing","Extra":{}}"#).unwrap();
+        assert_eq!(parts[1], SystemPart { name: "Retraced".to_owned(), status: "initializing".to_owned() });
+        assert_eq!(parts.len(), 2);
+    }
+
+    #[test]
+    fn old_releases_are_understood() {
+        let table = "ID                               SEQUENCE  STATUS\nedd9471be0bc4ea04dfca94718ddf621  2439  Started\n";
+        let mut apps = parse_old_list(table);
+        assert_eq!((apps.len(), apps[0].sequence, apps[0].state.as_str()), (1, Some(2439), "started"));
+        take_old_status(&mut apps[0], "Status: Starting\n");
+        assert!(apps[0].transitioning && !apps[0].is_ready());
+        take_old_status(&mut apps[0], "started\n");
+        assert!(apps[0].is_ready());
+        assert_eq!(parse_old_list("No apps\n"), Vec::new());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_readers(text in "\\PC{0,120}") {
+            let _ = (parse_status(&text), parse_system(&text), parse_old_list(&text));
+        }
+
+        #[test]
+        fn a_state_is_ready_only_if_it_says_so(state in "started|Started|starting|[a-zA-Z]{0,9}", transitioning: bool, other in "[a-z]{1,6}") {
+            let text = serde_json::json!([{"State": state, "IsTransitioning": transitioning, other: [1]}]).to_string();
+            let apps = parse_status(&text).unwrap();
+            prop_assert_eq!(ready(&apps).is_ok(), state.eq_ignore_ascii_case("started") && !transitioning);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Replicated and the app that it runs: its installer, the state of the app, and whether the app answers.
+//!
+//! As in [`crate::docker`], every function makes one bounded attempt; dropping a future stops what it started.
+
+pub mod app;
+pub mod health;
+pub mod installer;
+pub mod script;
+
+mod explain;
+mod output;
+mod process;

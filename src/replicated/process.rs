@@ -1,0 +1,380 @@
+//! A child process with everything it starts, ended as one.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, getpgid};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use super::output::Lines;
+use crate::secret;
+
+/// How long a process group has to end by itself after it was asked to, before it is killed.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The same when the future was dropped: then a thread of the runtime waits, so it has to be short.
+const GRACE_ON_DROP: Duration = Duration::from_millis(400);
+
+/// How long is read on after the leader has ended while somebody still holds its output.
+const READ_ON: Duration = Duration::from_millis(500);
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// Mark the environment of the child and of all that it starts: which file it runs, and its process group. By these a run
+/// that outlived a killed agent is told from one that a person started, and from a daemon that has left the group.
+const RUNS: &str = "BOOT_AGENT_RUNS";
+const GROUP: &str = "BOOT_AGENT_GROUP";
+
+/// Only the child itself knows its process group before it runs.
+const MARK_AND_RUN: &str = "export BOOT_AGENT_GROUP=$$; exec bash \"$@\"";
+
+/// Variables that are never withheld from the child, whatever they contain: a password `root` must not cost it its PATH.
+const ALWAYS_INHERITED: &[&str] =
+    &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TMPDIR", "PWD"];
+
+/// Variables by which systemd speaks to this process alone.
+const NOT_THE_CHILDS: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// How the leader of a process group ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Not before the deadline; it was ended.
+    Deadline,
+}
+
+/// Runs `bash FILE ARGUMENTS…` in a process group of its own, without input, until it ends or `deadline` has passed.
+/// Whatever of the group is left then is ended too; a daemon that made a session of its own lives on.
+///
+/// # Errors
+/// What the system said when bash could not be started.
+pub(super) async fn run_bash(
+    file: &Path,
+    arguments: &[String],
+    deadline: Duration,
+    lines: &mut Lines<'_>,
+) -> io::Result<Exit> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = Command::new("bash");
+    command.args(["-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    command.process_group(0).env(RUNS, file);
+    restrict_environment(&mut command);
+    let mut group = Group::of(command.spawn()?);
+    // The command holds the parent's copies of the write end, which would keep the output from ever ending.
+    drop(command);
+    let mut output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    let exit = follow(&mut group, &mut output, deadline, lines).await?;
+    group.end().await;
+    read_rest(&output, lines);
+    Ok(exit)
+}
+
+async fn follow(
+    group: &mut Group,
+    output: &mut pipe::Receiver,
+    deadline: Duration,
+    lines: &mut Lines<'_>,
+) -> io::Result<Exit> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut output_open = true;
+    let mut ended: Option<ExitStatus> = None;
+    let until = sleep(deadline);
+    tokio::pin!(until);
+    let read_on = sleep(Duration::MAX / 4);
+    tokio::pin!(read_on);
+    loop {
+        if let Some(status) = ended
+            && !output_open
+        {
+            return Ok(exit_of(status));
+        }
+        tokio::select! {
+            biased;
+            () = &mut until, if ended.is_none() => return Ok(Exit::Deadline),
+            () = &mut read_on, if ended.is_some() => output_open = false,
+            status = group.child.wait(), if ended.is_none() => {
+                ended = Some(status?);
+                read_on.as_mut().reset(tokio::time::Instant::now() + READ_ON);
+            }
+            read = output.read(&mut buffer), if output_open => match read? {
+                0 => output_open = false,
+                count => lines.take(&buffer[..count]),
+            },
+        }
+    }
+}
+
+/// What is in the pipe and was not read before the end; at most one pipe full, so that nobody can keep this going.
+fn read_rest(output: &pipe::Receiver, lines: &mut Lines<'_>) {
+    let mut buffer = vec![0; 64 * 1024];
+    if let Ok(count) = output.try_read(&mut buffer) {
+        lines.take(&buffer[..count]);
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+    }
+}
+
+fn restrict_environment(command: &mut Command) {
+    for (name, value) in std::env::vars_os() {
+        if is_withheld(&name, &value) {
+            command.env_remove(&name);
+        }
+    }
+    if std::env::var_os("HOME").is_none() {
+        // systemd gives a system service none, and scripts that were written for a login expect one.
+        command.env("HOME", "/root");
+    }
+}
+
+fn is_withheld(name: &OsStr, value: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    if ALWAYS_INHERITED.contains(&name.as_ref()) || name.starts_with("LC_") {
+        return false;
+    }
+    let aws_credential = name.starts_with("AWS_")
+        && ["KEY", "SECRET", "TOKEN", "CREDENTIAL"].iter().any(|word| name.contains(word));
+    aws_credential
+        || NOT_THE_CHILDS.contains(&name.as_ref())
+        || secret::is_in(&format!("{name}={}", value.to_string_lossy()))
+}
+
+/// A child that leads a process group. Dropped, it takes the group with it.
+struct Group {
+    child: Child,
+    id: Option<Pid>,
+}
+
+impl Group {
+    fn of(child: Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        Group { child, id }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
+            // The only error there can be is that nobody is left, which is what is wanted.
+            let _ = killpg(id, signal);
+        }
+    }
+
+    /// Whether nobody of the group is left. The leader counts until it is reaped, so it is reaped here.
+    fn is_gone(&mut self) -> bool {
+        let _ = self.child.try_wait();
+        self.id.is_none_or(|id| killpg(id, None).is_err())
+    }
+
+    /// Ends what is left of the group: asks, waits for [`GRACE`], kills.
+    async fn end(&mut self) {
+        let asked = Instant::now();
+        if !self.is_gone() {
+            self.signal(Signal::SIGTERM);
+            while !self.is_gone() && asked.elapsed() < GRACE {
+                sleep(POLL).await;
+            }
+            if !self.is_gone() {
+                self.signal(Signal::SIGKILL);
+                // A killed process is gone at once unless it hangs in the kernel, and then no waiting helps.
+                let killed = Instant::now();
+                while !self.is_gone() && killed.elapsed() < GRACE {
+                    sleep(POLL).await;
+                }
+            }
+        }
+        self.id = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.is_gone() {
+            return;
+        }
+        self.signal(Signal::SIGTERM);
+        let asked = Instant::now();
+        while !self.is_gone() && asked.elapsed() < GRACE_ON_DROP {
+            std::thread::sleep(POLL);
+        }
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+/// Ends what is left of the runs of `file` that an agent started which was then killed itself. To be called only by
+/// whoever holds the lock of the boot: the run of a living agent would be ended as well.
+///
+/// The leader of such a run is often gone, since nobody reads its output any more, while what it started goes on.
+///
+/// Returns how many runs there were.
+pub(super) async fn end_leftover_runs(file: &Path) -> usize {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return 0;
+    };
+    let leftover: BTreeSet<Pid> = processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
+        .filter_map(|pid| group_running(pid, file))
+        .collect();
+    for id in &leftover {
+        let _ = killpg(*id, Signal::SIGTERM);
+        let asked = Instant::now();
+        while killpg(*id, None).is_ok() && asked.elapsed() < GRACE {
+            sleep(POLL).await;
+        }
+        let _ = killpg(*id, Signal::SIGKILL);
+    }
+    leftover.len()
+}
+
+/// The process group of `pid`, if it belongs to a run of `file`.
+fn group_running(pid: Pid, file: &Path) -> Option<Pid> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |name: &str| {
+        let variables = environment.split(|byte| *byte == 0);
+        variables.into_iter().find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    };
+    let group = getpgid(Some(pid)).ok()?;
+    let is_run = value(RUNS)? == file.as_os_str().as_encoded_bytes()
+        && value(GROUP)? == group.as_raw().to_string().as_bytes();
+    is_run.then_some(group)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn script(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("run.sh");
+        std::fs::write(&file, text).unwrap();
+        (directory, file)
+    }
+
+    async fn run(text: &str, deadline: Duration) -> (Exit, Vec<String>) {
+        let (_directory, file) = script(text);
+        let mut on_line = |_: &str| {};
+        let mut lines = Lines::new(&mut on_line);
+        let exit = run_bash(&file, &["a b".to_owned()], deadline, &mut lines).await.unwrap();
+        (exit, lines.finish())
+    }
+
+    /// Whether the process is there and not merely a zombie, which in this test nobody may reap for a while.
+    fn is_alive(pid: &str) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn both_outputs_come_in_order_without_input_in_a_group_of_its_own() {
+        let text = "echo one; echo two >&2; read -r x || echo no input; echo \"$1\"; ps -o pgid= $$ | tr -d ' '; echo $$; exit 3";
+        let (exit, lines) = run(text, LONG).await;
+        assert_eq!(exit, Exit::Code(3));
+        assert_eq!(lines[..4], ["one", "two", "no input", "a b"]);
+        assert_eq!(lines[4], lines[5]);
+    }
+
+    #[tokio::test]
+    async fn at_the_deadline_the_whole_group_is_ended_even_if_it_ignores_the_request() {
+        let text = "trap '' TERM; sleep 300 & echo $!; (trap '' TERM; while :; do sleep 1; done) & echo $!; while :; do sleep 1; done";
+        let started = Instant::now();
+        let (exit, lines) = run(text, Duration::from_millis(300)).await;
+        assert_eq!(exit, Exit::Deadline);
+        assert!(started.elapsed() < GRACE + Duration::from_secs(3));
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|pid| !is_alive(pid)), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_leader_leaves_behind_is_ended_and_does_not_hold_up_the_end() {
+        let started = Instant::now();
+        let (exit, lines) = run("sleep 300 & echo $!", LONG).await;
+        assert_eq!(exit, Exit::Code(0));
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(!is_alive(&lines[0]));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_run_takes_its_group_with_it() {
+        let (_directory, file) = script("sleep 300 & echo $! > \"$(dirname \"$0\")/pid\"; wait");
+        let pid_file = file.with_file_name("pid");
+        let mut on_line = |_: &str| {};
+        let mut lines = Lines::new(&mut on_line);
+        let run = run_bash(&file, &[], LONG, &mut lines);
+        let written = async {
+            while std::fs::read_to_string(&pid_file).unwrap_or_default().trim().is_empty() {
+                sleep(POLL).await;
+            }
+        };
+        tokio::select! { _ = run => unreachable!(), () = written => {} }
+        assert!(!is_alive(std::fs::read_to_string(&pid_file).unwrap().trim()));
+    }
+
+    #[tokio::test]
+    async fn fifty_megabytes_pass_quickly() {
+        let started = Instant::now();
+        let (exit, lines) = run(
+            "yes 'a line that says nothing much, again and again' | head -c 50000000; echo; echo end",
+            LONG,
+        )
+        .await;
+        assert_eq!(exit, Exit::Code(0));
+        assert_eq!(lines.last().unwrap(), "end");
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_agent_left_running_is_ended_and_nothing_else() {
+        // The leader ends at once, as it does when nobody reads its output; a daemon has left the group.
+        let text = "cd \"$(dirname \"$0\")\"; rm -f child daemon; sleep 300 & echo $! > child; setsid sh -c 'echo $$ > daemon; exec sleep 300' & \
+                    while [ ! -s daemon ]; do sleep 0.05; done; exit";
+        let (_directory, file) = script(text);
+        let start = |name: &str, value: &std::ffi::OsStr| {
+            let mut command = std::process::Command::new("bash");
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            command.args(["-c", MARK_AND_RUN, "bash"]).arg(&file).env(name, value);
+            command.spawn().unwrap().wait().unwrap();
+            let pid =
+                |name: &str| std::fs::read_to_string(file.with_file_name(name)).unwrap().trim().to_owned();
+            (pid("child"), pid("daemon"))
+        };
+        let (child, daemon) = start(RUNS, file.as_os_str());
+        let (by_hand, its_daemon) = start("SOME_NAME", file.as_os_str());
+        assert!(is_alive(&child) && is_alive(&daemon));
+        assert_eq!(end_leftover_runs(&file).await, 1);
+        sleep(Duration::from_millis(100)).await;
+        assert!(!is_alive(&child) && is_alive(&daemon) && is_alive(&by_hand) && is_alive(&its_daemon));
+        for pid in [daemon, by_hand, its_daemon] {
+            nix::sys::signal::kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_child_gets_no_secret_and_keeps_its_path() {
+        secret::register("environment-canary");
+        let withheld = |name: &str, value: &str| is_withheld(OsStr::new(name), OsStr::new(value));
+        assert!(withheld("SOME_URI", "mongodb://u:environment-canary@h/"));
+        assert!(withheld("AWS_SESSION_TOKEN", "x") && withheld("AWS_SECRET_ACCESS_KEY", "x"));
+        assert!(withheld("NOTIFY_SOCKET", "/run/x"));
+        assert!(!withheld("AWS_REGION", "us-east-1") && !withheld("http_proxy", "http://10.0.0.1:3128"));
+        assert!(!withheld("PATH", "/environment-canary/bin"));
+    }
+}
