@@ -82,6 +82,11 @@ impl Bundle {
 /// Looks at everything, after making every secret in it known to the scrubber.
 pub fn validate(fetched: &Fetched) -> Validation {
     secrets::register(fetched);
+    look(fetched)
+}
+
+/// [`validate`] without the secrets.
+pub(super) fn look(fetched: &Fetched) -> Validation {
     let placed: BTreeSet<PathBuf> = super::installed_paths(fetched).into_iter().collect();
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
