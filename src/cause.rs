@@ -121,6 +121,31 @@ impl Cause {
         self.with("error", chain(error))
     }
 
+    /// One cause for several that were found at the same time, naming each. What a person must change decides the
+    /// class and gives the kind, since waiting for the others would not help; `causes` must not be empty.
+    pub fn together(mut causes: Vec<Cause>) -> Cause {
+        let leading = causes.iter().position(|cause| cause.class == Class::Config).unwrap_or(0);
+        if causes.is_empty() {
+            return Cause::host(
+                "cause.unknown",
+                "Something failed without saying why.",
+                "Look at the journal.",
+            );
+        }
+        let mut whole = causes.remove(leading);
+        for other in causes {
+            whole.evidence.push(Evidence {
+                name: Cow::Borrowed("also"),
+                value: format!("{} [{}, {}]", other.sentence, other.kind, other.class),
+            });
+            whole.evidence.extend(other.evidence);
+            if other.next_step != whole.next_step {
+                whole.next_step = format!("{} {}", whole.next_step, other.next_step);
+            }
+        }
+        whole
+    }
+
     /// Scrubs every text again: a secret may have been learnt after this cause was made.
     pub fn scrub(&mut self) {
         let texts = [&mut self.sentence, &mut self.next_step];

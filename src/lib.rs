@@ -3,10 +3,22 @@
 //!
 //! Rooms on one floor use only rooms of the floors below; the README draws the house.
 
+// The front door.
+pub mod cli;
+mod dispatch;
+pub use dispatch::{Exit, run};
+
+// Commands: the story of what a person asked for.
+mod boot;
+mod check;
+mod status;
+
 // What the world consists of.
 pub mod aws;
+pub mod bundle;
 pub mod database;
 pub mod docker;
+pub mod record;
 pub mod replicated;
 
 // Ground floor.

@@ -59,6 +59,18 @@ pub struct Hook {
     pub default_result: ActionResult,
 }
 
+impl Hook {
+    /// A hook of which nothing but the name is known, with AWS's default times.
+    pub fn with_default_times(name: &str) -> Self {
+        Hook {
+            name: name.to_owned(),
+            heartbeat_timeout: DEFAULT_HEARTBEAT_TIMEOUT,
+            global_timeout: LONGEST_WAIT,
+            default_result: ActionResult::Abandon,
+        }
+    }
+}
+
 /// What a lifecycle action is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionResult {
@@ -100,13 +112,13 @@ pub enum Acknowledgement {
 #[derive(Debug, Clone)]
 pub struct AutoScaling {
     client: Client,
-    region: String,
+    aws: Aws,
 }
 
 impl AutoScaling {
     /// Uses what `aws` shares.
     pub fn new(aws: &Aws) -> Self {
-        AutoScaling { client: Client::new(&aws.sdk), region: aws.region().to_owned() }
+        AutoScaling { client: Client::new(&aws.sdk), aws: aws.clone() }
     }
 
     /// The group of an instance; `None` outside of one.
@@ -221,9 +233,10 @@ impl AutoScaling {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let cause = match Refusal::of(error) {
-            Some(refusal) => refused(&refusal, action, group, &self.region),
+            Some(refusal) => refused(&refusal, action, group, self.aws.region()),
             None => failure::transport(&SERVICE, error),
         };
+        self.aws.heed(&cause);
         cause.with("action", format!("autoscaling:{action}"))
     }
 }

@@ -15,7 +15,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -36,9 +36,9 @@ pub(super) struct Chain {
 
 #[derive(Debug)]
 struct Parts {
-    environment: EnvironmentVariableCredentialsProvider,
-    profile: ProfileFileCredentialsProvider,
-    web_identity: WebIdentityTokenCredentialsProvider,
+    /// Asked one after another, each with the words for where it looks.
+    providers: Vec<(&'static str, SharedCredentialsProvider)>,
+    /// Asked when none of them has any.
     imds: Option<Imds>,
     found: Mutex<Option<Credentials>>,
 }
@@ -57,10 +57,15 @@ impl Chain {
             .with_timeout_config(timeouts);
         let disabled =
             std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|it| it.eq_ignore_ascii_case("true"));
+        let environment = EnvironmentVariableCredentialsProvider::new();
+        let profile = ProfileFileCredentialsProvider::builder().configure(&provider).build();
+        let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&provider).build();
         let parts = Parts {
-            environment: EnvironmentVariableCredentialsProvider::new(),
-            profile: ProfileFileCredentialsProvider::builder().configure(&provider).build(),
-            web_identity: WebIdentityTokenCredentialsProvider::builder().configure(&provider).build(),
+            providers: vec![
+                ("the environment", SharedCredentialsProvider::new(environment)),
+                ("the profile files", SharedCredentialsProvider::new(profile)),
+                ("the web identity token", SharedCredentialsProvider::new(web_identity)),
+            ],
             imds: imds.filter(|_| !disabled),
             found: Mutex::new(None),
         };
@@ -81,6 +86,14 @@ impl Chain {
         *found = Some(credentials.clone());
         Ok(credentials)
     }
+
+    /// Looks anew at the next request: a service has said that what was found has ended.
+    pub(super) fn forget(&self) {
+        // Whoever holds the lock is looking anew already.
+        if let Ok(mut found) = self.parts.found.try_lock() {
+            *found = None;
+        }
+    }
 }
 
 impl ProvideCredentials for Chain {
@@ -98,12 +111,7 @@ fn lasts(credentials: &Credentials) -> bool {
 
 impl Parts {
     async fn look(&self) -> Result<Credentials, Cause> {
-        let providers: [(&str, &dyn ProvideCredentials); 3] = [
-            ("the environment", &self.environment),
-            ("the profile files", &self.profile),
-            ("the web identity token", &self.web_identity),
-        ];
-        for (place, provider) in providers {
+        for (place, provider) in &self.providers {
             match provider.provide_credentials().await {
                 Ok(credentials) => return Ok(credentials),
                 Err(CredentialsError::CredentialsNotLoaded(_)) => {}
@@ -193,4 +201,88 @@ fn invalid(place: &str, error: &CredentialsError) -> Cause {
         "Correct them, or remove them so that the instance's role is used.",
     )
     .with_error(error)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::aws::imds::tests::Server;
+    use crate::cause::Class;
+
+    async fn role_gives(document: &'static str) -> Server {
+        Server::start(move |head| match head.split(' ').nth(1).unwrap() {
+            "/latest/api/token" => (200, "token".to_owned()),
+            "/latest/meta-data/iam/security-credentials/" if document == "no role" => (404, String::new()),
+            "/latest/meta-data/iam/security-credentials/" => (200, "services-box\n".to_owned()),
+            "/latest/meta-data/iam/security-credentials/services-box" => (200, document.to_owned()),
+            _ => (500, String::new()),
+        })
+        .await
+    }
+
+    fn chain(given: Option<Credentials>, imds: Option<Imds>) -> Chain {
+        let providers =
+            given.into_iter().map(|it| ("the test", SharedCredentialsProvider::new(it))).collect();
+        Chain { parts: Arc::new(Parts { providers, imds, found: Mutex::new(None) }) }
+    }
+
+    #[tokio::test]
+    async fn the_role_is_asked_once_and_its_secrets_are_known() {
+        let server = role_gives(
+            r#"{"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"role/secret+canary","Token":"role-token-canary",
+                "Expiration":"2999-01-01T00:00:00Z","Type":"AWS-HMAC"}"#,
+        )
+        .await;
+        let chain = chain(None, Some(server.imds()));
+        let credentials = chain.find().await.unwrap();
+        assert_eq!(credentials.access_key_id(), "ASIA1");
+        assert!(credentials.expiry().is_some());
+        assert!(secret::is_in("role/secret+canary") && secret::is_in("role-token-canary"));
+        chain.find().await.unwrap();
+        assert_eq!(server.count("GET "), 2);
+        chain.forget();
+        chain.find().await.unwrap();
+        assert_eq!(server.count("GET "), 4);
+    }
+
+    #[tokio::test]
+    async fn credentials_about_to_end_are_replaced() {
+        let server = role_gives(
+            r#"{"Code":"Success","AccessKeyId":"A","SecretAccessKey":"bcdefg","Expiration":"2020-01-01T00:00:00Z"}"#,
+        )
+        .await;
+        let chain = chain(None, Some(server.imds()));
+        chain.find().await.unwrap();
+        chain.find().await.unwrap();
+        assert_eq!(server.count("GET "), 4);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_goes_before_the_role() {
+        let given = Credentials::new("AKIA1", "given-secret-canary", None, None, "test");
+        let credentials = chain(Some(given), None).find().await.unwrap();
+        assert_eq!(credentials.access_key_id(), "AKIA1");
+        assert!(secret::is_in("given-secret-canary"));
+    }
+
+    #[tokio::test]
+    async fn what_the_role_lacks_is_named_without_its_text() {
+        for (document, kind, class) in [
+            ("no role", "aws.no_credentials", Class::External),
+            (r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"no"}"#, "aws.role_unusable", Class::Config),
+            (
+                r#"{"Code":"Success","SecretAccessKey":"unread-canary","Token":7}"#,
+                "aws.role_unusable",
+                Class::Config,
+            ),
+            (r#"{"Code":"unread-canary"#, "aws.role_unusable", Class::Config),
+        ] {
+            let server = role_gives(document).await;
+            let cause = chain(None, Some(server.imds())).find().await.unwrap_err();
+            assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{document}");
+            assert!(!format!("{cause:?}").contains("canary"), "{cause:?}");
+        }
+        assert_eq!(chain(None, None).find().await.unwrap_err().class, Class::Config);
+    }
 }

@@ -210,7 +210,12 @@ where
         )
     } else if kind == Some(io::ErrorKind::ConnectionRefused) {
         (
-            format!("The connection to {name} was refused: the host is up and nothing listens there."),
+            match proxy() {
+                Some(_) => format!("The connection to {name}, or to the proxy on the way, was refused."),
+                None => {
+                    format!("The connection to {name} was refused: the host is up and nothing listens there.")
+                }
+            },
             "Check the endpoint and the proxy.",
         )
     } else if matches!(kind, Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)) {
@@ -219,16 +224,22 @@ where
         (format!("The connection to {name} broke."), "Wait; check the endpoint and the proxy if it lasts.")
     };
     let mut cause = Cause::external(service.unreachable, sentence, next_step).with("error", said);
-    for variable in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
-        if let Some(url) = std::env::var(variable).ok().and_then(|value| reqwest::Url::parse(&value).ok()) {
-            cause = cause.with("proxy", format!("{variable}: {}", url.host_str().unwrap_or_default()));
-        }
+    if let Some((variable, host)) = proxy() {
+        cause = cause.with("proxy", format!("{variable}: {host}"));
     }
     let endpoints = [service.endpoint_variable, "AWS_ENDPOINT_URL"].into_iter();
     match endpoints.filter_map(|variable| Some((variable, std::env::var(variable).ok()?))).next() {
         Some((variable, url)) => cause.with("endpoint", format!("{variable}: {url}")),
         None => cause,
     }
+}
+
+/// The variable that sets a proxy, and the proxy's host without the password that may stand before it.
+fn proxy() -> Option<(&'static str, String)> {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(|variable| {
+        let url = reqwest::Url::parse(&std::env::var(variable).ok()?).ok()?;
+        Some((variable, url.host_str()?.to_owned()))
+    })
 }
 
 fn untrusted(service: &Service, error: &rustls::Error) -> Cause {

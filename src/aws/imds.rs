@@ -355,4 +355,4 @@ fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(in crate::aws) mod tests;

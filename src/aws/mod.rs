@@ -82,6 +82,13 @@ impl Aws {
     pub async fn find_credentials(&self) -> Result<(), Cause> {
         self.credentials.find().await.map(|_| ())
     }
+
+    /// Credentials that a service calls expired are looked for anew by the next request.
+    fn heed(&self, cause: &Cause) {
+        if cause.kind.ends_with(".invalid_credentials") {
+            self.credentials.forget();
+        }
+    }
 }
 
 /// The region that the environment names (`AWS_REGION`, `AWS_DEFAULT_REGION`), which goes before that of the identity.

@@ -92,7 +92,7 @@ fn ended(
 }
 
 /// A cause with its evidence and next step in one line.
-pub(super) fn in_one_line(cause: &Cause) -> String {
+pub fn in_one_line(cause: &Cause) -> String {
     let mut line = cause.to_string();
     for item in &cause.evidence {
         let value = item.value.lines().map(str::trim).collect::<Vec<_>>().join(" / ");

@@ -233,7 +233,10 @@ impl Climber {
                 own.finish(upper, index);
             }
             climb.steps.extend(own.steps);
-            climb.warnings.extend(own.warnings);
+            if index == 0 {
+                // What is said of the servers is said once, not for each database on them.
+                climb.warnings.extend(own.warnings);
+            }
         }
         climbs
     }

@@ -10,6 +10,7 @@ use super::lock::{Lock, LockedImage};
 use super::pull::OnProgress;
 use super::reference::Reference;
 use crate::cause::{Cause, Class};
+use crate::settings::OnMissing;
 
 /// The port under which Replicated serves the app's images from its own registry.
 const REPLICATED_REGISTRY_PORT: u16 = 9874;
@@ -17,15 +18,6 @@ const REPLICATED_REGISTRY_PORT: u16 = 9874;
 /// How many pulls run at the same time. The engine itself downloads three layers at a time over all pulls, so more gains
 /// nothing.
 const PULLS_AT_ONCE: usize = 4;
-
-/// What to do about an image that is not as the lock says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMissing {
-    /// Pull it by its digest.
-    Pull,
-    /// Fail: whoever baked the box wants to hear of it.
-    Fail,
-}
 
 /// What one listing of the engine's images means for the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -392,7 +392,7 @@ mod tests {
         }
 
         #[test]
-        fn a_state_is_ready_only_if_it_says_so(state in "[a-zA-Z]{0,9}", transitioning: bool, other in "[a-z]{1,6}") {
+        fn a_state_is_ready_only_if_it_says_so(state in "started|Started|starting|[a-zA-Z]{0,9}", transitioning: bool, other in "[a-z]{1,6}") {
             let text = serde_json::json!([{"State": state, "IsTransitioning": transitioning, other: [1]}]).to_string();
             let apps = parse_status(&text).unwrap();
             prop_assert_eq!(ready(&apps).is_ok(), state.eq_ignore_ascii_case("started") && !transitioning);

@@ -300,7 +300,7 @@ mod tests {
         spawnable(install(&engine, &script, &[], Duration::ZERO, &mut on_line));
         spawnable(crate::replicated::app::app_status(&engine));
         let plan = crate::docker::images::Plan::default();
-        let pull = crate::docker::images::OnMissing::Pull;
+        let pull = crate::settings::OnMissing::Pull;
         spawnable(crate::docker::images::apply(&engine, &plan, pull, &|_| {}));
     }
 

@@ -1,5 +1,6 @@
 //! A child process with everything it starts, ended as one.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,8 +30,13 @@ const READ_ON: Duration = Duration::from_millis(500);
 
 const POLL: Duration = Duration::from_millis(10);
 
-/// Marks the child's environment, so that a child that outlived a killed agent is told from one that a person started.
-const MARK: &str = "BOOT_AGENT_RUNS";
+/// Mark the environment of the child and of all that it starts: which file it runs, and its process group. By these a run
+/// that outlived a killed agent is told from one that a person started, and from a daemon that has left the group.
+const RUNS: &str = "BOOT_AGENT_RUNS";
+const GROUP: &str = "BOOT_AGENT_GROUP";
+
+/// Only the child itself knows its process group before it runs.
+const MARK_AND_RUN: &str = "export BOOT_AGENT_GROUP=$$; exec bash \"$@\"";
 
 /// Variables that are never withheld from the child, whatever they contain: a password `root` must not cost it its PATH.
 const ALWAYS_INHERITED: &[&str] =
@@ -63,9 +69,9 @@ pub(super) async fn run_bash(
 ) -> io::Result<Exit> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new("bash");
-    command.arg(file).args(arguments);
+    command.args(["-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    command.process_group(0).env(MARK, file);
+    command.process_group(0).env(RUNS, file);
     restrict_environment(&mut command);
     let mut group = Group::of(command.spawn()?);
     // The command holds the parent's copies of the write end, which would keep the output from ever ending.
@@ -211,17 +217,19 @@ impl Drop for Group {
     }
 }
 
-/// Ends the runs of `file` that an agent started which was then killed itself, with their process groups. To be called
-/// only by whoever holds the lock of the boot: the run of a living agent would be ended as well.
+/// Ends what is left of the runs of `file` that an agent started which was then killed itself. To be called only by
+/// whoever holds the lock of the boot: the run of a living agent would be ended as well.
 ///
-/// Returns how many there were.
+/// The leader of such a run is often gone, since nobody reads its output any more, while what it started goes on.
+///
+/// Returns how many runs there were.
 pub(super) async fn end_leftover_runs(file: &Path) -> usize {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return 0;
     };
-    let leftover: Vec<Pid> = processes
+    let leftover: BTreeSet<Pid> = processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
-        .filter(|pid| leads_run_of(*pid, file))
+        .filter_map(|pid| group_running(pid, file))
         .collect();
     for id in &leftover {
         let _ = killpg(*id, Signal::SIGTERM);
@@ -234,13 +242,17 @@ pub(super) async fn end_leftover_runs(file: &Path) -> usize {
     leftover.len()
 }
 
-fn leads_run_of(pid: Pid, file: &Path) -> bool {
-    let read = |what: &str| std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
-    let path = file.as_os_str().as_encoded_bytes();
-    let mark = [MARK.as_bytes(), b"=", path].concat();
-    read("cmdline").split(|byte| *byte == 0).nth(1) == Some(path)
-        && read("environ").split(|byte| *byte == 0).any(|variable| variable == mark)
-        && getpgid(Some(pid)) == Ok(pid)
+/// The process group of `pid`, if it belongs to a run of `file`.
+fn group_running(pid: Pid, file: &Path) -> Option<Pid> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |name: &str| {
+        let variables = environment.split(|byte| *byte == 0);
+        variables.into_iter().find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    };
+    let group = getpgid(Some(pid)).ok()?;
+    let is_run = value(RUNS)? == file.as_os_str().as_encoded_bytes()
+        && value(GROUP)? == group.as_raw().to_string().as_bytes();
+    is_run.then_some(group)
 }
 
 #[cfg(test)]
@@ -330,25 +342,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_marked_run_is_a_leftover() {
-        let (_directory, file) = script("sleep 300 & wait");
-        let start = |marked: bool| {
+    async fn what_a_killed_agent_left_running_is_ended_and_nothing_else() {
+        // The leader ends at once, as it does when nobody reads its output; a daemon has left the group.
+        let text = "cd \"$(dirname \"$0\")\"; rm -f child daemon; sleep 300 & echo $! > child; setsid sh -c 'echo $$ > daemon; exec sleep 300' & \
+                    while [ ! -s daemon ]; do sleep 0.05; done; exit";
+        let (_directory, file) = script(text);
+        let start = |name: &str, value: &std::ffi::OsStr| {
             let mut command = std::process::Command::new("bash");
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            if marked {
-                command.env(MARK, &file);
-            }
-            command.arg(&file).spawn().unwrap()
+            command.args(["-c", MARK_AND_RUN, "bash"]).arg(&file).env(name, value);
+            command.spawn().unwrap().wait().unwrap();
+            let pid =
+                |name: &str| std::fs::read_to_string(file.with_file_name(name)).unwrap().trim().to_owned();
+            (pid("child"), pid("daemon"))
         };
-        let (mut marked, mut by_hand) = (start(true), start(false));
-        sleep(Duration::from_millis(300)).await;
-        // The killed leader is this test's child, a zombie until it is reaped.
-        let reaper = std::thread::spawn(move || marked.wait().unwrap());
+        let (child, daemon) = start(RUNS, file.as_os_str());
+        let (by_hand, its_daemon) = start("SOME_NAME", file.as_os_str());
+        assert!(is_alive(&child) && is_alive(&daemon));
         assert_eq!(end_leftover_runs(&file).await, 1);
-        assert!(reaper.join().unwrap().signal().is_some());
-        assert_eq!(by_hand.try_wait().unwrap(), None);
-        killpg(Pid::from_raw(i32::try_from(by_hand.id()).unwrap()), Signal::SIGKILL).unwrap();
-        by_hand.wait().unwrap();
+        sleep(Duration::from_millis(100)).await;
+        assert!(!is_alive(&child) && is_alive(&daemon) && is_alive(&by_hand) && is_alive(&its_daemon));
+        for pid in [daemon, by_hand, its_daemon] {
+            nix::sys::signal::kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+        }
     }
 
     #[test]

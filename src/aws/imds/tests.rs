@@ -9,13 +9,15 @@ use crate::cause::Class;
 use crate::files::Root;
 
 /// A service that answers each request by a function of its head, and keeps the heads.
-struct Server {
+pub(in crate::aws) struct Server {
     url: String,
     heads: Arc<StdMutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Self {
+    pub(in crate::aws) async fn start(
+        answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let heads = Arc::new(StdMutex::new(Vec::new()));
@@ -44,11 +46,11 @@ impl Server {
         Server { url, heads }
     }
 
-    fn imds(&self) -> Imds {
+    pub(in crate::aws) fn imds(&self) -> Imds {
         Imds::new(&Http::new(Root::default()), &self.url).unwrap()
     }
 
-    fn count(&self, start: &str) -> usize {
+    pub(in crate::aws) fn count(&self, start: &str) -> usize {
         self.heads.lock().unwrap().iter().filter(|head| head.starts_with(start)).count()
     }
 }

@@ -202,6 +202,7 @@ impl S3 {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
+        self.aws.heed(&failure.cause);
         let tried = known.as_deref().unwrap_or_else(|| self.aws.region()).to_owned();
         let Some(actual) = failure.moved_to.filter(|actual| *actual != tried) else {
             return Err(failure.cause);

@@ -18,7 +18,7 @@ pub(super) fn register_secrets(text: &str) {
 }
 
 /// Whatever in the text may be a password, as written; the scrubber decodes by itself.
-pub(super) fn secrets_in(text: &str) -> Vec<&str> {
+pub(crate) fn secrets_in(text: &str) -> Vec<&str> {
     let after_scheme = match text.find("://") {
         Some(at) => &text[at + 3..],
         None => text,

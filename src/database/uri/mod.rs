@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Cause;
 use crate::secret;
 
+pub(crate) use classics::secrets_in;
 pub use mongo::MongoUri;
 pub use postgres::PostgresUri;
 
@@ -226,7 +227,7 @@ impl fmt::Display for Server {
 }
 
 /// The candidate that was most likely meant by `word`, if any is near enough to say so.
-fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
     candidates
         .into_iter()

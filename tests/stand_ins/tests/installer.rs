@@ -96,6 +96,8 @@ impl Drop for Services {
         // A polite end, so that the engine ends its containerd and unmounts what it mounted.
         let _ = Command::new("kill").arg(self.engine.id().to_string()).status();
         let _ = self.engine.wait();
+        // The engine leaves this mount behind, and the directory could not be removed.
+        let _ = Command::new("umount").arg(self.path("exec/netns/default")).status();
     }
 }
 

@@ -1,0 +1,78 @@
+//! Stage 6, one half: every database answers every question.
+
+use crate::bundle::{Address, Bundle};
+use crate::cause::Cause;
+use crate::database::ladder::{Climb, Climber, Request};
+use crate::files::Root;
+use crate::names::Names;
+use crate::wait;
+
+use super::run::{Achieved, Stage};
+
+/// Waits until every database can be climbed to the top. It waits for whatever is the matter: a password that is
+/// wrong now may be set right at the server, and replacing this box would not do it.
+pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, Cause> {
+    let requests = requests(bundle);
+    if requests.is_empty() {
+        return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
+    }
+    let climber = climber(stage.run.http.names(), &stage.run.root);
+    let climbs = wait::until(
+        stage.run.settings.databases_wait,
+        |_| true,
+        |cause| stage.waiting(cause),
+        async || {
+            let climbs = climber.climb_all(&requests).await;
+            match failure(&climbs) {
+                Some(cause) => Err(cause),
+                None => Ok(climbs),
+            }
+        },
+    )
+    .await?;
+    for warning in climbs.iter().flat_map(|climb| &climb.warnings) {
+        stage.warn(warning.clone());
+    }
+    let names: Vec<&str> = climbs.iter().map(|climb| climb.name.as_str()).collect();
+    Ok(Achieved::done((), format!("{} answer", names.join(", "))))
+}
+
+/// What keeps a database from answering now, if anything does.
+pub(super) async fn first_failure(names: &Names, root: &Root, bundle: &Bundle) -> Option<Cause> {
+    failure(&climber(names, root).climb_all(&requests(bundle)).await)
+}
+
+/// What can be asked: the addresses that are known before the app's shell has read them.
+fn requests(bundle: &Bundle) -> Vec<Request> {
+    let known = bundle.databases.iter().filter_map(|database| match &database.address {
+        Address::Known(uri) => Some(Request {
+            name: short_name(database.variable),
+            kind: database.kind,
+            uri: Ok(uri.as_ref().clone()),
+        }),
+        Address::Unknown { .. } => None,
+    });
+    known.collect()
+}
+
+/// `mongodb.build_state` for `CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI`: what a person calls it.
+fn short_name(variable: &str) -> String {
+    let name = variable.trim_start_matches("CIRCLE_SECRETS_").trim_end_matches("_URI").to_lowercase();
+    name.replacen('_', ".", 1)
+}
+
+fn climber(names: &Names, root: &Root) -> Climber {
+    Climber::new(names.clone(), root.clone(), "/root")
+}
+
+/// One cause for all databases that fail; those that fail in the same words share a line.
+fn failure(climbs: &[Climb]) -> Option<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    for climb in climbs {
+        let Some((_, cause)) = climb.failure() else { continue };
+        if !causes.iter().any(|known| known.kind == cause.kind && known.sentence == cause.sentence) {
+            causes.push(cause.clone().with("asked for", &climb.name));
+        }
+    }
+    (!causes.is_empty()).then(|| Cause::together(causes))
+}

@@ -1,0 +1,134 @@
+//! One boot at a time: the first holds a lock, a second follows it and ends with its result.
+
+use std::fs::{self, File, TryLockError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::cause::Cause;
+use crate::console::{Console, Event, Level, StageOutcome};
+use crate::files::{self, Root};
+use crate::record::{BootOutcome, Record};
+
+/// The lock of the running boot, under the root. The kernel releases it when its holder dies, however it dies.
+const LOCK_FILE: &str = "/run/boot-agent.lock";
+
+/// How often a follower looks at the record.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The right to boot this box; given up when dropped.
+#[derive(Debug)]
+pub(super) struct Exclusive {
+    _lock: File,
+}
+
+/// What came of asking for it.
+pub(super) enum Turn {
+    /// This process boots the box.
+    Ours(Exclusive),
+    /// Another one did, and this is its record.
+    Theirs(Box<Record>),
+}
+
+/// Takes the lock, or follows the boot that holds it until that ends. If its process dies without a result, the turn
+/// is ours after all.
+///
+/// # Errors
+/// `host.file` for the lock file; `boot.other_runs` when the other boot has not ended within `limit`.
+pub(super) async fn take_or_follow(
+    root: &Root,
+    console: &Console,
+    stages: &[&'static str],
+    limit: Duration,
+) -> Result<Turn, Cause> {
+    let path = root.path(LOCK_FILE);
+    let failed = |error| files::failed("lock", &path, &error);
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    let lock = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let asked_at = Timestamp::now();
+    let asked = Instant::now();
+    let mut shown = Shown { stages, seen: Vec::new() };
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if shown.seen.is_empty() {
+            console.note(Level::Info, "another boot of this box is running: following it");
+            shown.seen.push(String::new());
+        }
+        // While it runs, a record that cannot be read is the running boot's to complain about.
+        if let Ok(Some(record)) = Record::read(root) {
+            shown.show_news(console, &record);
+        }
+        if asked.elapsed() >= limit {
+            return Err(Cause::host(
+                "boot.other_runs",
+                "Another boot of this box is running and has not ended.",
+                "Look at what it waits for: agent status",
+            )
+            .after_waiting(asked.elapsed()));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let followed = !shown.seen.is_empty();
+    match Record::read(root) {
+        Ok(Some(record)) if followed && ended_after(&record, asked_at) => {
+            shown.show_news(console, &record);
+            return Ok(Turn::Theirs(Box::new(record)));
+        }
+        // Of no boot that was followed; what else is wrong with it is said when this boot begins.
+        _ => {}
+    }
+    if followed {
+        console.note(Level::Warning, "the other boot ended without a result: taking over");
+    }
+    Ok(Turn::Ours(Exclusive { _lock: lock }))
+}
+
+fn ended_after(record: &Record, asked_at: Timestamp) -> bool {
+    record.outcome != BootOutcome::Running && record.ended_at.is_some_and(|ended| ended >= asked_at)
+}
+
+/// What a follower has shown already.
+struct Shown<'a> {
+    stages: &'a [&'static str],
+    seen: Vec<String>,
+}
+
+impl Shown<'_> {
+    fn show_news(&mut self, console: &Console, record: &Record) {
+        for stage in &record.stages {
+            let Some(name) = self.stages.iter().find(|name| **name == stage.name) else { continue };
+            if self.is_new(format!("{name} started")) {
+                console.emit(Event::Started { stage: name });
+            }
+            if stage.outcome == StageOutcome::Running {
+                if let Some(wait) = stage.waits.last() {
+                    let waited = crate::record::between(wait.since, Timestamp::now());
+                    console.emit(Event::Waiting { stage: name, cause: wait.cause.clone(), waited });
+                }
+            } else if self.is_new(format!("{name} ended")) {
+                console.emit(Event::Ended {
+                    stage: name,
+                    outcome: stage.outcome,
+                    elapsed: stage.elapsed(Timestamp::now()),
+                    detail: stage.detail.clone(),
+                    cause: stage.cause.clone(),
+                });
+            }
+        }
+    }
+
+    fn is_new(&mut self, news: String) -> bool {
+        let is_new = !self.seen.contains(&news);
+        if is_new {
+            self.seen.push(news);
+        }
+        is_new
+    }
+}

@@ -1,0 +1,97 @@
+//! The end of a failed boot: it is written down, shown, uploaded, and the group is told.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nix::fcntl::OFlag;
+
+use crate::aws::Aws;
+use crate::aws::autoscaling::ActionResult;
+use crate::aws::s3::S3;
+use crate::cause::Cause;
+use crate::console::{Level, in_one_line};
+use crate::record::BootOutcome;
+use crate::secret;
+use crate::settings::OnFailure;
+
+use super::Told;
+use super::exclusive::Exclusive;
+use super::report;
+use super::run::Run;
+
+/// How long a report may take to upload: it is best effort, and the group waits meanwhile.
+const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The box's console, which `aws ec2 get-console-output` shows of a box that nobody can log in to.
+const CONSOLE: &str = "/dev/console";
+
+/// Says the cause everywhere, then does what `on_failure` says.
+pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive: Exclusive) {
+    run.update(|record| record.cause = Some(cause.clone()));
+    write_to_console(run, &cause);
+    if let Some(aws) = told.aws.get() {
+        upload(run, aws).await;
+    }
+    let Some(lifecycle) = told.lifecycle.get().filter(|lifecycle| lifecycle.hook.is_some()).cloned() else {
+        return run.finish(BootOutcome::Failed);
+    };
+    match run.settings.on_failure {
+        OnFailure::Abandon => {
+            let limit = run.settings.lifecycle.wait;
+            let waiting = |cause: &Cause| run.console.note(Level::Warning, format!("ABANDON waits: {cause}"));
+            let outcome = match report::complete(run, &lifecycle, ActionResult::Abandon, limit, waiting).await
+            {
+                Ok(said) => {
+                    run.console.note(Level::Info, said);
+                    BootOutcome::Abandoned
+                }
+                Err(cause) => {
+                    run.warn(None, cause);
+                    BootOutcome::Failed
+                }
+            };
+            run.finish(outcome);
+        }
+        OnFailure::Hold => {
+            run.finish(BootOutcome::Held);
+            // Whoever logs in may run the boot again by hand.
+            drop(exclusive);
+            run.console.note(
+                Level::Warning,
+                "held: the lifecycle action is kept alive. Log in, look at agent status, and run agent boot again",
+            );
+            if let Some(heartbeats) = told.heartbeats.get_mut() {
+                heartbeats.ended().await;
+            }
+        }
+    }
+}
+
+/// Best effort: a box without a console, or one whose reader is gone, boots no better for a complaint.
+fn write_to_console(run: &Run, cause: &Cause) {
+    // Not blocking, so that a console that nobody reads cannot stop the program.
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
+    if let Ok(mut console) = opened {
+        let _ =
+            write!(console, "\r\nboot-agent: the boot failed: {}\r\n", secret::scrub(&in_one_line(cause)));
+    }
+}
+
+async fn upload(run: &Run, aws: &Aws) {
+    let Some(location) = &run.settings.report_upload else { return };
+    let record = run.record();
+    let instance = record.instance.as_ref().map_or("unknown", |instance| instance.id.as_str());
+    let key = location.key(&format!("{instance}/{}.json", record.started_at.strftime("%Y%m%dT%H%M%SZ")));
+    let body = Bytes::from(format!("{:#}\n", record.to_json()));
+    let s3 = S3::new(aws);
+    let put = s3.put(&location.bucket, &key, body, "application/json");
+    match tokio::time::timeout(UPLOAD_DEADLINE, put).await {
+        Ok(Ok(())) => run.console.note(Level::Info, format!("report: s3://{}/{key}", location.bucket)),
+        Ok(Err(cause)) => run.warn(None, cause),
+        Err(_) => run.console.note(Level::Warning, "the report was not uploaded: S3 took too long"),
+    }
+}

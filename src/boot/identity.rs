@@ -1,0 +1,33 @@
+//! Stage 1: which instance this is.
+
+use crate::aws::imds::{Identity, Imds};
+use crate::cause::{Cause, Class};
+use crate::console::Event;
+use crate::record::Instance;
+use crate::wait;
+
+use super::run::{Achieved, Stage};
+
+/// Asks IMDS, once and before anything can fail, so that every later failure can be reported.
+///
+/// A record of another instance id was baked into the image this box was made from: it is forgotten here.
+pub(super) async fn learn(stage: &Stage<'_>, imds: &Imds) -> Result<Achieved<Identity>, Cause> {
+    let run = stage.run;
+    // A service that is not reachable yet is of class host or external; one that refuses is a setting to change.
+    let worth_waiting = |cause: &Cause| cause.class != Class::Config;
+    let identity = wait::until(
+        run.settings.identity_wait,
+        worth_waiting,
+        |cause| stage.waiting(cause),
+        async || imds.identity().await,
+    )
+    .await?;
+    run.console.emit(Event::Identified { instance_id: identity.instance_id.clone() });
+    run.update(|record| {
+        if record.instance.as_ref().is_none_or(|known| known.id != identity.instance_id) {
+            record.instance = Some(Instance::new(&identity.instance_id));
+        }
+    });
+    let detail = format!("{} in {}, {}", identity.instance_id, identity.region, identity.local_ipv4);
+    Ok(Achieved::done(identity, detail))
+}

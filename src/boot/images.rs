@@ -1,0 +1,76 @@
+//! Stage 6, the other half: every locked image under its id and its names.
+
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+
+use crate::cause::Cause;
+use crate::docker::engine::Engine;
+use crate::docker::images::{self, Applied, Plan};
+use crate::docker::lock::Lock;
+use crate::docker::pull::PullProgress;
+use crate::wait;
+
+use super::run::{Achieved, Stage};
+
+/// Where the image lock lies.
+pub(super) const LOCK_FILE: &str = "/etc/boot-agent/images.lock";
+
+/// Waits for the engine, then brings its images to what the lock says. A box without a lock has no promise to keep:
+/// the installer pulls what it needs.
+pub(super) async fn bring(
+    stage: &Stage<'_>,
+    engine: &Engine,
+    address: Ipv4Addr,
+) -> Result<Achieved<Option<Lock>>, Cause> {
+    let settings = &stage.run.settings;
+    let waiting = |cause: &Cause| stage.waiting(cause);
+    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.starts_with("docker.");
+    let lock = Lock::read(&stage.run.root.path(LOCK_FILE))?;
+    let Some(lock) = lock else {
+        wait::until(settings.images_wait, is_worth_waiting, waiting, async || engine.version().await).await?;
+        return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
+    };
+    let progress = Progress { stage, pulls: Mutex::default() };
+    let applied = wait::until(settings.images_wait, is_worth_waiting, waiting, async || {
+        let plan = Plan::make(&lock, &engine.images().await?, address);
+        images::apply(engine, &plan, settings.on_missing, &|pull| progress.show(pull)).await
+    })
+    .await?;
+    let detail = described(&lock, &applied);
+    let achieved = if applied == Applied::default() { Achieved::skipped } else { Achieved::done };
+    Ok(achieved(Some(lock), detail))
+}
+
+fn described(lock: &Lock, applied: &Applied) -> String {
+    let mut detail = format!("{} locked images present", lock.images.len());
+    for (what, names) in
+        [("pulled", &applied.pulled), ("repaired", &applied.repaired), ("tagged", &applied.tagged)]
+    {
+        if !names.is_empty() {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            detail.push_str(&format!("; {what} {}", names.join(", ")));
+        }
+    }
+    detail
+}
+
+/// Adds up the pulls that run at the same time.
+struct Progress<'a> {
+    stage: &'a Stage<'a>,
+    pulls: Mutex<Vec<PullProgress>>,
+}
+
+impl Progress<'_> {
+    fn show(&self, pull: &PullProgress) {
+        let mut pulls = self.pulls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match pulls.iter_mut().find(|known| known.reference == pull.reference) {
+            Some(known) => *known = pull.clone(),
+            None => pulls.push(pull.clone()),
+        }
+        let sum = |of: fn(&PullProgress) -> u64| pulls.iter().map(of).sum::<u64>();
+        let bytes = (sum(|pull| pull.bytes), sum(|pull| pull.bytes_total));
+        let layers = (sum(|pull| pull.layers_done as u64), sum(|pull| pull.layers as u64));
+        let text = format!("pulling {}: layers {} of {}", pull.reference, layers.0, layers.1);
+        self.stage.progress(text, Some(bytes));
+    }
+}

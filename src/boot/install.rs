@@ -1,0 +1,88 @@
+//! Stage 7: Replicated, installed by its own installer and proved by its containers.
+
+use jiff::Timestamp;
+
+use crate::aws::imds::Identity;
+use crate::cause::Cause;
+use crate::docker::engine::Engine;
+use crate::docker::lock::{Lock, Sha256};
+use crate::replicated::installer;
+use crate::replicated::script::{self, Script};
+use crate::settings;
+use crate::wait;
+
+use super::place;
+use super::run::{Achieved, Run, Stage};
+
+/// Runs the installer, unless Replicated's containers run already.
+pub(super) async fn install(
+    stage: &Stage<'_>,
+    engine: &Engine,
+    lock: Option<&Lock>,
+    identity: &Identity,
+) -> Result<Achieved<()>, Cause> {
+    let run = stage.run;
+    let settings = &run.settings.install;
+    let arguments = installer::arguments(identity.local_ipv4, &settings.arguments);
+    if !run.force && installer::installed(engine, &arguments).await.is_ok() {
+        note_installed(run);
+        return Ok(Achieved::skipped((), "Replicated's containers run"));
+    }
+    let script = obtain(stage, lock).await?;
+    stage.progress(format!("running {}", script.path.display()), None);
+    let mut on_line = |line: &str| stage.output(line);
+    let (report, outcome) =
+        installer::install(engine, &script, &arguments, settings.deadline, &mut on_line).await;
+    installer::register_daemon_token(&run.root);
+    // Also after a failure: the installer may have opened the file before it failed.
+    let closed = installer::restore_access(&run.root, place::access(&run.root, None)?);
+    outcome?;
+    closed?;
+    note_installed(run);
+    Ok(Achieved::done(
+        (),
+        format!("installer ended after {}, its containers run", crate::console::human(report.took)),
+    ))
+}
+
+fn note_installed(run: &Run) {
+    run.update(|record| {
+        if let Some(instance) = &mut record.instance {
+            instance.installed_at.get_or_insert_with(Timestamp::now);
+        }
+    });
+}
+
+/// The checksum of the settings, in the form in which the lock has it.
+pub(super) fn given_checksum(settings: &settings::Install) -> Result<Option<Sha256>, Cause> {
+    let given = settings.sha256.clone().map(Sha256::try_from).transpose();
+    given.map_err(|why| Cause::config("settings.invalid", why, "Correct install.sha256 in agent.toml."))
+}
+
+/// The installer: pinned in the AMI, or fetched, with the checksum of the settings or of the lock.
+async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>) -> Result<Script, Cause> {
+    let run = stage.run;
+    let settings = &run.settings.install;
+    let locked = lock.and_then(|lock| lock.installer.as_ref()).map(|installer| &installer.sha256);
+    let given = given_checksum(settings)?;
+    let given = given.as_ref();
+    let Some(url) = &settings.url else {
+        return script::from_file(&run.root.path(script::PINNED), given.or(locked));
+    };
+    // The lock's checksum is the pinned installer's; another address may serve another version.
+    if given.is_none() {
+        stage.warn(Cause::config(
+            "installer.unverified",
+            "The installer is fetched without a checksum and runs as root.",
+            "Set install.sha256.",
+        ));
+    }
+    let client = crate::http::build(run.http.outgoing()?)?;
+    wait::until(
+        settings.deadline,
+        wait::is_external,
+        |cause| stage.waiting(cause),
+        async || script::from_url(&run.root, url.as_str(), given, &client).await,
+    )
+    .await
+}

@@ -1,0 +1,308 @@
+//! `agent boot`: from a blank instance to in service.
+//!
+//! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
+//! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
+
+mod databases;
+mod dry_run;
+mod exclusive;
+mod failure;
+pub(crate) mod fetch;
+mod identity;
+mod images;
+mod install;
+mod lifecycle;
+mod place;
+mod ready;
+mod report;
+mod run;
+mod validate;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::aws::imds::{self, Imds};
+use crate::aws::{self, Aws};
+use crate::cause::{Cause, Class};
+use crate::cli;
+use crate::console::{Event, Level, StageOutcome, human};
+use crate::dispatch::{Exit, Printed, World};
+use crate::docker::engine::Engine;
+use crate::http::Http;
+use crate::record::{BootOutcome, Record};
+use crate::settings::{Settings, Source};
+use crate::status;
+
+use exclusive::{Exclusive, Turn};
+use lifecycle::{Heartbeats, Lifecycle};
+use run::Run;
+
+const IDENTITY: &str = "identity";
+const LIFECYCLE: &str = "lifecycle";
+const FETCH: &str = "fetch";
+const VALIDATE: &str = "validate";
+const PLACE: &str = "place";
+const DATABASES: &str = "databases";
+const IMAGES: &str = "images";
+const INSTALL: &str = "install";
+const READY: &str = "ready";
+const REPORT: &str = "report";
+
+const STAGES: [&str; 10] =
+    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, DATABASES, IMAGES, INSTALL, READY, REPORT];
+
+/// The procedure. What it learns of AWS it leaves in `told`, so that a failure at any later point can be reported.
+async fn procedure(
+    run: &Arc<Run>,
+    source: &Source,
+    told: &Told,
+    deadline: &watch::Sender<Instant>,
+) -> Result<(), Cause> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let imds = Imds::new(&run.http, &imds::endpoint(environment))?;
+    let engine = Engine::connect(&run.root, environment("DOCKER_HOST").as_deref())?;
+
+    let identity = run.stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
+    let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
+    let aws = Aws::new(&run.http, &region, Some(imds)).await?;
+    let aws = told.aws.get_or_init(|| aws);
+
+    let lifecycle =
+        run.stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await).await?;
+    if let Some(lifecycle) = lifecycle {
+        told.keep_waiting(run, lifecycle, deadline);
+    }
+
+    let fetched = run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await?;
+    let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
+    run.stage(PLACE, async |stage| place::place(stage, &bundle)).await?;
+
+    let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
+    let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
+    let ((), lock) = tokio::try_join!(databases, images)?;
+
+    run.stage(INSTALL, async |stage| install::install(stage, &engine, lock.as_ref(), &identity).await)
+        .await?;
+    run.stage(READY, async |stage| ready::wait_for(stage, &engine, &bundle).await).await?;
+    run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
+}
+
+/// What is known of AWS so far, and the heartbeats that live as long as the run.
+#[derive(Default)]
+struct Told {
+    aws: OnceLock<Aws>,
+    lifecycle: OnceLock<Lifecycle>,
+    heartbeats: OnceLock<Heartbeats>,
+}
+
+impl Told {
+    /// Starts the heartbeats, and lowers the boot's deadline to what the group waits at most.
+    fn keep_waiting(&self, run: &Arc<Run>, lifecycle: Lifecycle, deadline: &watch::Sender<Instant>) {
+        if let Some(hook) = &lifecycle.hook {
+            // The group has counted from before this boot began, so its limit comes a little earlier still.
+            let limit = Instant::now() + hook.global_timeout;
+            deadline.send_if_modified(|deadline| {
+                let is_sooner = limit < *deadline;
+                *deadline = limit.min(*deadline);
+                is_sooner
+            });
+            if let Some(heartbeats) = Heartbeats::start(run.clone(), lifecycle.clone(), limit) {
+                // Set once: the lifecycle stage runs once.
+                let _ = self.heartbeats.set(heartbeats);
+            }
+        }
+        let _ = self.lifecycle.set(lifecycle);
+    }
+}
+
+/// Boots this box, or follows the boot that runs already.
+///
+/// # Errors
+/// `source.missing` and `source.invalid`; those of taking turns with another boot. A failed boot is no error: it is
+/// printed with its cause.
+pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Cause> {
+    let source = source(&world.settings, &flags.words)?;
+    let http = Http::new(world.root.clone());
+    if flags.dry_run {
+        return dry_run::run(&world, &http, &source).await;
+    }
+    let mut stop = Stop::new()?;
+    let turn = tokio::select! {
+        turn = exclusive::take_or_follow(&world.root, &world.console, &STAGES, world.settings.deadline) => turn?,
+        () = stop.came() => return Err(Cause::host(
+            "boot.stopped",
+            "Following the other boot was stopped; that boot goes on.",
+            "See how it stands: agent status",
+        )),
+    };
+    let record = match turn {
+        Turn::Theirs(record) => *record,
+        Turn::Ours(exclusive) => conduct(world, http, &source, flags.force, exclusive, stop).await,
+    };
+    let exit = match (record.outcome, &record.cause) {
+        (BootOutcome::InService, _) => Exit::Good,
+        (_, Some(cause)) => Exit::from(cause),
+        (_, None) => Exit::Failed,
+    };
+    Ok(Printed { text: status::timeline(&record), json: record.to_json(), exit })
+}
+
+async fn conduct(
+    world: World,
+    http: Http,
+    source: &Source,
+    force: bool,
+    exclusive: Exclusive,
+    mut stop: Stop,
+) -> Record {
+    let World { root, settings, console } = world;
+    // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
+    let early = http.clone();
+    tokio::task::spawn_blocking(move || early.load_trust());
+    let previous = Record::read(&root).unwrap_or_else(|cause| {
+        console.emit(Event::Note {
+            stage: None,
+            level: Level::Warning,
+            text: "booting as if for the first time:".to_owned(),
+            cause: Some(cause),
+        });
+        None
+    });
+    let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
+    let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
+    let run = Run::new(root, settings, console, http, force, begun);
+    let mut told = Told::default();
+    let ended = tokio::select! {
+        biased;
+        () = stop.came() => None,
+        () = passed(watched) => Some(Err(overdue(&run))),
+        ended = procedure(&run, source, &told, &deadline) => Some(ended),
+    };
+    match ended {
+        Some(Ok(())) => succeed(&run),
+        None => run.finish(BootOutcome::Interrupted),
+        Some(Err(cause)) => {
+            tokio::select! {
+                biased;
+                () = stop.came() => {
+                    if run.record().outcome == BootOutcome::Running {
+                        run.finish(BootOutcome::Interrupted);
+                    }
+                }
+                () = failure::conclude(&run, &mut told, cause, exclusive) => {}
+            }
+        }
+    }
+    run.console.emit(Event::Over);
+    run.record()
+}
+
+fn succeed(run: &Run) {
+    let now = Timestamp::now();
+    run.update(|record| {
+        record.outcome = BootOutcome::InService;
+        record.ended_at = Some(now);
+        if let Some(instance) = &mut record.instance {
+            instance.completed_at.get_or_insert(now);
+        }
+    });
+    let record = run.record();
+    let took = human(crate::record::between(record.started_at, now));
+    run.console.emit(Event::Ready { status: format!("in service after {took}") });
+}
+
+/// Ends when the deadline has passed, which may be moved meanwhile.
+async fn passed(mut deadline: watch::Receiver<Instant>) {
+    loop {
+        let at = *deadline.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(at) => return,
+            Ok(()) = deadline.changed() => {}
+        }
+    }
+}
+
+/// The cause of a boot that took too long: what it waited for last.
+fn overdue(run: &Run) -> Cause {
+    let record = run.record();
+    let took = crate::record::between(record.started_at, Timestamp::now());
+    let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+    let name = stage.map_or("no stage", |stage| stage.name.as_str());
+    let wait = stage.and_then(|stage| stage.waits.last());
+    let class = wait.map_or(Class::Host, |wait| wait.cause.class);
+    let cause = Cause::new(
+        class,
+        "boot.deadline",
+        format!("The boot was not done after {}, and is given up in stage {name}.", human(took)),
+        wait.map_or("Look at agent status for what took so long, or raise deadline.", |wait| {
+            wait.cause.next_step.as_str()
+        }),
+    );
+    let cause = match wait {
+        Some(wait) => cause.with("waited for", &wait.cause),
+        None => cause,
+    };
+    cause.after_waiting(took)
+}
+
+/// The source of the command line, else of the settings. cloud-init appends the path of the user-data script to the
+/// interpreter line's words; it is passed over.
+fn source(settings: &Settings, words: &[String]) -> Result<Source, Cause> {
+    let words = match words.split_last() {
+        Some((last, before)) if is_script(last) => before,
+        _ => words,
+    };
+    match words {
+        [] => settings.source.clone().ok_or_else(|| {
+            Cause::config(
+                "source.missing",
+                "No source is given.",
+                "Name it: agent boot s3://bucket/prefix; or set source in agent.toml.",
+            )
+        }),
+        [source] => Source::parse(source),
+        [_, surplus, ..] => Err(Cause::config(
+            "source.invalid",
+            format!("\"{surplus}\" is one argument too many."),
+            "Give one source: agent boot s3://bucket/prefix",
+        )),
+    }
+}
+
+fn is_script(word: &str) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; 2];
+    Path::new(word).is_absolute()
+        && std::fs::File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == *b"#!"
+}
+
+/// SIGTERM and SIGINT: stop cleanly, complete nothing.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Cause> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Cause::host("host.signals", "The program cannot listen to signals.", "Look at the journal.")
+                    .with_error(&error)
+            })
+        };
+        Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn came(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Stage 9, and the end of every failed boot: what the Auto Scaling group is told.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::aws::autoscaling::{Acknowledgement, ActionResult};
+use crate::cause::Cause;
+use crate::wait;
+
+use super::lifecycle::Lifecycle;
+use super::run::{Achieved, Run, Stage};
+
+/// Completes the lifecycle action with CONTINUE.
+pub(super) async fn success(stage: &Stage<'_>, lifecycle: Option<&Lifecycle>) -> Result<Achieved<()>, Cause> {
+    let Some(lifecycle) = lifecycle else {
+        return Ok(Achieved::skipped((), "not in an Auto Scaling group"));
+    };
+    if lifecycle.hook.is_none() {
+        return Ok(Achieved::skipped((), format!("group {} waits for nothing", lifecycle.group)));
+    }
+    let limit = stage.run.settings.lifecycle.wait;
+    let said =
+        complete(stage.run, lifecycle, ActionResult::Continue, limit, |cause| stage.waiting(cause)).await?;
+    Ok(Achieved::done((), said))
+}
+
+/// Completes the lifecycle action, until AWS has acknowledged it; then notes it in the record.
+///
+/// # Errors
+/// The last cause when `limit` has passed; `lifecycle.leaving` when the group terminates the box although it was to
+/// continue.
+pub(super) async fn complete(
+    run: &Run,
+    lifecycle: &Lifecycle,
+    result: ActionResult,
+    limit: Duration,
+    waiting: impl FnMut(&Cause),
+) -> Result<String, Cause> {
+    let Some(hook) = &lifecycle.hook else { return Ok(String::new()) };
+    let completed_before = run.record().instance.is_some_and(|instance| instance.completed_at.is_some());
+    let said = wait::until(limit, wait::is_external, waiting, async || {
+        let answer = lifecycle
+            .autoscaling
+            .complete(&hook.name, &lifecycle.group, &lifecycle.instance_id, result)
+            .await?;
+        match answer {
+            Acknowledgement::Accepted => Ok(format!("{} acknowledged", result.as_str())),
+            Acknowledgement::NotPending { message } => {
+                match not_pending(lifecycle, result, &message).await {
+                    // Group and hook are by setting, without permission to describe, and this is a reboot.
+                    Err(cause) if cause.kind == "autoscaling.access_denied" && completed_before => {
+                        Ok("completed at an earlier boot".to_owned())
+                    }
+                    other => other,
+                }
+            }
+        }
+    })
+    .await?;
+    run.update(|record| {
+        if let Some(lifecycle) = &mut record.lifecycle {
+            lifecycle.result = Some(result.as_str().to_owned());
+            lifecycle.acknowledged_at = Some(Timestamp::now());
+        }
+    });
+    Ok(said)
+}
+
+/// "No active Lifecycle Action" is no proof of success: where the instance is now decides.
+async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str) -> Result<String, Cause> {
+    let state = lifecycle
+        .autoscaling
+        .describe_instance(&lifecycle.instance_id)
+        .await?
+        .map(|membership| membership.lifecycle_state);
+    match (state, result) {
+        (Some(state), ActionResult::Continue) if state.is_past_launch() => {
+            Ok(format!("nothing to complete: the instance is {state}"))
+        }
+        (Some(state), ActionResult::Continue) if state.is_leaving() => Err(Cause::host(
+            "lifecycle.leaving",
+            "The Auto Scaling group gave this instance up before the boot was done, and terminates it.",
+            "Raise the hook's heartbeat timeout, or look at agent status for what took so long.",
+        )
+        .with("lifecycle state", state)
+        .with("AWS said", message)),
+        (Some(state), ActionResult::Abandon) if state.is_past_launch() || state.is_leaving() => {
+            Ok(format!("nothing to abandon: the instance is {state}"))
+        }
+        (Some(state), _) => Err(Cause::external(
+            "lifecycle.not_pending",
+            "AWS does not know the lifecycle action yet.",
+            "Nothing: it usually appears within a minute. Otherwise check the hook's name.",
+        )
+        .with("lifecycle state", state)
+        .with("AWS said", message)),
+        (None, _) => Err(Cause::external(
+            "lifecycle.not_a_member",
+            "The Auto Scaling group does not list this instance.",
+            "Check lifecycle.group; look at aws autoscaling describe-auto-scaling-instances",
+        )
+        .with("AWS said", message)),
+    }
+}

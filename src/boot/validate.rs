@@ -1,0 +1,76 @@
+//! Stages 3 and 4: the bundle, fetched and looked at as a whole.
+
+use crate::aws::Aws;
+use crate::aws::s3::S3;
+use crate::bundle::{self, Bundle, Fetched, Finding};
+use crate::cause::{Cause, Evidence};
+use crate::settings::Source;
+use crate::wait;
+
+use super::fetch;
+use super::run::{Achieved, Stage};
+
+/// Fetches the bundle, waiting for a source that does not answer.
+pub(super) async fn fetch(stage: &Stage<'_>, source: &Source, aws: &Aws) -> Result<Achieved<Fetched>, Cause> {
+    let run = stage.run;
+    let s3 = S3::new(aws);
+    // A wrong clock is the box's own fault, and chrony cures it within a minute of the start.
+    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind == "s3.clock_skew";
+    let fetched = wait::until(
+        run.settings.fetch_wait,
+        is_worth_waiting,
+        |cause| stage.waiting(cause),
+        async || {
+            let warn = |cause| stage.warn(cause);
+            fetch::fetch(&run.root, source, &run.settings.extra, Some(&s3), warn).await
+        },
+    )
+    .await?;
+    let detail = fetch::described(&fetched, source);
+    Ok(Achieved::done(fetched, detail))
+}
+
+/// Validates all of it; every finding is said, the errors together in the cause.
+pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<Bundle>, Cause> {
+    let validation = bundle::validate(fetched);
+    let warnings: Vec<&Finding> = validation.findings.iter().filter(|finding| !finding.is_error()).collect();
+    for finding in &warnings {
+        stage.warn(located(finding));
+    }
+    let Some(bundle) = validation.bundle else {
+        return Err(invalid(&validation.findings));
+    };
+    let detail = match warnings.len() {
+        0 => "nothing to find fault with".to_owned(),
+        1 => "valid, with 1 warning".to_owned(),
+        count => format!("valid, with {count} warnings"),
+    };
+    Ok(Achieved::done(bundle, detail))
+}
+
+/// A finding's cause that says where it was found.
+fn located(finding: &Finding) -> Cause {
+    let place = match finding.position {
+        Some(position) => format!("{}:{}:{}", finding.file, position.line, position.column),
+        None => finding.file.clone(),
+    };
+    let mut cause = finding.cause.clone();
+    cause.evidence.insert(0, Evidence { name: "file".into(), value: place });
+    cause
+}
+
+pub(super) fn invalid(findings: &[Finding]) -> Cause {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.is_error()).collect();
+    let count = match errors.len() {
+        1 => "one mistake".to_owned(),
+        count => format!("{count} mistakes"),
+    };
+    let cause = Cause::config(
+        "bundle.invalid",
+        format!("The bundle has {count}; nothing of it was placed."),
+        "Correct the files at the source. To try them from anywhere: agent check DIRECTORY",
+    );
+    errors.into_iter().fold(cause, |cause, finding| {
+        cause.with("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
+    })
+}

@@ -1,0 +1,221 @@
+//! `circle-installation-customizations`: shell assignments that the app sources, among them its databases' addresses.
+
+mod remarks;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::finding::Notes;
+use super::shell::{self, Reading, Unknown, Value, Variable, What};
+use super::text::{has_placeholder, placeholders};
+use crate::cause::Cause;
+use crate::database::uri::{self, Kind, Parsed};
+
+/// The variables that hold database addresses: name, kind, the database that the app expects there.
+pub const VARIABLES: [(&str, Kind, &str); 6] = [
+    ("CIRCLE_SECRETS_MONGODB_MAIN_URI", Kind::Mongo, "circle_ghe"),
+    ("CIRCLE_SECRETS_MONGODB_ACTION_LOGS_URI", Kind::Mongo, "circle_ghe"),
+    ("CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI", Kind::Mongo, "build_state_dev_ghe"),
+    ("CIRCLE_SECRETS_MONGODB_CONTAINERS_URI", Kind::Mongo, "containers_dev_ghe"),
+    (REMOTE_CONTAINERS, Kind::Mongo, "remote_containers_dev_ghe"),
+    ("CIRCLE_SECRETS_POSTGRES_MAIN_URI", Kind::Postgres, "circle"),
+];
+
+/// Known to newer releases of the app alone, so that its absence means nothing.
+const REMOTE_CONTAINERS: &str = "CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI";
+
+/// The address of one of the app's databases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseUri {
+    /// The variable that holds it.
+    pub variable: &'static str,
+    /// Which database product it must be.
+    pub kind: Kind,
+    /// The database that the app expects there.
+    pub database: &'static str,
+    /// The address itself.
+    pub address: Address,
+}
+
+/// What is known of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Exactly what the app will use. Boxed for its size.
+    Known(Box<Parsed>),
+    /// Only the shell can tell; the line and the construct say why.
+    Unknown {
+        /// The line of the construct, counted from 1.
+        line: usize,
+        /// The construct, in words that follow "because of".
+        what: String,
+    },
+}
+
+/// Notes everything that is wrong, and gives the addresses that are set.
+pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Reading) -> Vec<DatabaseUri> {
+    remarks::check(notes, name, text, reading);
+    // Windows line ends have been named, and are the one thing to mend.
+    let windows = text.contains("\r\n");
+    let as_meant = |value: &str| if windows { value.replace('\r', "") } else { value.to_owned() };
+    // Base addresses first: what is wrong in one shows in every address that is made of it, and is said once, where it is.
+    let mut others: Vec<(&String, &Variable)> =
+        reading.variables().iter().filter(|(name, _)| !is_database(name)).collect();
+    others.sort_by_key(|(_, variable)| variable.at);
+    for (name, variable) in others {
+        if let Value::Known(value) = &variable.value
+            && let Some(kind) = kind_of(value)
+            && !has_placeholder(value)
+        {
+            parsed(notes, kind, name, variable, &as_meant(value));
+        }
+    }
+    let mut unknown: BTreeMap<usize, (Unknown, Vec<&str>)> = BTreeMap::new();
+    let mut addresses = Vec::new();
+    for (variable, kind, database) in VARIABLES {
+        let address = match (reading.value(variable), reading.variables().get(variable)) {
+            (Value::Unknown(why), set) => {
+                unknown.entry(why.at).or_insert_with(|| (why.clone(), Vec::new())).1.push(variable);
+                exported(notes, variable, set);
+                Some(Address::Unknown { line: notes.position(why.at).line, what: why.what.to_string() })
+            }
+            (Value::Known(value), Some(set)) if !value.trim().is_empty() => {
+                exported(notes, variable, Some(set));
+                known(notes, variable, kind, database, set, &as_meant(&value))
+            }
+            (_, set) => {
+                missing(notes, variable, database, set);
+                None
+            }
+        };
+        addresses.extend(address.map(|address| DatabaseUri { variable, kind, database, address }));
+    }
+    // A syntax error has been named; so has `<password>`, which is a redirection if it is not quoted.
+    let placeholders: Vec<_> = placeholders(text).collect();
+    let named = |at: usize, what: &What| {
+        matches!(what, What::Syntax(_))
+            || placeholders.iter().any(|range| (range.start..=range.end).contains(&at))
+    };
+    for (at, (why, variables)) in unknown.into_iter().filter(|(at, (why, _))| !named(*at, &why.what)) {
+        let sentence = format!(
+            "{} cannot be known before the app sources this file, because of {}.",
+            variables.join(", "),
+            why.what
+        );
+        let next_step = "Write the value out in single quotes, or run `agent probe` on the box to see whether the app got it.";
+        notes.warning(at, Cause::config("customizations.unknown_value", sentence, next_step));
+    }
+    addresses
+}
+
+/// Reads the file; apart from [`check`] so that its secrets can be made known before anything is said.
+pub(super) fn read(text: &str) -> Reading {
+    shell::read(text)
+}
+
+fn is_database(name: &str) -> bool {
+    VARIABLES.iter().any(|(variable, ..)| *variable == name)
+}
+
+fn kind_of(value: &str) -> Option<Kind> {
+    let begins = |schemes: &[&str]| schemes.iter().any(|scheme| value.starts_with(scheme));
+    if begins(&["mongodb://", "mongodb+srv://"]) {
+        Some(Kind::Mongo)
+    } else if begins(&["postgres://", "postgresql://"]) {
+        Some(Kind::Postgres)
+    } else {
+        None
+    }
+}
+
+/// The address, if it can be read; notes what is wrong or doubtful about it at the very place.
+fn parsed(notes: &mut Notes<'_>, kind: Kind, name: &str, variable: &Variable, value: &str) -> Option<Parsed> {
+    match uri::parse_as(kind, value) {
+        Ok(parsed) => {
+            for warning in parsed.warnings() {
+                notes.warning(variable.at, warning.clone().with("variable", name));
+            }
+            Some(parsed)
+        }
+        Err(error) => {
+            let offset = error.column.map_or(0, |column| column.saturating_sub(1));
+            let at = if error.column.is_some() { variable.place(offset) } else { variable.at };
+            notes.error(at, Cause::from(error).with("variable", name));
+            None
+        }
+    }
+}
+
+fn known(
+    notes: &mut Notes<'_>,
+    variable: &'static str,
+    kind: Kind,
+    database: &str,
+    set: &Variable,
+    value: &str,
+) -> Option<Address> {
+    if has_placeholder(value) {
+        return None;
+    }
+    let parsed = parsed(notes, kind, variable, set, value)?;
+    let named = match &parsed {
+        Parsed::Mongo(uri) => uri.database.as_deref(),
+        Parsed::Postgres(uri) => uri.effective_database(),
+    };
+    if named != Some(database) {
+        let sentence = match named {
+            Some(named) => format!("{variable} names the database {named:?}; the app's own is {database:?}."),
+            None => format!("{variable} names no database; the app needs {database:?}."),
+        };
+        let cause = Cause::config(
+            "customizations.database_name",
+            sentence,
+            format!("Write /{database} after the host and port."),
+        );
+        // Another name can be meant; none at all cannot, for MongoDB: the app has no default to fall back to.
+        if named.is_none() && kind == Kind::Mongo {
+            notes.error(set.at, cause)
+        } else {
+            notes.warning(set.at, cause)
+        }
+    }
+    Some(Address::Known(Box::new(parsed)))
+}
+
+fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Variable>) {
+    if let Some(set) = set.filter(|set| set.exported == Some(false)) {
+        let sentence = format!("{variable} is set and not exported, so that only this file may see it.");
+        let cause = Cause::config(
+            "customizations.not_exported",
+            sentence,
+            format!("Write export before {variable}."),
+        );
+        notes.warning(set.at, cause);
+    }
+}
+
+/// Without a main address the app starts databases of its own on this box, and what they hold goes with the box. The
+/// others matter less.
+fn missing(notes: &mut Notes<'_>, variable: &'static str, database: &str, set: Option<&Variable>) {
+    let example = match variable {
+        "CIRCLE_SECRETS_POSTGRES_MAIN_URI" => format!("postgres://user:password@host:5432/{database}"),
+        _ => format!("mongodb://user:password@host:27017/{database}"),
+    };
+    let state = if set.is_some() { "is empty" } else { "is missing" };
+    let sentence = format!(
+        "{variable} {state}: the app then keeps that database on this box, and loses it with the box."
+    );
+    let cause = Cause::config(
+        "customizations.missing_database",
+        sentence,
+        format!("Add: export {variable}='{example}'"),
+    );
+    let at = set.map(|set| set.at);
+    match variable {
+        REMOTE_CONTAINERS if set.is_none() => {}
+        _ if variable.ends_with("_MAIN_URI") => notes.error(at, cause),
+        _ => notes.warning(at, cause),
+    }
+}

@@ -1,0 +1,94 @@
+//! What came from a source, before anybody has looked into it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// One of the four files that every bundle has, in the order in which they are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum BundleFile {
+    /// The app's settings, imported by Replicated at its first start.
+    #[serde(rename = "settings.conf")]
+    Settings,
+    /// How Replicated installs itself without a person.
+    #[serde(rename = "replicated.conf")]
+    Replicated,
+    /// The licence.
+    #[serde(rename = "license.rli")]
+    License,
+    /// Shell assignments that the app sources, among them the database addresses.
+    #[serde(rename = "circle-installation-customizations")]
+    Customizations,
+}
+
+impl BundleFile {
+    /// All four.
+    pub const ALL: [BundleFile; 4] =
+        [BundleFile::Settings, BundleFile::Replicated, BundleFile::License, BundleFile::Customizations];
+
+    /// The object's name at the source, and what a person calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            BundleFile::Settings => "settings.conf",
+            BundleFile::Replicated => "replicated.conf",
+            BundleFile::License => "license.rli",
+            BundleFile::Customizations => "circle-installation-customizations",
+        }
+    }
+
+    /// Where it lies on the box.
+    pub fn installed_path(self) -> &'static str {
+        match self {
+            BundleFile::Settings => "/etc/settings.conf",
+            BundleFile::Replicated => "/etc/replicated.conf",
+            BundleFile::License => "/etc/license.rli",
+            BundleFile::Customizations => "/etc/circle-installation-customizations",
+        }
+    }
+}
+
+impl fmt::Display for BundleFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A further file that the box needs before the app's first start, e.g. encryption keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExtraFile {
+    /// Absolute path on the box.
+    pub path: PathBuf,
+    /// Permission bits; `None` for the bundle's own 0640.
+    pub mode: Option<u32>,
+    /// The bytes to place.
+    pub content: Vec<u8>,
+}
+
+impl fmt::Debug for ExtraFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtraFile")
+            .field("path", &self.path)
+            .field("mode", &self.mode)
+            .field("bytes", &self.content.len())
+            .finish()
+    }
+}
+
+/// What came from a source. `Debug` shows sizes, never content.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// The bytes of each file that was there.
+    pub files: BTreeMap<BundleFile, Vec<u8>>,
+    /// The extra files.
+    pub extra: Vec<ExtraFile>,
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: BTreeMap<_, _> =
+            self.files.iter().map(|(file, bytes)| (file.name(), bytes.len())).collect();
+        f.debug_struct("Fetched").field("bytes", &sizes).field("extra", &self.extra).finish()
+    }
+}

@@ -1,0 +1,267 @@
+//! What the keys of `replicated.conf` demand of each other, of the bundle, and of the way they are written.
+
+use std::collections::BTreeSet;
+
+use openssl::pkey::PKey;
+use openssl::x509::X509;
+
+use super::Conf;
+use crate::bundle::BundleFile;
+use crate::bundle::finding::Notes;
+use crate::bundle::host;
+use crate::bundle::json::{Member, Node};
+use crate::bundle::text::has_placeholder;
+use crate::cause::Cause;
+
+/// `present` names every key of the file, also those whose values are wrong and have been reported.
+pub(super) fn check(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
+    channel(conf);
+    password(conf, present);
+    release(conf);
+    unattended(conf, present);
+    placed_file(conf, "LicenseFileLocation", BundleFile::License);
+    placed_file(conf, "ImportSettingsFrom", BundleFile::Settings);
+    addresses(conf);
+    tls(conf, present);
+}
+
+fn channel(conf: &mut Conf<'_, '_, '_>) {
+    if let Some(at) = conf.at("Channel") {
+        let sentence = "Channel has no effect: Replicated ignores it since 2018, and the licence decides.";
+        let next_step =
+            "Delete it; to stay on one release of the app, add \"ReleaseSequence\" with its number.";
+        conf.notes.warning(at, Cause::config("replicated_conf.channel", sentence, next_step));
+    }
+}
+
+fn required(key: &str, because: &str, next_step: &str) -> Cause {
+    Cause::config("replicated_conf.required", format!("{key} is missing: {because}"), next_step)
+}
+
+fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
+    const PASSWORD: &str = "DaemonAuthenticationPassword";
+    if conf.text("DaemonAuthenticationType") == Some("password") {
+        if !present.contains(PASSWORD) {
+            let because = "DaemonAuthenticationType is \"password\".";
+            let next_step = format!("Add \"{PASSWORD}\" with the console's password.");
+            conf.notes.error(conf.at("DaemonAuthenticationType"), required(PASSWORD, because, &next_step));
+        }
+    } else if let Some(at) = conf.at(PASSWORD)
+        && (conf.has("DaemonAuthenticationType") || !present.contains("DaemonAuthenticationType"))
+    {
+        let cause = Cause::config(
+            "replicated_conf.unused",
+            format!(
+                "{PASSWORD} has no effect: the console asks for it only with DaemonAuthenticationType \"password\"."
+            ),
+            "Write \"DaemonAuthenticationType\": \"password\"",
+        );
+        conf.notes.warning(at, cause);
+    }
+}
+
+fn release(conf: &mut Conf<'_, '_, '_>) {
+    if let (Some(at), true) = (conf.at("ReleaseSequence"), conf.has("LicenseBootstrapAirgapPackagePath")) {
+        let sentence = "ReleaseSequence and LicenseBootstrapAirgapPackagePath exclude each other: the package is a release.";
+        conf.notes.error(at, Cause::config("replicated_conf.excluded", sentence, "Delete one of the two."));
+    }
+}
+
+/// Keys without which Replicated's console waits for a person, and nobody is watching.
+fn unattended(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
+    let waits =
+        |what: &str| format!("Replicated then waits in its console for {what}, and nobody is watching.");
+    for (key, what, example) in [
+        ("LicenseFileLocation", "the licence", "\"/etc/license.rli\""),
+        ("ImportSettingsFrom", "the app's settings", "\"/etc/settings.conf\""),
+    ] {
+        if !present.contains(key) {
+            conf.notes.error(None, required(key, &waits(what), &format!("Add \"{key}\": {example}")));
+        }
+    }
+    for (key, what, example) in [
+        ("DaemonAuthenticationType", "a choice of how to protect it", "\"password\""),
+        ("TlsBootstrapType", "a certificate", "\"self-signed\""),
+        ("BypassPreflightChecks", "a click on the results of its checks", "true"),
+    ] {
+        if !present.contains(key) {
+            conf.notes.warning(None, required(key, &waits(what), &format!("Add \"{key}\": {example}")));
+        }
+    }
+}
+
+fn placed_file(conf: &mut Conf<'_, '_, '_>, key: &str, file: BundleFile) {
+    let (Some(path), Some(at)) = (conf.text(key), conf.at(key)) else { return };
+    if path == file.installed_path() || has_placeholder(path) {
+        return;
+    }
+    let other = BundleFile::ALL.iter().find(|other| other.installed_path() == path);
+    let sentence = match other {
+        Some(other) => format!("{key} is {path}, which is {other}."),
+        None if conf.places(path) => return,
+        None => format!("{key} is {path}, and the bundle places no such file."),
+    };
+    let next_step = format!("Write \"{key}\": \"{}\"", file.installed_path());
+    conf.notes.error(at, Cause::config("replicated_conf.path", sentence, next_step));
+}
+
+fn addresses(conf: &mut Conf<'_, '_, '_>) {
+    if let Some(at) = conf.at("LocalAddress") {
+        let sentence = "LocalAddress fixes the address of one box; the box that replaces it has another.";
+        let next_step = "Delete LocalAddress: each box gives the installer its own address.";
+        conf.notes.warning(at, Cause::config("replicated_conf.fixed_address", sentence, next_step));
+    }
+    if let (Some(proxy), Some(at)) = (conf.text("HttpProxy"), conf.at("HttpProxy"))
+        && !has_placeholder(proxy)
+        && !proxy.starts_with("http://")
+        && !proxy.starts_with("https://")
+    {
+        let sentence = "HttpProxy is no address that begins with http:// or https://.";
+        let next_step = "Write \"HttpProxy\": \"http://proxy.example.com:3128\"";
+        conf.notes.error(at, Cause::config("replicated_conf.value", sentence, next_step));
+    }
+}
+
+fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
+    if let (Some(host), Some(at)) = (conf.text("TlsBootstrapHostname"), conf.at("TlsBootstrapHostname"))
+        && !has_placeholder(host)
+        && let Some(flaw) = host::flaw(host)
+    {
+        let sentence = format!("TlsBootstrapHostname {flaw}: {host:?}.");
+        let next_step = "Write the bare name, as in \"TlsBootstrapHostname\": \"circleci.example.com\"";
+        conf.notes.error(at, Cause::config("replicated_conf.value", sentence, next_step));
+    }
+    let kind = conf.text("TlsBootstrapType");
+    let needs: &[&str] = match kind {
+        Some("server-path") => &["TlsBootstrapHostname", "TlsBootstrapCert", "TlsBootstrapKey"],
+        Some("key-cert") => &["TlsBootstrapCert", "TlsBootstrapKey"],
+        _ => &[],
+    };
+    for key in needs.iter().filter(|key| !present.contains(**key)) {
+        let because = format!("TlsBootstrapType is \"{}\".", kind.unwrap_or_default());
+        let next_step = format!("Add \"{key}\", or write \"TlsBootstrapType\": \"self-signed\"");
+        conf.notes.error(conf.at("TlsBootstrapType"), required(key, &because, &next_step));
+    }
+    match kind {
+        Some("server-path") => server_path(conf),
+        Some("key-cert") => key_cert(conf),
+        _ if present.contains("TlsBootstrapType") && kind.is_none() => {}
+        _ => unused_certificate(conf),
+    }
+}
+
+fn server_path(conf: &mut Conf<'_, '_, '_>) {
+    for key in ["TlsBootstrapCert", "TlsBootstrapKey"] {
+        let (Some(path), Some(at)) = (conf.text(key), conf.at(key)) else { continue };
+        if has_placeholder(path) {
+            continue;
+        }
+        if !path.starts_with('/') {
+            let sentence =
+                format!("{key} must be an absolute path, since TlsBootstrapType is \"server-path\".");
+            let next_step =
+                format!("Write a path on the box after \"{key}\", or \"TlsBootstrapType\": \"key-cert\"");
+            conf.notes.error(at, Cause::config("replicated_conf.tls", sentence, next_step));
+        } else if !conf.places(path) {
+            let sentence =
+                format!("{key} is {path}, which the bundle does not place, so that it must be in the AMI.");
+            let next_step = "Make sure that the AMI has it, or add it to the bundle's extra files.";
+            conf.notes.warning(at, Cause::config("replicated_conf.path", sentence, next_step));
+        }
+    }
+}
+
+fn key_cert(conf: &mut Conf<'_, '_, '_>) {
+    let pem = |conf: &mut Conf<'_, '_, '_>, key: &str, what: &str, good: bool| {
+        if let Some(at) = conf.at(key).filter(|_| !good) {
+            let sentence =
+                format!("{key} holds no {what} in PEM form, as TlsBootstrapType \"key-cert\" needs it.");
+            let next_step = format!(
+                "Write the file's content with each line break as \\n; this prints it: jq -Rs . {}.pem",
+                if what == "certificate" { "cert" } else { "key" }
+            );
+            conf.notes.error(at, Cause::config("replicated_conf.tls", sentence, next_step));
+        }
+    };
+    let (Some(cert), Some(key)) = (conf.text("TlsBootstrapCert"), conf.text("TlsBootstrapKey")) else {
+        return;
+    };
+    if has_placeholder(cert) || has_placeholder(key) {
+        return;
+    }
+    let certificate = X509::from_pem(cert.as_bytes()).ok();
+    // Without a callback OpenSSL would ask the terminal for the passphrase of an encrypted key.
+    let private = PKey::private_key_from_pem_callback(key.as_bytes(), |_| Ok(0)).ok();
+    pem(conf, "TlsBootstrapCert", "certificate", certificate.is_some());
+    pem(conf, "TlsBootstrapKey", "unencrypted private key", private.is_some());
+    if let (Some(certificate), Some(private)) = (certificate, private)
+        && let Ok(public) = certificate.public_key()
+        && !public.public_eq(&private)
+    {
+        let sentence = "TlsBootstrapKey is not the key of TlsBootstrapCert.";
+        let next_step =
+            "Put the key and the certificate of one pair in; the server's own certificate comes first.";
+        conf.notes
+            .error(conf.at("TlsBootstrapKey"), Cause::config("replicated_conf.tls", sentence, next_step));
+    }
+}
+
+fn unused_certificate(conf: &mut Conf<'_, '_, '_>) {
+    for key in ["TlsBootstrapCert", "TlsBootstrapKey"] {
+        if let Some(at) = conf.at(key) {
+            let sentence =
+                format!("{key} has no effect without TlsBootstrapType \"server-path\" or \"key-cert\".");
+            let next_step = format!("Set \"TlsBootstrapType\" to one of them, or delete {key}.");
+            conf.notes.warning(at, Cause::config("replicated_conf.unused", sentence, next_step));
+        }
+    }
+}
+
+/// The installer does not read JSON: it greps `"KEY":\s*"[^"]*`, line by line, over the whole file. What that finds must
+/// be what the file says.
+pub(super) fn found_by_grep(notes: &mut Notes<'_>, text: &str, members: &[Member], key: &str) {
+    let member = members.iter().find(|member| member.key == key);
+    let said = member.and_then(|member| match &member.value.node {
+        Node::String(value) => Some(value.as_str()),
+        _ => None,
+    });
+    let found: Vec<(usize, &str)> = grep(text, key);
+    let values: Vec<&str> = found.iter().map(|(_, value)| *value).collect();
+    if values == Vec::from_iter(said) || (said.is_none() && values.is_empty()) {
+        return;
+    }
+    let at = member.map_or_else(|| found.first().map(|(at, _)| *at), |member| Some(member.at));
+    let sentence = match (said, values.as_slice()) {
+        (Some(_), []) => format!("The installer greps {key} and does not find it as it is written here."),
+        (Some(_), [_]) => format!(
+            "The installer greps {key} and takes another value than JSON gives, for want of reading escapes."
+        ),
+        _ => format!("The installer greps {key} and finds it where it is no key of this object."),
+    };
+    let next_step =
+        format!("Write it once, plainly and on one line, without a backslash: \"{key}\": \"value\"");
+    notes.error(at, Cause::config("replicated_conf.not_plain", sentence, next_step));
+}
+
+/// What `grep -o "\"KEY\":\s*\"[^\"]*" | sed "s/\"KEY\":\s*\"//"` prints, with where it was found.
+fn grep<'t>(text: &'t str, key: &str) -> Vec<(usize, &'t str)> {
+    let name = format!("\"{key}\":");
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_end_matches('\n');
+        let mut at = 0;
+        while let Some(hit) = content[at..].find(&name) {
+            let hit = at + hit;
+            let rest = content[hit + name.len()..].trim_start();
+            at = hit + name.len();
+            if let Some(value) = rest.strip_prefix('"') {
+                let value = value.split('"').next().unwrap_or(value);
+                found.push((start + hit, value));
+                at = content.len() - rest.len() + 1 + value.len();
+            }
+        }
+        start += line.len();
+    }
+    found
+}

@@ -1,0 +1,286 @@
+//! Makes the secrets of a bundle known to the scrubber, before anybody says anything about it.
+//!
+//! This looks at raw text and asks for little: it must find the password also in a file that nothing else can read. It
+//! would rather take too much for a secret than too little, with two exceptions: a placeholder is no secret (the finding
+//! about it names it), and neither is `1` or `true` under a name that merely sounds secret.
+
+use super::customizations;
+use super::fetched::{BundleFile, Fetched};
+use super::json::closing_quote;
+use super::shell::{Value, Variable};
+use super::text;
+use crate::database::uri::secrets_in;
+use crate::secret;
+
+/// Longer than any password; what is longer is a misreading.
+const LONGEST: usize = 4096;
+
+/// How many secrets of one sort are taken from one file; far beyond any that people write.
+const MOST: usize = 500;
+
+/// What says nothing, under a name that sounds secret.
+const HARMLESS: [&str; 14] = [
+    "0",
+    "1",
+    "true",
+    "false",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "none",
+    "null",
+    "enabled",
+    "disabled",
+    "password",
+    "anonymous",
+];
+
+/// Makes every secret of every file known.
+pub(super) fn register(fetched: &Fetched) {
+    secret::register_all(found(fetched).iter().map(String::as_str));
+}
+
+/// Every secret, each once, in no order that means anything.
+pub(super) fn found(fetched: &Fetched) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, bytes) in &fetched.files {
+        let text = String::from_utf8_lossy(bytes.get(..text::LARGEST).unwrap_or(bytes));
+        found.extend(private_keys(&text).take(MOST));
+        match file {
+            BundleFile::Settings | BundleFile::Replicated => {
+                found.extend(addresses(&text).take(MOST));
+                found.extend(in_json(&text));
+            }
+            BundleFile::Customizations => {
+                found.extend(addresses(&text).take(MOST));
+                found.extend(in_shell(&text).take(MOST));
+                found.extend(in_variables(&text).take(MOST));
+            }
+            BundleFile::License => {}
+        }
+    }
+    for extra in &fetched.extra {
+        let text = String::from_utf8_lossy(&extra.content);
+        found.extend(private_keys(&text).take(MOST));
+        let path = extra.path.to_string_lossy();
+        if path.contains("encryption-keys") || path.contains("vault") || path.ends_with(".key") {
+            found.push(text.trim().to_owned());
+        }
+    }
+    found.retain(|secret| !secret.trim().is_empty() && !is_placeholder(secret));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// What the variables of a shell file hold, as far as that is known exactly.
+fn in_variables(text: &str) -> impl Iterator<Item = String> {
+    let reading = customizations::read(text);
+    let known = |(name, variable): (&String, &Variable)| match &variable.value {
+        Value::Known(value) => in_variable(name, value),
+        _ => Vec::new(),
+    };
+    let found: Vec<String> = reading.variables().iter().flat_map(known).collect();
+    found.into_iter()
+}
+
+fn in_variable(name: &str, value: &str) -> Vec<String> {
+    let mut found: Vec<String> = private_keys(value).collect();
+    if value.contains("://") {
+        found.extend(secrets_in(value).into_iter().map(str::to_owned));
+    } else if sounds_secret_in_shell(name) && is_worth_hiding(name, value) {
+        found.push(value.to_owned());
+    }
+    found
+}
+
+/// The start of a text, as far as one value may reach.
+fn window(text: &str) -> &str {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// Whether nothing but a placeholder stands there.
+fn is_placeholder(text: &str) -> bool {
+    text::placeholders(text.trim()).any(|range| range == (0..text.trim().len()))
+}
+
+/// Letters of a name, without what separates words.
+fn squeezed(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+}
+
+/// Whether the value of a key in JSON is likely a secret.
+fn sounds_secret(name: &str) -> bool {
+    let name = squeezed(name);
+    let trimmed = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let words = ["secret", "passw", "passphrase", "token", "credential", "privatekey", "apikey", "accesskey"];
+    let ends = ["key", "keyid", "pass", "pwd"];
+    !name.contains("public")
+        && (words.iter().any(|word| name.contains(word)) || ends.iter().any(|end| trimmed.ends_with(end)))
+}
+
+/// The same for a shell variable. The app's own variables all begin with `CIRCLE_SECRETS_`, which says nothing.
+fn sounds_secret_in_shell(name: &str) -> bool {
+    let name = name.strip_prefix("CIRCLE_SECRETS_").unwrap_or(name);
+    sounds_secret(name) || matches!(name.rsplit('_').next(), Some("PW" | "PASS"))
+}
+
+/// Whether a value under a secret-sounding name can be one. Where the name leaves no doubt, everything can.
+fn is_worth_hiding(name: &str, value: &str) -> bool {
+    let squeezed = squeezed(name);
+    let certain = [
+        "daemonauthenticationpassword",
+        "daemontoken",
+        "dockerhubpassword",
+        "secretpassphrase",
+        "gheclientsecret",
+    ];
+    let value = value.trim();
+    if certain.contains(&squeezed.as_str()) {
+        return !value.is_empty();
+    }
+    let names_a_file = ["file", "path", "dir", "location"].iter().any(|end| squeezed.ends_with(end));
+    let is_path = value.starts_with('/') && (names_a_file || squeezed == "tlsbootstrapkey");
+    let is_small_number = value.len() < 6 && value.bytes().all(|b| b.is_ascii_digit());
+    !value.is_empty()
+        && !is_path
+        && !is_small_number
+        && !HARMLESS.contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// Passwords in anything that looks like an address.
+fn addresses(text: &str) -> impl Iterator<Item = String> {
+    let found = text.lines().flat_map(|line| line.match_indices("://").map(move |(at, _)| (line, at)));
+    found.flat_map(|(line, at)| {
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+        let start = line[..at].trim_end_matches(is_scheme).len();
+        let rest = window(&line[start..]);
+        let quote = line[..start].chars().next_back().filter(|c| matches!(c, '"' | '\''));
+        // A quote in the password, a blank in it: the end of the address is anybody's guess, so guess each way.
+        let ends = [
+            rest.find([' ', '\t', '"', '\'', '\\', '`']),
+            rest.find([' ', '\t']),
+            quote.and_then(|quote| rest.find(quote)),
+        ];
+        let until = |end: Option<usize>| &rest[..end.unwrap_or(rest.len())];
+        let secrets = ends.into_iter().flat_map(|end| secrets_in(until(end)));
+        let secrets = secrets.filter(|s| !is_reference(s)).map(|s| s.replace("\\/", "/"));
+        secrets.collect::<Vec<String>>()
+    })
+}
+
+/// `$NAME` and `${NAME}`: where a secret will be, and none itself.
+fn is_reference(text: &str) -> bool {
+    let name = text
+        .strip_prefix('$')
+        .map(|rest| rest.strip_prefix('{').and_then(|r| r.strip_suffix('}')).unwrap_or(rest));
+    name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// Private keys in PEM form, also within a JSON string.
+fn private_keys(text: &str) -> impl Iterator<Item = String> {
+    let blocks = text.match_indices("-----BEGIN ").map(|(start, begin)| {
+        let block = &text[start..];
+        let end = block[begin.len()..].find("-----").map_or(block.len(), |end| begin.len() + end + 5);
+        let (first, rest) = block.split_at(end);
+        (first, &rest[..rest.find("-----").unwrap_or(rest.len())])
+    });
+    blocks
+        .filter(|(first, _)| first.contains("PRIVATE KEY"))
+        .flat_map(|(_, key)| [key.to_owned(), key.replace("\\r", "").replace("\\n", "\n")])
+}
+
+/// Values under secret-sounding keys, in anything that resembles JSON.
+fn in_json(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    // The name whose value comes next; `value` and the like pass it on to what they hold.
+    let mut name: Option<String> = None;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next().filter(|_| found.len() < MOST) {
+        let (token, length, quoted) = token(rest, c);
+        let after = &rest[length..];
+        let Some(token) = token else {
+            rest = after;
+            continue;
+        };
+        let is_key = after.trim_start().starts_with([':', '=']);
+        if is_key {
+            let passes_on = ["value", "data", "multi_value", "multi_data", "default"].contains(&token);
+            if !passes_on {
+                name = Some(token.to_owned()).filter(|token| sounds_secret(token));
+            }
+        } else if let Some(name) = &name {
+            let line = window(rest).split(['\n', '\r']).next().unwrap_or(rest);
+            take_json(name, token, &mut found);
+            if quoted && !after.trim_start_matches([' ', '\t']).starts_with([',', '}', ']', '\n', '\r']) {
+                // A quote within the password ended the string too early: it goes up to the last one of the line.
+                let inner =
+                    line.get(c.len_utf8()..line.rfind(['"', '\'', '”']).unwrap_or(0)).unwrap_or_default();
+                take_json(name, inner, &mut found);
+            } else if !quoted {
+                take_json(name, line.trim_end_matches([',', '}', ' ', '\t']), &mut found);
+            }
+        }
+        rest = after;
+    }
+    found
+}
+
+/// The string or bare word at the start of a text, without its quotes, and how long it is with them.
+fn token(text: &str, first: char) -> (Option<&str>, usize, bool) {
+    if let Some(closing) = closing_quote(first) {
+        let start = first.len_utf8();
+        let mut escaped = false;
+        for (at, c) in text.char_indices().skip(1) {
+            if escaped {
+                escaped = false;
+            } else if c == '\\' {
+                escaped = true;
+            } else if c == closing || (closing == '”' && c == '"') {
+                return (Some(&text[start..at]), at + c.len_utf8(), true);
+            } else if c == '\n' {
+                return (Some(text[start..at].trim_end_matches([',', '\r'])), at, true);
+            }
+        }
+        return (Some(&text[start..]), text.len(), true);
+    }
+    let ends = |c: char| c.is_whitespace() || ":=,{}[]".contains(c) || closing_quote(c).is_some();
+    match text.find(ends) {
+        Some(0) => (None, first.len_utf8(), false),
+        end => (Some(&text[..end.unwrap_or(text.len())]), end.unwrap_or(text.len()), false),
+    }
+}
+
+fn take_json(name: &str, raw: &str, found: &mut Vec<String>) {
+    if raw.len() > LONGEST || raw.contains("-----BEGIN ") || !is_worth_hiding(name, raw) {
+        return;
+    }
+    if let Ok(decoded) = serde_json::from_str::<String>(&format!("\"{raw}\"")) {
+        found.push(decoded);
+    }
+    found.push(raw.to_owned());
+}
+
+/// Values of secret-sounding variables, in anything that resembles shell.
+fn in_shell(text: &str) -> impl Iterator<Item = String> {
+    let assignments = text.lines().flat_map(|line| line.match_indices('=').map(move |(at, _)| (line, at)));
+    assignments.filter_map(|(line, at)| {
+        let before = line[..at].trim_end_matches('+');
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = &before[before.trim_end_matches(is_name).len()..];
+        if !sounds_secret_in_shell(name) {
+            return None;
+        }
+        let value = window(&line[at + 1..]);
+        let quote = value.chars().next().filter(|c| closing_quote(*c).is_some());
+        let value = match quote {
+            Some(quote) => value[quote.len_utf8()..].split(closing_quote(quote).unwrap_or(quote)).next(),
+            None => value.split([' ', '\t', ';']).next(),
+        };
+        let value = value.unwrap_or_default();
+        let is_itself = !value.contains("://") && !value.contains("$(") && !is_reference(value);
+        (is_itself && is_worth_hiding(name, value)).then(|| value.to_owned())
+    })
+}

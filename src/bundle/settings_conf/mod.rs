@@ -1,0 +1,80 @@
+//! `settings.conf`: the app's settings, which Replicated imports at its first start.
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
+
+mod profile;
+
+use std::collections::BTreeMap;
+
+use super::finding::Notes;
+use super::json::{Member, Node};
+use crate::cause::Cause;
+use crate::database::uri::closest;
+
+/// What a setting may hold.
+const MEMBERS: [&str; 5] = ["value", "data", "multi_value", "multi_data", "default"];
+
+/// A setting's `value`.
+#[derive(Clone, Copy)]
+struct Setting<'m> {
+    /// Byte offset of the value, or of the setting's key if there is none.
+    at: usize,
+    /// `None` if it is wrong and has been reported.
+    value: Option<&'m str>,
+}
+
+/// The settings that are there, and where to note what is wrong with them.
+struct Settings<'c, 'm, 't> {
+    notes: &'c mut Notes<'t>,
+    given: BTreeMap<&'m str, Setting<'m>>,
+}
+
+/// Notes everything that is wrong.
+pub(super) fn check(notes: &mut Notes<'_>, members: &[Member]) {
+    let given = members.iter().map(|member| (member.key.as_str(), setting(notes, member))).collect();
+    profile::check(&mut Settings { notes, given });
+}
+
+fn setting<'m>(notes: &mut Notes<'_>, Member { key, at, value }: &'m Member) -> Setting<'m> {
+    let plainly = format!("Write \"{key}\": {{\"value\": \"…\"}}");
+    let Node::Object(members) = &value.node else {
+        let sentence = format!("{key} is {}, and must be an object with a \"value\".", value.node.name());
+        notes.error(value.at, Cause::config("settings_conf.not_object", sentence, plainly));
+        return Setting { at: value.at, value: None };
+    };
+    let mut found = Setting { at: *at, value: Some("") };
+    for member in members {
+        let (name, node) = (member.key.as_str(), &member.value.node);
+        match (name, node) {
+            ("value", Node::String(text)) => found = Setting { at: member.value.at, value: Some(text) },
+            ("data" | "default", Node::String(_)) => {}
+            ("value" | "data" | "default", _) => {
+                let sentence = format!("The {name} of {key} is {}, and must be a string.", node.name());
+                let next_step = format!("Put it in double quotes: \"{key}\": {{\"{name}\": \"…\"}}");
+                notes.error(
+                    member.value.at,
+                    Cause::config("settings_conf.value_not_string", sentence, next_step),
+                );
+                if name == "value" {
+                    found = Setting { at: member.value.at, value: None };
+                }
+            }
+            _ if MEMBERS.contains(&name) => {}
+            _ => {
+                let meant = closest(name, MEMBERS).unwrap_or("value");
+                let sentence = format!("{key} has a {name:?}, which Replicated ignores.");
+                let next_step = format!("Did you mean {meant:?}? Rename or delete it.");
+                notes.warning(member.at, Cause::config("settings_conf.unknown_member", sentence, next_step));
+            }
+        }
+    }
+    let holds_more =
+        members.iter().any(|member| member.key != "value" && MEMBERS.contains(&member.key.as_str()));
+    if found.value == Some("") && holds_more {
+        // Its content is in `data` or the like, which this does not look into.
+        found.value = None;
+    }
+    found
+}

@@ -1,0 +1,331 @@
+//! The promise of this reader, put to bash itself: what is called known is what bash gives, for whatever text; and
+//! within the subset everything is known.
+
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{Value, read};
+
+const NAMES: [&str; 4] = ["A", "B", "AB", "C_1"];
+
+/// For each name `set?value` and whether it is exported, or nothing at all if the file ended the shell.
+const ASK: &str = r#". "$1" >/dev/null 2>&1
+for name in A B AB C_1; do
+  if [[ -v $name ]]; then attributes=${!name@a}; printf '=%s\0%s\0' "${!name}" "${attributes//[^x]/}"; else printf '\0\0'; fi
+done"#;
+
+/// What bash makes of the file: for each name its value if set, and whether it is exported.
+fn bash(text: &str) -> Option<Vec<(Option<String>, bool)>> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, text).unwrap();
+    let output = Command::new("/bin/bash")
+        .args(["--norc", "--noprofile", "-c", ASK, "bash"])
+        .arg(&file)
+        .current_dir(directory.path())
+        .env_clear()
+        .env("PATH", "/nonexistent")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .expect("bash runs");
+    let text = String::from_utf8(output.stdout).ok()?;
+    let fields: Vec<&str> = text.split_terminator('\0').collect();
+    if fields.len() != NAMES.len() * 2 {
+        return None;
+    }
+    Some(
+        fields.chunks(2).map(|pair| (pair[0].strip_prefix('=').map(str::to_owned), pair[1] == "x")).collect(),
+    )
+}
+
+/// Compares; `all_known` where nothing may stay unknown.
+fn agrees(text: &str, all_known: bool) -> Result<(), TestCaseError> {
+    let reading = read(text);
+    let answers = bash(text);
+    for (index, name) in NAMES.iter().enumerate() {
+        let answer = answers.as_ref().map(|answers| &answers[index]);
+        match reading.value(name) {
+            Value::Known(value) => {
+                let answer = answer.and_then(|(value, _)| value.clone());
+                prop_assert_eq!(Some(value), answer, "{} of {:?}", name, text);
+            }
+            Value::Unset => prop_assert_eq!(
+                answer.map(|(value, _)| value.is_some()),
+                Some(false),
+                "{} of {:?}",
+                name,
+                text
+            ),
+            Value::Unknown(unknown) => prop_assert!(!all_known, "{} of {:?}: {}", name, text, unknown.what),
+        }
+        let exported = reading
+            .variables()
+            .get(*name)
+            .and_then(|v| if v.value == Value::Unset { None } else { v.exported });
+        if let (Some(exported), Some((Some(_), is))) = (exported, answer) {
+            prop_assert_eq!(exported, *is, "export of {} in {:?}", name, text);
+        }
+    }
+    Ok(())
+}
+
+fn value_piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        select(vec![
+            "a",
+            "b/c",
+            "{x}",
+            "{1,2}",
+            "*",
+            "?",
+            "[ab]",
+            "mongodb://u:p@h:27017/d",
+            "=",
+            "==",
+            "+",
+            "%40",
+            "é",
+            "#",
+            "!",
+            "$=",
+            "$/",
+            "x:y",
+            "-",
+            ",",
+            "^",
+            "@",
+            "\\\n",
+            "a~b",
+            "$%",
+            "]",
+            "}",
+        ])
+        .prop_map(str::to_owned),
+        select(NAMES.to_vec()).prop_map(|name| format!("${{{name}}}")),
+        select(NAMES.to_vec()).prop_map(|name| format!("${name}")),
+        select(vec![
+            " ", "$", "\\", "\"", "'", "&", "?", ";", "|", "<", ">", "(", "`", "#", "a", "~", "*", "\t"
+        ])
+        .prop_map(|c| format!("\\{c}")),
+        "[ a$\"\\\\`&?#~\n<>;|(){}=é*-]{0,6}".prop_map(|inside| format!("'{inside}'")),
+        prop::collection::vec(
+            prop_oneof![select(vec![
+                " ", "a", "'", "&", "?", "#", "\\\"", "\\\\", "\\$", "\\`", "\\a", "\\\n", "\n", "~", "$A",
+                "${B}", "$AB", "$ ", "<", ">", ";", "|", "é", "\\'", "{", "*", "$'", "$/", ":~", "(", "!",
+            ]),],
+            0..6
+        )
+        .prop_map(|inside| format!("\"{}\"", inside.concat())),
+    ]
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop::collection::vec(value_piece(), 0..5).prop_map(|pieces| pieces.concat())
+}
+
+/// `{` on a line with `export` is not in the subset: bash expands braces there.
+fn exported_value() -> impl Strategy<Value = String> {
+    value().prop_map(|value| value.replace('{', "").replace(['}'], ""))
+}
+
+fn name() -> impl Strategy<Value = String> {
+    select(NAMES.to_vec()).prop_map(str::to_owned)
+}
+
+fn statement() -> impl Strategy<Value = String> {
+    let equals = select(vec!["=", "=", "=", "+="]);
+    prop_oneof![
+        4 => (name(), equals.clone(), value()).prop_map(|(n, e, v)| format!("{n}{e}{v}")),
+        1 => (name(), value(), name(), value()).prop_map(|(n, v, m, w)| format!("{n}={v} {m}={w}")),
+        3 => (name(), equals, exported_value()).prop_map(|(n, e, v)| format!("export {n}{e}{v}")),
+        1 => (name(), exported_value(), name(), exported_value(), name())
+            .prop_map(|(n, v, m, w, l)| format!("export  {n}={v}\t{m}={w} \\\n {l}")),
+        1 => (name(), "[ab =:/?&]{0,5}").prop_map(|(n, v)| format!("export '{n}={v}'")),
+        1 => name().prop_map(|n| format!("unset {n}")),
+        1 => name().prop_map(|n| format!("export {n}")),
+        1 => select(vec!["# it's \"a\" `comment` \\", "", "   ", "\t# x", "set -a", "set +a", ":", "true"]).prop_map(str::to_owned),
+    ]
+}
+
+fn subset() -> impl Strategy<Value = String> {
+    let separator = select(vec!["\n", "\n", "\n\n", " ; ", ";", " # note\n", "\n  ", " \\\n\n"]);
+    let lines = prop::collection::vec((statement(), separator), 0..8);
+    (lines, any::<bool>()).prop_map(|(lines, end)| {
+        let mut text = String::new();
+        for (statement, separator) in lines {
+            let comment = statement.trim_start().starts_with('#');
+            let empty = comment || statement.trim().is_empty();
+            text.push_str(&statement);
+            // `;` after nothing is a syntax error, and a comment goes to the end of its line.
+            text.push_str(if empty || text.ends_with('\n') { "\n" } else { separator });
+        }
+        // A `\` at the end of the text is outside the subset.
+        let trimmed = text.trim_end_matches('\n');
+        if end || trimmed.ends_with('\\') { text } else { trimmed.to_owned() }
+    })
+}
+
+/// Text that is mostly not in the subset, near enough to it to go wrong in interesting ways.
+fn near_subset() -> impl Strategy<Value = String> {
+    let piece = select(vec![
+        "A",
+        "B",
+        "AB",
+        "C_1",
+        "=",
+        "=",
+        "+=",
+        " ",
+        " ",
+        "\n",
+        "\n",
+        ";",
+        "\n",
+        "export ",
+        "'",
+        "\"",
+        "\\",
+        "$",
+        "${",
+        "}",
+        "{",
+        "#",
+        "&",
+        "|",
+        "&&",
+        "||",
+        "(",
+        ")",
+        "<",
+        ">",
+        "`",
+        "$(",
+        "$((",
+        "))",
+        "~",
+        "[",
+        "]",
+        "*",
+        "x",
+        "1",
+        "0",
+        ":",
+        "-",
+        "!",
+        "=1\n",
+        "A=1\n",
+        "B=\"$A\"\n",
+        "AB='x y'\n",
+        "export B=$A\n",
+        "if ",
+        "then ",
+        "fi\n",
+        "true\n",
+        "false",
+        "set -a\n",
+        "set -u\n",
+        "set -e\n",
+        "source ./none\n",
+        ". /dev/null\n",
+        "unset A\n",
+        "echo ",
+        "nosuch ",
+        "return",
+        "readonly A\n",
+        "eval ",
+        "${A:=x}",
+        "${A:-x}",
+        "${B#*:}",
+        "${#A}",
+        "${A?}",
+        "${!A}",
+        "$'x\\n'",
+        "$\"x\"",
+        "$1",
+        "$?",
+        "$RANDOM",
+        "declare -i A\n",
+        "local A\n",
+        "A() { B=2; }\n",
+        "A\n",
+        "<<E\n",
+        "E\n",
+        "<<<",
+        "2>",
+        "&>",
+        "A[0]=1\n",
+        "A=(1 2)\n",
+        "{a,b}",
+        "IFS=x\n",
+        "HOME=/\n",
+        "RANDOM=1\n",
+        "$(echo x)",
+        "$(echo 'a b' | true)",
+        "`echo x`",
+        "$((1+2))",
+        "$((A=5))",
+        "\\\n",
+        "\r",
+        "\t",
+        "case ",
+        "esac",
+        "in ",
+        "é",
+        "\u{1}",
+        "\u{7f}",
+        "time ",
+        "; ",
+        "for A in x; do ",
+        "done\n",
+        "shopt -s nullglob\n",
+        "alias A=B\n",
+        "trap 'A=9' DEBUG\n",
+        "POSIXLY_CORRECT=1\n",
+        "export -n A\n",
+        "export -p\n",
+        "export A B\n",
+        "A=2 true\n",
+        "A=2 export B\n",
+        ": ${A:=z}\n",
+        "UID=1\n",
+    ]);
+    prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+}
+
+fn cases() -> u32 {
+    // One bash per case; a larger number of cases is a matter of patience: PROPTEST_CASES.
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn within_the_subset_everything_is_known_and_as_bash_has_it(text in subset()) {
+        agrees(&text, true)?;
+    }
+
+    #[test]
+    fn outside_it_nothing_is_called_known_that_bash_has_otherwise(text in near_subset()) {
+        agrees(&text, false)?;
+    }
+
+    #[test]
+    fn mixed_text_is_no_different(good in subset(), odd in near_subset(), more in subset()) {
+        agrees(&format!("{good}\n{odd}\n{more}"), false)?;
+    }
+
+    #[test]
+    fn any_text_is_survived(text in "\\PC*|[ -~\n]{0,200}") {
+        read(&text);
+    }
+}
+
+#[test]
+fn a_line_that_doubles_its_variable_ends_somewhere() {
+    let text = format!("A=xxxxxxxx\n{}", "A=$A$A$A$A\n".repeat(10_000));
+    assert!(matches!(read(&text).value("A"), Value::Unknown(_)));
+}

@@ -1,0 +1,207 @@
+//! What a file of shell assignments sets, read without ever running a shell.
+//!
+//! The rule is honesty: a value is [`Value::Known`] only if bash, sourcing the file, would give exactly it. Everything
+//! else is unknown, with the place and the construct that made it so. Constructs come in three strengths: one that
+//! hides its own value alone (`$(hostname)`), one after which any variable may have changed until it is assigned again
+//! (`source FILE`), and a [`Barrier`], after which not even that is sure (`if`, functions, `eval`, a syntax error).
+//!
+//! Two things are taken for granted: a sourced file neither ends the shell nor makes variables read-only, and a
+//! variable that the file never sets, and that no shell or login sets, is empty.
+
+mod builtins;
+mod parser;
+mod run;
+mod words;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+mod against_bash;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use parser::{Parser, Terminator};
+use run::Run;
+use words::Words;
+
+/// A construct that this reader does not follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    CommandSubstitution,
+    Arithmetic,
+    Expansion,
+    Parameter,
+    AnsiCQuotes,
+    LocaleQuotes,
+    Tilde,
+    Braces,
+    Array,
+    Parenthesis,
+    HereDocument,
+    Redirection,
+    Background,
+    Condition,
+    ControlCharacter,
+    TooLong,
+    Keyword(String),
+    Command(String),
+    ComputedCommand,
+    Inherited(String),
+    Syntax(&'static str),
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            What::CommandSubstitution => "a command substitution",
+            What::Arithmetic => "an arithmetic expansion",
+            What::Expansion => "an expansion other than ${NAME}",
+            What::Parameter => "a special parameter such as $1 or $?",
+            What::AnsiCQuotes => "$'…' quoting",
+            What::LocaleQuotes => "$\"…\" quoting",
+            What::Tilde => "an unquoted ~, which stands for a home directory",
+            What::Braces => "an unquoted { on a line with export, which bash expands there",
+            What::Array => "an array",
+            What::Parenthesis => "an unquoted parenthesis",
+            What::HereDocument => "a here-document",
+            What::Redirection => "a redirection (an unquoted < or >)",
+            What::Background => "an unquoted &, which runs the assignment before it in the background",
+            What::Condition => "an assignment joined by |, && or ||",
+            What::ControlCharacter => "a control character",
+            What::TooLong => "a value that grows beyond all measure",
+            What::Keyword(keyword) => return write!(f, "`{keyword}`"),
+            What::Command(command) => return write!(f, "the command `{command}`"),
+            What::ComputedCommand => "a command whose name is computed",
+            What::Inherited(name) => return write!(f, "${name}, which this file does not set"),
+            What::Syntax(what) => what,
+        })
+    }
+}
+
+/// Why a value is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unknown {
+    pub(super) what: What,
+    /// Byte offset of the construct.
+    pub(super) at: usize,
+}
+
+/// A construct after which nothing is sure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Barrier(Unknown);
+
+impl Barrier {
+    fn new(what: What, at: usize) -> Self {
+        Barrier(Unknown { what, at })
+    }
+
+    fn syntax(what: &'static str, at: usize) -> Self {
+        Barrier::new(What::Syntax(what), at)
+    }
+}
+
+/// The value of a variable once the file has been sourced.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Known(String),
+    Unset,
+    Unknown(Unknown),
+}
+
+/// A variable that the file sets.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Variable {
+    pub(super) value: Value,
+    /// Whether it is exported by the file itself; `None` where that is unknown.
+    pub(super) exported: Option<bool>,
+    /// Byte offset of the assignment that gave it its value.
+    pub(super) at: usize,
+    /// Ascending by their offsets in the value.
+    stretches: Vec<Stretch>,
+}
+
+/// A part of a value that stands in the file as it is, be it in the assignment of another variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    in_value: usize,
+    in_file: usize,
+}
+
+impl Variable {
+    /// Where in the file the byte of the value stands, also if it came there out of another variable.
+    pub(super) fn place(&self, offset: usize) -> usize {
+        let index = self.stretches.partition_point(|stretch| stretch.in_value <= offset);
+        index
+            .checked_sub(1)
+            .and_then(|index| self.stretches.get(index))
+            .map_or(self.at, |stretch| stretch.in_file + (offset - stretch.in_value))
+    }
+}
+
+/// Something worth a word that is not about one value alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Remark {
+    /// From here on nothing is known.
+    Barrier(What),
+    /// Any variable may have changed here.
+    MayChangeAll(What),
+    /// A command that is no assignment; it is assumed to change no variable.
+    Command(String),
+    /// A variable that nothing has set is expanded, to nothing.
+    Unset(String),
+    /// An unquoted `&` after an assignment.
+    Ampersand(String),
+    /// An unquoted `<` or `>` in an assignment.
+    Redirection(String),
+    /// `NAME = value` or `NAME= value`.
+    SpaceAroundEquals(String),
+}
+
+/// What the file does, as far as it can be known.
+pub(super) struct Reading {
+    variables: BTreeMap<String, Variable>,
+    /// Set when a variable that is not in the map may have been changed all the same.
+    lost: Option<Unknown>,
+    pub(super) remarks: Vec<(usize, Remark)>,
+    pub(super) comments: Vec<Range<usize>>,
+}
+
+impl Reading {
+    /// The value of a variable after the file.
+    pub(super) fn value(&self, name: &str) -> Value {
+        match (self.variables.get(name), &self.lost) {
+            (Some(variable), _) => variable.value.clone(),
+            (None, Some(unknown)) => Value::Unknown(unknown.clone()),
+            (None, None) => Value::Unset,
+        }
+    }
+
+    /// The variables that the file sets, as far as it could be followed.
+    pub(super) fn variables(&self) -> &BTreeMap<String, Variable> {
+        &self.variables
+    }
+}
+
+/// Reads a whole file.
+pub(super) fn read(text: &str) -> Reading {
+    let mut words = Words::new(text);
+    let mut run = Run::new();
+    loop {
+        let parsed = Parser::new(&mut words, Terminator::EndOfText).chain();
+        let ended = match parsed {
+            Ok(None) => break,
+            Ok(Some(chain)) => run.chain(&chain),
+            Err(barrier) => Err(barrier),
+        };
+        if let Err(Barrier(unknown)) = ended {
+            run.reading.remarks.push((unknown.at, Remark::Barrier(unknown.what.clone())));
+            run.lose_all(&unknown);
+            break;
+        }
+    }
+    run.reading.comments = words.comments;
+    run.reading
+}

@@ -1,0 +1,354 @@
+//! Cuts shell text into words and operators as bash does, without expanding anything.
+
+use std::ops::Range;
+
+use super::parser::{Parser, Terminator};
+use super::{Barrier, What};
+
+/// How deep `$( … )` and `" … "` are followed into each other.
+const DEEPEST: usize = 16;
+
+/// A piece of a word.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Piece {
+    /// One character that stands for itself; `quoted` if quotes or a backslash took away what it might mean.
+    Char { c: char, at: usize, quoted: bool },
+    /// `""` or `''`: nothing, and yet a word.
+    Empty,
+    /// `$NAME` or `${NAME}`.
+    Variable { name: String, at: usize, quoted: bool },
+    /// An expansion whose value is not known but that leaves everything else as it was.
+    Opaque { what: What, at: usize },
+    /// `${NAME:=…}`: not known, and may set the variable.
+    Assigns { name: String, at: usize },
+}
+
+/// A word: what stands between blanks and operators.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Word {
+    pub(super) at: usize,
+    pub(super) pieces: Vec<Piece>,
+}
+
+impl Word {
+    /// The text of a word without any expansion or quoting.
+    pub(super) fn plain(&self) -> Option<String> {
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Char { c, quoted: false, .. } => Some(*c),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The text of a word that means itself, quoted or not: without expansions, patterns, braces and tildes.
+    pub(super) fn literal(&self) -> Option<String> {
+        self.pieces
+            .iter()
+            .filter(|piece| **piece != Piece::Empty)
+            .map(|piece| match piece {
+                Piece::Char { c, quoted: true, .. } => Some(*c),
+                Piece::Char { c, quoted: false, .. } if !"*?[{~".contains(*c) => Some(*c),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// The text, and how far it has been read. A `\` at the end of a line joins it with the next, outside single quotes.
+pub(super) struct Words<'t> {
+    pub(super) text: &'t str,
+    pub(super) at: usize,
+    /// Where comments are, so that other looks at the text can leave them out.
+    pub(super) comments: Vec<Range<usize>>,
+    depth: usize,
+}
+
+pub(super) fn is_name_start(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
+}
+
+pub(super) fn is_name_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(is_name_start) && text.chars().all(is_name_part)
+}
+
+/// Characters that end a word when they are not quoted.
+pub(super) fn ends_word(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')')
+}
+
+impl<'t> Words<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Words { text, at: 0, comments: Vec::new(), depth: 0 }
+    }
+
+    fn rest(&self) -> &'t str {
+        &self.text[self.at..]
+    }
+
+    /// The next character, line continuations passed over.
+    pub(super) fn peek(&mut self) -> Option<char> {
+        while self.rest().starts_with("\\\n") {
+            self.at += 2;
+        }
+        self.rest().chars().next()
+    }
+
+    /// The next character as it stands.
+    fn raw(&mut self) -> Option<char> {
+        let c = self.rest().chars().next()?;
+        self.at += c.len_utf8();
+        Some(c)
+    }
+
+    pub(super) fn eat(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        if found {
+            self.at += wanted.len_utf8();
+        }
+        found
+    }
+
+    pub(super) fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(' ' | '\t')) {
+            self.at += 1;
+        }
+        if self.peek() == Some('#') {
+            let start = self.at;
+            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+            self.comments.push(start..self.at);
+        }
+    }
+
+    /// Reads one word; `None` if an operator, a newline or the end comes next.
+    pub(super) fn word(&mut self) -> Result<Option<Word>, Barrier> {
+        if self.peek().is_none_or(ends_word) {
+            return Ok(None);
+        }
+        let mut word = Word { at: self.at, pieces: Vec::new() };
+        while let Some(c) = self.peek() {
+            if ends_word(c) {
+                break;
+            }
+            let at = self.at;
+            self.raw();
+            match c {
+                '\'' => self.single_quoted(at, &mut word)?,
+                '"' => self.double_quoted(at, &mut word)?,
+                '\\' => {
+                    // At the very end of the text bash keeps the backslash.
+                    let c = self.raw().unwrap_or('\\');
+                    self.char(&mut word, c, at, true)?;
+                }
+                '$' => self.dollar(at, false, &mut word)?,
+                '`' => self.backticks(at, &mut word)?,
+                _ => self.char(&mut word, c, at, false)?,
+            }
+        }
+        Ok(Some(word))
+    }
+
+    /// Adds a character, unless it is one that bash itself uses as a mark inside words.
+    fn char(&self, word: &mut Word, c: char, at: usize, quoted: bool) -> Result<(), Barrier> {
+        if matches!(c, '\0' | '\u{1}' | '\u{7f}') {
+            return Err(Barrier::new(What::ControlCharacter, at));
+        }
+        word.pieces.push(Piece::Char { c, at, quoted });
+        Ok(())
+    }
+
+    fn single_quoted(&mut self, open: usize, word: &mut Word) -> Result<(), Barrier> {
+        let start = word.pieces.len();
+        loop {
+            let at = self.at;
+            match self.raw() {
+                None => return Err(Barrier::syntax("a single quote that is never closed", open)),
+                Some('\'') => break,
+                Some(c) => self.char(word, c, at, true)?,
+            }
+        }
+        if word.pieces.len() == start {
+            word.pieces.push(Piece::Empty);
+        }
+        Ok(())
+    }
+
+    fn double_quoted(&mut self, open: usize, word: &mut Word) -> Result<(), Barrier> {
+        let start = word.pieces.len();
+        loop {
+            let Some(c) = self.peek() else {
+                return Err(Barrier::syntax("a double quote that is never closed", open));
+            };
+            let at = self.at;
+            self.raw();
+            match c {
+                '"' => break,
+                '\\' => match self.rest().chars().next() {
+                    Some(c @ ('$' | '`' | '"' | '\\')) => {
+                        self.raw();
+                        self.char(word, c, at, true)?;
+                    }
+                    _ => self.char(word, '\\', at, true)?,
+                },
+                '$' => self.dollar(at, true, word)?,
+                '`' => self.backticks(at, word)?,
+                _ => self.char(word, c, at, true)?,
+            }
+        }
+        if word.pieces.len() == start {
+            word.pieces.push(Piece::Empty);
+        }
+        Ok(())
+    }
+
+    /// After a `$`.
+    fn dollar(&mut self, at: usize, quoted: bool, word: &mut Word) -> Result<(), Barrier> {
+        match self.peek() {
+            Some(c) if is_name_start(c) => {
+                let name = self.name();
+                word.pieces.push(Piece::Variable { name, at, quoted });
+            }
+            Some('{') => {
+                self.raw();
+                let piece = self.braces(at, quoted)?;
+                word.pieces.push(piece);
+            }
+            Some('(') => {
+                self.raw();
+                let what = self.parentheses(at)?;
+                word.pieces.push(Piece::Opaque { what, at });
+            }
+            Some('\'') if !quoted => {
+                self.raw();
+                self.ansi_c_quoted(at)?;
+                word.pieces.push(Piece::Opaque { what: What::AnsiCQuotes, at });
+            }
+            Some('"') if !quoted => {
+                self.raw();
+                word.pieces.push(Piece::Opaque { what: What::LocaleQuotes, at });
+                self.double_quoted(at, word)?;
+            }
+            Some('[') => return Err(Barrier::new(What::Arithmetic, at)),
+            Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
+                self.raw();
+                word.pieces.push(Piece::Opaque { what: What::Parameter, at });
+            }
+            _ => self.char(word, '$', at, true)?,
+        }
+        Ok(())
+    }
+
+    fn name(&mut self) -> String {
+        let mut name = String::new();
+        while let Some(c) = self.peek().filter(|c| is_name_part(*c)) {
+            name.push(c);
+            self.raw();
+        }
+        name
+    }
+
+    /// After `${`.
+    fn braces(&mut self, at: usize, quoted: bool) -> Result<Piece, Barrier> {
+        let name = self.name();
+        if name.is_empty() || !is_name(&name) {
+            let length = if self.rest().starts_with('#') { 1 } else { 0 };
+            self.at += length;
+            let counted = self.name();
+            if length == 1 && is_name(&counted) && self.eat('}') {
+                return Ok(Piece::Opaque { what: What::Expansion, at });
+            }
+            return Err(Barrier::new(What::Expansion, at));
+        }
+        if self.eat('}') {
+            return Ok(Piece::Variable { name, at, quoted });
+        }
+        let Some(end) = self.rest().find('}') else {
+            return Err(Barrier::syntax("a `${` that is never closed", at));
+        };
+        let operation = &self.rest()[..end];
+        self.at += end + 1;
+        let assigns = operation.strip_prefix(":=").or_else(|| operation.strip_prefix('='));
+        if let Some(value) = assigns.filter(|value| is_tame(value)) {
+            debug_assert!(is_tame(value));
+            return Ok(Piece::Assigns { name, at });
+        }
+        let operand = [":-", ":+", "-", "+", "%%", "%", "##", "#", "^^", "^", ",,", ",", "//", "/"]
+            .iter()
+            .find_map(|operator| operation.strip_prefix(operator));
+        match operand {
+            Some(operand) if is_tame(operand) => Ok(Piece::Opaque { what: What::Expansion, at }),
+            _ => Err(Barrier::new(What::Expansion, at)),
+        }
+    }
+
+    /// After `$(`: a command substitution of plain commands, or a sum of plain numbers.
+    fn parentheses(&mut self, at: usize) -> Result<What, Barrier> {
+        if self.peek() == Some('(') {
+            return self.arithmetic(at);
+        }
+        if self.depth == DEEPEST {
+            return Err(Barrier::new(What::CommandSubstitution, at));
+        }
+        self.depth += 1;
+        // It runs in a process of its own, so that only its end matters here, and that it is well formed.
+        let parsed = Parser::new(self, Terminator::Parenthesis).skip(at);
+        self.depth -= 1;
+        parsed.map(|()| What::CommandSubstitution)
+    }
+
+    fn arithmetic(&mut self, at: usize) -> Result<What, Barrier> {
+        let expression = self.rest().find("))").map(|end| &self.rest()[1..end]);
+        let is_number = |n: &str| {
+            let n = n.trim_matches([' ', '\t']);
+            (1..=9).contains(&n.len())
+                && n.bytes().all(|b| b.is_ascii_digit())
+                && (n == "0" || !n.starts_with('0'))
+        };
+        match expression {
+            Some(sum) if sum.split(['+', '-', '*']).all(is_number) => {
+                self.at += sum.len() + 3;
+                Ok(What::Arithmetic)
+            }
+            _ => Err(Barrier::new(What::Arithmetic, at)),
+        }
+    }
+
+    fn ansi_c_quoted(&mut self, at: usize) -> Result<(), Barrier> {
+        loop {
+            match self.raw() {
+                None => return Err(Barrier::syntax("a single quote that is never closed", at)),
+                Some('\'') => return Ok(()),
+                Some('\\') => {
+                    self.raw();
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// After a backtick. What is inside is read by bash only when it runs it, in a process of its own.
+    fn backticks(&mut self, at: usize, word: &mut Word) -> Result<(), Barrier> {
+        loop {
+            match self.raw() {
+                None => return Err(Barrier::syntax("a backtick that is never closed", at)),
+                Some('`') => break,
+                Some('\\') => {
+                    self.raw();
+                }
+                Some(_) => {}
+            }
+        }
+        word.pieces.push(Piece::Opaque { what: What::CommandSubstitution, at });
+        Ok(())
+    }
+}
+
+/// Whether the operand of a `${NAME…}` has nothing in it that is expanded, quoted or assigned in its turn.
+fn is_tame(operand: &str) -> bool {
+    operand.chars().all(|c| c.is_ascii_alphanumeric() || " _.:@*?-,".contains(c))
+}

@@ -1,0 +1,173 @@
+//! From [`Fetched`] to [`Bundle`], by way of everything that is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use super::customizations::{self, DatabaseUri};
+use super::fetched::{BundleFile, ExtraFile, Fetched};
+use super::finding::{Finding, Notes};
+use super::replicated_conf::{self, ReplicatedConf};
+use super::{json, license, secrets, settings_conf, text};
+use crate::cause::Cause;
+
+/// What a look at a whole bundle gave.
+#[derive(Debug)]
+pub struct Validation {
+    /// Everything that is wrong: file by file in the order of [`BundleFile::ALL`], then the extra files; in each by place,
+    /// what is about the whole file first.
+    pub findings: Vec<Finding>,
+    /// There exactly if no finding is an error.
+    pub bundle: Option<Bundle>,
+}
+
+/// A bundle that has been checked. Its secrets are known to the scrubber, and `Debug` shows no content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bundle {
+    fetched: Fetched,
+    /// The addresses of the app's databases, in the order of [`VARIABLES`](super::VARIABLES).
+    pub databases: Vec<DatabaseUri>,
+    /// What the boot wants to know of `replicated.conf`.
+    pub replicated: ReplicatedConf,
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("fetched", &self.fetched)
+            .field("databases", &self.databases)
+            .field("replicated", &self.replicated)
+            .finish()
+    }
+}
+
+/// One file to put on the box.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Placement<'b> {
+    /// Absolute path on the box.
+    pub path: &'b Path,
+    /// The bytes, exactly as they came.
+    pub content: &'b [u8],
+    /// Permission bits, if not the bundle's own 0640.
+    pub mode: Option<u32>,
+}
+
+impl fmt::Debug for Placement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Placement({}, {} bytes)", self.path.display(), self.content.len())
+    }
+}
+
+impl Bundle {
+    /// Every file to place: the extra files first, since the four name some of them.
+    pub fn placements(&self) -> impl Iterator<Item = Placement<'_>> {
+        let extra = self.fetched.extra.iter().map(|extra| Placement {
+            path: &extra.path,
+            content: &extra.content,
+            mode: extra.mode,
+        });
+        extra.chain(self.fetched.files.iter().map(|(file, content)| Placement {
+            path: Path::new(file.installed_path()),
+            content,
+            mode: None,
+        }))
+    }
+
+    /// What it was made from.
+    pub fn fetched(&self) -> &Fetched {
+        &self.fetched
+    }
+}
+
+/// Looks at everything, after making every secret in it known to the scrubber.
+pub fn validate(fetched: &Fetched) -> Validation {
+    secrets::register(fetched);
+    look(fetched)
+}
+
+/// [`validate`] without the secrets.
+pub(super) fn look(fetched: &Fetched) -> Validation {
+    let placed: BTreeSet<PathBuf> = super::installed_paths(fetched).into_iter().collect();
+    let mut databases = Vec::new();
+    let mut replicated = ReplicatedConf::default();
+    let mut findings = Vec::new();
+    for file in BundleFile::ALL {
+        let Some(bytes) = fetched.files.get(&file) else {
+            findings.extend(missing(file));
+            continue;
+        };
+        if file == BundleFile::License {
+            findings.extend(license::check(file.name(), bytes));
+            continue;
+        }
+        let (text, of_bytes) = text::decode(file.name(), bytes);
+        findings.extend(of_bytes);
+        let Some(text) = text else { continue };
+        let mut notes = Notes::new(file.name(), &text);
+        match file {
+            BundleFile::Customizations => {
+                let reading = customizations::read(&text);
+                text::windows_line_ends(&mut notes, file.name(), &text, true);
+                text::pasted(&mut notes, file.name(), &text, &reading.comments);
+                databases = customizations::check(&mut notes, file.name(), &text, &reading);
+            }
+            _ => {
+                text::windows_line_ends(&mut notes, file.name(), &text, false);
+                text::pasted(&mut notes, file.name(), &text, &[]);
+                let members = json::read_object(&mut notes, file.name(), &text);
+                match (file, members) {
+                    (BundleFile::Settings, Some(members)) => settings_conf::check(&mut notes, &members),
+                    (BundleFile::Replicated, Some(members)) => {
+                        replicated = replicated_conf::check(&mut notes, &text, &members, &placed);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        findings.extend(notes.finish());
+    }
+    findings.extend(extra(&fetched.extra));
+    let sound = !findings.iter().any(Finding::is_error);
+    let bundle = sound.then(|| Bundle { fetched: fetched.clone(), databases, replicated });
+    Validation { findings, bundle }
+}
+
+fn missing(file: BundleFile) -> Vec<Finding> {
+    let mut notes = Notes::new(file.name(), "");
+    notes.error(
+        None,
+        Cause::config(
+            "bundle.missing_file",
+            format!("{file} is not in the bundle."),
+            format!("Upload {file} to the source."),
+        ),
+    );
+    notes.finish()
+}
+
+/// The extra files: what they hold is their reader's affair, where they go is not.
+fn extra(files: &[ExtraFile]) -> Vec<Finding> {
+    let mut seen: BTreeMap<&Path, ()> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for ExtraFile { path, .. } in files {
+        let name = path.display().to_string();
+        let clean = path.is_absolute()
+            && path.file_name().is_some()
+            && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let of_the_four = BundleFile::ALL.iter().find(|file| Path::new(file.installed_path()) == path);
+        let again = seen.insert(path, ()).is_some();
+        let sentence = match of_the_four {
+            Some(file) => format!("The extra file {name} is in the place of {file}."),
+            None if !clean => {
+                format!("The path {name:?} of an extra file is not absolute, or goes through \"..\".")
+            }
+            None if again => format!("Two extra files have the path {name}."),
+            None => continue,
+        };
+        let mut notes = Notes::new(name, "");
+        let next_step = "Correct the paths of the extra files in the agent's settings.";
+        notes.error(None, Cause::config("bundle.extra_path", sentence, next_step));
+        findings.extend(notes.finish());
+    }
+    findings
+}

@@ -1,0 +1,103 @@
+//! `agent check`: validates a bundle and changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::aws::imds::{self, Imds};
+use crate::aws::s3::S3;
+use crate::aws::{self, Aws};
+use crate::boot::fetch;
+use crate::bundle::{self, BundleFile, Fetched, Finding};
+use crate::cause::Cause;
+use crate::cli;
+use crate::console::{Level, text};
+use crate::dispatch::{Exit, Printed, World};
+use crate::files::{self, Root};
+use crate::http::Http;
+use crate::settings::Source;
+
+/// The region that is asked first where nothing names one; S3 says if the bucket is elsewhere.
+const SOME_REGION: &str = "us-east-1";
+
+pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cause> {
+    let (fetched, what) = match &flags.source {
+        None => (installed(&world.root)?, "what is installed".to_owned()),
+        Some(directory) if !directory.contains("://") => {
+            let path = std::path::absolute(directory)
+                .map_err(|error| files::failed("find", Path::new(directory), &error))?;
+            // A directory typed by a person is one of this machine, wherever the box's root lies.
+            let extra = &world.settings.extra;
+            let source = Source::Directory(path);
+            (fetch::fetch(&Root::default(), &source, extra, None, |_| {}).await?, directory.clone())
+        }
+        Some(text) => (from_source(&world, &Source::parse(text)?).await?, text.clone()),
+    };
+    Ok(printed(&bundle::validate(&fetched).findings, &what))
+}
+
+async fn from_source(world: &World, source: &Source) -> Result<Fetched, Cause> {
+    let http = Http::new(world.root.clone());
+    let s3 = match source {
+        Source::S3(_) => Some(S3::new(&aws(&http).await?)),
+        Source::Directory(_) => None,
+    };
+    let warn = |cause: Cause| world.console.note(Level::Warning, cause.to_string());
+    fetch::fetch(&world.root, source, &world.settings.extra, s3.as_ref(), warn).await
+}
+
+/// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the
+/// environment leaves something open.
+async fn aws(http: &Http) -> Result<Aws, Cause> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let imds = Imds::new(http, &imds::endpoint(environment))?;
+    let region = match aws::region(environment) {
+        Some(region) => region,
+        None => imds.identity().await.map_or_else(|_| SOME_REGION.to_owned(), |identity| identity.region),
+    };
+    Aws::new(http, &region, Some(imds)).await
+}
+
+fn installed(root: &Root) -> Result<Fetched, Cause> {
+    let mut present = BTreeMap::new();
+    for file in BundleFile::ALL {
+        let path = root.path(file.installed_path());
+        match fs::read(&path) {
+            Ok(content) => {
+                present.insert(file, content);
+            }
+            // An absent one is a finding of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(files::failed("read", &path, &error)),
+        }
+    }
+    Ok(Fetched { files: present, extra: Vec::new() })
+}
+
+fn printed(findings: &[Finding], what: &str) -> Printed {
+    let mut said = String::new();
+    for finding in findings {
+        let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
+        said.push_str(&format!("{sign} {finding}\n    → {}\n", finding.cause.next_step));
+    }
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let warnings = findings.len() - errors;
+    said.push_str(&match (errors, warnings) {
+        (0, 0) => format!("{} {what}: valid\n", text::green("✓")),
+        (0, _) => format!("{} {what}: valid, {}\n", text::green("✓"), counted(warnings, "warning")),
+        _ => format!(
+            "{} {what}: {}, {}\n",
+            text::red("✗"),
+            counted(errors, "error"),
+            counted(warnings, "warning")
+        ),
+    });
+    let json =
+        serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
+    Printed { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

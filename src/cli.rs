@@ -1,0 +1,115 @@
+//! The commands and their flags, nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Boots a CircleCI Enterprise services box, and says what is wrong when it cannot.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// How results are printed; json is versioned, and alone on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
+    pub output: Output,
+    /// The directory under which every path lies that is read or written
+    #[arg(long, global = true, default_value = "/", value_name = "DIR", hide_default_value = true)]
+    pub root: PathBuf,
+    /// The settings file, instead of /etc/boot-agent/agent.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Show details too
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Show only warnings and failures
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take this instance from blank to in service, and report to the lifecycle hook
+    #[command(after_help = "Examples:
+  agent boot s3://ha-bucket/services-box             what user-data runs
+  agent boot --dry-run s3://ha-bucket/services-box   what it would do, touching nothing
+  agent boot --on-failure hold                       source from agent.toml; keep a failed box for a look
+
+Exit codes: 0 in service, 1 failed, 2 usage or settings, 3 a deadline passed.")]
+    Boot(Boot),
+    /// Validate a bundle and change nothing
+    #[command(after_help = "Examples:
+  agent check ./bundle                         a directory
+  agent check s3://ha-bucket/services-box      what instances will be given
+  agent check                                  what is installed on this box
+
+Exit codes: 0 valid (warnings included), 1 not valid, 2 usage or settings, 3 a deadline passed.")]
+    Check(Check),
+    /// Show the stages of the last boot: what ran, how long, how it ended
+    #[command(after_help = "Examples:
+  agent status
+  agent status --output json | jq .stages
+
+Exit codes: 0 the last boot is in service or still running, 1 otherwise.")]
+    Status,
+    /// Print a shell's completions
+    #[command(after_help = "Example:
+  agent completions bash > /usr/share/bash-completion/completions/agent")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:
+  agent man > /usr/local/share/man/man1/agent.1")]
+    Man,
+}
+
+/// The flags of `boot`.
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// Where the bundle comes from: s3://bucket/prefix or file:///directory [default: `source` of the settings]
+    ///
+    /// cloud-init appends the path of the user-data script as one more argument, which is passed over.
+    #[arg(value_name = "SOURCE", num_args = 0..=2)]
+    pub words: Vec<String>,
+    /// Say what would be done, and touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Replace the files and install again, even on a box that has completed
+    #[arg(long)]
+    pub force: bool,
+    /// What a failed boot tells the Auto Scaling group: abandon or hold
+    #[arg(long, value_name = "POLICY")]
+    pub on_failure: Option<String>,
+    /// When the boot as a whole is given up
+    #[arg(long, value_name = "DURATION")]
+    pub deadline: Option<String>,
+}
+
+/// The flags of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// A directory, s3://bucket/prefix, file:///directory; left out: what is installed on this box
+    pub source: Option<String>,
+}

@@ -1,0 +1,169 @@
+//! From a parsed command line to an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::aws;
+use crate::boot;
+use crate::cause::Cause;
+use crate::check;
+use crate::cli::{self, Cli, Command, Output};
+use crate::console::{Console, Verbosity, text};
+use crate::files::Root;
+use crate::secret::{self, Scrubbing};
+use crate::settings::{self, Fragment};
+use crate::status;
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Good; warnings included.
+    Good,
+    /// Something failed.
+    Failed,
+    /// Wrong usage, or settings that are not valid.
+    Usage,
+    /// A deadline passed.
+    Deadline,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Good => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Deadline => 3,
+        })
+    }
+}
+
+impl From<&Cause> for Exit {
+    fn from(cause: &Cause) -> Exit {
+        match cause.kind.as_ref() {
+            "source.missing" | "source.invalid" => Exit::Usage,
+            kind if kind.starts_with("settings.") => Exit::Usage,
+            _ if cause.waited_seconds.is_some() => Exit::Deadline,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// What a command prints at its end.
+pub(crate) struct Printed {
+    /// For people, ending in a newline.
+    pub(crate) text: String,
+    /// For programs.
+    pub(crate) json: serde_json::Value,
+    /// What the exit code says.
+    pub(crate) exit: Exit,
+}
+
+/// Runs a command: everything it says passes the scrubber, and its result is printed on standard output.
+pub fn run(cli: Cli) -> Exit {
+    scrub_panics();
+    aws::register_environment(|name| std::env::var(name).ok());
+    let output = cli.common.output;
+    let printed = match cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "agent", &mut io::stdout());
+            return Exit::Good;
+        }
+        Command::Man => return man(),
+        Command::Status => status::run(&Root::new(cli.common.root)),
+        Command::Boot(flags) => {
+            with_runtime(&cli.common, boot_flags(&flags), async |world| boot::run(world, &flags).await)
+        }
+        Command::Check(flags) => {
+            with_runtime(&cli.common, Fragment::from_flags([]), async |world| check::run(world, &flags).await)
+        }
+    };
+    let printed = printed.unwrap_or_else(|cause| Printed {
+        text: text::cause(&cause),
+        exit: Exit::from(&cause),
+        json: serde_json::json!({ "version": 1, "cause": cause }),
+    });
+    print(printed, output)
+}
+
+/// What a command works with.
+pub(crate) struct World {
+    /// Where every path lies.
+    pub(crate) root: Root,
+    /// The validated settings.
+    pub(crate) settings: settings::Settings,
+    /// Where it says what it does.
+    pub(crate) console: Console,
+}
+
+fn with_runtime(
+    common: &cli::Common,
+    flags: Fragment,
+    command: impl AsyncFnOnce(World) -> Result<Printed, Cause>,
+) -> Result<Printed, Cause> {
+    let root = Root::new(common.root.clone());
+    let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+            |error| {
+                Cause::host(
+                    "host.runtime",
+                    "The program cannot start its threads.",
+                    "Look at the limits of this box: ulimit -a, free -m.",
+                )
+                .with_error(&error)
+            },
+        )?;
+    let printed = runtime.block_on(async {
+        let console = Console::of_this_process(verbosity(common));
+        command(World { root, settings, console }).await
+    });
+    // A task that is stuck in a system call must not keep a finished program alive.
+    runtime.shutdown_background();
+    printed
+}
+
+fn verbosity(common: &cli::Common) -> Verbosity {
+    match (common.quiet, common.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    }
+}
+
+fn boot_flags(flags: &cli::Boot) -> Fragment {
+    let given = [("on_failure", &flags.on_failure), ("deadline", &flags.deadline)];
+    Fragment::from_flags(given.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))))
+}
+
+fn print(mut printed: Printed, output: Output) -> Exit {
+    let mut stdout = Scrubbing::new(io::stdout().lock());
+    let text = match output {
+        Output::Text => printed.text,
+        Output::Json => {
+            secret::scrub_json(&mut printed.json);
+            format!("{:#}\n", printed.json)
+        }
+    };
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // A reader such as `head` that has seen enough is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
+        _ => printed.exit,
+    }
+}
+
+fn man() -> Exit {
+    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut io::stdout());
+    if rendered.is_ok() { Exit::Good } else { Exit::Failed }
+}
+
+/// A panic's message may quote what was being worked on.
+fn scrub_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let mut stderr = Scrubbing::new(io::stderr().lock());
+        let _ = writeln!(stderr, "agent: internal error, please report it: {panic}");
+        let _ = stderr.flush();
+    }));
+}

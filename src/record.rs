@@ -1,0 +1,241 @@
+//! `boot.json`: what the last boot of this box did, kept so that a crash loses nothing.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Cause;
+use crate::console::StageOutcome;
+use crate::files::{self, Access, Root};
+use crate::secret;
+
+/// Where the record lies, under the root.
+pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";
+
+/// The version of the record's format; a reader refuses a newer one.
+pub const VERSION: u32 = 1;
+
+/// How a boot stands or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BootOutcome {
+    /// Not ended; if no boot runs now, it was killed.
+    Running,
+    /// The box is in service. With a lifecycle action: written only after AWS has acknowledged CONTINUE.
+    InService,
+    /// It failed, and AWS has acknowledged ABANDON.
+    Abandoned,
+    /// It failed, and the lifecycle action is kept alive so that a person can log in.
+    Held,
+    /// It failed and there was no lifecycle action to complete, or completing it failed as well.
+    Failed,
+    /// It was told to stop, and has completed nothing.
+    Interrupted,
+}
+
+impl BootOutcome {
+    /// The outcome as it is written in output and state files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BootOutcome::Running => "running",
+            BootOutcome::InService => "in_service",
+            BootOutcome::Abandoned => "abandoned",
+            BootOutcome::Held => "held",
+            BootOutcome::Failed => "failed",
+            BootOutcome::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What is known of this box for longer than one boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The instance id; a record of another one is another box's, baked into an image.
+    pub id: String,
+    /// When Replicated's containers were first seen running after an installation; its files are then no longer
+    /// replaced, since Replicated reads them at its first start only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<Timestamp>,
+    /// When this box first came into service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+}
+
+impl Instance {
+    /// A box of which nothing is known yet.
+    pub fn new(id: impl Into<String>) -> Self {
+        Instance { id: id.into(), installed_at: None, completed_at: None }
+    }
+}
+
+/// One thing that a stage waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What it waited for, as it was seen last.
+    pub cause: Cause,
+    /// When it was seen first.
+    pub since: Timestamp,
+    /// When it was seen last.
+    pub until: Timestamp,
+}
+
+/// One stage of a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// The stage's name.
+    pub name: String,
+    /// How it stands or ended.
+    pub outcome: StageOutcome,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// What it achieved, or why it had nothing to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// What it waited for, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Wait>,
+}
+
+impl StageRecord {
+    /// How long it took, or has taken until `now` if it has not ended.
+    pub fn elapsed(&self, now: Timestamp) -> Duration {
+        between(self.started_at, self.ended_at.unwrap_or(now))
+    }
+}
+
+/// What the Auto Scaling group was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifecycleRecord {
+    /// The group.
+    pub group: String,
+    /// Its launch hook, if it has one that is ours to complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// CONTINUE or ABANDON, once AWS has acknowledged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// When AWS acknowledged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
+    /// When heartbeats were acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heartbeats: Vec<Timestamp>,
+}
+
+/// The last boot of a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The agent that wrote this.
+    pub agent: String,
+    /// The box, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    /// Where the bundle comes from.
+    pub source: String,
+    /// When this boot began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// How it stands or ended.
+    pub outcome: BootOutcome,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Every finding of the bundle and every other thing that was not as it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Cause>,
+    /// The Auto Scaling group, if the box is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<LifecycleRecord>,
+    /// The stages, in the order in which they began.
+    pub stages: Vec<StageRecord>,
+}
+
+impl Record {
+    /// A boot that begins now.
+    pub fn begin(source: String, instance: Option<Instance>) -> Self {
+        Record {
+            version: VERSION,
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            instance,
+            source,
+            started_at: Timestamp::now(),
+            ended_at: None,
+            outcome: BootOutcome::Running,
+            cause: None,
+            warnings: Vec::new(),
+            lifecycle: None,
+            stages: Vec::new(),
+        }
+    }
+
+    /// Reads the record of the last boot; `None` if there was none.
+    ///
+    /// # Errors
+    /// `host.file` if it cannot be read, `record.unreadable` if it is not such a record.
+    pub fn read(root: &Root) -> Result<Option<Self>, Cause> {
+        let path = root.path(RECORD_FILE);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(files::failed("read", &path, &error)),
+        };
+        let unreadable = |why: String| {
+            Cause::host(
+                "record.unreadable",
+                format!("{} is not a record that this agent can read.", path.display()),
+                format!("Move it away: mv {0} {0}.unreadable", path.display()),
+            )
+            .with("error", why)
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version > u64::from(VERSION) => {
+                Err(unreadable(format!("it has version {version}, and this agent knows version {VERSION}")))
+            }
+            _ => serde_json::from_value(value).map(Some).map_err(|error| unreadable(error.to_string())),
+        }
+    }
+
+    /// This record as JSON, scrubbed.
+    pub fn to_json(&self) -> serde_json::Value {
+        // A struct of strings, numbers and times always has a JSON form; null would be seen at once by every reader.
+        let mut value = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
+        secret::scrub_json(&mut value);
+        value
+    }
+
+    /// Replaces the record on disk atomically.
+    ///
+    /// # Errors
+    /// `host.file`.
+    pub fn write(&self, root: &Root) -> Result<(), Cause> {
+        let path = path(root);
+        let mut text = format!("{:#}", self.to_json()).into_bytes();
+        text.push(b'\n');
+        files::replace(path.clone(), &text, Access { mode: 0o644, owner: None })
+            .map_err(|error| files::failed("write", &path, &error))
+    }
+}
+
+fn path(root: &Root) -> PathBuf {
+    root.path(RECORD_FILE)
+}
+
+/// The time between two instants of the wall clock; none if the clock was set back between them.
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}

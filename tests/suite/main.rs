@@ -1,0 +1,10 @@
+//! The program against real parts: engine, registry, S3, databases. One binary, so that linking happens once.
+//!
+//! Set-up, namespaces and cleaning up are the business of `tests/run`; `cargo test --test suite NAME` works as well once
+//! `tests/setup/parts.sh` has been run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod boot;
+mod canaries;
+mod harness;
+mod scene;
