@@ -6,5 +6,9 @@
 
 mod boot;
 mod canaries;
+mod diagnosis;
+mod diagnosis_mongo;
+mod diagnosis_postgres;
+mod diagnosis_rude;
 mod harness;
 mod scene;
