@@ -231,7 +231,10 @@ async fn passed(mut deadline: watch::Receiver<Instant>) {
 fn overdue(run: &Run) -> Cause {
     let record = run.record();
     let took = crate::record::between(record.started_at, Timestamp::now());
-    let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+    let stage = record.stages.iter().rfind(|stage| {
+        // The procedure has been dropped by now, and its stages were interrupted by that.
+        matches!(stage.outcome, StageOutcome::Running | StageOutcome::Interrupted)
+    });
     let name = stage.map_or("no stage", |stage| stage.name.as_str());
     let wait = stage.and_then(|stage| stage.waits.last());
     let class = wait.map_or(Class::Host, |wait| wait.cause.class);

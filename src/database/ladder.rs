@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::reach;
 use super::uri::{Kind, Parsed, UriError};
+use super::{postgres, reach};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::names::Names;
@@ -159,7 +159,6 @@ pub struct Request {
 pub struct Climber {
     pub(super) names: Names,
     pub(super) root: Root,
-    #[expect(dead_code, reason = "the tls rung reads certificates from it")]
     pub(super) home: PathBuf,
 }
 
@@ -208,7 +207,10 @@ impl Climber {
             }
         };
         let Some(resolved) = reach::resolve(self, uri.kind(), servers, ascent).await else { return };
-        let Some(_reached) = reach::connect(uri.kind(), resolved, ascent).await else { return };
+        let Some(reached) = reach::connect(uri.kind(), resolved, ascent).await else { return };
+        if let Parsed::Postgres(uri) = uri {
+            postgres::climb(self, uri, reached, ascent).await;
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
@@ -25,6 +27,57 @@ const DNS_LIMIT: Duration = Duration::from_secs(5);
 /// An open connection, TCP, Unix or TLS over either.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
+/// cannot fill this process's memory.
+pub(super) struct Bounded {
+    stream: Box<dyn Stream>,
+    left: u64,
+}
+
+impl Bounded {
+    pub(super) fn new(stream: Box<dyn Stream>, most: u64) -> Self {
+        Bounded { stream, left: most }
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = u64::try_from(buffer.filled().len() - before).unwrap_or(u64::MAX);
+        match self.left.checked_sub(read) {
+            Some(left) => self.left = left,
+            None => {
+                let error = io::Error::new(io::ErrorKind::InvalidData, "the server sends without end");
+                return Poll::Ready(Err(error));
+            }
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
 
 /// A server with the places where it may be found; never empty.
 #[derive(Debug, Clone)]
@@ -51,7 +104,6 @@ impl std::fmt::Display for Place {
 }
 
 /// A server that a connection is open to.
-#[expect(dead_code, reason = "the tls rung goes on with the stream")]
 pub(super) struct Reached {
     pub(super) server: Server,
     pub(super) place: Place,
@@ -269,7 +321,8 @@ pub(super) async fn connect_server(
     Err(unreached(kind, &resolved.server, failures))
 }
 
-async fn open(place: &Place) -> io::Result<Box<dyn Stream>> {
+/// Connects to one place; bounding the time is the caller's part.
+pub(super) async fn open(place: &Place) -> io::Result<Box<dyn Stream>> {
     match place {
         Place::Network(address) => {
             let stream = TcpStream::connect(address).await?;
