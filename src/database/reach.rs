@@ -19,7 +19,7 @@ use crate::cause::Cause;
 
 /// How long one address is given. A database in the same region answers in milliseconds; two seconds let one lost SYN
 /// be sent again.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long all questions to DNS are given; the resolver bounds each of them to four seconds itself.
 const DNS_LIMIT: Duration = Duration::from_secs(5);
@@ -186,6 +186,12 @@ impl Climber {
             .collect())
     }
 
+    /// Resolves one server; the time is bounded by the resolver.
+    pub(super) async fn resolve_one(&self, kind: Kind, server: Server) -> Result<Resolved, Cause> {
+        let places = self.places(kind, &server).await?;
+        Ok(Resolved { server, places })
+    }
+
     async fn places(&self, kind: Kind, server: &Server) -> Result<Vec<Place>, Cause> {
         if let Some(socket) = server.socket_path(kind) {
             // An abstract socket is no file, so the root has no say in it.
@@ -217,9 +223,8 @@ pub(super) async fn resolve(
     let started = Instant::now();
     let limit = ascent.limit(DNS_LIMIT);
     let answers = join_all(servers.into_iter().map(|server| async move {
-        let places = timeout(limit, climber.places(kind, &server)).await;
-        let places = places.unwrap_or_else(|_| Err(slow_dns(&server.to_string())));
-        places.map(|places| Resolved { server, places })
+        let name = server.to_string();
+        timeout(limit, climber.resolve_one(kind, server)).await.unwrap_or_else(|_| Err(slow_dns(&name)))
     }))
     .await;
     let (resolved, failures) = apart(answers);
@@ -280,7 +285,8 @@ pub(super) async fn connect(
     Some(reached)
 }
 
-fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
+/// The good and the bad.
+pub(super) fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
     let mut good = Vec::new();
     let mut bad = Vec::new();
     for outcome in outcomes {
@@ -293,7 +299,7 @@ fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
 }
 
 /// The cause to show when several servers failed: the first, with the others as evidence.
-fn foremost(causes: Vec<Cause>) -> Option<Cause> {
+pub(super) fn foremost(causes: Vec<Cause>) -> Option<Cause> {
     let mut causes = causes.into_iter();
     let first = causes.next()?;
     Some(causes.fold(first, |first, other| first.with("also", other.sentence)))

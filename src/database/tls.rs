@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{ConnectConfiguration, SslConnector, SslMethod, SslVerifyMode, SslVersion};
+use openssl::ssl::{ConnectConfiguration, SslConnector, SslMethod, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509Ref};
 use tokio::time::timeout;
@@ -148,6 +148,17 @@ pub(super) async fn handshake(
         }
         Err(_) => Err(verdict::silent(server, limit)),
     }
+}
+
+/// A finished handshake in words.
+pub(super) fn described(session: &SslRef, verified: Verify) -> String {
+    let cipher = session.current_cipher().map(|cipher| cipher.name()).unwrap_or("unknown cipher");
+    let verified = match verified {
+        Verify::Nothing => "certificate not verified",
+        Verify::Chain => "certificate of a known CA",
+        Verify::Name => "certificate of a known CA, with this name",
+    };
+    format!("{}, {cipher}, {verified}", session.version_str())
 }
 
 fn configure(terms: &Terms, root: &Root, seen: Seen) -> Result<ConnectConfiguration, Cause> {

@@ -133,13 +133,7 @@ pub(super) async fn negotiate(
     let left = deadline.saturating_duration_since(Instant::now());
     let stream = tls::handshake(terms, &climber.root, server, stream, left).await?;
     let session = stream.ssl();
-    let cipher = session.current_cipher().map(|cipher| cipher.name()).unwrap_or("unknown cipher");
-    let verified = match terms.verify {
-        Verify::Nothing => "certificate not verified",
-        Verify::Chain => "certificate of a known CA",
-        Verify::Name => "certificate of a known CA, with this name",
-    };
-    let detail = format!("{}, {cipher}, {verified}", session.version_str());
+    let detail = tls::described(session, terms.verify);
     let handed = Handed { binding: server_end_point(session) };
     Ok(Channel { stream: Box::new(stream), handed: Some(handed), detail })
 }
