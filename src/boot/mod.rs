@@ -180,7 +180,7 @@ async fn conduct(
     let ended = tokio::select! {
         biased;
         () = stop.came() => None,
-        () = passed(watched) => Some(Err(overdue(&run))),
+        cause = overdue(&run, watched) => Some(Err(cause)),
         ended = procedure(&run, source, &told, &deadline) => Some(ended),
     };
     match ended {
@@ -227,8 +227,9 @@ async fn passed(mut deadline: watch::Receiver<Instant>) {
     }
 }
 
-/// The cause of a boot that took too long: what it waited for last.
-fn overdue(run: &Run) -> Cause {
+/// Ends when the boot has taken too long, with what it waits for; the stages still run then, so that they can be asked.
+async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
+    passed(deadline).await;
     let record = run.record();
     let took = crate::record::between(record.started_at, Timestamp::now());
     let stage = record.stages.iter().rfind(|stage| {

@@ -7,4 +7,5 @@
 mod boot;
 mod canaries;
 mod harness;
+mod hook;
 mod scene;
