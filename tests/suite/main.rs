@@ -4,7 +4,9 @@
 //! `tests/setup/parts.sh` has been run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aftermath;
 mod boot;
 mod canaries;
 mod harness;
+mod images;
 mod scene;
