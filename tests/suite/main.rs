@@ -4,8 +4,10 @@
 //! `tests/setup/parts.sh` has been run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aftermath;
 mod boot;
 mod canaries;
 mod harness;
 mod hook;
+mod images;
 mod scene;
