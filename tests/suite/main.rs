@@ -8,4 +8,5 @@ mod boot;
 mod canaries;
 mod harness;
 mod hook;
+mod interruption;
 mod scene;
