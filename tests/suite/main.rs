@@ -10,4 +10,5 @@ mod canaries;
 mod harness;
 mod hook;
 mod images;
+mod interruption;
 mod scene;
