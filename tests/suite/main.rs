@@ -9,4 +9,5 @@ mod boot;
 mod canaries;
 mod harness;
 mod images;
+mod installer;
 mod scene;
