@@ -4,11 +4,14 @@
 //! `tests/setup/parts.sh` has been run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod absent_databases;
 mod aftermath;
+mod app;
 mod boot;
 mod canaries;
 mod harness;
 mod hook;
 mod images;
 mod interruption;
+mod installer;
 mod scene;
