@@ -6,5 +6,6 @@
 
 mod boot;
 mod canaries;
+mod check;
 mod harness;
 mod scene;
