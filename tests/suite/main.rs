@@ -7,5 +7,7 @@
 mod boot;
 mod canaries;
 mod check;
+mod front;
 mod harness;
 mod scene;
+mod source;
