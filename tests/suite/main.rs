@@ -9,5 +9,6 @@ mod canaries;
 mod check;
 mod front;
 mod harness;
+mod imds;
 mod scene;
 mod source;
