@@ -82,9 +82,12 @@ fn a_dead_service_ends_the_boot_when_the_wait_is_over() {
 
 #[test]
 fn a_proxy_is_never_asked_for_the_metadata() {
-    let closed = format!("http://127.0.0.1:{}", parts::free_port());
     let recorder = Recorder::start();
-    for proxy in [closed, recorder.url()] {
+    // Each proxy stops the boot when AWS is asked through it, which is what a proxy is for, and not before.
+    for (proxy, stopped_by) in [
+        (format!("http://127.0.0.1:{}", parts::free_port()), "autoscaling.unreachable"),
+        (recorder.url(), "autoscaling."),
+    ] {
         let front = Front::new();
         let mut boot = front.boot();
         for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
@@ -92,12 +95,14 @@ fn a_proxy_is_never_asked_for_the_metadata() {
         }
         let mut boot = boot.env("NO_PROXY", "").spawn();
         boot.wait_for_line("identity   done", A_MOMENT);
-        // The stand-in of Auto Scaling and S3 may be asked through it: that is what a proxy is for.
+        boot.wait_for_line(stopped_by, A_MOMENT);
         boot.kill();
         let calls = front.imds.calls();
         assert!(calls.iter().all(|call| !call.proxied), "{calls:?}");
+        assert!(calls.iter().any(|call| call.path.contains("security-credentials")), "{calls:?}");
     }
     let seen = recorder.seen();
+    assert!(seen.contains("DescribeAutoScalingInstances"), "{seen}");
     assert!(!seen.contains("/latest/") && !seen.contains("x-aws-ec2-metadata-token"), "{seen}");
 }
 
