@@ -72,13 +72,19 @@ async fn procedure(
     let aws = Aws::new(&run.http, &region, Some(imds)).await?;
     let aws = told.aws.get_or_init(|| aws);
 
-    let lifecycle =
-        run.stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await).await?;
-    if let Some(lifecycle) = lifecycle {
-        told.keep_waiting(run, lifecycle, deadline);
-    }
-
-    let fetched = run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await?;
+    let lifecycle = async {
+        let found = run
+            .stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
+            .await?;
+        if let Some(lifecycle) = found {
+            told.keep_waiting(run, lifecycle, deadline);
+        }
+        Ok(())
+    };
+    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    let fetch = async { Ok(run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await) };
+    let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
+    let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
     run.stage(PLACE, async |stage| place::place(stage, &bundle)).await?;
 

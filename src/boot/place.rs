@@ -99,11 +99,9 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         let path = run.root.path(wanted.path);
         let file = Prepared::write(path.clone(), wanted.content, *access)
             .map_err(|error| files::failed("write", &path, &error))?;
-        prepared.push((path, file));
+        prepared.push(file);
     }
-    for (path, file) in prepared {
-        file.commit().map_err(|error| files::failed("replace", &path, &error))?;
-    }
+    files::commit_all(prepared)?;
     let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(wanted.path)).collect();
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
 }
