@@ -79,7 +79,7 @@ async fn procedure(
         if let Some(lifecycle) = found {
             told.keep_waiting(run, lifecycle, deadline);
         }
-        Ok(())
+        Ok::<(), Cause>(())
     };
     // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
     let fetch = async { Ok(run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await) };
