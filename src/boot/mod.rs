@@ -30,7 +30,7 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::{self, Aws};
 use crate::cause::{Cause, Class};
 use crate::cli;
-use crate::console::{Event, Level, StageOutcome, human};
+use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::dispatch::{Exit, Printed, World};
 use crate::docker::engine::Engine;
 use crate::http::Http;
@@ -141,7 +141,14 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         )),
     };
     let record = match turn {
-        Turn::Theirs(record) => *record,
+        Turn::Theirs(record) => {
+            // Where this one is the unit, systemd waits for it as if it had done the work itself.
+            if record.outcome == BootOutcome::InService {
+                say_ready(&world.console, &record);
+            }
+            world.console.emit(Event::Over);
+            *record
+        }
         Turn::Ours(exclusive) => conduct(world, http, &source, flags.force, exclusive, stop).await,
     };
     let exit = match (record.outcome, &record.cause) {
@@ -211,9 +218,13 @@ fn succeed(run: &Run) {
             instance.completed_at.get_or_insert(now);
         }
     });
-    let record = run.record();
-    let took = human(crate::record::between(record.started_at, now));
-    run.console.emit(Event::Ready { status: format!("in service after {took}") });
+    say_ready(&run.console, &run.record());
+}
+
+fn say_ready(console: &Console, record: &Record) {
+    let ended_at = record.ended_at.unwrap_or_else(Timestamp::now);
+    let took = human(crate::record::between(record.started_at, ended_at));
+    console.emit(Event::Ready { status: format!("in service after {took}") });
 }
 
 /// Ends when the deadline has passed, which may be moved meanwhile.
