@@ -9,4 +9,5 @@ mod canaries;
 mod harness;
 mod hook;
 mod interruption;
+mod journal;
 mod scene;
