@@ -11,3 +11,4 @@ mod hook;
 mod interruption;
 mod journal;
 mod scene;
+mod terminal;
