@@ -7,7 +7,7 @@ mod databases;
 mod dry_run;
 mod exclusive;
 mod failure;
-pub(crate) mod fetch;
+mod fetch;
 mod identity;
 mod images;
 mod install;
@@ -30,13 +30,12 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::{self, Aws};
 use crate::cause::{Cause, Class};
 use crate::cli;
-use crate::console::{Event, Level, StageOutcome, human};
-use crate::dispatch::{Exit, Printed, World};
+use crate::command::{Exit, Printed, World};
+use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
-use crate::record::{BootOutcome, Record};
+use crate::record::{BootOutcome, Record, timeline};
 use crate::settings::{Settings, Source};
-use crate::status;
 
 use exclusive::{Exclusive, Turn};
 use lifecycle::{Heartbeats, Lifecycle};
@@ -82,7 +81,7 @@ async fn procedure(
         Ok::<(), Cause>(())
     };
     // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
-    let fetch = async { Ok(run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await) };
+    let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
@@ -147,7 +146,14 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         )),
     };
     let record = match turn {
-        Turn::Theirs(record) => *record,
+        Turn::Theirs(record) => {
+            // Where this one is the unit, systemd waits for it as if it had done the work itself.
+            if record.outcome == BootOutcome::InService {
+                say_ready(&world.console, &record);
+            }
+            world.console.emit(Event::Over);
+            *record
+        }
         Turn::Ours(exclusive) => conduct(world, http, &source, flags.force, exclusive, stop).await,
     };
     let exit = match (record.outcome, &record.cause) {
@@ -155,7 +161,7 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
-    Ok(Printed { text: status::timeline(&record), json: record.to_json(), exit })
+    Ok(Printed { text: timeline(&record), json: record.to_json(), exit })
 }
 
 async fn conduct(
@@ -217,9 +223,13 @@ fn succeed(run: &Run) {
             instance.completed_at.get_or_insert(now);
         }
     });
-    let record = run.record();
-    let took = human(crate::record::between(record.started_at, now));
-    run.console.emit(Event::Ready { status: format!("in service after {took}") });
+    say_ready(&run.console, &run.record());
+}
+
+fn say_ready(console: &Console, record: &Record) {
+    let ended_at = record.ended_at.unwrap_or_else(Timestamp::now);
+    let took = human(crate::record::between(record.started_at, ended_at));
+    console.emit(Event::Ready { status: format!("in service after {took}") });
 }
 
 /// Ends when the deadline has passed, which may be moved meanwhile.

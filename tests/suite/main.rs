@@ -17,5 +17,7 @@ mod images;
 mod imds;
 mod installer;
 mod interruption;
+mod journal;
 mod scene;
 mod source;
+mod terminal;
