@@ -12,3 +12,5 @@ mod harness;
 mod imds;
 mod scene;
 mod source;
+mod static_binary;
+mod usage;
