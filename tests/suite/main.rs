@@ -21,3 +21,5 @@ mod journal;
 mod scene;
 mod source;
 mod terminal;
+mod static_binary;
+mod usage;
