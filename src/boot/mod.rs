@@ -188,6 +188,7 @@ async fn conduct(
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
     let run = Run::new(root, settings, console, http, force, begun);
+    let writer = tokio::spawn(run.clone().keep_written());
     let mut told = Told::default();
     let ended = tokio::select! {
         biased;
@@ -196,7 +197,10 @@ async fn conduct(
         ended = procedure(&run, source, &told, &deadline) => Some(ended),
     };
     match ended {
-        Some(Ok(())) => succeed(&run),
+        Some(Ok(())) => {
+            run.finish(BootOutcome::InService);
+            say_ready(&run.console, &run.record());
+        }
         None => run.finish(BootOutcome::Interrupted),
         Some(Err(cause)) => {
             tokio::select! {
@@ -210,20 +214,9 @@ async fn conduct(
             }
         }
     }
+    writer.abort();
     run.console.emit(Event::Over);
     run.record()
-}
-
-fn succeed(run: &Run) {
-    let now = Timestamp::now();
-    run.update(|record| {
-        record.outcome = BootOutcome::InService;
-        record.ended_at = Some(now);
-        if let Some(instance) = &mut record.instance {
-            instance.completed_at.get_or_insert(now);
-        }
-    });
-    say_ready(&run.console, &run.record());
 }
 
 fn say_ready(console: &Console, record: &Record) {
