@@ -10,6 +10,7 @@ mod check;
 mod front;
 mod harness;
 mod imds;
+mod leaks;
 mod scene;
 mod source;
 mod static_binary;
