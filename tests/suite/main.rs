@@ -22,6 +22,7 @@ mod imds;
 mod installer;
 mod interruption;
 mod journal;
+mod leaks;
 mod scene;
 mod source;
 mod static_binary;
