@@ -15,7 +15,7 @@ use crate::record::{BootOutcome, Record, StageRecord, Wait};
 use crate::settings::Settings;
 
 /// How often the record of a run is written at most, while nothing that must not be lost changes.
-const WRITE_EVERY: Duration = Duration::from_millis(100);
+const WRITE_EVERY: Duration = Duration::from_millis(25);
 
 /// What every stage works with. One per process; shared with the heartbeats.
 pub(crate) struct Run {

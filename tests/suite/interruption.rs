@@ -54,7 +54,10 @@ fn interrupt(standstill: &Standstill) {
     assert_files_whole(&scene);
     assert_eq!(installer_processes(&scene), Vec::<String>::new());
 
-    stands_still().kill();
+    let killed = stands_still();
+    // The record follows what is said within a fraction of a second.
+    scene.wait_for_stage(standstill.stage, "running", AT_ONCE);
+    killed.kill();
     assert_eq!(scene.record()["outcome"], "running");
     assert_eq!(scene.stage(standstill.stage), "running");
     assert_nothing_completed(&scene);
