@@ -44,9 +44,9 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
             let waiting = |cause: &Cause| run.console.note(Level::Warning, format!("ABANDON waits: {cause}"));
             let outcome = match report::complete(run, &lifecycle, ActionResult::Abandon, limit, waiting).await
             {
-                Ok(said) => {
-                    run.console.note(Level::Info, said);
-                    BootOutcome::Abandoned
+                Ok(completed) => {
+                    run.console.note(Level::Info, completed.said);
+                    if completed.acknowledged { BootOutcome::Abandoned } else { BootOutcome::Failed }
                 }
                 Err(cause) => {
                     run.warn(None, cause);
@@ -57,7 +57,8 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
         }
         OnFailure::Hold => {
             run.finish(BootOutcome::Held);
-            // Whoever logs in may run the boot again by hand.
+            // Whoever logs in may run the boot again by hand, and the record is that boot's then.
+            run.hand_over_record();
             drop(exclusive);
             run.console.note(
                 Level::Warning,

@@ -22,6 +22,8 @@ pub(crate) struct Run {
     /// Replace files and install again although this box has completed.
     pub(crate) force: bool,
     record: Mutex<Record>,
+    /// Whether the record on disk may be another run's by now.
+    is_handed_over: AtomicBool,
 }
 
 /// What a stage achieved: its value for the stages after it, and what to say of it.
@@ -52,7 +54,15 @@ impl Run {
         force: bool,
         record: Record,
     ) -> Arc<Self> {
-        Arc::new(Run { root, settings, console, http, force, record: Mutex::new(record) })
+        Arc::new(Run {
+            root,
+            settings,
+            console,
+            http,
+            force,
+            record: Mutex::new(record),
+            is_handed_over: false.into(),
+        })
     }
 
     /// Runs one stage: says and records its start, its waits and its end, also when it is dropped half-way.
@@ -87,11 +97,21 @@ impl Run {
         let written = {
             let mut record = self.locked();
             change(&mut record);
+            if self.is_handed_over.load(Ordering::Relaxed) {
+                return;
+            }
             record.write(&self.root)
         };
         if let Err(cause) = written {
             self.warn_only(None, cause);
         }
+    }
+
+    /// Leaves the record on disk to the next run. To be called before the right to boot is given up.
+    pub(crate) fn hand_over_record(&self) {
+        // Under the lock, so that no change is half-way to the disk.
+        let _record = self.locked();
+        self.is_handed_over.store(true, Ordering::Relaxed);
     }
 
     /// Changes the record in memory; it is written with the next change that must not be lost.
@@ -194,13 +214,25 @@ impl<'a> Stage<'a> {
 
     fn end(&self, outcome: StageOutcome, detail: String, cause: Option<Cause>) {
         self.ended.store(true, Ordering::Relaxed);
-        self.run.update(|record| {
+        let end = |record: &mut Record| {
             let stage = &mut record.stages[self.index];
             stage.outcome = outcome;
             stage.ended_at = Some(Timestamp::now());
             stage.detail = detail.clone();
             stage.cause = cause.clone();
-        });
+        };
+        let others_run = {
+            let record = self.run.locked();
+            let is_running = |stage: &StageRecord| stage.outcome == StageOutcome::Running;
+            record.stages.iter().enumerate().any(|(index, stage)| index != self.index && is_running(stage))
+        };
+        if others_run {
+            self.run.update(end);
+        } else {
+            // The next stage's start, or the end of the run, follows at once and is written: each write waits for the
+            // disk, and a box that is booting has better things to do.
+            self.run.note_in_record(end);
+        }
         let elapsed = self.started.elapsed();
         self.run.console.emit(Event::Ended { stage: self.name, outcome, elapsed, detail, cause });
     }

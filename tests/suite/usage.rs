@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::front::Front;
 use super::harness::agent::{Agent, World};
 use super::harness::shell;
-use super::scene::{SOON, Scene};
+use super::scene::{ADDRESS, SOON, Scene};
 
 const A_MOMENT: Duration = Duration::from_secs(30);
 
@@ -128,7 +128,7 @@ fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
         .assert_says("would place /etc/settings.conf")
         .assert_says("every database answers")
         .assert_says("would run ")
-        .assert_says("local-address=10.0.1.23")
+        .assert_says(&format!("local-address={ADDRESS}"))
         .assert_says("would complete with CONTINUE")
         .assert_silent_about("\u{1b}");
     assert_eq!(scene.world.files(), before);

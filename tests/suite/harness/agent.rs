@@ -65,6 +65,11 @@ impl World {
         self.write("/etc/boot-agent/agent.toml", settings);
     }
 
+    /// The variables that its agents see.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
     }
@@ -141,6 +146,14 @@ impl Agent {
 
     pub(crate) fn without_env(mut self, name: &str) -> Self {
         self.environment.remove(name);
+        self
+    }
+
+    /// The same, started by `program` with `arguments`, which must end in becoming what follows them.
+    pub(crate) fn under<T: Display>(mut self, program: &str, arguments: impl IntoIterator<Item = T>) -> Self {
+        let before = arguments.into_iter().map(|argument| argument.to_string());
+        let agent = std::mem::replace(&mut self.program, PathBuf::from(program));
+        self.arguments = before.chain([agent.display().to_string()]).chain(self.arguments).collect();
         self
     }
 
