@@ -228,7 +228,7 @@ fn customizations_are_read_as_bash_reads_them() {
         ),
         (Add(CUS, "date"), &["warning customizations.command"]),
         (Add(CUS, "X=$NOWHERE_SET"), &["warning customizations.unset_variable"]),
-        (Add(CUS, "X='open"), &["error customizations.syntax", "warning customizations.unknown_value"]),
+        (Add(CUS, "X='open"), &["error customizations.syntax circle-installation-customizations:8:3"]),
         (Add(CUS, "X=a&b=c"), &["error customizations.unquoted_character"]),
         (Add(CUS, "X = y"), &["error customizations.space_around_equals", "warning customizations.command"]),
     ]);

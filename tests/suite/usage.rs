@@ -1,5 +1,6 @@
 //! What a person gets who types something wrong, or asks for help, or only wants to know.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -143,7 +144,8 @@ fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
     assert_eq!(scene.world.files(), before);
 }
 
-fn docker_state(scene: &Scene) -> (String, String) {
-    let images = scene.engine.docker(&["image", "ls", "--all", "--no-trunc"]);
-    (images, scene.engine.docker(&["ps", "--all", "--quiet"]))
+/// Names and ids of the images, and the containers, running or not.
+fn docker_state(scene: &Scene) -> (BTreeSet<String>, String) {
+    let images = scene.engine.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+    (images.lines().map(str::to_owned).collect(), scene.engine.docker(&["ps", "--all", "--quiet"]))
 }
