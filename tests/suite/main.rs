@@ -10,6 +10,8 @@ mod app;
 mod boot;
 mod canaries;
 mod check;
+mod check_replicated;
+mod check_rules;
 mod diagnosis;
 mod diagnosis_mongo;
 mod diagnosis_postgres;

@@ -1,12 +1,13 @@
 //! What a person gets who types something wrong, or asks for help, or only wants to know.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
 use super::front::Front;
 use super::harness::agent::{Agent, World};
 use super::harness::shell;
-use super::scene::{SOON, Scene};
+use super::scene::{ADDRESS, SOON, Scene};
 
 const A_MOMENT: Duration = Duration::from_secs(30);
 
@@ -128,7 +129,7 @@ fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
         .assert_says("would place /etc/settings.conf")
         .assert_says("every database answers")
         .assert_says("would run ")
-        .assert_says("local-address=10.0.1.23")
+        .assert_says(&format!("local-address={ADDRESS}"))
         .assert_says("would complete with CONTINUE")
         .assert_silent_about("\u{1b}");
     assert_eq!(scene.world.files(), before);
@@ -143,7 +144,8 @@ fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
     assert_eq!(scene.world.files(), before);
 }
 
-fn docker_state(scene: &Scene) -> (String, String) {
-    let images = scene.engine.docker(&["image", "ls", "--all", "--no-trunc"]);
-    (images, scene.engine.docker(&["ps", "--all", "--quiet"]))
+/// Names and ids of the images, and the containers, running or not.
+fn docker_state(scene: &Scene) -> (BTreeSet<String>, String) {
+    let images = scene.engine.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+    (images.lines().map(str::to_owned).collect(), scene.engine.docker(&["ps", "--all", "--quiet"]))
 }
