@@ -14,8 +14,8 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::op::{Query, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, Resolver};
 
@@ -60,6 +60,10 @@ impl Names {
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = literal.parse() {
             return Ok(vec![address]);
+        }
+        let listed = self.listed(host);
+        if !listed.is_empty() {
+            return Ok(listed);
         }
         let (resolver, servers) = self.resolver(host)?;
         let lookup = answer(host, &servers, resolver.lookup_ip(host)).await?;
@@ -150,6 +154,21 @@ impl Names {
             .with("file", path.display())
             .with_error(&error)),
         }
+    }
+
+    /// The addresses in `/etc/hosts`. When there are any, DNS is not asked, as with libc: hickory by itself would go on
+    /// to ask for the family that the file does not have, and wait for a dead server.
+    fn listed(&self, host: &str) -> Vec<IpAddr> {
+        let Ok(name) = Name::from_utf8(host) else { return Vec::new() };
+        let hosts = self.hosts();
+        let families = [RecordType::A, RecordType::AAAA].into_iter();
+        let found =
+            families.filter_map(|family| hosts.lookup_static_host(&Query::query(name.clone(), family)));
+        found
+            .flat_map(|lookup| {
+                lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     fn hosts(&self) -> Hosts {

@@ -81,9 +81,12 @@ fn headline(record: &Record, total: Duration) -> String {
     let mut out = format!("{box_name} from {}: {said}\n", record.source);
     let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let told = record.lifecycle.as_ref().map_or("in no Auto Scaling group".to_owned(), |lifecycle| {
-        let result = lifecycle.result.as_deref().unwrap_or("nothing yet");
-        let hook = lifecycle.hook.as_deref().unwrap_or("none");
-        format!("group {}, hook {hook}, told: {result}", lifecycle.group)
+        match (&lifecycle.hook, lifecycle.result.as_deref()) {
+            (None, _) => format!("group {}, which waits for nothing", lifecycle.group),
+            (Some(hook), result) => {
+                format!("group {}, hook {hook}, told: {}", lifecycle.group, result.unwrap_or("nothing yet"))
+            }
+        }
     });
     let _ = writeln!(out, "{}\n", text::faint(&format!("{started}, agent {}, {told}", record.agent)));
     out

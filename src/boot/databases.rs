@@ -33,8 +33,8 @@ pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achie
     for warning in climbs.iter().flat_map(|climb| &climb.warnings) {
         stage.warn(warning.clone());
     }
-    let names: Vec<String> = climbs.iter().map(described).collect();
-    Ok(Achieved::done((), names.join(", ")))
+    let names: Vec<&str> = climbs.iter().map(|climb| climb.name.as_str()).collect();
+    Ok(Achieved::done((), format!("{} answer", names.join(", "))))
 }
 
 /// What keeps a database from answering now, if anything does.
@@ -75,11 +75,4 @@ fn failure(climbs: &[Climb]) -> Option<Cause> {
         }
     }
     (!causes.is_empty()).then(|| Cause::together(causes))
-}
-
-fn described(climb: &Climb) -> String {
-    match &climb.address {
-        Some(address) => format!("{} at {address}", climb.name),
-        None => climb.name.clone(),
-    }
 }

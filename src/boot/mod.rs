@@ -72,13 +72,19 @@ async fn procedure(
     let aws = Aws::new(&run.http, &region, Some(imds)).await?;
     let aws = told.aws.get_or_init(|| aws);
 
-    let lifecycle =
-        run.stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await).await?;
-    if let Some(lifecycle) = lifecycle {
-        told.keep_waiting(run, lifecycle, deadline);
-    }
-
-    let fetched = run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await?;
+    let lifecycle = async {
+        let found = run
+            .stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
+            .await?;
+        if let Some(lifecycle) = found {
+            told.keep_waiting(run, lifecycle, deadline);
+        }
+        Ok::<(), Cause>(())
+    };
+    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    let fetch = async { Ok(run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await) };
+    let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
+    let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
     run.stage(PLACE, async |stage| place::place(stage, &bundle)).await?;
 
@@ -243,7 +249,10 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
     passed(deadline).await;
     let record = run.record();
     let took = crate::record::between(record.started_at, Timestamp::now());
-    let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+    let stage = record.stages.iter().rfind(|stage| {
+        // The procedure has been dropped by now, and its stages were interrupted by that.
+        matches!(stage.outcome, StageOutcome::Running | StageOutcome::Interrupted)
+    });
     let name = stage.map_or("no stage", |stage| stage.name.as_str());
     let wait = stage.and_then(|stage| stage.waits.last());
     let class = wait.map_or(Class::Host, |wait| wait.cause.class);

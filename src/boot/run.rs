@@ -214,13 +214,25 @@ impl<'a> Stage<'a> {
 
     fn end(&self, outcome: StageOutcome, detail: String, cause: Option<Cause>) {
         self.ended.store(true, Ordering::Relaxed);
-        self.run.update(|record| {
+        let end = |record: &mut Record| {
             let stage = &mut record.stages[self.index];
             stage.outcome = outcome;
             stage.ended_at = Some(Timestamp::now());
             stage.detail = detail.clone();
             stage.cause = cause.clone();
-        });
+        };
+        let others_run = {
+            let record = self.run.locked();
+            let is_running = |stage: &StageRecord| stage.outcome == StageOutcome::Running;
+            record.stages.iter().enumerate().any(|(index, stage)| index != self.index && is_running(stage))
+        };
+        if others_run {
+            self.run.update(end);
+        } else {
+            // The next stage's start, or the end of the run, follows at once and is written: each write waits for the
+            // disk, and a box that is booting has better things to do.
+            self.run.note_in_record(end);
+        }
         let elapsed = self.started.elapsed();
         self.run.console.emit(Event::Ended { stage: self.name, outcome, elapsed, detail, cause });
     }

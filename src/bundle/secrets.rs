@@ -4,16 +4,23 @@
 //! would rather take too much for a secret than too little, with two exceptions: a placeholder is no secret (the finding
 //! about it names it), and neither is `1` or `true` under a name that merely sounds secret.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 use super::customizations;
 use super::fetched::{BundleFile, Fetched};
 use super::json::closing_quote;
-use super::shell::Value;
+use super::shell::{Value, Variable};
 use super::text;
 use crate::database::uri::secrets_in;
 use crate::secret;
 
 /// Longer than any password; what is longer is a misreading.
 const LONGEST: usize = 4096;
+
+/// How many secrets of one sort are taken from one file; far beyond any that people write.
+const MOST: usize = 500;
 
 /// What says nothing, under a name that sounds secret.
 const HARMLESS: [&str; 14] = [
@@ -35,30 +42,31 @@ const HARMLESS: [&str; 14] = [
 
 /// Makes every secret of every file known.
 pub(super) fn register(fetched: &Fetched) {
+    secret::register_all(found(fetched).iter().map(String::as_str));
+}
+
+/// Every secret, each once, in no order that means anything.
+pub(super) fn found(fetched: &Fetched) -> Vec<String> {
     let mut found = Vec::new();
     for (file, bytes) in &fetched.files {
-        let text = String::from_utf8_lossy(bytes);
-        in_private_keys(&text, &mut found);
+        let text = String::from_utf8_lossy(bytes.get(..text::LARGEST).unwrap_or(bytes));
+        found.extend(private_keys(&text).take(MOST));
         match file {
             BundleFile::Settings | BundleFile::Replicated => {
-                in_addresses(&text, &mut found);
-                in_json(&text, &mut found);
+                found.extend(addresses(&text).take(MOST));
+                found.extend(in_json(&text));
             }
             BundleFile::Customizations => {
-                in_addresses(&text, &mut found);
-                in_shell(&text, &mut found);
-                for (name, variable) in customizations::read(&text).variables() {
-                    if let Value::Known(value) = &variable.value {
-                        in_variable(name, value, &mut found);
-                    }
-                }
+                found.extend(addresses(&text).take(MOST));
+                found.extend(in_shell(&text).take(MOST));
+                found.extend(in_variables(&text).take(MOST));
             }
             BundleFile::License => {}
         }
     }
     for extra in &fetched.extra {
         let text = String::from_utf8_lossy(&extra.content);
-        in_private_keys(&text, &mut found);
+        found.extend(private_keys(&text).take(MOST));
         let path = extra.path.to_string_lossy();
         if path.contains("encryption-keys") || path.contains("vault") || path.ends_with(".key") {
             found.push(text.trim().to_owned());
@@ -67,17 +75,28 @@ pub(super) fn register(fetched: &Fetched) {
     found.retain(|secret| !secret.trim().is_empty() && !is_placeholder(secret));
     found.sort_unstable();
     found.dedup();
-    secret::register_all(found.iter().map(String::as_str));
+    found
 }
 
-/// What a shell variable holds, now that it is known exactly.
-fn in_variable(name: &str, value: &str, found: &mut Vec<String>) {
+/// What the variables of a shell file hold, as far as that is known exactly.
+fn in_variables(text: &str) -> impl Iterator<Item = String> {
+    let reading = customizations::read(text);
+    let known = |(name, variable): (&String, &Variable)| match &variable.value {
+        Value::Known(value) => in_variable(name, value),
+        _ => Vec::new(),
+    };
+    let found: Vec<String> = reading.variables().iter().flat_map(known).collect();
+    found.into_iter()
+}
+
+fn in_variable(name: &str, value: &str) -> Vec<String> {
+    let mut found: Vec<String> = private_keys(value).collect();
     if value.contains("://") {
         found.extend(secrets_in(value).into_iter().map(str::to_owned));
     } else if sounds_secret_in_shell(name) && is_worth_hiding(name, value) {
         found.push(value.to_owned());
     }
-    in_private_keys(value, found);
+    found
 }
 
 /// The start of a text, as far as one value may reach.
@@ -136,27 +155,24 @@ fn is_worth_hiding(name: &str, value: &str) -> bool {
 }
 
 /// Passwords in anything that looks like an address.
-fn in_addresses(text: &str, found: &mut Vec<String>) {
-    for line in text.lines() {
-        for (at, _) in line.match_indices("://") {
-            let scheme = line[..at].rfind(|c: char| !(c.is_ascii_alphanumeric() || "+.-".contains(c)));
-            let start =
-                scheme.map_or(0, |before| before + line[before..].chars().next().map_or(1, char::len_utf8));
-            let rest = window(&line[start..]);
-            let quote = line[..start].chars().next_back().filter(|c| matches!(c, '"' | '\''));
-            // A quote in the password, a blank in it: the end of the address is anybody's guess, so guess each way.
-            let ends = [
-                rest.find([' ', '\t', '"', '\'', '\\', '`']),
-                rest.find([' ', '\t']),
-                quote.and_then(|quote| rest.find(quote)),
-            ];
-            let until_end = |end: Option<usize>| &rest[..end.unwrap_or(rest.len())];
-            for candidate in ends.into_iter().map(until_end) {
-                let secrets = secrets_in(candidate).into_iter();
-                found.extend(secrets.filter(|s| !is_reference(s)).map(|s| s.replace("\\/", "/")));
-            }
-        }
-    }
+fn addresses(text: &str) -> impl Iterator<Item = String> {
+    let found = text.lines().flat_map(|line| line.match_indices("://").map(move |(at, _)| (line, at)));
+    found.flat_map(|(line, at)| {
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+        let start = line[..at].trim_end_matches(is_scheme).len();
+        let rest = window(&line[start..]);
+        let quote = line[..start].chars().next_back().filter(|c| matches!(c, '"' | '\''));
+        // A quote in the password, a blank in it: the end of the address is anybody's guess, so guess each way.
+        let ends = [
+            rest.find([' ', '\t', '"', '\'', '\\', '`']),
+            rest.find([' ', '\t']),
+            quote.and_then(|quote| rest.find(quote)),
+        ];
+        let until = |end: Option<usize>| &rest[..end.unwrap_or(rest.len())];
+        let secrets = ends.into_iter().flat_map(|end| secrets_in(until(end)));
+        let secrets = secrets.filter(|s| !is_reference(s)).map(|s| s.replace("\\/", "/"));
+        secrets.collect::<Vec<String>>()
+    })
 }
 
 /// `$NAME` and `${NAME}`: where a secret will be, and none itself.
@@ -168,27 +184,25 @@ fn is_reference(text: &str) -> bool {
 }
 
 /// Private keys in PEM form, also within a JSON string.
-fn in_private_keys(text: &str, found: &mut Vec<String>) {
-    const BEGIN: &str = "-----BEGIN ";
-    let mut rest = text;
-    while let Some(start) = rest.find(BEGIN) {
-        let block = &rest[start..];
-        let end = block.find("-----END ").map_or(block.len(), |end| end);
-        let key = &block[..end];
-        if key.lines().next().is_some_and(|first| first.contains("PRIVATE KEY")) {
-            found.push(key.to_owned());
-            found.push(key.replace("\\r", "").replace("\\n", "\n"));
-        }
-        rest = &block[end.max(BEGIN.len())..];
-    }
+fn private_keys(text: &str) -> impl Iterator<Item = String> {
+    let blocks = text.match_indices("-----BEGIN ").map(|(start, begin)| {
+        let block = &text[start..];
+        let end = block[begin.len()..].find("-----").map_or(block.len(), |end| begin.len() + end + 5);
+        let (first, rest) = block.split_at(end);
+        (first, &rest[..rest.find("-----").unwrap_or(rest.len())])
+    });
+    blocks
+        .filter(|(first, _)| first.contains("PRIVATE KEY"))
+        .flat_map(|(_, key)| [key.to_owned(), key.replace("\\r", "").replace("\\n", "\n")])
 }
 
 /// Values under secret-sounding keys, in anything that resembles JSON.
-fn in_json(text: &str, found: &mut Vec<String>) {
+fn in_json(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
     // The name whose value comes next; `value` and the like pass it on to what they hold.
     let mut name: Option<String> = None;
     let mut rest = text;
-    while let Some(c) = rest.chars().next() {
+    while let Some(c) = rest.chars().next().filter(|_| found.len() < MOST) {
         let (token, length, quoted) = token(rest, c);
         let after = &rest[length..];
         let Some(token) = token else {
@@ -203,18 +217,19 @@ fn in_json(text: &str, found: &mut Vec<String>) {
             }
         } else if let Some(name) = &name {
             let line = window(rest).split(['\n', '\r']).next().unwrap_or(rest);
-            take_json(name, token, found);
+            take_json(name, token, &mut found);
             if quoted && !after.trim_start_matches([' ', '\t']).starts_with([',', '}', ']', '\n', '\r']) {
                 // A quote within the password ended the string too early: it goes up to the last one of the line.
                 let inner =
                     line.get(c.len_utf8()..line.rfind(['"', '\'', '”']).unwrap_or(0)).unwrap_or_default();
-                take_json(name, inner, found);
+                take_json(name, inner, &mut found);
             } else if !quoted {
-                take_json(name, line.trim_end_matches([',', '}', ' ', '\t']), found);
+                take_json(name, line.trim_end_matches([',', '}', ' ', '\t']), &mut found);
             }
         }
         rest = after;
     }
+    found
 }
 
 /// The string or bare word at the start of a text, without its quotes, and how long it is with them.
@@ -253,30 +268,23 @@ fn take_json(name: &str, raw: &str, found: &mut Vec<String>) {
 }
 
 /// Values of secret-sounding variables, in anything that resembles shell.
-fn in_shell(text: &str, found: &mut Vec<String>) {
-    for line in text.lines() {
-        for (at, _) in line.match_indices('=') {
-            let before = line[..at].trim_end_matches('+');
-            let name =
-                &before[before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len()..];
-            if !sounds_secret_in_shell(name) {
-                continue;
-            }
-            let value = window(&line[at + 1..]);
-            let quote = value.chars().next().filter(|c| closing_quote(*c).is_some());
-            let value = match quote {
-                Some(quote) => value[quote.len_utf8()..].split(closing_quote(quote).unwrap_or(quote)).next(),
-                None => value.split([' ', '\t', ';']).next(),
-            };
-            let value = value.unwrap_or_default();
-            if value.len() <= LONGEST
-                && !value.contains("://")
-                && !value.contains("$(")
-                && !is_reference(value)
-                && is_worth_hiding(name, value)
-            {
-                found.push(value.to_owned());
-            }
+fn in_shell(text: &str) -> impl Iterator<Item = String> {
+    let assignments = text.lines().flat_map(|line| line.match_indices('=').map(move |(at, _)| (line, at)));
+    assignments.filter_map(|(line, at)| {
+        let before = line[..at].trim_end_matches('+');
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = &before[before.trim_end_matches(is_name).len()..];
+        if !sounds_secret_in_shell(name) {
+            return None;
         }
-    }
+        let value = window(&line[at + 1..]);
+        let quote = value.chars().next().filter(|c| closing_quote(*c).is_some());
+        let value = match quote {
+            Some(quote) => value[quote.len_utf8()..].split(closing_quote(quote).unwrap_or(quote)).next(),
+            None => value.split([' ', '\t', ';']).next(),
+        };
+        let value = value.unwrap_or_default();
+        let is_itself = !value.contains("://") && !value.contains("$(") && !is_reference(value);
+        (is_itself && is_worth_hiding(name, value)).then(|| value.to_owned())
+    })
 }

@@ -82,7 +82,12 @@ impl Bundle {
 /// Looks at everything, after making every secret in it known to the scrubber.
 pub fn validate(fetched: &Fetched) -> Validation {
     secrets::register(fetched);
-    let placed: BTreeSet<PathBuf> = super::installed_paths(fetched).into_iter().collect();
+    look(fetched)
+}
+
+/// [`validate`] without the secrets.
+pub(super) fn look(fetched: &Fetched) -> Validation {
+    let placed: BTreeSet<PathBuf> = fetched.installed_paths().collect();
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
     let mut findings = Vec::new();

@@ -8,11 +8,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::reach;
-use super::uri::{Kind, Parsed, UriError};
+use super::uri::{Kind, MongoUri, Parsed, PostgresUri, UriError};
+use super::{mongo, postgres, reach};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::names::Names;
@@ -132,13 +133,26 @@ impl Climb {
         self.steps.iter().find(|step| step.rung == rung)
     }
 
-    fn starting(request: &Request, address: Option<String>) -> Self {
+    /// The first rung, which needs nothing but the request.
+    fn starting(request: &Request) -> Self {
+        let mut first = Ascent::new(CLIMB_LIMIT);
+        let address = match &request.uri {
+            Ok(uri) => {
+                first.good(Rung::Uri, uri.shown().to_owned(), Duration::ZERO);
+                first.warnings.extend_from_slice(uri.warnings());
+                Some(uri.shown().to_owned())
+            }
+            Err(error) => {
+                first.failed(Rung::Uri, error.clone().into(), Duration::ZERO);
+                None
+            }
+        };
         Climb {
             name: request.name.clone(),
             kind: request.kind,
             address,
-            steps: Vec::with_capacity(Rung::ALL.len()),
-            warnings: Vec::new(),
+            steps: first.steps,
+            warnings: first.warnings,
         }
     }
 }
@@ -159,7 +173,6 @@ pub struct Request {
 pub struct Climber {
     pub(super) names: Names,
     pub(super) root: Root,
-    #[expect(dead_code, reason = "the tls rung reads certificates from it")]
     pub(super) home: PathBuf,
 }
 
@@ -172,48 +185,103 @@ impl Climber {
 
     /// Climbs to every database at the same time, each within [`CLIMB_LIMIT`]. The answers are in the order of the
     /// requests.
+    ///
+    /// MongoDB URIs that differ only in their database are climbed to by one login, which asks about each of them.
     pub async fn climb_all(&self, requests: &[Request]) -> Vec<Climb> {
-        futures_util::future::join_all(requests.iter().map(|request| self.climb(request))).await
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (index, request) in requests.iter().enumerate() {
+            match groups.iter_mut().find(|group| group.iter().any(|one| shared(&requests[*one], request))) {
+                Some(group) => group.push(index),
+                None => groups.push(vec![index]),
+            }
+        }
+        let climbs = groups.into_iter().map(|group| async move {
+            let together: Vec<&Request> = group.iter().map(|index| &requests[*index]).collect();
+            group.into_iter().zip(self.climb_together(&together).await).collect::<Vec<_>>()
+        });
+        let mut climbs = join_all(climbs).await.concat();
+        climbs.sort_by_key(|(index, _)| *index);
+        climbs.into_iter().map(|(_, climb)| climb).collect()
     }
 
     /// Climbs to one database within [`CLIMB_LIMIT`].
     pub async fn climb(&self, request: &Request) -> Climb {
-        let mut ascent = Ascent::new(CLIMB_LIMIT);
-        let address = match &request.uri {
-            Ok(uri) => Some(uri.shown().to_owned()),
-            Err(_) => None,
-        };
-        match &request.uri {
-            Ok(uri) => {
-                ascent.good(Rung::Uri, uri.shown().to_owned(), Duration::ZERO);
-                ascent.warnings.extend_from_slice(uri.warnings());
-                self.climb_to(uri, &mut ascent).await;
-            }
-            Err(error) => ascent.failed(Rung::Uri, error.clone().into(), Duration::ZERO),
-        }
-        let mut climb = Climb::starting(request, address);
-        (climb.steps, climb.warnings) = (ascent.steps, ascent.warnings);
-        climb
+        let mut climbs = self.climb_together(&[request]).await;
+        climbs.pop().unwrap_or_else(|| Climb::starting(request))
     }
 
-    async fn climb_to(&self, uri: &Parsed, ascent: &mut Ascent) {
-        let servers = match uri {
-            Parsed::Postgres(uri) => uri.servers.clone(),
+    /// One climb for requests that share a login.
+    async fn climb_together(&self, requests: &[&Request]) -> Vec<Climb> {
+        let mut climbs: Vec<Climb> = requests.iter().map(|request| Climb::starting(request)).collect();
+        let Some(Ok(uri)) = requests.first().map(|request| &request.uri) else {
+            return climbs;
+        };
+        let mut ascent = Ascent::new(CLIMB_LIMIT);
+        let upper = match uri {
+            Parsed::Postgres(uri) => {
+                self.climb_postgres(uri, &mut ascent).await;
+                None
+            }
             Parsed::Mongo(uri) => {
-                let mut uri = uri.clone();
-                match self.seeds(&mut uri, ascent).await {
-                    Some(servers) => servers,
-                    None => return,
-                }
+                let databases: Vec<_> = requests.iter().map(|request| request.database()).collect();
+                self.climb_mongo(uri, &databases, &mut ascent).await
             }
         };
-        let Some(resolved) = reach::resolve(self, uri.kind(), servers, ascent).await else { return };
-        let Some(_reached) = reach::connect(uri.kind(), resolved, ascent).await else { return };
+        for (index, climb) in climbs.iter_mut().enumerate() {
+            let mut own = ascent.clone();
+            if let Some(upper) = &upper {
+                own.finish(upper, index);
+            }
+            climb.steps.extend(own.steps);
+            if index == 0 {
+                // What is said of the servers is said once, not for each database on them.
+                climb.warnings.extend(own.warnings);
+            }
+        }
+        climbs
+    }
+
+    async fn climb_postgres(&self, uri: &PostgresUri, ascent: &mut Ascent) {
+        let servers = uri.servers.clone();
+        let Some(resolved) = reach::resolve(self, Kind::Postgres, servers, ascent).await else { return };
+        let Some(reached) = reach::connect(Kind::Postgres, resolved, ascent).await else { return };
+        postgres::climb(self, uri, reached, ascent).await;
+    }
+
+    async fn climb_mongo(
+        &self,
+        uri: &MongoUri,
+        databases: &[Option<String>],
+        ascent: &mut Ascent,
+    ) -> Option<mongo::Upper> {
+        // What a TXT record adds holds for this climb only.
+        let mut uri = uri.clone();
+        let servers = self.seeds(&mut uri, ascent).await?;
+        let resolved = reach::resolve(self, Kind::Mongo, servers, ascent).await?;
+        let reached = reach::connect(Kind::Mongo, resolved, ascent).await?;
+        mongo::climb(self, &uri, databases, reached, ascent).await
+    }
+}
+
+/// Whether one login can answer for both.
+fn shared(one: &Request, other: &Request) -> bool {
+    match (&one.uri, &other.uri) {
+        (Ok(Parsed::Mongo(one)), Ok(Parsed::Mongo(other))) => one.shares_login(other),
+        _ => false,
+    }
+}
+
+impl Request {
+    fn database(&self) -> Option<String> {
+        match &self.uri {
+            Ok(Parsed::Mongo(uri)) => uri.database.clone(),
+            _ => None,
+        }
     }
 }
 
 /// A climb while it goes on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ascent {
     pub(super) steps: Vec<Step>,
     pub(super) warnings: Vec<Cause>,
@@ -239,6 +307,19 @@ impl Ascent {
         self.push(rung, Outcome::Failed { cause }, took);
         for above in Rung::ALL.into_iter().filter(|above| *above > rung) {
             self.push(above, Outcome::Skipped { because: rung }, Duration::ZERO);
+        }
+    }
+
+    /// Adds the upper rungs of the MongoDB request at `index`.
+    fn finish(&mut self, upper: &mongo::Upper, index: usize) {
+        match upper.databases.get(index) {
+            Some(Ok(detail)) => self.good(Rung::Database, detail.clone(), upper.databases_took),
+            Some(Err(cause)) => return self.failed(Rung::Database, cause.clone(), upper.databases_took),
+            None => {}
+        }
+        match &upper.role {
+            Ok(detail) => self.good(Rung::Role, detail.clone(), upper.role_took),
+            Err(cause) => self.failed(Rung::Role, cause.clone(), upper.role_took),
         }
     }
 

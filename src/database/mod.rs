@@ -1,5 +1,8 @@
 //! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
 
 pub mod ladder;
+mod mongo;
+mod postgres;
 mod reach;
+mod tls;
 pub mod uri;

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
@@ -17,7 +19,7 @@ use crate::cause::Cause;
 
 /// How long one address is given. A database in the same region answers in milliseconds; two seconds let one lost SYN
 /// be sent again.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long all questions to DNS are given; the resolver bounds each of them to four seconds itself.
 const DNS_LIMIT: Duration = Duration::from_secs(5);
@@ -25,6 +27,57 @@ const DNS_LIMIT: Duration = Duration::from_secs(5);
 /// An open connection, TCP, Unix or TLS over either.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
+/// cannot fill this process's memory.
+pub(super) struct Bounded {
+    stream: Box<dyn Stream>,
+    left: u64,
+}
+
+impl Bounded {
+    pub(super) fn new(stream: Box<dyn Stream>, most: u64) -> Self {
+        Bounded { stream, left: most }
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = u64::try_from(buffer.filled().len() - before).unwrap_or(u64::MAX);
+        match self.left.checked_sub(read) {
+            Some(left) => self.left = left,
+            None => {
+                let error = io::Error::new(io::ErrorKind::InvalidData, "the server sends without end");
+                return Poll::Ready(Err(error));
+            }
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
 
 /// A server with the places where it may be found; never empty.
 #[derive(Debug, Clone)]
@@ -51,7 +104,6 @@ impl std::fmt::Display for Place {
 }
 
 /// A server that a connection is open to.
-#[expect(dead_code, reason = "the tls rung goes on with the stream")]
 pub(super) struct Reached {
     pub(super) server: Server,
     pub(super) place: Place,
@@ -134,6 +186,12 @@ impl Climber {
             .collect())
     }
 
+    /// Resolves one server; the time is bounded by the resolver.
+    pub(super) async fn resolve_one(&self, kind: Kind, server: Server) -> Result<Resolved, Cause> {
+        let places = self.places(kind, &server).await?;
+        Ok(Resolved { server, places })
+    }
+
     async fn places(&self, kind: Kind, server: &Server) -> Result<Vec<Place>, Cause> {
         if let Some(socket) = server.socket_path(kind) {
             // An abstract socket is no file, so the root has no say in it.
@@ -165,9 +223,8 @@ pub(super) async fn resolve(
     let started = Instant::now();
     let limit = ascent.limit(DNS_LIMIT);
     let answers = join_all(servers.into_iter().map(|server| async move {
-        let places = timeout(limit, climber.places(kind, &server)).await;
-        let places = places.unwrap_or_else(|_| Err(slow_dns(&server.to_string())));
-        places.map(|places| Resolved { server, places })
+        let name = server.to_string();
+        timeout(limit, climber.resolve_one(kind, server)).await.unwrap_or_else(|_| Err(slow_dns(&name)))
     }))
     .await;
     let (resolved, failures) = apart(answers);
@@ -228,7 +285,8 @@ pub(super) async fn connect(
     Some(reached)
 }
 
-fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
+/// The good and the bad.
+pub(super) fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
     let mut good = Vec::new();
     let mut bad = Vec::new();
     for outcome in outcomes {
@@ -241,7 +299,7 @@ fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
 }
 
 /// The cause to show when several servers failed: the first, with the others as evidence.
-fn foremost(causes: Vec<Cause>) -> Option<Cause> {
+pub(super) fn foremost(causes: Vec<Cause>) -> Option<Cause> {
     let mut causes = causes.into_iter();
     let first = causes.next()?;
     Some(causes.fold(first, |first, other| first.with("also", other.sentence)))
@@ -269,7 +327,8 @@ pub(super) async fn connect_server(
     Err(unreached(kind, &resolved.server, failures))
 }
 
-async fn open(place: &Place) -> io::Result<Box<dyn Stream>> {
+/// Connects to one place; bounding the time is the caller's part.
+pub(super) async fn open(place: &Place) -> io::Result<Box<dyn Stream>> {
     match place {
         Place::Network(address) => {
             let stream = TcpStream::connect(address).await?;

@@ -19,10 +19,13 @@ use super::scene::{INSTALLER, INSTANCE, SOON, Scene};
 
 const COMPLETE: &str = "CompleteLifecycleAction";
 
+/// One datagram, and when it came.
+type Datagram = (Instant, Vec<u8>);
+
 /// A datagram socket and all that came to it.
 struct Listener {
     path: PathBuf,
-    came: Arc<Mutex<Vec<(Instant, Vec<u8>)>>>,
+    came: Arc<Mutex<Vec<Datagram>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -44,7 +47,7 @@ impl Listener {
         listener
     }
 
-    fn came(&self) -> Vec<(Instant, Vec<u8>)> {
+    fn came(&self) -> Vec<Datagram> {
         self.came.lock().unwrap().clone()
     }
 }

@@ -4,11 +4,20 @@
 //! `tests/setup/parts.sh` has been run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod absent_databases;
+mod aftermath;
+mod app;
 mod boot;
 mod canaries;
+mod check;
+mod front;
 mod harness;
 mod hook;
+mod images;
+mod imds;
+mod installer;
 mod interruption;
 mod journal;
 mod scene;
+mod source;
 mod terminal;

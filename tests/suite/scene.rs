@@ -23,7 +23,7 @@ pub(crate) const ADDRESS: &str = "10.0.1.23";
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// The installer's own files, and what it is told: see `tests/stand_ins/replicated-install.sh`.
-const STAND_IN: &str = "/var/lib/replicated/stand-in";
+pub(crate) const STAND_IN: &str = "/var/lib/replicated/stand-in";
 pub(crate) const INSTALLER: &str = "/usr/local/lib/boot-agent/replicated-install.sh";
 
 /// The four files in place.

@@ -9,8 +9,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::finding::Notes;
-use super::shell::{self, Reading, Unknown, Value, Variable};
-use super::text::has_placeholder;
+use super::shell::{self, Reading, Unknown, Value, Variable, What};
+use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
 use crate::database::uri::{self, Kind, Parsed};
 
@@ -57,7 +57,9 @@ pub enum Address {
 /// Notes everything that is wrong, and gives the addresses that are set.
 pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Reading) -> Vec<DatabaseUri> {
     remarks::check(notes, name, text, reading);
+    // Windows line ends have been named, and are the one thing to mend.
     let windows = text.contains("\r\n");
+    let as_meant = |value: &str| if windows { value.replace('\r', "") } else { value.to_owned() };
     // Base addresses first: what is wrong in one shows in every address that is made of it, and is said once, where it is.
     let mut others: Vec<(&String, &Variable)> =
         reading.variables().iter().filter(|(name, _)| !is_database(name)).collect();
@@ -67,7 +69,7 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
             && let Some(kind) = kind_of(value)
             && !has_placeholder(value)
         {
-            parsed(notes, kind, name, variable, value);
+            parsed(notes, kind, name, variable, &as_meant(value));
         }
     }
     let mut unknown: BTreeMap<usize, (Unknown, Vec<&str>)> = BTreeMap::new();
@@ -81,8 +83,7 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
             }
             (Value::Known(value), Some(set)) if !value.trim().is_empty() => {
                 exported(notes, variable, Some(set));
-                let value = if windows { value.trim_end_matches('\r') } else { &value };
-                known(notes, variable, kind, database, set, value)
+                known(notes, variable, kind, database, set, &as_meant(&value))
             }
             (_, set) => {
                 missing(notes, variable, database, set);
@@ -91,7 +92,13 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
         };
         addresses.extend(address.map(|address| DatabaseUri { variable, kind, database, address }));
     }
-    for (at, (why, variables)) in unknown {
+    // A syntax error has been named; so has `<password>`, which is a redirection if it is not quoted.
+    let placeholders: Vec<_> = placeholders(text).collect();
+    let named = |at: usize, what: &What| {
+        matches!(what, What::Syntax(_))
+            || placeholders.iter().any(|range| (range.start..=range.end).contains(&at))
+    };
+    for (at, (why, variables)) in unknown.into_iter().filter(|(at, (why, _))| !named(*at, &why.what)) {
         let sentence = format!(
             "{} cannot be known before the app sources this file, because of {}.",
             variables.join(", "),

@@ -1,1 +1,129 @@
+use super::*;
+use crate::bundle::tests::{findings, kinds, with, with_edit};
+use crate::bundle::validate::look;
+use crate::bundle::{BundleFile, Fetched};
 
+const FILE: BundleFile = BundleFile::Customizations;
+
+/// The good file with lines added at its end.
+fn adding(lines: &str) -> Fetched {
+    let text = String::from_utf8(crate::bundle::tests::good().files[&FILE].clone()).unwrap();
+    with(FILE, format!("{text}{lines}"))
+}
+
+/// The findings after the PostgreSQL address got another text, quotes included, where there were any.
+fn postgres(value: &str) -> Vec<String> {
+    let old = "'postgres://circle:good-postgres-password@postgres.example.com:5432/circle'";
+    kinds(&with_edit(FILE, old, value))
+}
+
+#[test]
+fn every_rule_good_and_bad() {
+    for (lines, expected) in [
+        ("# only a comment", &[][..]),
+        ("export FOO='bar baz'; BAR=\"$FOO\"", &[]),
+        ("FOO='never closed", &["error customizations.syntax"]),
+        ("FOO=$UNHEARD_OF", &["warning customizations.unset_variable"]),
+        ("FOO = bar", &["error customizations.space_around_equals", "warning customizations.command"]),
+        ("FOO= bar", &["error customizations.space_around_equals", "warning customizations.command"]),
+        ("FOO=https://example.com/?a=b&c=d", &["error customizations.unquoted_character"]),
+        ("FOO=a<b", &["error customizations.unquoted_character"]),
+        ("curl -s http://example.com", &["warning customizations.command"]),
+        ("FOO=$(hostname)", &[]),
+        (
+            "export CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=$(cat /x)",
+            &["warning customizations.unknown_value"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=",
+            &["warning customizations.missing_database"],
+        ),
+        (
+            "CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=mongodb://h/remote_containers_dev_ghe",
+            &["warning customizations.not_exported"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=mongodb://h/other",
+            &["warning customizations.database_name"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=mongodb://h",
+            &["error customizations.database_name"],
+        ),
+        ("export CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=mongo://h/x", &["error mongo.uri"]),
+        ("OTHER=mongodb://user:p@ss:wo/rd@host/db", &["error mongo.uri"]),
+        ("OTHER='postgres://user@host:notaport/db'", &["error postgres.uri"]),
+    ] {
+        let found = kinds(&adding(lines));
+        assert_eq!(found, expected, "{lines}");
+    }
+}
+
+#[test]
+fn a_barrier_makes_every_address_unknown_and_says_so_once_each() {
+    for lines in ["if true; then", "eval x", "f() { x; }", "source ./more"] {
+        assert_eq!(
+            kinds(&adding(lines)),
+            ["warning customizations.unknown_rest", "warning customizations.unknown_value"]
+        );
+    }
+    let bundle = look(&adding("source ./more")).bundle.unwrap();
+    assert!(bundle.databases.iter().all(|database| {
+        database.address == Address::Unknown { line: 10, what: "the command `source`".to_owned() }
+    }));
+    // The one that only newer releases know may have been set by it, too.
+    assert_eq!(bundle.databases.len(), 6);
+}
+
+#[test]
+fn the_classic_mistakes_in_a_postgres_address() {
+    assert_eq!(postgres("'postgres://circle:good@h:5432/circle'"), [""; 0]);
+    assert_eq!(postgres("'postgresql://circle:good@h/circle?sslmode=require'"), [""; 0]);
+    for value in [
+        "'mongodb://circle:good@h:27017/circle'",
+        "'postgres://circle:go@od@h:5432/circle'",
+        "'postgres://circle:go/od@h:5432/circle'",
+        "'postgres:/circle:good@h:5432/circle'",
+        "'h:5432/circle'",
+    ] {
+        assert_eq!(postgres(value), ["error postgres.uri"], "{value}");
+    }
+    assert_eq!(postgres("'postgres://circle:good@h:5432/other'"), ["warning customizations.database_name"]);
+    assert_eq!(postgres("''"), ["error customizations.missing_database"]);
+}
+
+#[test]
+fn what_must_be_there() {
+    for (variable, expected) in [
+        ("MONGODB_MAIN", "error customizations.missing_database"),
+        ("POSTGRES_MAIN", "error customizations.missing_database"),
+        ("MONGODB_ACTION_LOGS", "warning customizations.missing_database"),
+        ("MONGODB_BUILD_STATE", "warning customizations.missing_database"),
+        ("MONGODB_CONTAINERS", "warning customizations.missing_database"),
+    ] {
+        let fetched = with_edit(FILE, &format!("CIRCLE_SECRETS_{variable}_URI"), "SOMETHING_ELSE");
+        assert_eq!(kinds(&fetched), [expected], "{variable}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_base_address_is_named_once_where_it_stands() {
+    let fetched = with_edit(FILE, "good-mongo-password@mongo", "good@mongo-password@mongo");
+    assert_eq!(findings(&fetched), ["circle-installation-customizations:2:38 error mongo.uri"]);
+    let fetched = with_edit(FILE, "export CIRCLE_SECRETS_POSTGRES", "CIRCLE_SECRETS_POSTGRES");
+    assert_eq!(
+        findings(&fetched),
+        ["circle-installation-customizations:9:1 warning customizations.not_exported"]
+    );
+    assert_eq!(kinds(&with_edit(FILE, "# Mongo DB", "set -a")), [""; 0]);
+}
+
+#[test]
+fn a_misspelt_variable_is_recognised() {
+    let fetched = with_edit(FILE, "\"$MONGO_BASE_URI/containers", "\"$MONGO_BSAE_URI/containers");
+    let findings = look(&fetched).findings;
+    let unset =
+        findings.iter().find(|finding| finding.cause.kind == "customizations.unset_variable").unwrap();
+    assert!(unset.cause.next_step.contains("${MONGO_BASE_URI}"), "{}", unset.cause.next_step);
+    assert!(findings.iter().any(|finding| finding.cause.kind == "mongo.uri"));
+}

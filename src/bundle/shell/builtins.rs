@@ -1,8 +1,9 @@
 //! What bash's own commands and variables do to the variables of a file.
 
 use super::parser::{self, Assignment, Command};
+use super::run::{Expanded, Run};
 use super::words::{Piece, Word, is_name};
-use super::{Barrier, Expanded, Run, Unknown, Value, Variable, What};
+use super::{Barrier, Unknown, Value, Variable, What};
 
 /// What a command may do to variables.
 pub(super) enum Effect {

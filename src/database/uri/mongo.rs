@@ -96,6 +96,20 @@ impl MongoUri {
         &self.shown
     }
 
+    /// Whether a login with `other` would be the same login: only the database asked about may differ.
+    pub fn shares_login(&self, other: &MongoUri) -> bool {
+        let alike = |uri: &MongoUri| MongoUri {
+            database: None,
+            read_preference: None,
+            connect_timeout: None,
+            app_name: None,
+            warnings: Vec::new(),
+            shown: String::new(),
+            ..uri.clone()
+        };
+        alike(self) == alike(other)
+    }
+
     /// Whether one server stands for what may be a replica set: without `replicaSet` a driver talks to that server alone
     /// and does not follow a new primary. Whether it matters only the server can say.
     pub fn is_single_seed(&self) -> bool {

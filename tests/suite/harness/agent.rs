@@ -65,6 +65,11 @@ impl World {
         self.write("/etc/boot-agent/agent.toml", settings);
     }
 
+    /// The variables that its agents see.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
     }

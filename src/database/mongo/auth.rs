@@ -1,0 +1,286 @@
+//! The rung auth: logging in as the URI says, and finding out why that fails.
+
+use tokio::task::spawn_blocking;
+
+use super::super::uri::mongo::Credentials;
+use super::super::uri::{MongoUri, Server};
+use super::bson::Document;
+use super::greeting::{self, Member};
+use super::refusal;
+use super::scram::{Exchange, Fault, Mechanism};
+use super::wire::{Failure, Wire};
+use crate::cause::Cause;
+
+/// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and the question for a user's mechanisms.
+const FIRST_WITH_SHA256: i64 = 7;
+
+/// Logs in, and says in words how. Without credentials it learns whether the server lets in without.
+///
+/// # Errors
+/// `mongo.…`, by what was refused.
+pub(super) async fn login(
+    uri: &MongoUri,
+    databases: &[Option<String>],
+    member: &mut Member,
+) -> Result<String, Cause> {
+    let Some(credentials) = &uri.credentials else {
+        return anonymous(databases, member).await;
+    };
+    let source = credentials.source.as_str();
+    let user = credentials.user.as_deref().unwrap_or_default();
+    match credentials.mechanism {
+        Some("MONGODB-X509") => return x509(credentials, member).await,
+        Some(other) if scram_of(other).is_none() => return Err(not_had(other)),
+        _ => {}
+    }
+    let mechanism = choose(credentials, &member.hello, &member.server)?;
+    let server = member.server.clone();
+    let failure = match scram(&mut member.wire, mechanism, credentials, source).await {
+        Ok(()) => return Ok(format!("logged in as {user} of {source}, {}", mechanism.name())),
+        Err(Broken::Wire(failure)) => failure,
+        Err(Broken::Scram(fault)) => return Err(unproven(&server, fault)),
+    };
+    if failure.code() != Some(refusal::AUTHENTICATION_FAILED) {
+        return Err(refusal::of(&server, &failure));
+    }
+    let cause = rejected(&server, credentials, &failure);
+    match elsewhere(databases, credentials, member).await {
+        Some(right) => Err(wrong_source(&server, credentials, &right, &failure)),
+        None => Err(cause),
+    }
+}
+
+fn scram_of(mechanism: &str) -> Option<Mechanism> {
+    [Mechanism::Sha1, Mechanism::Sha256].into_iter().find(|known| known.name() == mechanism)
+}
+
+/// The mechanism that the URI names, or else the best that the user has credentials for.
+fn choose(credentials: &Credentials, hello: &greeting::Hello, server: &Server) -> Result<Mechanism, Cause> {
+    let offered = &hello.mechanisms;
+    let named = credentials.mechanism.and_then(scram_of);
+    match named {
+        Some(named) if !offered.is_empty() && !offered.iter().any(|name| name == named.name()) => {
+            Err(Cause::config(
+                "mongo.mechanism",
+                format!(
+                    "The URI names {}, and the user has no credentials for it on {server}.",
+                    named.name()
+                ),
+                "Remove authMechanism from the URI, or set the user's password anew with this mechanism.",
+            )
+            .with("the user has", offered.join(", ")))
+        }
+        Some(named) => Ok(named),
+        None if offered.iter().any(|name| name == Mechanism::Sha256.name()) => Ok(Mechanism::Sha256),
+        None => Ok(Mechanism::Sha1),
+    }
+}
+
+fn not_had(mechanism: &str) -> Cause {
+    let why = match mechanism {
+        "PLAIN" => "it would send the password itself, and the app's databases do not use it",
+        "MONGODB-CR" => "no MongoDB since 4.0 has it",
+        _ => "it needs a service outside of the database",
+    };
+    Cause::config(
+        "mongo.mechanism_unsupported",
+        format!("A login with {mechanism} cannot be tried by this program: {why}."),
+        "Use SCRAM (without authMechanism) or MONGODB-X509, or test this login with the mongo shell.",
+    )
+}
+
+enum Broken {
+    Wire(Failure),
+    Scram(Fault),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Broken::Wire(failure)
+    }
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Broken::Scram(fault)
+    }
+}
+
+async fn scram(
+    wire: &mut Wire,
+    mechanism: Mechanism,
+    credentials: &Credentials,
+    source: &str,
+) -> Result<(), Broken> {
+    let user = credentials.user.as_deref().unwrap_or_default();
+    let password = credentials.password.as_ref().map(|password| password.expose()).unwrap_or_default();
+    let exchange = Exchange::new(mechanism, user, password)?;
+    let start = Document::new()
+        .with("saslStart", 1)
+        .with("mechanism", mechanism.name())
+        .with("payload", exchange.first().into_bytes())
+        .with("options", Document::new().with("skipEmptyExchange", true));
+    let reply = wire.command(source, start).await?;
+    let conversation = reply.number("conversationId").and_then(|id| i32::try_from(id).ok()).unwrap_or(1);
+    let server_first = payload(&reply)?;
+    // Thousands of rounds of a digest would hold up everything else that runs on this thread.
+    let proof = spawn_blocking(move || exchange.prove(&server_first));
+    let proof = proof.await.map_err(|_| Fault::Server("a challenge that could not be computed"))??;
+    let go_on = |payload: Vec<u8>| {
+        Document::new().with("saslContinue", 1).with("conversationId", conversation).with("payload", payload)
+    };
+    let reply = wire.command(source, go_on(proof.message.clone().into_bytes())).await?;
+    proof.verify(&payload(&reply)?)?;
+    if reply.is("done") {
+        return Ok(());
+    }
+    // Servers before 4.4 want to be told once more.
+    let reply = wire.command(source, go_on(Vec::new())).await?;
+    if reply.is("done") { Ok(()) } else { Err(Fault::Server("an exchange that does not end").into()) }
+}
+
+fn payload(reply: &Document) -> Result<String, Fault> {
+    let bytes = reply.binary("payload").ok_or(Fault::Server("no payload"))?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| Fault::Server("a payload that is no text"))
+}
+
+fn unproven(server: &Server, fault: Fault) -> Cause {
+    let suspicious = |what: &str| {
+        Cause::config(
+            "mongo.auth_exchange",
+            format!(
+                "The exchange of proofs with {server} failed: it may not be the server that it should be."
+            ),
+            "Check that the address leads to the database itself.",
+        )
+        .with("server sent", what)
+    };
+    match fault {
+        Fault::Impostor => suspicious("a proof that does not hold"),
+        Fault::Server(what) => suspicious(what),
+        Fault::Password => Cause::config(
+            "mongo.password_characters",
+            "The password has characters that SCRAM-SHA-256 does not allow, such as control characters.",
+            "Set another password.",
+        ),
+        Fault::Crypto(error) => Cause::host(
+            "tls.unusable",
+            "OpenSSL failed to compute a proof.",
+            "Report this as a fault of boot-agent.",
+        )
+        .with("error", error),
+    }
+}
+
+fn rejected(server: &Server, credentials: &Credentials, failure: &Failure) -> Cause {
+    let user = credentials.user.as_deref().unwrap_or_default();
+    let source = &credentials.source;
+    let next_step = if credentials.source_written {
+        format!("Correct user and password, and check that {user} was created in {source} (authSource).")
+    } else {
+        format!(
+            "Correct user and password; without authSource the user is looked for in {source}: add authSource=admin \
+             if it was created there."
+        )
+    };
+    let cause = Cause::config(
+        "mongo.login_rejected",
+        format!("{server} does not accept the password of {user}, or knows no such user in {source}."),
+        next_step,
+    );
+    words(cause, failure)
+}
+
+fn wrong_source(server: &Server, credentials: &Credentials, right: &str, failure: &Failure) -> Cause {
+    let source = &credentials.source;
+    let user = credentials.user.as_deref().unwrap_or_default();
+    let cause = Cause::config(
+        "mongo.wrong_auth_source",
+        format!("{server} knows {user} with this password in {right}, and the URI asks {source}."),
+        format!("Write authSource={right} into the URI."),
+    );
+    words(cause, failure)
+}
+
+fn words(cause: Cause, failure: &Failure) -> Cause {
+    match failure {
+        Failure::Refused(refusal) => refusal::with_words(cause, refusal),
+        _ => cause,
+    }
+}
+
+/// Where else the same credentials are good: a wrong `authSource` looks like a wrong password to the app.
+async fn elsewhere(
+    databases: &[Option<String>],
+    credentials: &Credentials,
+    member: &mut Member,
+) -> Option<String> {
+    let user = credentials.user.as_deref()?;
+    let mut candidates = vec!["admin"];
+    candidates.extend(databases.iter().flatten().map(String::as_str));
+    candidates.retain(|candidate| *candidate != credentials.source);
+    candidates.dedup();
+    for source in candidates {
+        let hello = greeting::ask_again(&mut member.wire, format!("{source}.{user}")).await.ok()?;
+        if hello.wire_version >= FIRST_WITH_SHA256 && hello.mechanisms.is_empty() {
+            // Such a server names mechanisms for every user that it has.
+            continue;
+        }
+        let mechanism = choose(credentials, &hello, &member.server).ok()?;
+        match scram(&mut member.wire, mechanism, credentials, source).await {
+            Ok(()) => return Some(source.to_owned()),
+            Err(Broken::Wire(Failure::Refused(_))) => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, Cause> {
+    let mut command = Document::new().with("authenticate", 1).with("mechanism", "MONGODB-X509");
+    if let Some(user) = &credentials.user {
+        command = command.with("user", user.as_str());
+    }
+    match member.wire.command("$external", command).await {
+        Ok(reply) => {
+            let user =
+                reply.text("user").or(credentials.user.as_deref()).unwrap_or("the certificate's subject");
+            Ok(format!("logged in as {user} of $external, MONGODB-X509"))
+        }
+        Err(failure) if failure.code() == Some(refusal::AUTHENTICATION_FAILED) => {
+            let cause = Cause::config(
+                "mongo.login_rejected",
+                format!("{} does not know the subject of the client certificate as a user.", member.server),
+                "Create the subject as a user in $external, and name the certificate with tlsCertificateKeyFile.",
+            );
+            Err(words(cause, &failure))
+        }
+        Err(failure) => Err(refusal::of(&member.server, &failure)),
+    }
+}
+
+/// Without a user: good only if the server asks for none.
+async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<String, Cause> {
+    let database = databases.iter().flatten().next().map_or("admin", String::as_str);
+    let question = Document::new()
+        .with("listCollections", 1)
+        .with("filter", Document::new().with("name", "boot-agent asks for nothing"))
+        .with("cursor", Document::new());
+    let question = match member.hello.wire_version {
+        // With OP_QUERY a flag says the same.
+        ..6 => question,
+        _ => question.with("$readPreference", Document::new().with("mode", "secondaryPreferred")),
+    };
+    match member.wire.command(database, question).await {
+        Ok(_) => Ok("the server asks for no login, and the URI names no user".to_owned()),
+        Err(failure) if failure.code() == Some(refusal::UNAUTHORIZED) => {
+            let cause = Cause::config(
+                "mongo.login_required",
+                format!("{} wants a login, and the URI names no user.", member.server),
+                "Write mongodb://USER:PASSWORD@HOST:PORT/DATABASE?authSource=admin.",
+            );
+            Err(words(cause, &failure))
+        }
+        Err(failure) => Err(refusal::of(&member.server, &failure)),
+    }
+}

@@ -1,0 +1,381 @@
+//! The rung role: the members that a replica set advertises, and whether one of them takes writes.
+//!
+//! A driver that knows of a replica set connects to the names that the set advertises and forgets the seeds, so a set
+//! whose members call themselves by names that this box cannot resolve is unusable although every seed answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use super::super::ladder::Climber;
+use super::super::reach;
+use super::super::uri::{Host, Kind, MongoUri, Server};
+use super::bson::Document;
+use super::greeting::{self, Hello, Member};
+use super::refusal;
+use crate::cause::{Cause, Class};
+
+/// The most members that a replica set can have; a longer list is not a server's honest word.
+const MOST_MEMBERS: usize = 50;
+
+/// How far a secondary may be behind before it is worth a word, in milliseconds. Idle sets write a no-op every ten
+/// seconds.
+const LAG: i64 = 60_000;
+
+/// A member under the name by which the set advertises it.
+pub(super) struct Advertised {
+    pub(super) name: String,
+    pub(super) outcome: Result<Member, Cause>,
+}
+
+/// Resolves, connects to and greets every advertised member that was not reached under that very name, all at the same
+/// time and within `limit`.
+pub(super) async fn members(
+    climber: &Climber,
+    uri: &MongoUri,
+    seeds: &[Member],
+    limit: Duration,
+) -> Vec<Advertised> {
+    if uri.direct_connection || uri.load_balanced {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for seed in seeds.iter().filter(|seed| belongs(uri, &seed.hello)) {
+        for name in &seed.hello.members {
+            let known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let is_seed = seeds.iter().any(|seed| seed.server.to_string().eq_ignore_ascii_case(name));
+            if !known && !is_seed && names.len() < MOST_MEMBERS {
+                names.push(name.clone());
+            }
+        }
+    }
+    join_all(names.into_iter().map(|name| async move {
+        let outcome = member(climber, uri, &name, limit).await;
+        Advertised { name, outcome }
+    }))
+    .await
+}
+
+async fn member(climber: &Climber, uri: &MongoUri, name: &str, limit: Duration) -> Result<Member, Cause> {
+    let started = Instant::now();
+    let left = || limit.saturating_sub(started.elapsed());
+    let server = server(name).ok_or_else(|| {
+        unusable("mongo.member_name", name, "is not a host and a port").with("advertised", name)
+    })?;
+    let resolved = timeout(limit, climber.resolve_one(Kind::Mongo, server.clone())).await;
+    let resolved = match resolved {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(cause)) => {
+            return Err(because("mongo.member_unresolvable", name, "cannot be resolved here", &cause));
+        }
+        Err(_) => return Err(unusable("mongo.member_unresolvable", name, "cannot be resolved here in time")),
+    };
+    let reached = reach::connect_server(Kind::Mongo, resolved, left().min(reach::CONNECT_LIMIT)).await;
+    let reached = reached.map_err(|cause| {
+        because("mongo.member_unreachable", name, "cannot be connected to from here", &cause)
+    })?;
+    greeting::greet(climber, uri, reached, left())
+        .await
+        .map_err(|cause| because("mongo.member_unusable", name, "does not answer as it must", &cause))
+}
+
+/// `host:port` as replica sets write it; an IPv6 address is in brackets.
+fn server(name: &str) -> Option<Server> {
+    let (host, port) = name.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let host = match bare.parse() {
+        Ok(address) => Host::Address(address),
+        Err(_) if host.is_empty() || host.contains(['/', ':']) => return None,
+        Err(_) => Host::Name(host.to_owned()),
+    };
+    Some(Server { host, address: None, port })
+}
+
+fn unusable(kind: &'static str, name: &str, what: &str) -> Cause {
+    Cause::external(
+        kind,
+        format!("The replica set calls a member {name}, which {what}."),
+        "Make the name resolvable and its port open from this box, or rename the member: rs.reconfig().",
+    )
+}
+
+fn because(kind: &'static str, name: &str, what: &str, inner: &Cause) -> Cause {
+    let mut cause = unusable(kind, name, what).with("because", &inner.sentence);
+    cause.evidence.extend(inner.evidence.iter().cloned());
+    cause
+}
+
+/// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
+fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
+    uri.replica_set.as_ref().is_none_or(|wanted| hello.set_name.as_ref() == Some(wanted))
+}
+
+/// The rung role, and what is worth a word besides.
+pub(super) struct Judgement {
+    pub(super) role: Result<String, Cause>,
+    pub(super) warnings: Vec<Cause>,
+}
+
+/// What seeds and advertised members together say about the role.
+pub(super) fn judge(uri: &MongoUri, seeds: &[Member], advertised: &[Advertised]) -> Judgement {
+    let mut warnings = Vec::new();
+    let role = match seeds.first() {
+        Some(seed) if uri.is_single_seed() || uri.direct_connection || uri.load_balanced => {
+            single(uri, seed, advertised, &mut warnings)
+        }
+        _ => whole_set(uri, seeds, advertised, &mut warnings),
+    };
+    Judgement { role, warnings }
+}
+
+/// One server, with which older drivers stay when `replicaSet` is missing; newer ones go by what it advertises.
+fn single(
+    uri: &MongoUri,
+    seed: &Member,
+    advertised: &[Advertised],
+    warnings: &mut Vec<Cause>,
+) -> Result<String, Cause> {
+    let hello = &seed.hello;
+    if let (Some(set), false) = (&hello.set_name, uri.direct_connection || uri.load_balanced) {
+        warnings.push(
+            Cause::config(
+                "mongo.single_seed",
+                format!("{} is a member of the replica set {set}, and the URI has no replicaSet: older drivers would not follow a new primary.", seed.server),
+                format!("Write all members into the URI and add replicaSet={set}."),
+            )
+            .with("members", hello.members.join(", ")),
+        );
+        warnings.extend(advertised.iter().filter_map(|member| member.outcome.as_ref().err().cloned()));
+    }
+    if let Some(wanted) = &uri.replica_set
+        && hello.set_name.as_ref() != Some(wanted)
+    {
+        return Err(foreign(wanted, std::slice::from_ref(seed)));
+    }
+    if hello.is_writable {
+        return Ok(format!("{}, {}", seed.server, hello.state()));
+    }
+    if hello.is_arbiter {
+        return Err(refusal::arbiter_only());
+    }
+    if !hello.is_secondary {
+        return Err(not_serving(seed));
+    }
+    let primary = hello.primary.as_deref().unwrap_or("none at present");
+    Err(Cause::new(
+        // Without any primary the election is what is missing, whatever the URI says.
+        if hello.primary.is_some() { Class::Config } else { Class::External },
+        "mongo.not_primary",
+        format!("{} is a secondary, and the URI names no other server: it takes no writes.", seed.server),
+        format!(
+            "Write all members into the URI and add replicaSet={}.",
+            hello.set_name.as_deref().unwrap_or("NAME")
+        ),
+    )
+    .with("primary", primary))
+}
+
+fn whole_set(
+    uri: &MongoUri,
+    seeds: &[Member],
+    advertised: &[Advertised],
+    warnings: &mut Vec<Cause>,
+) -> Result<String, Cause> {
+    if let Some(mongos) = seeds.iter().find(|seed| seed.hello.is_mongos) {
+        return Ok(format!("{}, mongos", mongos.server));
+    }
+    let (ours, others): (Vec<&Member>, Vec<&Member>) =
+        seeds.iter().partition(|seed| belongs(uri, &seed.hello));
+    if ours.is_empty() {
+        return Err(foreign(uri.replica_set.as_deref().unwrap_or_default(), seeds));
+    }
+    if let Some(wanted) = uri.replica_set.as_ref().filter(|_| !others.is_empty()) {
+        let names: Vec<String> = others.iter().map(|other| other.server.to_string()).collect();
+        warnings.push(Cause::config(
+            "mongo.set_name_mismatch",
+            format!("{} is not of the replica set {wanted}, and drivers leave it out.", names.join(", ")),
+            "Remove it from the URI.",
+        ));
+    }
+    if let Some(alone) = ours.iter().find(|seed| seed.hello.is_writable && seed.hello.set_name.is_none()) {
+        return Ok(format!("{}, {}", alone.server, alone.hello.state()));
+    }
+
+    // From here on the names count by which the set knows its members.
+    let listed = |name: &str| {
+        ours.iter().any(|seed| seed.hello.members.iter().any(|one| one.eq_ignore_ascii_case(name)))
+    };
+    let seeds_by_name =
+        ours.iter().map(|seed| (seed.server.to_string(), *seed)).filter(|(name, _)| listed(name));
+    let found = advertised.iter().filter_map(|one| Some((one.name.clone(), one.outcome.as_ref().ok()?)));
+    let members: Vec<(String, &Member)> = seeds_by_name.chain(found).collect();
+    let failures: Vec<&Advertised> = advertised.iter().filter(|one| one.outcome.is_err()).collect();
+
+    let primary = members.iter().find(|(_, member)| member.hello.is_writable);
+    let Some((name, primary)) = primary else {
+        return Err(no_primary(&ours, &members, &failures));
+    };
+    warnings.extend(failures.iter().filter_map(|one| one.outcome.as_ref().err().cloned()));
+    warnings.extend(members.iter().filter_map(|(name, member)| lagging(name, &member.hello, &primary.hello)));
+    let set = primary.hello.set_name.as_deref().unwrap_or_default();
+    let states = members.iter().map(|(name, member)| format!("{name} {}", member.hello.state()));
+    let states: Vec<String> = states.collect();
+    Ok(format!("{name}, primary of {set} ({})", states.join(", ")))
+}
+
+fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
+    let behind = primary.last_write?.saturating_sub(member.last_write.filter(|_| member.is_secondary)?);
+    (behind > LAG).then(|| {
+        Cause::external(
+            "mongo.lag",
+            format!("{name} is {} s behind the primary.", behind / 1000),
+            "Look at rs.printSlaveReplicationInfo() and at that member's load; a failover to it would lose time or data.",
+        )
+    })
+}
+
+/// Servers that are not of the set that the URI asks for.
+fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
+    let names: Vec<&str> = seeds.iter().filter_map(|seed| seed.hello.set_name.as_deref()).collect();
+    if let Some(name) = names.first() {
+        return Cause::config(
+            "mongo.set_name_mismatch",
+            format!("The URI asks for the replica set {wanted}, and the servers are of {name}."),
+            format!("Write replicaSet={name} into the URI."),
+        );
+    }
+    if seeds.iter().any(|seed| seed.hello.is_uninitiated) {
+        return Cause::external(
+            "mongo.not_initiated",
+            format!("The servers of the replica set {wanted} were started, and the set was never initiated."),
+            "Run rs.initiate() on one of them.",
+        );
+    }
+    if let Some(seed) = seeds.iter().find(|seed| !seed.hello.is_writable && !seed.hello.is_mongos) {
+        return not_serving(seed);
+    }
+    let states: Vec<String> =
+        seeds.iter().map(|seed| format!("{} {}", seed.server, seed.hello.state())).collect();
+    Cause::config(
+        "mongo.not_a_replica_set",
+        format!("The URI asks for the replica set {wanted}, and the server is of none."),
+        "Remove replicaSet from the URI, or start mongod with replSetName and initiate the set.",
+    )
+    .with("servers", states.join(", "))
+}
+
+fn not_serving(member: &Member) -> Cause {
+    if member.hello.is_uninitiated {
+        return Cause::external(
+            "mongo.not_initiated",
+            format!("{} was started for a replica set that was never initiated.", member.server),
+            "Run rs.initiate() on it.",
+        );
+    }
+    refusal::recovering(&member.server)
+}
+
+/// A set without a primary that could be reached.
+fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Advertised]) -> Cause {
+    let claimed = ours.iter().find_map(|seed| {
+        let hello = &seed.hello;
+        hello.primary.clone().or_else(|| hello.me.clone().filter(|_| hello.is_writable))
+    });
+    let unreached = claimed.and_then(|name| {
+        failures
+            .iter()
+            .find(|one| one.name.eq_ignore_ascii_case(&name))
+            .and_then(|one| one.outcome.as_ref().err())
+    });
+    if let Some(cause) = unreached {
+        return cause.clone().with("role", "primary");
+    }
+    if ours.iter().all(|seed| seed.hello.is_arbiter)
+        && members.iter().all(|(_, member)| member.hello.is_arbiter)
+        && failures.is_empty()
+    {
+        return refusal::arbiter_only();
+    }
+    if let (Some(seed), true) = (ours.first(), members.is_empty() && failures.is_empty()) {
+        return not_serving(seed);
+    }
+    let set = ours.iter().find_map(|seed| seed.hello.set_name.as_deref()).unwrap_or_default();
+    let cause = Cause::external(
+        "mongo.no_primary",
+        format!("The replica set {set} has no primary: it takes no writes."),
+        "Wait for the election; if none comes, start the members that are down: a majority must see each other.",
+    );
+    let cause = members.iter().fold(cause, |cause, (name, member)| {
+        cause.with("member", format!("{name} {}", member.hello.state()))
+    });
+    failures.iter().fold(cause, |cause, one| {
+        let why = one.outcome.as_ref().err().map_or("", |cause| cause.sentence.as_str());
+        cause.with("member", format!("{}: {why}", one.name))
+    })
+}
+
+/// A server's version.
+#[derive(Debug)]
+pub(super) struct Version {
+    words: String,
+    wire: i64,
+}
+
+/// The first and the last release of each wire version that had one.
+const RELEASES: [(i64, &str); 10] = [
+    (4, "3.2"),
+    (5, "3.4"),
+    (6, "3.6"),
+    (7, "4.0"),
+    (8, "4.2"),
+    (9, "4.4"),
+    (13, "5.0"),
+    (17, "6.0"),
+    (21, "7.0"),
+    (25, "8.0"),
+];
+
+/// The wire version of MongoDB 3.2, the oldest that CircleCI documents.
+const OLDEST: i64 = 4;
+
+/// The wire version of MongoDB 5.1, which removed the commands by OP_QUERY that drivers of 3.2's time use.
+const WITHOUT_OLD_COMMANDS: i64 = 14;
+
+/// Asks for the version; a server that does not say it is known by its wire version.
+pub(super) async fn version(member: &mut Member) -> Version {
+    let wire = member.hello.wire_version;
+    let said = member.wire.command("admin", Document::new().with("buildInfo", 1)).await;
+    let words =
+        said.ok().and_then(|reply| reply.text("version").map(|version| version.chars().take(40).collect()));
+    let known =
+        || RELEASES.iter().rev().find(|(first, _)| *first <= wire).map_or("before 3.2", |(_, name)| name);
+    Version { words: words.unwrap_or_else(|| known().to_owned()), wire }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MongoDB {}; CircleCI documents 3.2 to 3.6", self.words)
+    }
+}
+
+impl Version {
+    /// A word about a version that the app's driver may not get along with.
+    pub(super) fn advice(&self) -> Option<Cause> {
+        let version = &self.words;
+        let sentence = if self.wire < OLDEST {
+            format!("The server is MongoDB {version}, older than the 3.2 that CircleCI documents.")
+        } else if self.wire >= WITHOUT_OLD_COMMANDS {
+            format!(
+                "The server is MongoDB {version}; since 5.1 it refuses the commands of drivers as old as the 3.2 that CircleCI documents."
+            )
+        } else {
+            return None;
+        };
+        let next_step =
+            "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
+        Some(Cause::config("mongo.version", sentence, next_step))
+    }
+}

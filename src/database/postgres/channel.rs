@@ -1,0 +1,231 @@
+//! Agreeing on TLS with a PostgreSQL server, and handing the result to tokio-postgres.
+
+use std::future::{Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::ssl::{SslRef, SslVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout};
+use tokio_postgres::tls::{self as raw, TlsConnect};
+
+use super::super::ladder::Climber;
+use super::super::reach::Stream;
+use super::super::tls::{self, Authorities, Identity, Terms, Verify};
+use super::super::uri::postgres::{RootCert, SslMode};
+use super::super::uri::{Kind, PostgresUri, Server};
+use super::refusal;
+use crate::cause::Cause;
+
+/// The kind of the cause when a server has no TLS and the URI insists on it.
+pub(super) const REFUSED: &str = "tls.refused";
+
+/// `SSLRequest` of the protocol: its length, and a code that is no version.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// The longest beginning of a wrong answer that is quoted.
+const QUOTED: usize = 32;
+
+/// How one attempt wants to speak.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// Without TLS, and why.
+    Plaintext(&'static str),
+    /// With TLS if the server has it.
+    Offered,
+    /// With TLS.
+    Required,
+}
+
+/// A connection on which the startup message may be sent.
+pub(super) struct Channel {
+    pub(super) stream: Box<dyn Stream>,
+    /// Set when the connection is inside TLS.
+    pub(super) handed: Option<Handed>,
+    pub(super) detail: String,
+}
+
+/// What the URI demands of TLS, as libpq reads it: the certificate is verified whenever there is a root certificate to
+/// verify it with, also for `sslmode=require` and below.
+pub(super) fn terms(climber: &Climber, uri: &PostgresUri) -> Terms {
+    let home = |name: &str| climber.home.join(".postgresql").join(name);
+    let exists = |path: &std::path::Path| climber.root.path(path).exists();
+    let wanted = &uri.tls;
+    let (authorities, known) = match &wanted.root_cert {
+        RootCert::System => (Authorities::System, true),
+        RootCert::File(path) => (Authorities::File(path.clone()), exists(path)),
+        RootCert::Default => (Authorities::File(home("root.crt")), exists(&home("root.crt"))),
+    };
+    let verify = match wanted.mode {
+        SslMode::VerifyFull => Verify::Name,
+        SslMode::VerifyCa => Verify::Chain,
+        _ if known => Verify::Chain,
+        _ => Verify::Nothing,
+    };
+    let certificate =
+        wanted.cert.clone().or_else(|| Some(home("postgresql.crt")).filter(|path| exists(path)));
+    let identity = certificate.filter(|_| !wanted.send_no_cert).map(|certificate| Identity {
+        key: wanted.key.clone().unwrap_or_else(|| home("postgresql.key")),
+        certificate,
+        key_password: wanted.key_password.clone(),
+        key_must_be_private: true,
+    });
+    Terms {
+        kind: Kind::Postgres,
+        verify,
+        authorities,
+        identity,
+        send_name: wanted.server_name_indication,
+        least: Some(version(wanted.min_version.as_deref()).unwrap_or(SslVersion::TLS1_2)),
+        most: version(wanted.max_version.as_deref()),
+        protocol: if wanted.direct { b"\x0apostgresql" } else { &[] },
+    }
+}
+
+fn version(word: Option<&str>) -> Option<SslVersion> {
+    match word? {
+        "TLSV1" => Some(SslVersion::TLS1),
+        "TLSV1.1" => Some(SslVersion::TLS1_1),
+        "TLSV1.2" => Some(SslVersion::TLS1_2),
+        "TLSV1.3" => Some(SslVersion::TLS1_3),
+        _ => None,
+    }
+}
+
+/// Agrees with the server on TLS or on none, within `limit`.
+///
+/// # Errors
+/// `tls.…`, or a word about a server that is silent, closes, or is no PostgreSQL.
+pub(super) async fn negotiate(
+    climber: &Climber,
+    terms: &Terms,
+    wanted: Wanted,
+    server: &Server,
+    mut stream: Box<dyn Stream>,
+    limit: Duration,
+    direct: bool,
+) -> Result<Channel, Cause> {
+    if let Wanted::Plaintext(why) = wanted {
+        return Ok(Channel { stream, handed: None, detail: format!("no TLS, {why}") });
+    }
+    let deadline = Instant::now() + limit;
+    if !direct {
+        let answer = timeout(limit, request(&mut stream)).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(refusal::closed(server).with("error", error)),
+            Err(_) => return Err(refusal::silent(server, "the question for TLS", limit)),
+        };
+        match (answer.first(), wanted) {
+            (Some(b'S'), _) if answer.len() == 1 => {}
+            (Some(b'N'), Wanted::Required) if answer.len() == 1 => return Err(refused(server)),
+            (Some(b'N'), _) if answer.len() == 1 => {
+                let detail = "no TLS: the server has none, and the URI does not insist".to_owned();
+                return Ok(Channel { stream, handed: None, detail });
+            }
+            _ => return Err(refusal::not_postgres(server, &answer)),
+        }
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    let stream = tls::handshake(terms, &climber.root, server, stream, left).await?;
+    let session = stream.ssl();
+    let detail = tls::described(session, terms.verify);
+    let handed = Handed { binding: server_end_point(session) };
+    Ok(Channel { stream: Box::new(stream), handed: Some(handed), detail })
+}
+
+/// Asks for TLS. The answer is one byte, from a PostgreSQL; of anything else the beginning is returned.
+async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
+    stream.write_all(&SSL_REQUEST).await?;
+    stream.flush().await?;
+    let mut answer = vec![0; QUOTED];
+    let length = stream.read(&mut answer).await?;
+    if length == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    answer.truncate(length);
+    Ok(answer)
+}
+
+fn refused(server: &Server) -> Cause {
+    Cause::config(
+        REFUSED,
+        format!("{server} has no TLS, and the URI insists on it."),
+        "Switch TLS on in PostgreSQL (ssl = on), or weaken sslmode in the URI.",
+    )
+}
+
+/// Channel binding's `tls-server-end-point` (RFC 5929): the digest of the certificate by its own algorithm, where that
+/// is not weaker than SHA-256.
+fn server_end_point(session: &SslRef) -> Option<Vec<u8>> {
+    let certificate = session.peer_certificate()?;
+    let algorithm = certificate.signature_algorithm().object().nid().signature_algorithms()?.digest;
+    let digest = match algorithm {
+        Nid::MD5 | Nid::SHA1 => MessageDigest::sha256(),
+        other => MessageDigest::from_nid(other)?,
+    };
+    Some(certificate.digest(digest).ok()?.to_vec())
+}
+
+/// Hands tokio-postgres a connection whose TLS handshake is over.
+#[derive(Debug, Default)]
+pub(super) struct Handed {
+    binding: Option<Vec<u8>>,
+}
+
+impl TlsConnect<Box<dyn Stream>> for Handed {
+    type Stream = HandedStream;
+    type Error = io::Error;
+    type Future = Ready<io::Result<HandedStream>>;
+
+    fn connect(self, stream: Box<dyn Stream>) -> Self::Future {
+        ready(Ok(HandedStream { stream, binding: self.binding }))
+    }
+}
+
+/// The connection as tokio-postgres wants it.
+pub(super) struct HandedStream {
+    stream: Box<dyn Stream>,
+    binding: Option<Vec<u8>>,
+}
+
+impl raw::TlsStream for HandedStream {
+    fn channel_binding(&self) -> raw::ChannelBinding {
+        match &self.binding {
+            Some(digest) => raw::ChannelBinding::tls_server_end_point(digest.clone()),
+            None => raw::ChannelBinding::none(),
+        }
+    }
+}
+
+impl AsyncRead for HandedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for HandedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,262 @@
+//! What a PostgreSQL server's refusal means. The SQLSTATE decides, and where that is shared by several reasons, the
+//! name of the server's routine: the message itself comes in the server's language.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::DbError;
+
+use super::super::ladder::Rung;
+use super::super::tls::{self, Terms};
+use super::super::uri::{PostgresUri, Server};
+use crate::cause::{Cause, Class, chain};
+
+/// The kind for a client that `pg_hba.conf` does not let in.
+pub(super) const NO_ENTRY: &str = "postgres.no_pg_hba_entry";
+
+/// The kind for a server that is not ready yet, which makes libpq go on to the next host.
+pub(super) const STARTING_UP: &str = "postgres.starting_up";
+
+/// What a failed login means, and which rung it broke.
+pub(super) fn of_login(uri: &PostgresUri, server: &Server, terms: &Terms, error: &Error) -> (Rung, Cause) {
+    if let Some(refusal) = error.as_db_error() {
+        return of_server(server, Some(uri), refusal);
+    }
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(error) = inner.downcast_ref::<io::Error>() {
+            return of_connection(server, terms, error);
+        }
+        source = inner.source();
+    }
+    let said = chain(error);
+    let cause = if uri.password.is_none() && said.contains("password missing") {
+        Cause::config(
+            "postgres.no_password",
+            format!("{server} asks for a password, and the URI has none."),
+            "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
+        )
+    } else if said.contains("unsupported authentication") {
+        Cause::config(
+            "postgres.auth_method",
+            format!(
+                "{server} asks for a way to log in that is neither SCRAM-SHA-256 nor MD5 nor a plain password."
+            ),
+            "Give this user a pg_hba.conf entry with scram-sha-256 (or md5).",
+        )
+    } else if error.is_closed() {
+        return (Rung::Auth, closed(server));
+    } else if said.contains("authentication") {
+        // The server's own proof failed, or channel binding was demanded and cannot be had.
+        Cause::config(
+            "postgres.auth_exchange",
+            format!(
+                "The exchange of proofs with {server} failed: it may not be the server that it should be."
+            ),
+            "Check that the address leads to the database itself; a proxy in between breaks channel binding.",
+        )
+    } else {
+        garbage(server)
+    };
+    (Rung::Auth, cause.with("error", said))
+}
+
+fn of_connection(server: &Server, terms: &Terms, error: &io::Error) -> (Rung, Cause) {
+    if let Some(cause) = tls::after_handshake(terms, server, error) {
+        return (Rung::Tls, cause);
+    }
+    let cause = match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => garbage(server),
+        _ => closed(server),
+    };
+    (Rung::Auth, cause.with("error", error))
+}
+
+/// What a failed query means.
+pub(super) fn of_query(server: &Server, error: &Error) -> (Rung, Cause) {
+    match error.as_db_error() {
+        Some(refusal) => {
+            let (rung, cause) = of_server(server, None, refusal);
+            (rung.max(Rung::Database), cause)
+        }
+        None => (Rung::Database, closed(server).with("error", chain(error))),
+    }
+}
+
+/// What the server said. `uri` is given for a login.
+fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (Rung, Cause) {
+    let code = refusal.code().code();
+    let user = uri.and_then(|uri| uri.user.as_deref()).unwrap_or("this user");
+    let database = uri.and_then(PostgresUri::effective_database).unwrap_or("the database");
+    let (rung, cause) = match (code, refusal.routine()) {
+        ("28P01", _) => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.password_rejected",
+                format!("{server} does not accept the password of {user}, or knows no such user."),
+                "Correct user and password in the URI; ALTER ROLE … PASSWORD sets a new one.",
+            ),
+        ),
+        (
+            "28000",
+            Some(
+                "InitializeSessionUserId" | "ClientAuthentication_hook" | "InitializeSessionUserIdStandalone",
+            ),
+        ) => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.no_role",
+                format!("{server} knows no role {user}, or does not let it log in."),
+                "Create the role (CREATE ROLE … LOGIN), or correct the user in the URI.",
+            ),
+        ),
+        ("28000", Some("auth_failed")) => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.auth_rejected",
+                format!("{server} does not accept {user} by the method that its pg_hba.conf prescribes."),
+                "Look at the matching line of pg_hba.conf; for this user it should say scram-sha-256 or md5.",
+            ),
+        ),
+        ("28000", _) => (
+            Rung::Auth,
+            Cause::config(
+                NO_ENTRY,
+                format!(
+                    "{server} does not let {user} into {database} from this address: pg_hba.conf has no entry for it."
+                ),
+                "Add a pg_hba.conf entry for this user, database and subnet, and reload PostgreSQL.",
+            ),
+        ),
+        ("3D000", _) => (
+            Rung::Database,
+            Cause::config(
+                "postgres.no_database",
+                format!("{server} has no database {database}."),
+                "Create the database or restore it, or correct its name in the URI.",
+            ),
+        ),
+        ("42501", _) => (
+            Rung::Database,
+            Cause::config(
+                "postgres.no_privilege",
+                format!("{user} may not use {database} on {server}."),
+                format!("GRANT ALL ON DATABASE {database} TO {user}, or make it the owner."),
+            ),
+        ),
+        ("53300", _) => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.too_many_connections",
+                format!("{server} has no connection left."),
+                "Raise max_connections (or the role's limit), or end idle connections.",
+            ),
+        ),
+        ("57P03", _) => (
+            Rung::Auth,
+            Cause::external(
+                STARTING_UP,
+                format!("{server} is starting up, shutting down or recovering, and takes no logins."),
+                "Wait for it; its log says how far it is.",
+            ),
+        ),
+        ("57P01" | "57P02", _) => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.shutting_down",
+                format!("{server} is shutting down."),
+                "Wait for it, or start it again.",
+            ),
+        ),
+        ("55000", _) => (
+            Rung::Database,
+            Cause::external(
+                "postgres.database_closed",
+                format!("{database} on {server} takes no connections."),
+                "ALTER DATABASE … ALLOW_CONNECTIONS true.",
+            ),
+        ),
+        ("25006", _) => (
+            Rung::Role,
+            Cause::external(
+                "postgres.read_only",
+                format!("{server} is read-only."),
+                "Let the URI lead to the primary, or make the server writable again.",
+            ),
+        ),
+        _ => (Rung::Auth, other(server, code)),
+    };
+    let mut cause = cause.with("server said", refusal.message()).with("SQLSTATE", code);
+    for (name, text) in [("detail", refusal.detail()), ("hint", refusal.hint())] {
+        if let Some(text) = text {
+            cause = cause.with(name, text);
+        }
+    }
+    (rung, cause)
+}
+
+/// A refusal without a rule of its own, by the class of its SQLSTATE.
+fn other(server: &Server, code: &str) -> Cause {
+    let passes = ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class));
+    let class = if passes { Class::External } else { Class::Config };
+    Cause::new(
+        class,
+        "postgres.refused",
+        format!("{server} refuses this login or query."),
+        "The evidence has the server's own words; its log says more.",
+    )
+}
+
+/// A server that refused over plaintext what it takes over TLS.
+pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
+    let mut cause = Cause::config(
+        "postgres.tls_required",
+        format!("{server} lets this user in over TLS only, and the URI has sslmode=disable."),
+        "Write sslmode=require (or verify-full with sslrootcert) into the URI.",
+    );
+    cause.evidence.clone_from(&refused.evidence);
+    cause
+}
+
+/// A server that closed the connection without a word.
+pub(super) fn closed(server: &Server) -> Cause {
+    Cause::external(
+        "postgres.closed",
+        format!("{server} accepts connections and closes them without a word."),
+        "Look at PostgreSQL's log; a proxy or load balancer without a live server behind it does the same.",
+    )
+}
+
+/// A server that accepts and does not answer.
+pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
+    Cause::external(
+        "postgres.silent",
+        format!("{server} accepts connections and does not answer {what}."),
+        "Check that the server is not hung (its log, its load), and that the port is PostgreSQL's.",
+    )
+    .with("waited", format!("{} ms", limit.as_millis()))
+}
+
+/// Something that is no PostgreSQL, by its answer to the question for TLS.
+pub(super) fn not_postgres(server: &Server, answer: &[u8]) -> Cause {
+    garbage(server).with("answer", Printable(answer))
+}
+
+fn garbage(server: &Server) -> Cause {
+    Cause::config(
+        "postgres.not_postgres",
+        format!("What listens on {server} is not PostgreSQL."),
+        "Correct host and port in the URI.",
+    )
+}
+
+struct Printable<'a>(&'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
