@@ -21,10 +21,17 @@ type Datagrams = Arc<Mutex<Vec<(Instant, Vec<u8>)>>>;
 
 const COMPLETE: &str = "CompleteLifecycleAction";
 
+/// One datagram, and when it came.
+type Datagram = (Instant, Vec<u8>);
+
 /// A datagram socket and all that came to it.
 struct Listener {
     path: PathBuf,
+<<<<<<< HEAD
     came: Datagrams,
+=======
+    came: Arc<Mutex<Vec<Datagram>>>,
+>>>>>>> t-hook
     is_over: Arc<AtomicBool>,
 }
 
@@ -46,7 +53,7 @@ impl Listener {
         listener
     }
 
-    fn came(&self) -> Vec<(Instant, Vec<u8>)> {
+    fn came(&self) -> Vec<Datagram> {
         self.came.lock().unwrap().clone()
     }
 }

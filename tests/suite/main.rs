@@ -30,3 +30,4 @@ mod source;
 mod static_binary;
 mod terminal;
 mod usage;
+mod terminal;
