@@ -17,8 +17,6 @@ use super::harness::agent::Agent;
 use super::harness::parts;
 use super::scene::{INSTALLER, INSTANCE, SOON, Scene};
 
-type Datagrams = Arc<Mutex<Vec<(Instant, Vec<u8>)>>>;
-
 const COMPLETE: &str = "CompleteLifecycleAction";
 
 /// One datagram, and when it came.
@@ -27,11 +25,7 @@ type Datagram = (Instant, Vec<u8>);
 /// A datagram socket and all that came to it.
 struct Listener {
     path: PathBuf,
-<<<<<<< HEAD
-    came: Datagrams,
-=======
     came: Arc<Mutex<Vec<Datagram>>>,
->>>>>>> t-hook
     is_over: Arc<AtomicBool>,
 }
 

@@ -30,4 +30,3 @@ mod source;
 mod static_binary;
 mod terminal;
 mod usage;
-mod terminal;
