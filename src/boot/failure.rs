@@ -57,8 +57,7 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
         }
         OnFailure::Hold => {
             run.finish(BootOutcome::Held);
-            // Whoever logs in may run the boot again by hand, and the record is that boot's then.
-            run.hand_over_record();
+            // Whoever logs in may run the boot again by hand.
             drop(exclusive);
             run.console.note(
                 Level::Warning,

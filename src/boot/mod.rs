@@ -7,7 +7,7 @@ mod databases;
 mod dry_run;
 mod exclusive;
 mod failure;
-pub(crate) mod fetch;
+mod fetch;
 mod identity;
 mod images;
 mod install;
@@ -30,13 +30,12 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::{self, Aws};
 use crate::cause::{Cause, Class};
 use crate::cli;
+use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Event, Level, StageOutcome, human};
-use crate::dispatch::{Exit, Printed, World};
 use crate::docker::engine::Engine;
 use crate::http::Http;
-use crate::record::{BootOutcome, Record};
+use crate::record::{BootOutcome, Record, timeline};
 use crate::settings::{Settings, Source};
-use crate::status;
 
 use exclusive::{Exclusive, Turn};
 use lifecycle::{Heartbeats, Lifecycle};
@@ -82,7 +81,7 @@ async fn procedure(
         Ok::<(), Cause>(())
     };
     // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
-    let fetch = async { Ok(run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await) };
+    let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
@@ -162,7 +161,7 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
-    Ok(Printed { text: status::timeline(&record), json: record.to_json(), exit })
+    Ok(Printed { text: timeline(&record), json: record.to_json(), exit })
 }
 
 async fn conduct(
@@ -189,6 +188,7 @@ async fn conduct(
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
     let run = Run::new(root, settings, console, http, force, begun);
+    let writer = tokio::spawn(run.clone().keep_written());
     let mut told = Told::default();
     let ended = tokio::select! {
         biased;
@@ -197,7 +197,10 @@ async fn conduct(
         ended = procedure(&run, source, &told, &deadline) => Some(ended),
     };
     match ended {
-        Some(Ok(())) => succeed(&run),
+        Some(Ok(())) => {
+            run.finish(BootOutcome::InService);
+            say_ready(&run.console, &run.record());
+        }
         None => run.finish(BootOutcome::Interrupted),
         Some(Err(cause)) => {
             tokio::select! {
@@ -211,20 +214,9 @@ async fn conduct(
             }
         }
     }
+    writer.abort();
     run.console.emit(Event::Over);
     run.record()
-}
-
-fn succeed(run: &Run) {
-    let now = Timestamp::now();
-    run.update(|record| {
-        record.outcome = BootOutcome::InService;
-        record.ended_at = Some(now);
-        if let Some(instance) = &mut record.instance {
-            instance.completed_at.get_or_insert(now);
-        }
-    });
-    say_ready(&run.console, &run.record());
 }
 
 fn say_ready(console: &Console, record: &Record) {

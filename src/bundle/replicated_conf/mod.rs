@@ -135,7 +135,13 @@ fn known(notes: &mut Notes<'_>, Member { key, at, value }: &Member) -> bool {
                     Some(meant) => format!("Did you mean \"{meant}\"? Write \"{key}\": \"{meant}\""),
                     None => format!("Write one of: {}.", choices.join(", ")),
                 };
-                let sentence = format!("{key} is {text:?}, and must be one of: {}.", choices.join(", "));
+                // What is no slip of a choice may be the password, one line too high.
+                let quoted = if key == "DaemonAuthenticationType" && meant.is_none() {
+                    "something else".to_owned()
+                } else {
+                    format!("{text:?}")
+                };
+                let sentence = format!("{key} is {quoted}, and must be one of: {}.", choices.join(", "));
                 notes.error(value.at, Cause::config("replicated_conf.value", sentence, next_step));
             }
             false
