@@ -39,6 +39,7 @@ fn interrupt(standstill: &Standstill) {
     let stands_still = || -> Running {
         let mut running = scene.boot().env("AWS_ENDPOINT_URL_S3", s3.url()).spawn();
         running.wait_for_line(standstill.says, SOON);
+        wait_for_record(&scene, standstill.stage);
         running
     };
 
@@ -67,6 +68,15 @@ fn interrupt(standstill: &Standstill) {
     scene.boots().assert_code(0);
     assert_in_service(&scene);
     assert_eq!(scene.installer_runs(), standstill.installs);
+}
+
+/// What people look at is on disk a moment after it was said.
+fn wait_for_record(scene: &Scene, stage: &str) {
+    let deadline = Instant::now() + SOON;
+    while !scene.world.exists("/var/lib/boot-agent/boot.json") || scene.stage(stage) != "running" {
+        assert!(Instant::now() < deadline, "the record does not show {stage} running");
+        after(5);
+    }
 }
 
 fn assert_nothing_completed(scene: &Scene) {
