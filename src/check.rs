@@ -8,15 +8,15 @@ use std::path::Path;
 use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::boot::fetch;
 use crate::bundle::{self, BundleFile, Fetched, Finding};
 use crate::cause::Cause;
 use crate::cli;
+use crate::command::{Exit, Printed, World};
 use crate::console::{Level, text};
-use crate::dispatch::{Exit, Printed, World};
 use crate::files::{self, Root};
 use crate::http::Http;
 use crate::settings::Source;
+use crate::source;
 
 /// The region that is asked first where nothing names one; S3 says if the bucket is elsewhere.
 const SOME_REGION: &str = "us-east-1";
@@ -29,22 +29,22 @@ pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cau
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
             // A directory typed by a person is one of this machine, wherever the box's root lies.
             let extra = &world.settings.extra;
-            let source = Source::Directory(path);
-            (fetch::fetch(&Root::default(), &source, extra, None, |_| {}).await?, directory.clone())
+            let from = Source::Directory(path);
+            (source::fetch(&Root::default(), &from, extra, None, |_| {}).await?, directory.clone())
         }
         Some(text) => (from_source(&world, &Source::parse(text)?).await?, text.clone()),
     };
     Ok(printed(&bundle::validate(&fetched).findings, &what))
 }
 
-async fn from_source(world: &World, source: &Source) -> Result<Fetched, Cause> {
+async fn from_source(world: &World, from: &Source) -> Result<Fetched, Cause> {
     let http = Http::new(world.root.clone());
-    let s3 = match source {
+    let s3 = match from {
         Source::S3(_) => Some(S3::new(&aws(&http).await?)),
         Source::Directory(_) => None,
     };
     let warn = |cause: Cause| world.console.note(Level::Warning, cause.to_string());
-    fetch::fetch(&world.root, source, &world.settings.extra, s3.as_ref(), warn).await
+    source::fetch(&world.root, from, &world.settings.extra, s3.as_ref(), warn).await
 }
 
 /// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the

@@ -1,7 +1,6 @@
 //! From a parsed command line to an exit code.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::CommandFactory;
 
@@ -10,56 +9,12 @@ use crate::boot;
 use crate::cause::Cause;
 use crate::check;
 use crate::cli::{self, Cli, Command, Output};
+use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Verbosity, text};
 use crate::files::Root;
 use crate::secret::{self, Scrubbing};
 use crate::settings::{self, Fragment};
 use crate::status;
-
-/// What the exit code says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Good; warnings included.
-    Good,
-    /// Something failed.
-    Failed,
-    /// Wrong usage, or settings that are not valid.
-    Usage,
-    /// A deadline passed.
-    Deadline,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
-            Exit::Good => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Deadline => 3,
-        })
-    }
-}
-
-impl From<&Cause> for Exit {
-    fn from(cause: &Cause) -> Exit {
-        match cause.kind.as_ref() {
-            "source.missing" | "source.invalid" => Exit::Usage,
-            kind if kind.starts_with("settings.") => Exit::Usage,
-            _ if cause.waited_seconds.is_some() => Exit::Deadline,
-            _ => Exit::Failed,
-        }
-    }
-}
-
-/// What a command prints at its end.
-pub(crate) struct Printed {
-    /// For people, ending in a newline.
-    pub(crate) text: String,
-    /// For programs.
-    pub(crate) json: serde_json::Value,
-    /// What the exit code says.
-    pub(crate) exit: Exit,
-}
 
 /// Runs a command: everything it says passes the scrubber, and its result is printed on standard output.
 pub fn run(cli: Cli) -> Exit {
@@ -86,16 +41,6 @@ pub fn run(cli: Cli) -> Exit {
         json: serde_json::json!({ "version": 1, "cause": cause }),
     });
     print(printed, output)
-}
-
-/// What a command works with.
-pub(crate) struct World {
-    /// Where every path lies.
-    pub(crate) root: Root,
-    /// The validated settings.
-    pub(crate) settings: settings::Settings,
-    /// Where it says what it does.
-    pub(crate) console: Console,
 }
 
 fn with_runtime(

@@ -1,5 +1,6 @@
 //! The files of the box: where they lie under `--root`, and how they are replaced.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
@@ -111,10 +112,33 @@ impl Prepared {
     /// # Errors
     /// What the file system said; the target is then unchanged, or changed and perhaps not yet durable.
     pub fn commit(mut self) -> io::Result<()> {
-        fs::rename(&self.temporary, &self.target)?;
-        self.committed = true;
+        self.rename()?;
         File::open(parent(&self.target))?.sync_all()
     }
+
+    fn rename(&mut self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.target)?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+/// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
+/// once.
+///
+/// # Errors
+/// `host.file`; some of the files may then be in place.
+pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
+    let mut directories = BTreeSet::new();
+    for mut file in files {
+        file.rename().map_err(|error| failed("replace", &file.target, &error))?;
+        directories.insert(parent(&file.target).to_path_buf());
+    }
+    for directory in directories {
+        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| failed("write", &directory, &error))?;
+    }
+    Ok(())
 }
 
 impl Drop for Prepared {

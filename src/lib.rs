@@ -6,11 +6,13 @@
 // The front door.
 pub mod cli;
 mod dispatch;
-pub use dispatch::{Exit, run};
+pub use command::Exit;
+pub use dispatch::run;
 
 // Commands: the story of what a person asked for.
 mod boot;
 mod check;
+mod command;
 mod status;
 
 // What the world consists of.
@@ -20,6 +22,7 @@ pub mod database;
 pub mod docker;
 pub mod record;
 pub mod replicated;
+pub mod source;
 
 // Ground floor.
 pub mod cause;

@@ -2,7 +2,7 @@
 //!
 //! COMMAND sees the world in its environment: `AGENT` (the program; what the caller set there stays), `ROOT`, `SOURCE`,
 //! `BUCKET`, `INSTANCE`, `INSTALLER`, `STAND_IN` (the files that direct the installer's stand-in), `AUTO_SCALING`, and
-//! what the agent itself reads. Everything ends with it. Used by `tests/demo` and `benches/run`; without a COMMAND, as
+//! what the agent itself reads. With `WITHOUT_GROUP` set, the instance is in no Auto Scaling group. Everything ends with it. Used by `tests/demo` and `benches/run`; without a COMMAND, as
 //! when all tests are run, it does nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // A stage uses a part of what the tests use.
@@ -15,13 +15,19 @@ mod scene;
 
 use std::process::{Command, ExitCode};
 
+use stand_ins::autoscaling;
+
 use scene::{INSTALLER, INSTANCE, Scene};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     // Options are meant for the test programs beside this one.
     let Some(program) = words.first().filter(|word| !word.starts_with('-')) else { return ExitCode::SUCCESS };
-    let scene = Scene::new();
+    // A boot that is measured again and again must not be abandoned by its group.
+    let group = std::env::var_os("WITHOUT_GROUP")
+        .is_none_or(|value| value.is_empty())
+        .then(|| "services-box".to_owned());
+    let scene = Scene::with_group(autoscaling::Config { group, ..autoscaling::Config::default() });
     let agent = std::env::var("AGENT").unwrap_or_else(|_| env!("CARGO_BIN_EXE_agent").to_owned());
     let status = Command::new(program)
         .args(&words[1..])

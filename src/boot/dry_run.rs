@@ -6,18 +6,19 @@ use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
 use crate::bundle::{self, Bundle};
 use crate::cause::Cause;
+use crate::command::{Exit, Printed, World};
 use crate::console::text;
-use crate::dispatch::{Exit, Printed, World};
 use crate::docker::engine::Engine;
 use crate::docker::images::Plan;
 use crate::docker::lock::Lock;
 use crate::http::Http;
 use crate::replicated::{installer, script};
 use crate::settings::{OnFailure, Source};
+use crate::source;
 
 use super::place::{self, State};
 use super::{DATABASES, FETCH, IDENTITY, IMAGES, INSTALL, LIFECYCLE, PLACE, REPORT, VALIDATE};
-use super::{databases, fetch, images, install, lifecycle, validate};
+use super::{databases, images, install, lifecycle, validate};
 
 /// What one stage would do, or why it would fail.
 struct Step {
@@ -40,7 +41,7 @@ impl Steps {
     }
 }
 
-pub(super) async fn run(world: &World, http: &Http, source: &Source) -> Result<Printed, Cause> {
+pub(super) async fn run(world: &World, http: &Http, from: &Source) -> Result<Printed, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;
     let engine = Engine::connect(&world.root, environment("DOCKER_HOST").as_deref())?;
@@ -63,11 +64,11 @@ pub(super) async fn run(world: &World, http: &Http, source: &Source) -> Result<P
     }
     let s3 = aws.as_ref().map(S3::new);
     let extra = &world.settings.extra;
-    let fetched = fetch::fetch(&world.root, source, extra, s3.as_ref(), |_| {}).await;
+    let fetched = source::fetch(&world.root, from, extra, s3.as_ref(), |_| {}).await;
     let fetched = steps.add(
         FETCH,
         fetched.map(|fetched| {
-            let said = fetch::described(&fetched, source);
+            let said = source::described(&fetched, from);
             (fetched, said)
         }),
     );

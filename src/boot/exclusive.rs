@@ -102,6 +102,11 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn show_news(&mut self, console: &Console, record: &Record) {
+        if let Some(instance) = &record.instance
+            && self.is_new(instance.id.clone())
+        {
+            console.emit(Event::Identified { instance_id: instance.id.clone() });
+        }
         for stage in &record.stages {
             let Some(name) = self.stages.iter().find(|name| **name == stage.name) else { continue };
             if self.is_new(format!("{name} started")) {

@@ -44,9 +44,9 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
             let waiting = |cause: &Cause| run.console.note(Level::Warning, format!("ABANDON waits: {cause}"));
             let outcome = match report::complete(run, &lifecycle, ActionResult::Abandon, limit, waiting).await
             {
-                Ok(said) => {
-                    run.console.note(Level::Info, said);
-                    BootOutcome::Abandoned
+                Ok(completed) => {
+                    run.console.note(Level::Info, completed.said);
+                    if completed.acknowledged { BootOutcome::Abandoned } else { BootOutcome::Failed }
                 }
                 Err(cause) => {
                     run.warn(None, cause);

@@ -23,7 +23,7 @@ pub(super) async fn learn(stage: &Stage<'_>, imds: &Imds) -> Result<Achieved<Ide
     )
     .await?;
     run.console.emit(Event::Identified { instance_id: identity.instance_id.clone() });
-    run.update(|record| {
+    run.note(|record| {
         if record.instance.as_ref().is_none_or(|known| known.id != identity.instance_id) {
             record.instance = Some(Instance::new(&identity.instance_id));
         }

@@ -46,7 +46,7 @@ pub(super) async fn find(
     let Some((group, hook)) = found else {
         return Ok(Achieved::skipped(None, "not in an Auto Scaling group: nobody to report to"));
     };
-    stage.run.update(|record| {
+    stage.run.note(|record| {
         record.lifecycle = Some(LifecycleRecord {
             group: group.clone(),
             hook: hook.as_ref().map(|hook| hook.name.clone()),
@@ -181,7 +181,7 @@ async fn send(run: &Run, lifecycle: &Lifecycle, hook: &Hook) -> Beat {
         lifecycle.autoscaling.record_heartbeat(&hook.name, &lifecycle.group, &lifecycle.instance_id).await;
     match answer {
         Ok(Acknowledgement::Accepted) => {
-            run.update(|record| {
+            run.note(|record| {
                 if let Some(lifecycle) = &mut record.lifecycle {
                     lifecycle.heartbeats.push(Timestamp::now());
                 }

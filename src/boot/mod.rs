@@ -7,7 +7,7 @@ mod databases;
 mod dry_run;
 mod exclusive;
 mod failure;
-pub(crate) mod fetch;
+mod fetch;
 mod identity;
 mod images;
 mod install;
@@ -30,13 +30,12 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::{self, Aws};
 use crate::cause::{Cause, Class};
 use crate::cli;
-use crate::console::{Event, Level, StageOutcome, human};
-use crate::dispatch::{Exit, Printed, World};
+use crate::command::{Exit, Printed, World};
+use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
-use crate::record::{BootOutcome, Record};
+use crate::record::{BootOutcome, Record, timeline};
 use crate::settings::{Settings, Source};
-use crate::status;
 
 use exclusive::{Exclusive, Turn};
 use lifecycle::{Heartbeats, Lifecycle};
@@ -72,13 +71,19 @@ async fn procedure(
     let aws = Aws::new(&run.http, &region, Some(imds)).await?;
     let aws = told.aws.get_or_init(|| aws);
 
-    let lifecycle =
-        run.stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await).await?;
-    if let Some(lifecycle) = lifecycle {
-        told.keep_waiting(run, lifecycle, deadline);
-    }
-
-    let fetched = run.stage(FETCH, async |stage| validate::fetch(stage, source, aws).await).await?;
+    let lifecycle = async {
+        let found = run
+            .stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
+            .await?;
+        if let Some(lifecycle) = found {
+            told.keep_waiting(run, lifecycle, deadline);
+        }
+        Ok::<(), Cause>(())
+    };
+    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
+    let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
+    let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
     run.stage(PLACE, async |stage| place::place(stage, &bundle)).await?;
 
@@ -141,7 +146,14 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         )),
     };
     let record = match turn {
-        Turn::Theirs(record) => *record,
+        Turn::Theirs(record) => {
+            // Where this one is the unit, systemd waits for it as if it had done the work itself.
+            if record.outcome == BootOutcome::InService {
+                say_ready(&world.console, &record);
+            }
+            world.console.emit(Event::Over);
+            *record
+        }
         Turn::Ours(exclusive) => conduct(world, http, &source, flags.force, exclusive, stop).await,
     };
     let exit = match (record.outcome, &record.cause) {
@@ -149,7 +161,7 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
-    Ok(Printed { text: status::timeline(&record), json: record.to_json(), exit })
+    Ok(Printed { text: timeline(&record), json: record.to_json(), exit })
 }
 
 async fn conduct(
@@ -176,15 +188,19 @@ async fn conduct(
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
     let run = Run::new(root, settings, console, http, force, begun);
+    let writer = tokio::spawn(run.clone().keep_written());
     let mut told = Told::default();
     let ended = tokio::select! {
         biased;
         () = stop.came() => None,
-        () = passed(watched) => Some(Err(overdue(&run))),
+        cause = overdue(&run, watched) => Some(Err(cause)),
         ended = procedure(&run, source, &told, &deadline) => Some(ended),
     };
     match ended {
-        Some(Ok(())) => succeed(&run),
+        Some(Ok(())) => {
+            run.finish(BootOutcome::InService);
+            say_ready(&run.console, &run.record());
+        }
         None => run.finish(BootOutcome::Interrupted),
         Some(Err(cause)) => {
             tokio::select! {
@@ -198,22 +214,15 @@ async fn conduct(
             }
         }
     }
+    writer.abort();
     run.console.emit(Event::Over);
     run.record()
 }
 
-fn succeed(run: &Run) {
-    let now = Timestamp::now();
-    run.update(|record| {
-        record.outcome = BootOutcome::InService;
-        record.ended_at = Some(now);
-        if let Some(instance) = &mut record.instance {
-            instance.completed_at.get_or_insert(now);
-        }
-    });
-    let record = run.record();
-    let took = human(crate::record::between(record.started_at, now));
-    run.console.emit(Event::Ready { status: format!("in service after {took}") });
+fn say_ready(console: &Console, record: &Record) {
+    let ended_at = record.ended_at.unwrap_or_else(Timestamp::now);
+    let took = human(crate::record::between(record.started_at, ended_at));
+    console.emit(Event::Ready { status: format!("in service after {took}") });
 }
 
 /// Ends when the deadline has passed, which may be moved meanwhile.
@@ -227,11 +236,15 @@ async fn passed(mut deadline: watch::Receiver<Instant>) {
     }
 }
 
-/// The cause of a boot that took too long: what it waited for last.
-fn overdue(run: &Run) -> Cause {
+/// Ends when the boot has taken too long, with what it waits for; the stages still run then, so that they can be asked.
+async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
+    passed(deadline).await;
     let record = run.record();
     let took = crate::record::between(record.started_at, Timestamp::now());
-    let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+    let stage = record.stages.iter().rfind(|stage| {
+        // The procedure has been dropped by now, and its stages were interrupted by that.
+        matches!(stage.outcome, StageOutcome::Running | StageOutcome::Interrupted)
+    });
     let name = stage.map_or("no stage", |stage| stage.name.as_str());
     let wait = stage.and_then(|stage| stage.waits.last());
     let class = wait.map_or(Class::Host, |wait| wait.cause.class);

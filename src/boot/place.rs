@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::bundle::{Bundle, Placement};
+use crate::bundle::{Bundle, BundleFile, Placement};
 use crate::cause::Cause;
 use crate::files::{self, Access, Prepared, Root};
 
@@ -79,10 +79,16 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
     }
     let is_installed = run.record().instance.is_some_and(|instance| instance.installed_at.is_some());
     if is_installed && !run.force {
-        let drifted = different
-            .iter()
-            .filter(|(.., state)| *state != State::OtherAccess)
-            .map(|(wanted, ..)| wanted.path);
+        let is_drift = |wanted: &Placement<'_>, state: &State| match state {
+            State::OtherContent => true,
+            State::Absent => {
+                !(bundle.replicated.removes_settings
+                    && wanted.path == Path::new(BundleFile::Settings.installed_path()))
+            }
+            State::OtherAccess | State::Right => false,
+        };
+        let drifted = different.iter().filter(|(wanted, _, state)| is_drift(wanted, state));
+        let drifted = drifted.map(|(wanted, ..)| wanted.path);
         if let Some(cause) = drift(drifted) {
             stage.warn(cause);
         }
@@ -93,11 +99,9 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         let path = run.root.path(wanted.path);
         let file = Prepared::write(path.clone(), wanted.content, *access)
             .map_err(|error| files::failed("write", &path, &error))?;
-        prepared.push((path, file));
+        prepared.push(file);
     }
-    for (path, file) in prepared {
-        file.commit().map_err(|error| files::failed("replace", &path, &error))?;
-    }
+    files::commit_all(prepared)?;
     let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(wanted.path)).collect();
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
 }

@@ -20,9 +20,23 @@ pub(super) async fn success(stage: &Stage<'_>, lifecycle: Option<&Lifecycle>) ->
         return Ok(Achieved::skipped((), format!("group {} waits for nothing", lifecycle.group)));
     }
     let limit = stage.run.settings.lifecycle.wait;
-    let said =
+    let completed =
         complete(stage.run, lifecycle, ActionResult::Continue, limit, |cause| stage.waiting(cause)).await?;
-    Ok(Achieved::done((), said))
+    Ok(Achieved::done((), completed.said))
+}
+
+/// How completing the lifecycle action went.
+pub(super) struct Completed {
+    /// What to say of it.
+    pub(super) said: String,
+    /// Whether this result is what the group goes by; else it went its way without.
+    pub(super) acknowledged: bool,
+}
+
+impl Completed {
+    fn acknowledged(said: impl Into<String>) -> Self {
+        Completed { said: said.into(), acknowledged: true }
+    }
 }
 
 /// Completes the lifecycle action, until AWS has acknowledged it; then notes it in the record.
@@ -36,21 +50,25 @@ pub(super) async fn complete(
     result: ActionResult,
     limit: Duration,
     waiting: impl FnMut(&Cause),
-) -> Result<String, Cause> {
-    let Some(hook) = &lifecycle.hook else { return Ok(String::new()) };
+) -> Result<Completed, Cause> {
+    let Some(hook) = &lifecycle.hook else {
+        return Ok(Completed { said: String::new(), acknowledged: false });
+    };
     let completed_before = run.record().instance.is_some_and(|instance| instance.completed_at.is_some());
-    let said = wait::until(limit, wait::is_external, waiting, async || {
+    let completed = wait::until(limit, wait::is_external, waiting, async || {
         let answer = lifecycle
             .autoscaling
             .complete(&hook.name, &lifecycle.group, &lifecycle.instance_id, result)
             .await?;
         match answer {
-            Acknowledgement::Accepted => Ok(format!("{} acknowledged", result.as_str())),
+            Acknowledgement::Accepted => {
+                Ok(Completed::acknowledged(format!("{} acknowledged", result.as_str())))
+            }
             Acknowledgement::NotPending { message } => {
                 match not_pending(lifecycle, result, &message).await {
                     // Group and hook are by setting, without permission to describe, and this is a reboot.
                     Err(cause) if cause.kind == "autoscaling.access_denied" && completed_before => {
-                        Ok("completed at an earlier boot".to_owned())
+                        Ok(Completed::acknowledged("completed at an earlier boot"))
                     }
                     other => other,
                 }
@@ -58,17 +76,19 @@ pub(super) async fn complete(
         }
     })
     .await?;
-    run.update(|record| {
-        if let Some(lifecycle) = &mut record.lifecycle {
-            lifecycle.result = Some(result.as_str().to_owned());
-            lifecycle.acknowledged_at = Some(Timestamp::now());
-        }
-    });
-    Ok(said)
+    if completed.acknowledged {
+        run.update(|record| {
+            if let Some(lifecycle) = &mut record.lifecycle {
+                lifecycle.result = Some(result.as_str().to_owned());
+                lifecycle.acknowledged_at = Some(Timestamp::now());
+            }
+        });
+    }
+    Ok(completed)
 }
 
 /// "No active Lifecycle Action" is no proof of success: where the instance is now decides.
-async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str) -> Result<String, Cause> {
+async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str) -> Result<Completed, Cause> {
     let state = lifecycle
         .autoscaling
         .describe_instance(&lifecycle.instance_id)
@@ -76,7 +96,7 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
         .map(|membership| membership.lifecycle_state);
     match (state, result) {
         (Some(state), ActionResult::Continue) if state.is_past_launch() => {
-            Ok(format!("nothing to complete: the instance is {state}"))
+            Ok(Completed::acknowledged(format!("nothing to complete: the instance is {state}")))
         }
         (Some(state), ActionResult::Continue) if state.is_leaving() => Err(Cause::host(
             "lifecycle.leaving",
@@ -86,7 +106,10 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
         .with("lifecycle state", state)
         .with("AWS said", message)),
         (Some(state), ActionResult::Abandon) if state.is_past_launch() || state.is_leaving() => {
-            Ok(format!("nothing to abandon: the instance is {state}"))
+            Ok(Completed {
+                said: format!("nothing to abandon: the instance is {state}"),
+                acknowledged: false,
+            })
         }
         (Some(state), _) => Err(Cause::external(
             "lifecycle.not_pending",

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::cause::Cause;
 use crate::console::{Console, Event, Level, StageOutcome};
@@ -12,6 +13,9 @@ use crate::files::Root;
 use crate::http::Http;
 use crate::record::{BootOutcome, Record, StageRecord, Wait};
 use crate::settings::Settings;
+
+/// How often the record of a run is written at most, while nothing that must not be lost changes.
+const WRITE_EVERY: Duration = Duration::from_millis(25);
 
 /// What every stage works with. One per process; shared with the heartbeats.
 pub(crate) struct Run {
@@ -22,6 +26,9 @@ pub(crate) struct Run {
     /// Replace files and install again although this box has completed.
     pub(crate) force: bool,
     record: Mutex<Record>,
+    is_noted: Notify,
+    /// False once the record on disk may be another run's. Locked while it is written.
+    may_write: Mutex<bool>,
 }
 
 /// What a stage achieved: its value for the stages after it, and what to say of it.
@@ -52,7 +59,16 @@ impl Run {
         force: bool,
         record: Record,
     ) -> Arc<Self> {
-        Arc::new(Run { root, settings, console, http, force, record: Mutex::new(record) })
+        Arc::new(Run {
+            root,
+            settings,
+            console,
+            http,
+            force,
+            record: Mutex::new(record),
+            is_noted: Notify::new(),
+            may_write: Mutex::new(true),
+        })
     }
 
     /// Runs one stage: says and records its start, its waits and its end, also when it is dropped half-way.
@@ -79,33 +95,50 @@ impl Run {
         self.locked().clone()
     }
 
-    /// Changes the record and writes it.
+    /// Changes the record, and returns when it is on disk: for what a later boot must know whatever happens now.
     ///
     /// A record that cannot be written is said and not fatal: a box without a record still serves, and is only
     /// asked everything again at its next boot.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Record)) {
-        let written = {
-            let mut record = self.locked();
-            change(&mut record);
-            record.write(&self.root)
-        };
-        if let Err(cause) = written {
-            self.warn_only(None, cause);
+        change(&mut self.locked());
+        self.write();
+    }
+
+    /// Changes the record; [`Run::keep_written`] has it on disk a moment later. For what people look at, so that no
+    /// stage waits for the disk.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.locked());
+        self.is_noted.notify_one();
+    }
+
+    /// Writes what was noted, as long as it is polled.
+    pub(crate) async fn keep_written(self: Arc<Self>) {
+        loop {
+            self.is_noted.notified().await;
+            let run = self.clone();
+            // An error here is a panic of the write, which has been said by then.
+            let _ = tokio::task::spawn_blocking(move || run.write()).await;
+            tokio::time::sleep(WRITE_EVERY).await;
         }
     }
 
-    /// Changes the record in memory; it is written with the next change that must not be lost.
-    fn note_in_record(&self, change: impl FnOnce(&mut Record)) {
-        change(&mut self.locked());
+    /// Writes the record as it stands. One write at a time, so that an older state never follows a newer one.
+    fn write(&self) {
+        let may_write = self.may_write.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = if *may_write { self.record().write(&self.root) } else { Ok(()) };
+        drop(may_write);
+        if let Err(cause) = written {
+            self.say_warning(None, cause);
+        }
     }
 
     /// Says a warning and keeps it in the record.
     pub(crate) fn warn(&self, stage: Option<&'static str>, cause: Cause) {
-        self.update(|record| record.warnings.push(cause.clone()));
-        self.warn_only(stage, cause);
+        self.note(|record| record.warnings.push(cause.clone()));
+        self.say_warning(stage, cause);
     }
 
-    fn warn_only(&self, stage: Option<&'static str>, cause: Cause) {
+    fn say_warning(&self, stage: Option<&'static str>, cause: Cause) {
         self.console.emit(Event::Note {
             stage,
             level: Level::Warning,
@@ -114,12 +147,17 @@ impl Run {
         });
     }
 
-    /// Marks the run as over. The outcome is the last thing written.
+    /// Marks the run as over. That is the last thing it writes: the record on disk may be the next run's from now on.
     pub(crate) fn finish(&self, outcome: BootOutcome) {
+        let now = Timestamp::now();
         self.update(|record| {
             record.outcome = outcome;
-            record.ended_at = Some(Timestamp::now());
+            record.ended_at = Some(now);
+            if let (BootOutcome::InService, Some(instance)) = (outcome, &mut record.instance) {
+                instance.completed_at.get_or_insert(now);
+            }
         });
+        *self.may_write.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
     fn locked(&self) -> MutexGuard<'_, Record> {
@@ -139,7 +177,7 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn start(run: &'a Run, name: &'static str) -> Self {
         let mut index = 0;
-        run.update(|record| {
+        run.note(|record| {
             index = record.stages.len();
             record.stages.push(StageRecord {
                 name: name.to_owned(),
@@ -158,21 +196,16 @@ impl<'a> Stage<'a> {
     /// Says what the stage waits for. The record keeps each kind of wait once, from when to when.
     pub(crate) fn waiting(&self, cause: &Cause) {
         let now = Timestamp::now();
-        let is_new = {
-            let record = self.run.locked();
-            record.stages[self.index].waits.last().is_none_or(|wait| wait.cause.kind != cause.kind)
-        };
-        if is_new {
-            let wait = Wait { cause: cause.clone(), since: now, until: now };
-            self.run.update(|record| record.stages[self.index].waits.push(wait));
-        } else {
-            self.run.note_in_record(|record| {
-                if let Some(wait) = record.stages[self.index].waits.last_mut() {
-                    wait.cause = cause.clone();
-                    wait.until = now;
-                }
-            });
-        }
+        self.run.note(|record| match record.stages[self.index].waits.last_mut() {
+            Some(wait) if wait.cause.kind == cause.kind => {
+                wait.cause = cause.clone();
+                wait.until = now;
+            }
+            _ => {
+                let wait = Wait { cause: cause.clone(), since: now, until: now };
+                record.stages[self.index].waits.push(wait);
+            }
+        });
         let waited = self.started.elapsed();
         self.run.console.emit(Event::Waiting { stage: self.name, cause: cause.clone(), waited });
     }
@@ -194,7 +227,7 @@ impl<'a> Stage<'a> {
 
     fn end(&self, outcome: StageOutcome, detail: String, cause: Option<Cause>) {
         self.ended.store(true, Ordering::Relaxed);
-        self.run.update(|record| {
+        self.run.note(|record| {
             let stage = &mut record.stages[self.index];
             stage.outcome = outcome;
             stage.ended_at = Some(Timestamp::now());

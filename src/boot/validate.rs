@@ -1,34 +1,9 @@
-//! Stages 3 and 4: the bundle, fetched and looked at as a whole.
+//! Stage 4: the bundle, looked at as a whole.
 
-use crate::aws::Aws;
-use crate::aws::s3::S3;
 use crate::bundle::{self, Bundle, Fetched, Finding};
 use crate::cause::{Cause, Evidence};
-use crate::settings::Source;
-use crate::wait;
 
-use super::fetch;
 use super::run::{Achieved, Stage};
-
-/// Fetches the bundle, waiting for a source that does not answer.
-pub(super) async fn fetch(stage: &Stage<'_>, source: &Source, aws: &Aws) -> Result<Achieved<Fetched>, Cause> {
-    let run = stage.run;
-    let s3 = S3::new(aws);
-    // A wrong clock is the box's own fault, and chrony cures it within a minute of the start.
-    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind == "s3.clock_skew";
-    let fetched = wait::until(
-        run.settings.fetch_wait,
-        is_worth_waiting,
-        |cause| stage.waiting(cause),
-        async || {
-            let warn = |cause| stage.warn(cause);
-            fetch::fetch(&run.root, source, &run.settings.extra, Some(&s3), warn).await
-        },
-    )
-    .await?;
-    let detail = fetch::described(&fetched, source);
-    Ok(Achieved::done(fetched, detail))
-}
 
 /// Validates all of it; every finding is said, the errors together in the cause.
 pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<Bundle>, Cause> {

@@ -92,3 +92,11 @@ impl fmt::Debug for Fetched {
         f.debug_struct("Fetched").field("bytes", &sizes).field("extra", &self.extra).finish()
     }
 }
+
+impl Fetched {
+    /// Where everything goes: the extra files, then the four.
+    pub fn installed_paths(&self) -> impl Iterator<Item = PathBuf> {
+        let four = BundleFile::ALL.iter().map(|file| PathBuf::from(file.installed_path()));
+        self.extra.iter().map(|extra| extra.path.clone()).chain(four)
+    }
+}

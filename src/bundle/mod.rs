@@ -30,7 +30,6 @@
 //! | `customizations.missing_database`, `.database_name`, `mongo.uri…`, `postgres.uri…` | the database addresses |
 
 mod customizations;
-mod drift;
 mod fetched;
 mod finding;
 mod host;
@@ -48,7 +47,6 @@ mod validate;
 mod tests;
 
 pub use customizations::{Address, DatabaseUri, VARIABLES};
-pub use drift::{differs, installed_paths};
 pub use fetched::{BundleFile, ExtraFile, Fetched};
 pub use finding::{Finding, Position, Severity};
 pub use replicated_conf::ReplicatedConf;

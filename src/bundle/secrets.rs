@@ -4,6 +4,10 @@
 //! would rather take too much for a secret than too little, with two exceptions: a placeholder is no secret (the finding
 //! about it names it), and neither is `1` or `true` under a name that merely sounds secret.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 use super::customizations;
 use super::fetched::{BundleFile, Fetched};
 use super::json::closing_quote;

@@ -9,8 +9,8 @@ use crate::cause::Cause;
 /// No file of a bundle comes near this; what is larger is something else.
 pub(super) const LARGEST: usize = 1024 * 1024;
 
-/// What is wrong with a file's bytes before anyone reads them as what they should be; `Err` if there is no reading them.
-/// The text is without its byte order mark; offsets in `Ok` count from there.
+/// A file's bytes as text, without its byte order mark, and what is wrong with them before anyone reads them as what they
+/// should be. There is no text where there is no reading it.
 pub(super) fn decode(name: &str, bytes: &[u8]) -> (Option<String>, Vec<super::Finding>) {
     let fail = |cause: Cause| {
         let mut notes = Notes::new(name, "");

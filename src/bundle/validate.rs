@@ -87,7 +87,7 @@ pub fn validate(fetched: &Fetched) -> Validation {
 
 /// [`validate`] without the secrets.
 pub(super) fn look(fetched: &Fetched) -> Validation {
-    let placed: BTreeSet<PathBuf> = super::installed_paths(fetched).into_iter().collect();
+    let placed: BTreeSet<PathBuf> = fetched.installed_paths().collect();
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
     let mut findings = Vec::new();

@@ -30,7 +30,7 @@ impl Lines {
         let normal = self.verbosity >= Verbosity::Normal;
         match event {
             Event::Started { stage } if normal => Some(format!("{stage:<10} started")),
-            Event::Waiting { stage, cause, waited } => {
+            Event::Waiting { stage, cause, waited } if normal => {
                 Some(format!("{stage:<10} waiting ({}): {}", human(*waited), in_one_line(cause)))
             }
             Event::Progress { stage, text, .. } if normal => Some(format!("{stage:<10} {text}")),

@@ -65,7 +65,7 @@ pub(super) fn failed(exit: Exit, deadline: Duration, last_lines: &[String]) -> C
     let cause = match exit {
         Exit::Code(code) => cause.with("exit code", code),
         Exit::Signal(signal) => cause.with("signal", signal),
-        Exit::Deadline => cause.with("deadline", format!("{} s", deadline.as_secs())),
+        Exit::Deadline => cause.with("deadline", format!("{} s", deadline.as_secs())).after_waiting(deadline),
     };
     quoting(cause, last_lines)
 }

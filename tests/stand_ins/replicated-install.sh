@@ -7,6 +7,7 @@
 #   timeline      what the app does: lines `SECONDS STATE DESIRED TRANSITIONING HEALTH`, seconds since the install
 #   port          where the app's /health-check answers on 127.0.0.1 (80)
 #   frontend.log  what `docker logs frontend` says; may grow
+#   app-error     what `replicatedctl app status` says went wrong
 #   system-status what `replicatedctl system status` prints
 # It writes there: `runs`, a line for each run with its flags; `installed`, the time of the install.
 set -u

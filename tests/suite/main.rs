@@ -4,11 +4,29 @@
 //! `tests/setup/parts.sh` has been run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod absent_databases;
+mod aftermath;
+mod app;
 mod boot;
 mod canaries;
+mod check;
+mod check_replicated;
+mod check_rules;
 mod diagnosis;
 mod diagnosis_mongo;
 mod diagnosis_postgres;
 mod diagnosis_rude;
+mod front;
 mod harness;
+mod hook;
+mod images;
+mod imds;
+mod installer;
+mod interruption;
+mod journal;
+mod leaks;
 mod scene;
+mod source;
+mod static_binary;
+mod terminal;
+mod usage;

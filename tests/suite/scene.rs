@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stand_ins::{autoscaling, imds};
@@ -144,6 +144,15 @@ impl Scene {
         let stages = record["stages"].as_array().unwrap().iter();
         let found = stages.rev().find(|stage| stage["name"] == name);
         found.map_or("absent", |stage| stage["outcome"].as_str().unwrap()).to_owned()
+    }
+
+    /// Waits until the record says that a stage stands so.
+    pub(crate) fn wait_for_stage(&self, name: &str, outcome: &str, within: Duration) {
+        let asked = Instant::now();
+        while self.stage(name) != outcome {
+            assert!(asked.elapsed() < within, "stage {name} is {}, not {outcome}", self.stage(name));
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The results with which lifecycle actions were completed, in order, accepted or not.

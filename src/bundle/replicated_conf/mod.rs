@@ -8,7 +8,6 @@ mod rules;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::finding::Notes;
@@ -16,28 +15,14 @@ use super::json::{Member, Node};
 use super::text::has_placeholder;
 use crate::cause::Cause;
 use crate::database::uri::closest;
-use crate::secret;
 use keys::{Shape, shape};
 
 /// What the rest of a boot wants to know of `replicated.conf`.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplicatedConf {
-    /// `LocalAddress`; the installer prefers the address that it is given as an argument.
-    pub local_address: Option<String>,
-    /// `HttpProxy`, as written; may carry a password.
-    pub http_proxy: Option<String>,
-    /// `ReleaseSequence`: the app's release that this installation is pinned to.
-    pub release_sequence: Option<u64>,
-}
-
-impl fmt::Debug for ReplicatedConf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplicatedConf")
-            .field("local_address", &self.local_address)
-            .field("http_proxy", &self.http_proxy.as_deref().map(secret::scrub))
-            .field("release_sequence", &self.release_sequence)
-            .finish()
-    }
+    /// `RemoveImportSettingsFrom`: Replicated removes the settings file once it has imported it, so that its absence
+    /// later is no drift.
+    pub removes_settings: bool,
 }
 
 /// A key that has the type it should have.
@@ -73,14 +58,8 @@ pub(super) fn check(
     let present = members.iter().map(|member| member.key.as_str()).collect();
     let mut conf = Conf { notes, given, placed };
     rules::check(&mut conf, &present);
-    ReplicatedConf {
-        local_address: conf.text("LocalAddress").map(str::to_owned),
-        http_proxy: conf.text("HttpProxy").map(str::to_owned),
-        release_sequence: match conf.given.get("ReleaseSequence").map(|given| given.value) {
-            Some(Node::Number(number)) => number.parse().ok(),
-            _ => None,
-        },
-    }
+    let removes = conf.given.get("RemoveImportSettingsFrom").map(|given| given.value);
+    ReplicatedConf { removes_settings: matches!(removes, Some(Node::Bool(true))) }
 }
 
 impl<'m> Conf<'_, 'm, '_> {
@@ -156,7 +135,13 @@ fn known(notes: &mut Notes<'_>, Member { key, at, value }: &Member) -> bool {
                     Some(meant) => format!("Did you mean \"{meant}\"? Write \"{key}\": \"{meant}\""),
                     None => format!("Write one of: {}.", choices.join(", ")),
                 };
-                let sentence = format!("{key} is {text:?}, and must be one of: {}.", choices.join(", "));
+                // What is no slip of a choice may be the password, one line too high.
+                let quoted = if key == "DaemonAuthenticationType" && meant.is_none() {
+                    "something else".to_owned()
+                } else {
+                    format!("{text:?}")
+                };
+                let sentence = format!("{key} is {quoted}, and must be one of: {}.", choices.join(", "));
                 notes.error(value.at, Cause::config("replicated_conf.value", sentence, next_step));
             }
             false

@@ -137,10 +137,16 @@ fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
         Some("key-cert") => &["TlsBootstrapCert", "TlsBootstrapKey"],
         _ => &[],
     };
-    for key in needs.iter().filter(|key| !present.contains(**key)) {
-        let because = format!("TlsBootstrapType is \"{}\".", kind.unwrap_or_default());
-        let next_step = format!("Add \"{key}\", or write \"TlsBootstrapType\": \"self-signed\"");
-        conf.notes.error(conf.at("TlsBootstrapType"), required(key, &because, &next_step));
+    // One finding for all: of several of one kind at one place only the first would be kept.
+    let lacking: Vec<&str> = needs.iter().copied().filter(|key| !present.contains(key)).collect();
+    if !lacking.is_empty() {
+        let (keys, are) = (lacking.join(", "), if lacking.len() == 1 { "is" } else { "are" });
+        let sentence = format!("{keys} {are} missing: TlsBootstrapType is \"{}\".", kind.unwrap_or_default());
+        let next_step = format!("Add {keys}, or write \"TlsBootstrapType\": \"self-signed\"");
+        conf.notes.error(
+            conf.at("TlsBootstrapType"),
+            Cause::config("replicated_conf.required", sentence, next_step),
+        );
     }
     match kind {
         Some("server-path") => server_path(conf),

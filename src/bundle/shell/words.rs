@@ -273,8 +273,7 @@ impl<'t> Words<'t> {
         let operation = &self.rest()[..end];
         self.at += end + 1;
         let assigns = operation.strip_prefix(":=").or_else(|| operation.strip_prefix('='));
-        if let Some(value) = assigns.filter(|value| is_tame(value)) {
-            debug_assert!(is_tame(value));
+        if assigns.is_some_and(is_tame) {
             return Ok(Piece::Assigns { name, at });
         }
         let operand = [":-", ":+", "-", "+", "%%", "%", "##", "#", "^^", "^", ",,", ",", "//", "/"]

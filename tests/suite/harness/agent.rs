@@ -149,6 +149,14 @@ impl Agent {
         self
     }
 
+    /// The same, started by `program` with `arguments`, which must end in becoming what follows them.
+    pub(crate) fn under<T: Display>(mut self, program: &str, arguments: impl IntoIterator<Item = T>) -> Self {
+        let before = arguments.into_iter().map(|argument| argument.to_string());
+        let agent = std::mem::replace(&mut self.program, PathBuf::from(program));
+        self.arguments = before.chain([agent.display().to_string()]).chain(self.arguments).collect();
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(self, within: Duration) -> Finished {
         self.spawn().finish(within)

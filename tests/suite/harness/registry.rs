@@ -44,13 +44,17 @@ impl Registry {
              delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{auth}"
         );
         fs::write(directory.path().join("htpasswd"), format!("{USER}:{PASSWORD_HASH}\n")).unwrap();
-        let file = directory.path().join("registry.yml");
-        fs::write(&file, settings.replace("DIRECTORY", &at)).unwrap();
+        fs::write(directory.path().join("registry.yml"), settings.replace("DIRECTORY", &at)).unwrap();
+        let server = Self::serve(&directory, port);
+        Self { server, directory, port }
+    }
+
+    fn serve(directory: &TempDir, port: u16) -> Server {
         let mut command = bound("docker-registry", Signal::SIGTERM);
-        command.arg("serve").arg(&file);
+        command.arg("serve").arg(directory.path().join("registry.yml"));
         let mut server = Server::start("registry", command, Signal::SIGTERM, directory.path());
         server.wait_until(Duration::from_secs(20), || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { server, directory, port }
+        server
     }
 
     /// `127.0.0.1:PORT`, the first part of a reference to an image here.
@@ -85,5 +89,10 @@ impl Registry {
 
     pub(crate) fn stop(&mut self) {
         self.server.stop();
+    }
+
+    /// Starts it again on the same port, with what it had.
+    pub(crate) fn resume(&mut self) {
+        self.server = Self::serve(&self.directory, self.port);
     }
 }

@@ -36,7 +36,7 @@ pub fn replicatedctl(script: &Script, arguments: &[&str]) -> Result<String, Fail
                 "PatchSequence": 0,
                 "State": moment.state,
                 "DesiredState": moment.desired,
-                "Error": "",
+                "Error": script.text("app-error").unwrap_or_default().trim(),
                 "IsCancellable": false,
                 "IsTransitioning": moment.transitioning,
                 "LastModifiedAt": Timestamp::now().to_string(),

@@ -1,5 +1,7 @@
 //! `boot.json`: what the last boot of this box did, kept so that a crash loses nothing.
 
+mod timeline;
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::secret;
+
+pub use timeline::timeline;
 
 /// Where the record lies, under the root.
 pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";

@@ -1,0 +1,77 @@
+//! Files that nobody wrote, and files that somebody wrote to do harm.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::{good, with};
+use crate::bundle::BundleFile;
+use crate::bundle::secrets::found;
+use crate::bundle::validate::look;
+
+#[test]
+fn hostile_files_end_soon() {
+    let fill = |piece: &str| piece.repeat(1024 * 1024 / piece.len());
+    for piece in [
+        "\"",
+        "{\"a\":",
+        "“",
+        "<ab> ",
+        "://a:b@",
+        "\"password\":x ",
+        "\"password\":\"x\",",
+        "A=1\n",
+        ". x\n",
+        "A=$A$A\n",
+        "A=$B ",
+        "$(",
+        "'",
+        "${",
+        "# x\n",
+        "A=b&",
+        "A_PASSWORD=x ",
+        "-----BEGIN PRIVATE KEY-----\n",
+        "mongodb://a:b@c,",
+        "[0,",
+        "\\\n",
+        "A+=xxxxxxxx\n",
+        "export A=$A$A\n",
+        "`",
+        "x ",
+    ] {
+        for file in [BundleFile::Settings, BundleFile::Replicated, BundleFile::Customizations] {
+            let started = Instant::now();
+            let fetched = with(file, format!("A=aaaaaaaa\n{}", fill(piece)));
+            look(&fetched);
+            found(&fetched);
+            let took = started.elapsed();
+            assert!(took < Duration::from_secs(8), "{piece:?} in {file} took {took:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_file_end_in_findings(bytes in prop::collection::vec(any::<u8>(), 0..400), which in 0usize..4) {
+        let fetched = with(BundleFile::ALL[which], bytes);
+        look(&fetched);
+        found(&fetched);
+    }
+
+    #[test]
+    fn any_damage_to_a_good_file_ends_in_findings_in_order(
+        which in 0usize..4, at in any::<prop::sample::Index>(), gone in 0usize..40, put in "[\\PC\n]{0,6}",
+    ) {
+        let file = BundleFile::ALL[which];
+        let mut bytes = good().files[&file].clone();
+        let at = at.index(bytes.len());
+        let end = (at + gone).min(bytes.len());
+        bytes.splice(at..end, put.into_bytes());
+        let fetched = with(file, bytes);
+        found(&fetched);
+        let first = look(&fetched);
+        let places: Vec<_> = first.findings.iter().map(|finding| finding.position).collect();
+        prop_assert!(places.is_sorted());
+        prop_assert_eq!(look(&fetched).findings, first.findings);
+    }
+}

@@ -1,0 +1,190 @@
+//! A bundle's objects, all at once, from where they lie into memory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::aws::s3::{S3, Wanted};
+use crate::bundle::{BundleFile, ExtraFile, Fetched};
+use crate::cause::Cause;
+use crate::files::{self, Root};
+use crate::settings::{Extra, Location, Source};
+
+/// The most bytes that one of the four files may have; the real ones have a few kilobytes.
+const FILE_LIMIT: usize = 1 << 20;
+
+/// The most bytes that an extra file may have.
+const EXTRA_LIMIT: usize = 16 << 20;
+
+/// The most files that one extra directory tree may have.
+const TREE_LIMIT: usize = 1000;
+
+/// Fetches everything the bundle consists of, in one attempt. When several objects are bad, the cause names them all.
+///
+/// # Errors
+/// Those of [`S3::get`] and [`S3::list`]; `source.no_such_file` (config) and `host.file` for a directory.
+pub(crate) async fn fetch(
+    root: &Root,
+    source: &Source,
+    extra: &[Extra],
+    s3: Option<&S3>,
+    warn: impl FnMut(Cause),
+) -> Result<Fetched, Cause> {
+    match (source, s3) {
+        (Source::S3(location), Some(s3)) => {
+            let fetched = from_s3(s3, location, extra).await;
+            s3.take_warnings().into_iter().for_each(warn);
+            fetched
+        }
+        (Source::Directory(path), _) => from_directory(&root.path(path), extra),
+        (Source::S3(location), None) => Err(Cause::config(
+            "aws.no_region",
+            format!("{location} cannot be asked for without a region."),
+            "Set AWS_REGION.",
+        )),
+    }
+}
+
+/// Where an extra file comes from and goes to.
+struct Part {
+    from: String,
+    to: PathBuf,
+    mode: u32,
+}
+
+async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Fetched, Cause> {
+    let mut parts = Vec::new();
+    for entry in extra {
+        if !entry.is_tree {
+            parts.push(Part { from: location.key(&entry.object), to: entry.path.clone(), mode: entry.mode });
+            continue;
+        }
+        let prefix = location.key(&entry.object);
+        for listed in s3.list(&location.bucket, &prefix, TREE_LIMIT).await? {
+            // A "directory" made in the console is an empty object whose key ends in a slash.
+            if listed.key.ends_with('/') {
+                continue;
+            }
+            let below = listed.key.strip_prefix(&prefix).unwrap_or(&listed.key);
+            parts.push(Part { from: listed.key.clone(), to: inside(&entry.path, below)?, mode: entry.mode });
+        }
+    }
+    let four = BundleFile::ALL.map(|file| Wanted { key: location.key(file.name()), limit: FILE_LIMIT });
+    let others = parts.iter().map(|part| Wanted { key: part.from.clone(), limit: EXTRA_LIMIT });
+    let wanted: Vec<Wanted> = four.into_iter().chain(others).collect();
+    let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
+    let mut bodies = objects.into_iter().map(|object| object.body.to_vec());
+    let files = BundleFile::ALL.into_iter().zip(&mut bodies).collect();
+    let extra = parts
+        .into_iter()
+        .zip(bodies)
+        .map(|(part, content)| ExtraFile { path: part.to, mode: Some(part.mode), content })
+        .collect();
+    Ok(Fetched { files, extra })
+}
+
+fn from_directory(directory: &Path, extra: &[Extra]) -> Result<Fetched, Cause> {
+    let mut causes = Vec::new();
+    let mut read = |path: &Path, limit: usize| match read_limited(path, limit) {
+        Ok(content) => content,
+        Err(cause) => {
+            causes.push(cause);
+            Vec::new()
+        }
+    };
+    let files = BundleFile::ALL
+        .into_iter()
+        .map(|file| (file, read(&directory.join(file.name()), FILE_LIMIT)))
+        .collect();
+    let mut extras = Vec::new();
+    for entry in extra {
+        let from = directory.join(&entry.object);
+        if entry.is_tree {
+            for path in tree(&from)? {
+                let below = path.strip_prefix(&from).unwrap_or(&path).to_string_lossy().into_owned();
+                let content = read(&path, EXTRA_LIMIT);
+                extras.push(ExtraFile {
+                    path: inside(&entry.path, &below)?,
+                    mode: Some(entry.mode),
+                    content,
+                });
+            }
+        } else {
+            let content = read(&from, EXTRA_LIMIT);
+            extras.push(ExtraFile { path: entry.path.clone(), mode: Some(entry.mode), content });
+        }
+    }
+    if causes.is_empty() { Ok(Fetched { files, extra: extras }) } else { Err(Cause::together(causes)) }
+}
+
+/// The path below a directory, refusing a key that would lead out of it.
+fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
+    let relative = Path::new(below);
+    if relative.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        return Ok(directory.join(relative));
+    }
+    Err(Cause::config(
+        "source.unsafe_key",
+        format!("An object's name leads out of {}.", directory.display()),
+        "Remove the object from the source.",
+    )
+    .with("object", below))
+}
+
+fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, Cause> {
+    let no_such = || {
+        Cause::config(
+            "source.no_such_file",
+            format!("{} does not exist.", path.display()),
+            "Put the file into the source, or correct the source.",
+        )
+    };
+    let size = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such()),
+        Err(error) => return Err(files::failed("read", path, &error)),
+    };
+    if size > limit as u64 {
+        return Err(Cause::config(
+            "source.too_large",
+            format!("{} is larger than anything a bundle may hold.", path.display()),
+            "Check that it is the file it should be.",
+        )
+        .with("size", format!("{size} bytes, at most {limit}")));
+    }
+    fs::read(path).map_err(|error| files::failed("read", path, &error))
+}
+
+/// The files of a directory tree, in the order of their names; a tree that does not exist has none.
+fn tree(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
+    let mut found = Vec::new();
+    let mut left = vec![directory.to_path_buf()];
+    while let Some(directory) = left.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(files::failed("read", &directory, &error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| files::failed("read", &directory, &error))?.path();
+            if path.is_dir() { left.push(path) } else { found.push(path) }
+        }
+        if found.len() > TREE_LIMIT {
+            return Err(Cause::config(
+                "source.too_many",
+                format!("{} holds more than {TREE_LIMIT} files.", directory.display()),
+                "Check that it is the directory it should be.",
+            ));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What to say of a fetched bundle.
+pub(crate) fn described(fetched: &Fetched, source: &Source) -> String {
+    let bytes: usize = fetched.files.values().map(Vec::len).sum::<usize>()
+        + fetched.extra.iter().map(|extra| extra.content.len()).sum::<usize>();
+    let count = fetched.files.len() + fetched.extra.len();
+    format!("{count} files, {bytes} bytes from {source}")
+}

@@ -1,0 +1,223 @@
+//! `agent check`: every rule for a bundle as a table, and the four places where a bundle can lie.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::harness::agent::{Agent, Finished, World};
+use super::harness::{parts, s3};
+use super::scene::{REPLICATED, SETTINGS};
+
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+pub(crate) const SET: &str = "settings.conf";
+pub(crate) const REP: &str = "replicated.conf";
+pub(crate) const LIC: &str = "license.rli";
+pub(crate) const CUS: &str = "circle-installation-customizations";
+
+/// Addresses at which nothing listens: `check` connects to nobody.
+const CUSTOMIZATIONS: &str = "\
+# made by the test
+export CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:pw@db.example.com:27017/circle_ghe'
+export CIRCLE_SECRETS_MONGODB_ACTION_LOGS_URI='mongodb://circle:pw@db.example.com:27017/circle_ghe'
+export CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI='mongodb://circle:pw@db.example.com:27017/build_state_dev_ghe'
+export CIRCLE_SECRETS_MONGODB_CONTAINERS_URI='mongodb://circle:pw@db.example.com:27017/containers_dev_ghe'
+export CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI='mongodb://circle:pw@db.example.com:27017/remote_containers_dev_ghe'
+export CIRCLE_SECRETS_POSTGRES_MAIN_URI='postgres://circle:pw@db.example.com:5432/circle'
+";
+
+/// A bundle that only `check` reads.
+pub(crate) struct Draft {
+    pub(crate) files: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl Draft {
+    pub(crate) fn good() -> Self {
+        let files = [(SET, SETTINGS), (REP, REPLICATED), (LIC, "a licence\n"), (CUS, CUSTOMIZATIONS)];
+        Draft { files: files.map(|(name, text)| (name, text.as_bytes().to_vec())).into() }
+    }
+
+    fn text(&self, file: &str) -> &str {
+        std::str::from_utf8(&self.files[file]).unwrap()
+    }
+
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Replace(file, from, to) => {
+                let text = self.text(file);
+                assert!(text.contains(from), "{file} of the good bundle has no {from:?}");
+                let changed = text.replacen(from, to, 1);
+                self.files.insert(file, changed.into_bytes());
+            }
+            Change::Add(file, line) if *file == CUS => {
+                let changed = format!("{}{line}\n", self.text(file));
+                self.files.insert(file, changed.into_bytes());
+            }
+            // Another key of the object, as its last.
+            Change::Add(file, member) => {
+                let text = self.text(file).trim_end().trim_end_matches('}').trim_end();
+                let changed = format!("{text},\n  {member}\n}}\n");
+                self.files.insert(file, changed.into_bytes());
+            }
+            Change::Drop(file, key) => {
+                let text = self.text(file);
+                let lines: Vec<&str> = text.lines().filter(|line| !line.contains(key)).collect();
+                assert!(lines.len() < text.lines().count(), "{file} of the good bundle has no {key:?}");
+                // The last member may have gone, and with it the reason for the comma before it.
+                let changed = format!("{}\n", lines.join("\n")).replace(",\n}", "\n}");
+                self.files.insert(file, changed.into_bytes());
+            }
+            Change::Write(file, content) => {
+                self.files.insert(file, content.to_vec());
+            }
+        }
+    }
+
+    pub(crate) fn directory(&self) -> TempDir {
+        let directory = parts::directory("bundle");
+        for (name, content) in &self.files {
+            fs::write(directory.path().join(name), content).unwrap();
+        }
+        directory
+    }
+}
+
+/// What a row does to the good bundle.
+pub(crate) enum Change {
+    Replace(&'static str, &'static str, &'static str),
+    Add(&'static str, &'static str),
+    Drop(&'static str, &'static str),
+    Write(&'static str, &'static [u8]),
+}
+
+/// A change, and every finding that it must lead to: `SEVERITY KIND` and, where it matters, `FILE:LINE:COLUMN`.
+pub(crate) type Row = (Change, &'static [&'static str]);
+
+/// Runs the rows and names every one that is not as it should be, not the first alone.
+pub(crate) fn assert_rows(rows: &[Row]) {
+    let world = World::new();
+    let mut wrong = Vec::new();
+    for (number, (change, expected)) in rows.iter().enumerate() {
+        let mut draft = Draft::good();
+        draft.apply(change);
+        let directory = draft.directory();
+        let run =
+            Agent::new(&world).args(["--output", "json", "check"]).arg(directory.path().display()).run(SOON);
+        let found = findings(&run);
+        let matches = found.len() == expected.len()
+            && found.iter().zip(*expected).all(|(found, expected)| found.starts_with(expected));
+        let code = i32::from(expected.iter().any(|finding| finding.starts_with("error")));
+        if !matches || run.code != Some(code) {
+            wrong.push(format!("row {number}: expected {expected:?}, exit {code}; got {found:?}\n{run}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The findings of the JSON output, each with all that a cause must have.
+pub(crate) fn findings(run: &Finished) -> Vec<String> {
+    let json: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}\n{run}"));
+    assert_eq!(json["version"], 1, "{run}");
+    let found = json["findings"].as_array().unwrap_or_else(|| panic!("no findings\n{run}"));
+    let texts = found.iter().map(|finding| {
+        let text = |name: &str| finding[name].as_str().unwrap_or_default();
+        assert_eq!(text("class"), "config", "{finding}");
+        assert!(text("sentence").contains(char::is_whitespace) && !text("next_step").is_empty(), "{finding}");
+        let place = match finding["line"].as_u64() {
+            Some(line) => format!(":{line}:{}", finding["column"]),
+            None => String::new(),
+        };
+        format!("{} {} {}{place}", text("severity"), text("kind"), text("file"))
+    });
+    texts.collect()
+}
+
+#[test]
+fn a_good_bundle_in_a_directory_is_valid() {
+    let directory = Draft::good().directory();
+    let run = |output: &str| {
+        let world = World::new();
+        Agent::new(&world).args(["--output", output, "check"]).arg(directory.path().display()).run(SOON)
+    };
+    run("text").assert_code(0).assert_says(": valid\n");
+    let json = run("json");
+    json.assert_code(0);
+    assert_eq!(findings(&json), Vec::<String>::new());
+    assert!(json.stdout.contains("\"valid\": true"), "{json}");
+}
+
+#[test]
+fn the_text_says_where_what_and_what_to_do() {
+    let mut draft = Draft::good();
+    draft.apply(&Change::Replace(CUS, "circle:pw@db.example.com:5432", "circle:p@w@db.example.com:5432"));
+    draft.apply(&Change::Add(REP, r#""LogLevl": "info""#));
+    let (directory, world) = (draft.directory(), World::new());
+    let run = Agent::new(&world).arg("check").arg(directory.path().display()).run(SOON);
+    run.assert_code(1)
+        .assert_says("circle-installation-customizations:7:61: error: The PostgreSQL URI ")
+        .assert_says("unescaped @ in its password")
+        .assert_says("→ ")
+        .assert_says("%40")
+        .assert_says("replicated.conf:10:3: warning: Replicated knows no key \"LogLevl\"")
+        .assert_says("Did you mean LogLevel?")
+        .assert_says("1 error, 1 warning")
+        .assert_silent_about("p@w");
+}
+
+#[test]
+fn check_reads_s3_and_file_sources_and_what_is_installed() {
+    let s3 = s3::moto();
+    let bucket = s3.bucket();
+    let world = World::new()
+        .with_s3(s3.url())
+        .with_env("AWS_REGION", "us-east-1")
+        .with_env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
+        .with_env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
+    let draft = Draft::good();
+    for (name, content) in &draft.files {
+        s3.put(&bucket, &format!("services-box/{name}"), content);
+        // A source by `file://` lies under the root, as every path of the box does.
+        world.write(&format!("/srv/bundle/{name}"), content);
+        world.write(&format!("/etc/{name}"), content);
+    }
+    let before = world.files();
+    let of_bucket = format!("s3://{bucket}/services-box");
+    for source in [Some(of_bucket.as_str()), Some("file:///srv/bundle"), None] {
+        Agent::new(&world).arg("check").args(source).run(SOON).assert_code(0).assert_says(": valid\n");
+    }
+
+    s3.put(&bucket, "services-box/license.rli", "");
+    world.write("/srv/bundle/license.rli", "");
+    fs::remove_file(world.path("/etc/license.rli")).unwrap();
+    for (source, kind) in [
+        (Some(of_bucket.as_str()), "bundle.empty_file"),
+        (Some("file:///srv/bundle"), "bundle.empty_file"),
+        (None, "bundle.missing_file"),
+    ] {
+        let run = Agent::new(&world).args(["--output", "json", "check"]).args(source).run(SOON);
+        run.assert_code(1);
+        assert_eq!(findings(&run), [format!("error {kind} license.rli")]);
+    }
+    let changed = ["./srv/bundle/license.rli", "./etc/license.rli"].map(std::path::PathBuf::from);
+    let rest = |files: BTreeMap<_, _>| -> Vec<_> {
+        files.into_iter().filter(|(path, _)| !changed.contains(path)).collect()
+    };
+    assert_eq!(rest(world.files()), rest(before), "check changes nothing");
+}
+
+#[test]
+fn a_source_that_lacks_two_files_names_both() {
+    let draft = Draft::good();
+    let (directory, world) = (draft.directory(), World::new());
+    for name in [LIC, SET] {
+        fs::remove_file(directory.path().join(name)).unwrap();
+    }
+    let run = Agent::new(&world).arg("check").arg(directory.path().display()).run(SOON);
+    run.assert_code(1)
+        .assert_says("source.no_such_file")
+        .assert_says(&format!("{}/license.rli", directory.path().display()))
+        .assert_says(&format!("{}/settings.conf", directory.path().display()));
+}

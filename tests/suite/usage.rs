@@ -1,0 +1,151 @@
+//! What a person gets who types something wrong, or asks for help, or only wants to know.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use super::front::Front;
+use super::harness::agent::{Agent, World};
+use super::harness::shell;
+use super::scene::{ADDRESS, SOON, Scene};
+
+const A_MOMENT: Duration = Duration::from_secs(30);
+
+#[test]
+fn wrong_usage_and_wrong_settings_exit_with_2_and_touch_nothing() {
+    let source = "s3://bucket/services-box";
+    for (settings, arguments, words) in [
+        ("", &["boot", "--forse", source][..], "--force"),
+        ("", &["bot"], "boot"),
+        ("", &[], "Usage"),
+        ("", &["--output", "yaml", "status"], "json"),
+        ("", &["--verbose", "--quiet", "status"], "cannot be used with"),
+        ("", &["boot"], "source.missing"),
+        ("", &["boot", "ftp://bucket"], "source.invalid"),
+        ("", &["boot", "s3:/bucket/x"], "source.invalid"),
+        ("", &["boot", source, "s3://other/x"], "one argument too many"),
+        ("", &["check", "s3://b"], "source.invalid"),
+        ("", &["boot", "--on-failure", "explode", source], "settings.invalid"),
+        ("", &["boot", "--deadline", "soon", source], "settings.invalid"),
+        ("on_failur = \"hold\"", &["boot", source], "Did you mean on_failure?"),
+        ("[databases]\nwiat = \"1h\"", &["boot", source], "Did you mean databases.wait?"),
+        ("[databases]\nwiat = \"1h\"", &["check", "."], "settings.unknown_key"),
+        ("[databases]\nwait = 3600", &["boot", source], "settings.type"),
+        ("[databases]\nwait = \"an hour\"", &["boot", source], "settings.invalid"),
+        ("on_failure = ", &["boot", source], "settings.syntax"),
+        ("[[extra]]\nobject = \"../x\"\npath = \"/etc/x\"", &["boot", source], "settings.invalid"),
+        ("[[extra]]\nobject = \"x\"\npath = \"/etc/../x\"", &["boot", source], "settings.invalid"),
+    ] {
+        let world = World::new();
+        world.agent_toml(settings);
+        let before = world.files();
+        let run = Agent::new(&world).args(arguments).run(A_MOMENT);
+        run.assert_code(2).assert_says(words);
+        assert_eq!(world.files(), before, "{arguments:?} touched something\n{run}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named_with_the_right_one() {
+    let world = World::new();
+    let run = Agent::new(&world).args(["boot", "s3://bucket/x"]).env("BOOT_AGENT_DATABASES_WIAT", "1h");
+    run.run(A_MOMENT).assert_code(2).assert_says("Did you mean BOOT_AGENT_DATABASES_WAIT?");
+}
+
+#[test]
+fn a_failure_in_json_is_alone_on_standard_output_with_the_same_exit_code() {
+    let world = World::new();
+    let run = Agent::new(&world).args(["--output", "json", "boot"]).run(A_MOMENT);
+    run.assert_code(2);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&json["version"], &json["cause"]["kind"]), (&1.into(), &"source.missing".into()));
+}
+
+#[test]
+fn the_source_of_the_settings_is_used_and_the_command_line_wins() {
+    let front = Front::new();
+    front.settings(&format!("source = \"{}\"", front.source()));
+    let mut boot = Agent::new(&front.world).arg("boot").spawn();
+    boot.wait_for_line("place      done", A_MOMENT);
+    boot.kill();
+    assert!(front.everything_is_placed());
+
+    let front = Front::new();
+    front.settings("source = \"s3://another-bucket/x\"");
+    front.boots_until_placed();
+}
+
+/// cloud-init runs the script, and the kernel appends its path to the words of the first line.
+#[test]
+fn the_path_of_the_user_data_script_is_passed_over() {
+    let front = Front::new();
+    front.world.write("/var/lib/cloud/part-001", "#!/usr/bin/env -S agent boot s3://bucket/prefix\n");
+    let script = front.world.path("/var/lib/cloud/part-001");
+    let mut boot = front.boot().arg(script.display()).spawn();
+    boot.wait_for_line("place      done", A_MOMENT);
+    boot.kill();
+    assert!(front.everything_is_placed());
+
+    front.world.write("/tmp/no-script", "a file of another kind\n");
+    let surplus = front.boot().arg(front.world.path("/tmp/no-script").display()).run(A_MOMENT);
+    surplus.assert_code(2).assert_says("one argument too many");
+}
+
+#[test]
+fn help_completions_and_the_manual_are_real() {
+    let world = World::new();
+    let say = |arguments: &[&str]| {
+        let run = Agent::new(&world).args(arguments).run(A_MOMENT);
+        run.assert_code(0);
+        run.stdout
+    };
+    for command in ["boot", "check", "status", "completions", "man"] {
+        assert!(say(&["--help"]).contains(&format!("  {command} ")), "{command} is not in the help");
+        assert!(say(&[command, "--help"]).contains("Example"), "{command} has no example");
+    }
+    let completions = say(&["completions", "bash"]);
+    world.write("/tmp/agent.bash", &completions);
+    let path = world.path("/tmp/agent.bash");
+    let offered = format!(
+        "source {}; COMP_WORDS=(agent boot --dr) COMP_CWORD=2; _agent agent --dr boot; echo ${{COMPREPLY[@]}}",
+        path.display()
+    );
+    assert_eq!(shell::must(Command::new("bash").args(["-c", &offered])), "--dry-run");
+    for shell in ["zsh", "fish"] {
+        assert!(say(&["completions", shell]).contains("dry-run"), "{shell}");
+    }
+    let manual = say(&["man"]);
+    assert!(manual.contains(".TH agent 1") && manual.contains("boot"), "{manual}");
+    assert_eq!(say(&["--version"]), concat!("agent ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
+    let scene = Scene::new();
+    let before = scene.world.files();
+    let (images, containers) = docker_state(&scene);
+    let run = scene.boot().arg("--dry-run").run(SOON);
+    run.assert_code(0)
+        .assert_says("would place /etc/settings.conf")
+        .assert_says("every database answers")
+        .assert_says("would run ")
+        .assert_says(&format!("local-address={ADDRESS}"))
+        .assert_says("would complete with CONTINUE")
+        .assert_silent_about("\u{1b}");
+    assert_eq!(scene.world.files(), before);
+    assert_eq!(docker_state(&scene), (images, containers));
+    assert_eq!(scene.installer_runs(), 0);
+    let calls = scene.auto_scaling.calls();
+    assert!(!calls.is_empty() && calls.iter().all(|call| call.action.starts_with("Describe")), "{calls:?}");
+    assert_eq!(scene.state(), "Pending:Wait");
+
+    scene.put("license.rli", "<html>login</html>");
+    scene.boot().arg("--dry-run").run(SOON).assert_code(1).assert_says("license.rli");
+    assert_eq!(scene.world.files(), before);
+}
+
+/// Names and ids of the images, and the containers, running or not.
+fn docker_state(scene: &Scene) -> (BTreeSet<String>, String) {
+    let images = scene.engine.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+    (images.lines().map(str::to_owned).collect(), scene.engine.docker(&["ps", "--all", "--quiet"]))
+}
