@@ -163,7 +163,7 @@ mod tests {
             "c=biws,r=fyko+d2lbbFgONRv9qkxdawLHo+Vgk7qvUOKUwuWLIWg4l/9SraGMHEE,p=MC2T8BvbmWRckDw8oWl5IVghwCY="
         );
         proof.verify("v=UMWeI25JD1yNYZRMpZ4VHvhZ9e0=").unwrap();
-        assert!(matches!(proof.verify("v=UMWeI25JD1yNYZRMpZ4VHvhZ9e1="), Err(Fault::Impostor)));
+        assert!(matches!(proof.verify("v=VMWeI25JD1yNYZRMpZ4VHvhZ9e0="), Err(Fault::Impostor)));
         assert!(matches!(proof.verify("e=other-error"), Err(Fault::Impostor)));
 
         let sha256 =
