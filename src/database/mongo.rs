@@ -85,6 +85,11 @@ pub(super) async fn climb(
         Ok(detail) => ascent.good(Rung::Auth, detail, started.elapsed()),
         Err(cause) => {
             ascent.warnings.extend(judged.warnings);
+            // A member that serves nobody refuses a login as well; why it serves nobody is the better answer.
+            let cause = match judged.role {
+                Err(role) if cause.kind == refusal::RECOVERING => role,
+                _ => cause,
+            };
             ascent.failed(Rung::Auth, cause, started.elapsed());
             return None;
         }

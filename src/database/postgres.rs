@@ -195,6 +195,10 @@ impl Visit<'_> {
             Ok(session) => session,
             Err((rung, cause)) => {
                 attempt.tries_next = cause.kind == refusal::STARTING_UP;
+                if rung == Rung::Tls {
+                    // TLS 1.3: the server judges the client's certificate only after the handshake.
+                    attempt.steps.clear();
+                }
                 if rung > Rung::Auth {
                     // The server checks the password first and the database after it.
                     attempt.steps.push((Rung::Auth, Ok(self.who()), started.elapsed()));
@@ -250,9 +254,16 @@ impl Visit<'_> {
         let terms = channel::terms(self.climber, self.uri);
         let limit = self.ascent.limit(LOGIN_LIMIT);
         let handed = channel.handed.unwrap_or_default();
-        let stream: Box<dyn Stream> = Box::new(Bounded::new(channel.stream, MOST_READ));
-        match timeout(limit, config.connect_raw(stream, handed)).await {
+        let stream = Bounded::new(channel.stream, MOST_READ);
+        let heard = stream.heard();
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let outcome = timeout(limit, config.connect_raw(stream, handed)).await;
+        let heard = heard.bytes();
+        match outcome {
             Ok(Ok(session)) => Ok(session),
+            _ if !refusal::is_postgres(&heard) => {
+                Err((Rung::Auth, refusal::not_postgres(self.server, &heard)))
+            }
             Ok(Err(error)) => Err(refusal::of_login(self.uri, self.server, &terms, &error)),
             Err(_) => Err((Rung::Auth, refusal::silent(self.server, "the login", limit))),
         }

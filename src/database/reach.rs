@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,15 +30,39 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
 /// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
-/// cannot fill this process's memory.
+/// cannot fill this process's memory, and that remembers how what was read began.
 pub(super) struct Bounded {
     stream: Box<dyn Stream>,
     left: u64,
+    heard: Heard,
+}
+
+/// The first bytes that a server sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Heard {
+    /// The longest beginning that is remembered.
+    pub(super) const MOST: usize = 32;
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Self::MOST - heard.len();
+        heard.extend(bytes.iter().take(room));
+    }
 }
 
 impl Bounded {
     pub(super) fn new(stream: Box<dyn Stream>, most: u64) -> Self {
-        Bounded { stream, left: most }
+        Bounded { stream, left: most, heard: Heard::default() }
+    }
+
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 }
 
@@ -49,7 +74,9 @@ impl AsyncRead for Bounded {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let read = u64::try_from(buffer.filled().len() - before).unwrap_or(u64::MAX);
+        let new = &buffer.filled()[before..];
+        self.heard.add(new);
+        let read = u64::try_from(new.len()).unwrap_or(u64::MAX);
         match self.left.checked_sub(read) {
             Some(left) => self.left = left,
             None => {

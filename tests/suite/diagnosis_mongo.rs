@@ -225,10 +225,10 @@ fn logins_that_the_server_refuses() {
         node.breaks(&plain, Rung::Auth, "mongo.mechanism_unsupported", Config, "SCRAM");
         mongo.command(
             "admin",
-            &[r#"{"createUser": "reader", "pwd": "read", "roles": [{"role": "read", "db": "circle_ghe"}]}"#],
+            &[r#"{"createUser": "reader", "pwd": "reader-password", "roles": [{"role": "read", "db": "circle_ghe"}]}"#],
         );
         let cause = node.breaks(
-            &uri.replace(&login, "reader:read@"),
+            &uri.replace(&login, "reader:reader-password@"),
             Rung::Database,
             "mongo.no_role",
             Config,
@@ -296,11 +296,14 @@ fn tls_where_there_is_none_and_where_it_is_over() {
     let uri = format!("{}&ssl=true&tlsInsecure=true", plain.uri("circle_ghe"));
     node.breaks(&uri, Rung::Tls, "tls.refused", Config, "remove ssl=true");
 
-    let (expired, ca) = (authority.issue("expired", &["IP:127.0.0.1"], 0), authority.certificate());
-    let arguments = ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile", expired.both.to_str().unwrap()];
-    thread::sleep(Duration::from_secs(1));
+    // mongod starts with no certificate that has expired already.
+    let (short, ca) = (authority.issue_until("short", &["IP:127.0.0.1"], 15), authority.certificate());
+    let expiry = Instant::now() + Duration::from_secs(16);
+    let arguments = ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile", short.both.to_str().unwrap()];
     let old = Options::new(Version::V4_4).args(&arguments).without_login().start_without_users();
     let uri = format!("mongodb://127.0.0.1:{}/circle_ghe?tls=true&tlsCAFile={}", old.port(), ca.display());
+    node.holds(&uri);
+    thread::sleep(expiry.saturating_duration_since(Instant::now()));
     node.breaks(&uri, Rung::Tls, "tls.expired", External, "Renew");
 }
 
@@ -330,7 +333,7 @@ fn client_certificates() {
     let x509 =
         format!("mongodb://127.0.0.1:{}/circle_ghe?authMechanism=MONGODB-X509&{options}", mongo.port());
     node.breaks(&x509, Rung::Auth, "mongo.login_rejected", Config, "$external");
-    let subject = "CN=circle,O=boot-agent";
+    let subject = "CN=circle,O=boot-agent circle";
     mongo.command(
         "$external",
         &[&format!(
@@ -428,7 +431,9 @@ fn arbiters_and_sets_that_are_none() {
     let set = Set::start(Version::V4_4, 3, true);
     let node = Node::new("");
     let arbiter = set.uri(&[2], "");
-    node.breaks(&arbiter, Rung::Auth, "mongo.arbiter_only", Config, "members that hold data");
+    node.breaks(&arbiter, Rung::Role, "mongo.arbiter_only", Config, "members that hold data");
+    let direct = format!("{arbiter}&directConnection=true");
+    node.breaks(&direct, Rung::Auth, "mongo.arbiter_only", Config, "members that hold data");
     // With the set's name the arbiter is as good a seed as any.
     node.holds(&set.uri(&[2], "&replicaSet=rs0"));
 

@@ -89,7 +89,7 @@ fn not_postgres() {
     node.breaks(&uri(rude(speaks_http), "disable"), Rung::Auth, "postgres.not_postgres", Config, "port");
     node.breaks(&uri(rude(never_answers), "prefer"), Rung::Tls, "postgres.silent", External, "hung");
     let endless = uri(rude(says_two_gigabytes_as_postgres), "disable");
-    node.breaks(&endless, Rung::Auth, "postgres.silent", External, "hung");
+    node.breaks(&endless, Rung::Auth, "postgres.not_postgres", Config, "port");
     let flood = node.climb(&uri(rude(sends_without_end), "disable"));
     assert_eq!(flood.failure().map(|(rung, _)| rung), Some(Rung::Auth), "{flood:?}");
     node.breaks(&uri(rude(offers_tls_and_has_none), "require"), Rung::Tls, "tls.not_tls", Config, "port");

@@ -40,7 +40,7 @@ pub(super) async fn login(
         Err(Broken::Wire(failure)) => failure,
         Err(Broken::Scram(fault)) => return Err(unproven(&server, fault)),
     };
-    if failure.code() != Some(refusal::AUTHENTICATION_FAILED) {
+    if !refusal::is_rejected_login(&failure) {
         return Err(refusal::of(&server, &failure));
     }
     let cause = rejected(&server, credentials, &failure);
@@ -247,7 +247,7 @@ async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, 
                 reply.text("user").or(credentials.user.as_deref()).unwrap_or("the certificate's subject");
             Ok(format!("logged in as {user} of $external, MONGODB-X509"))
         }
-        Err(failure) if failure.code() == Some(refusal::AUTHENTICATION_FAILED) => {
+        Err(failure) if refusal::is_rejected_login(&failure) => {
             let cause = Cause::config(
                 "mongo.login_rejected",
                 format!("{} does not know the subject of the client certificate as a user.", member.server),

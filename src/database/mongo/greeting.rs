@@ -80,8 +80,9 @@ impl Hello {
     }
 }
 
-/// The arguments of `isMaster`; `user` is `source.name` and makes 4.0 and later name the user's mechanisms.
-pub(super) fn arguments(user: Option<String>) -> Document {
+/// The arguments of `isMaster`, with the word on the client that may be said once in a connection. `user` is
+/// `source.name` and makes 4.0 and later name the user's mechanisms.
+fn arguments(user: Option<String>) -> Document {
     let client = Document::new()
         .with("application", Document::new().with("name", "boot-agent"))
         .with("driver", Document::new().with("name", "boot-agent").with("version", env!("CARGO_PKG_VERSION")))
@@ -104,7 +105,8 @@ fn question(uri: &MongoUri) -> Document {
 
 /// Asks again on a connection that is open already, for the mechanisms of another user.
 pub(super) async fn ask_again(wire: &mut Wire, user: String) -> Result<Hello, Failure> {
-    wire.hello(arguments(Some(user))).await.map(|reply| Hello::read(&reply))
+    let question = Document::new().with("isMaster", 1).with("saslSupportedMechs", user);
+    wire.hello(question).await.map(|reply| Hello::read(&reply))
 }
 
 fn terms(uri: &MongoUri) -> Terms {
@@ -161,6 +163,9 @@ pub(super) async fn greet(
     if let Failure::Connection(error) = &failure {
         if let Some(cause) = tls::after_handshake(&terms, &server, error) {
             return Err(cause);
+        }
+        if uri.tls.on && uri.tls.certificate_key_file.is_none() && refusal::is_end(error) {
+            return Err(refusal::certificate_required(&server));
         }
         if !uri.tls.on && speaks_tls(climber, &server, &place).await {
             return Err(refusal::tls_required(&server));

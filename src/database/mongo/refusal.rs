@@ -8,10 +8,21 @@ use super::wire::{Failure, Refusal};
 use crate::cause::Cause;
 
 /// The code of a failed login, whatever was wrong with it.
-pub(super) const AUTHENTICATION_FAILED: i64 = 18;
+const AUTHENTICATION_FAILED: i64 = 18;
+
+/// The code for a certificate's subject that is no user.
+const USER_NOT_FOUND: i64 = 11;
 
 /// The code for something that the user may not do.
 pub(super) const UNAUTHORIZED: i64 = 13;
+
+/// The kind for a member that is there and serves nobody.
+pub(super) const RECOVERING: &str = "mongo.recovering";
+
+/// Whether the server rejected the credentials themselves.
+pub(super) fn is_rejected_login(failure: &Failure) -> bool {
+    matches!(failure.code(), Some(AUTHENTICATION_FAILED | USER_NOT_FOUND))
+}
 
 /// What a failed command means.
 pub(super) fn of(server: &Server, failure: &Failure) -> Cause {
@@ -29,7 +40,7 @@ pub(super) fn of(server: &Server, failure: &Failure) -> Cause {
 
 fn of_server(server: &Server, refusal: &Refusal) -> Cause {
     let cause = match refusal.code {
-        AUTHENTICATION_FAILED | 11 => Cause::config(
+        AUTHENTICATION_FAILED | USER_NOT_FOUND => Cause::config(
             "mongo.login_rejected",
             format!("{server} does not accept this user and password."),
             "Correct user, password and authSource in the URI.",
@@ -71,28 +82,44 @@ pub(super) fn with_words(cause: Cause, refusal: &Refusal) -> Cause {
 /// A member that is there and serves nobody yet.
 pub(super) fn recovering(server: &Server) -> Cause {
     Cause::external(
-        "mongo.recovering",
+        RECOVERING,
         format!("{server} is starting up, recovering or shutting down, and serves nobody."),
         "Wait for it; rs.status() and its log say how far it is.",
     )
 }
 
 fn broken(server: &Server, error: &io::Error) -> Cause {
-    let cause = match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            Cause::external(
-                "mongo.closed",
-                format!("{server} accepts connections and closes them without an answer."),
-                "Look at mongod's log; a proxy or load balancer without a live server behind it does the same.",
-            )
-        }
-        _ => Cause::external(
+    let cause = if is_end(error) {
+        Cause::external(
+            "mongo.closed",
+            format!("{server} accepts connections and closes them without an answer."),
+            "Look at mongod's log; a proxy or load balancer without a live server behind it does the same.",
+        )
+    } else {
+        Cause::external(
             "mongo.connection",
             format!("The connection to {server} broke."),
             "Look at mongod's log and at the network between.",
-        ),
+        )
     };
     cause.with("error", error)
+}
+
+/// Whether an error is that the other side hung up.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+}
+
+/// A server that hangs up as soon as it knows that it got no certificate. mongod asks for one without insisting in the
+/// handshake, so no alert tells.
+pub(super) fn certificate_required(server: &Server) -> Cause {
+    Cause::config(
+        "tls.client_certificate_required",
+        format!("{server} hangs up after the TLS handshake, as a mongod does that demands a client certificate."),
+        "Name a client certificate with tlsCertificateKeyFile, or set allowConnectionsWithoutCertificates in mongod.conf.",
+    )
+    .with("TLS", "the handshake succeeds without a client certificate")
 }
 
 /// A server that accepts and does not answer.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::tls::{self as raw, TlsConnect};
 
 use super::super::ladder::Climber;
-use super::super::reach::Stream;
+use super::super::reach::{Heard, Stream};
 use super::super::tls::{self, Authorities, Identity, Terms, Verify};
 use super::super::uri::postgres::{RootCert, SslMode};
 use super::super::uri::{Kind, PostgresUri, Server};
@@ -26,9 +26,6 @@ pub(super) const REFUSED: &str = "tls.refused";
 
 /// `SSLRequest` of the protocol: its length, and a code that is no version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-
-/// The longest beginning of a wrong answer that is quoted.
-const QUOTED: usize = 32;
 
 /// How one attempt wants to speak.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +139,7 @@ pub(super) async fn negotiate(
 async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
     stream.write_all(&SSL_REQUEST).await?;
     stream.flush().await?;
-    let mut answer = vec![0; QUOTED];
+    let mut answer = vec![0; Heard::MOST];
     let length = stream.read(&mut answer).await?;
     if length == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -20,6 +20,9 @@ pub(super) const NO_ENTRY: &str = "postgres.no_pg_hba_entry";
 /// The kind for a server that is not ready yet, which makes libpq go on to the next host.
 pub(super) const STARTING_UP: &str = "postgres.starting_up";
 
+/// The longest first answer to a login: an error with the longest message that libpq would believe.
+const LONGEST_FIRST: u32 = 30_000;
+
 /// What a failed login means, and which rung it broke.
 pub(super) fn of_login(uri: &PostgresUri, server: &Server, terms: &Terms, error: &Error) -> (Rung, Cause) {
     if let Some(refusal) = error.as_db_error() {
@@ -240,7 +243,21 @@ pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     .with("waited", format!("{} ms", limit.as_millis()))
 }
 
-/// Something that is no PostgreSQL, by its answer to the question for TLS.
+/// Whether a PostgreSQL may have answered the startup message with what begins so: the type of a message, and a length
+/// that such a message can have. Nothing at all says nothing.
+pub(super) fn is_postgres(heard: &[u8]) -> bool {
+    match heard {
+        [] => true,
+        [b'R' | b'E' | b'N' | b'v', rest @ ..] => {
+            // Four bytes of length; what has not come yet does not count against it.
+            rest.first_chunk::<4>()
+                .is_none_or(|length| (4..=LONGEST_FIRST).contains(&u32::from_be_bytes(*length)))
+        }
+        _ => false,
+    }
+}
+
+/// Something that is no PostgreSQL, by its first answer.
 pub(super) fn not_postgres(server: &Server, answer: &[u8]) -> Cause {
     garbage(server).with("answer", Printable(answer))
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -46,23 +47,68 @@ impl Authority {
     /// A certificate `name` for `subjects` as OpenSSL writes them (`DNS:localhost`, `IP:127.0.0.1`), good for `days`;
     /// with 0 it is expired at once, to the second.
     pub(crate) fn issue(&self, name: &str, subjects: &[&str], days: u32) -> Certificate {
-        let [key, request, extensions, certificate, both] =
-            ["key", "csr", "ext", "pem", "both.pem"].map(|ending| self.path(&format!("{name}.{ending}")));
+        let request = self.request(name, subjects);
+        let mut command = Command::new("openssl");
+        command.args(["x509", "-req", "-CAcreateserial", "-days", &days.to_string()]);
+        command.arg("-CA").arg(self.certificate()).arg("-CAkey").arg(self.path("ca.key"));
+        command.arg("-in").arg(&request.request).arg("-extfile").arg(&request.extensions);
+        shell::must(command.arg("-out").arg(self.path(&format!("{name}.pem"))));
+        self.issued(name)
+    }
+
+    /// The same, good for `seconds`.
+    pub(crate) fn issue_until(&self, name: &str, subjects: &[&str], seconds: u64) -> Certificate {
+        let request = self.request(name, subjects);
+        let end = SystemTime::now() + Duration::from_secs(seconds);
+        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+        let end =
+            shell::must(Command::new("date").args(["--utc", "--date", &format!("@{end}"), "+%Y%m%d%H%M%SZ"]));
+        fs::write(self.path("index.txt"), "").unwrap();
+        let configuration = self.path("ca.cnf");
+        let directory = self.directory.path().display();
+        fs::write(
+            &configuration,
+            format!(
+                "[ca]\ndefault_ca=d\n[d]\ndatabase={directory}/index.txt\nnew_certs_dir={directory}\ndefault_md=sha256\n\
+                 rand_serial=yes\npolicy=p\n[p]\norganizationName=optional\ncommonName=supplied\n"
+            ),
+        )
+        .unwrap();
+        let mut command = Command::new("openssl");
+        command.args(["ca", "-batch", "-notext", "-enddate", end.trim(), "-config"]).arg(configuration);
+        command.arg("-cert").arg(self.certificate()).arg("-keyfile").arg(self.path("ca.key"));
+        command.arg("-in").arg(&request.request).arg("-extfile").arg(&request.extensions);
+        shell::must(command.arg("-out").arg(self.path(&format!("{name}.pem"))));
+        self.issued(name)
+    }
+
+    /// A key and the request for its certificate.
+    fn request(&self, name: &str, subjects: &[&str]) -> Request {
+        let [key, request, extensions] =
+            ["key", "csr", "ext"].map(|ending| self.path(&format!("{name}.{ending}")));
         fs::write(&extensions, format!("subjectAltName={}\n", subjects.join(","))).unwrap();
         let mut command = Command::new("openssl");
         // RSA, since the oldest ciphers in question know nothing else.
         command.args(["req", "-newkey", "rsa:2048", "-nodes", "-subj"]);
-        command.arg(format!("/O=boot-agent/CN={name}"));
-        shell::must(command.arg("-keyout").arg(&key).arg("-out").arg(&request));
-        let mut command = Command::new("openssl");
-        command.args(["x509", "-req", "-CAcreateserial", "-days", &days.to_string()]);
-        command.arg("-CA").arg(self.certificate()).arg("-CAkey").arg(self.path("ca.key"));
-        command.arg("-in").arg(&request).arg("-extfile").arg(&extensions);
-        shell::must(command.arg("-out").arg(&certificate));
+        // An organization of its own: MongoDB takes a client of the server's for a member of its cluster.
+        command.arg(format!("/O=boot-agent {name}/CN={name}"));
+        shell::must(command.arg("-keyout").arg(key).arg("-out").arg(&request));
+        Request { request, extensions }
+    }
+
+    fn issued(&self, name: &str) -> Certificate {
+        let [key, certificate, both] =
+            ["key", "pem", "both.pem"].map(|ending| self.path(&format!("{name}.{ending}")));
         let text = [&key, &certificate].map(|file: &PathBuf| fs::read_to_string(file).unwrap());
         fs::write(&both, text.concat()).unwrap();
         Certificate { certificate, key, both }
     }
+}
+
+/// What a certificate is asked for with.
+struct Request {
+    request: PathBuf,
+    extensions: PathBuf,
 }
 
 /// Gives `path` to `user`, readable by nobody else, as servers demand of a key.
