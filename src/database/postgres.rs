@@ -10,14 +10,16 @@ mod refusal;
 
 use std::time::Duration;
 
+use openssl::ssl::SslVersion;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode as RawSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Connection};
 
 use super::ladder::{Ascent, Climber, Rung};
 use super::reach::{self, Bounded, Place, Reached, Stream};
+use super::tls::Terms;
 use super::uri::postgres::{SslMode, Target, Wish};
-use super::uri::{Host, PostgresUri, Server};
+use super::uri::{Host, Kind, PostgresUri, Server};
 use crate::cause::Cause;
 use channel::{Channel, HandedStream, Wanted};
 
@@ -150,7 +152,7 @@ impl Visit<'_> {
         if !refused {
             return attempt;
         }
-        let terms = super::tls::Terms::anything(super::uri::Kind::Postgres);
+        let terms = Terms::anything(Kind::Postgres);
         let limit = self.ascent.limit(TLS_LIMIT);
         let Ok(channel) =
             channel::negotiate(self.climber, &terms, Wanted::Required, self.server, stream, limit, false)
@@ -194,6 +196,10 @@ impl Visit<'_> {
         let session = match self.login(channel).await {
             Ok(session) => session,
             Err((rung, cause)) => {
+                let (rung, cause) = match self.certificate_refused(&terms, &cause).await {
+                    Some(refused) => (Rung::Tls, refused),
+                    None => (rung, cause),
+                };
                 attempt.tries_next = cause.kind == refusal::STARTING_UP;
                 if rung == Rung::Tls {
                     // TLS 1.3: the server judges the client's certificate only after the handshake.
@@ -209,6 +215,22 @@ impl Visit<'_> {
         };
         attempt.steps.push((Rung::Auth, Ok(self.who()), started.elapsed()));
         self.ask(session, attempt).await
+    }
+
+    /// In TLS 1.3 the server judges the client's certificate after the handshake, and its word on it is often lost as it
+    /// hangs up. In TLS 1.2 the judgement is part of the handshake, so a server that hung up is asked once more in that.
+    async fn certificate_refused(&self, terms: &Terms, cause: &Cause) -> Option<Cause> {
+        if cause.kind != refusal::CLOSED || terms.identity.is_none() {
+            return None;
+        }
+        let terms = Terms { most: Some(SslVersion::TLS1_2), ..terms.clone() };
+        let stream = self.reopen().await.ok()?;
+        let limit = self.ascent.limit(TLS_LIMIT);
+        let direct = self.uri.tls.direct;
+        let second =
+            channel::negotiate(self.climber, &terms, Wanted::Required, self.server, stream, limit, direct)
+                .await;
+        second.err().filter(|cause| cause.kind.starts_with("tls.client_certificate"))
     }
 
     fn who(&self) -> String {

@@ -1,7 +1,7 @@
 //! What the table of diagnoses is written in: one climb, and what it must have broken on.
 
 use std::net::UdpSocket;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use boot_agent::cause::{Cause, Class};
@@ -9,6 +9,9 @@ use boot_agent::database::ladder::{Climb, Climber, Outcome, Request, Rung};
 use boot_agent::database::uri::{self, Kind};
 use boot_agent::files::Root;
 use boot_agent::names::Names;
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, SRV, TXT};
+use hickory_resolver::proto::rr::{Name, RData, Record};
 use tempfile::TempDir;
 
 use super::harness::parts;
@@ -43,7 +46,11 @@ impl Node {
         let climber = Climber::new(names, Root::new("/"), self.resolver.path());
         let requests: Vec<Request> = uris.iter().map(|uri| request(uri)).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(climber.climb_all(&requests))
+        let climbs = runtime.block_on(climber.climb_all(&requests));
+        for (uri, climb) in uris.iter().zip(&climbs) {
+            keeps_its_secret(uri, climb);
+        }
+        climbs
     }
 
     pub(crate) fn climb(&self, uri: &str) -> Climb {
@@ -62,6 +69,17 @@ impl Node {
         let climb = self.climb(uri);
         assert!(climb.is_good(), "{climb:#?}");
         climb
+    }
+}
+
+/// Whatever broke, no climb says the password, in the form in which the URI has it or in its own.
+#[track_caller]
+fn keeps_its_secret(uri: &str, climb: &Climb) {
+    let login = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    let Some((_, password)) = login.and_then(|(login, _)| login.split_once(':')) else { return };
+    let decoded = percent_encoding::percent_decode_str(password).decode_utf8_lossy();
+    for said in [serde_json::to_string(climb).unwrap(), format!("{climb:?}")] {
+        assert!(!said.contains(password) && !said.contains(decoded.as_ref()), "{said}");
     }
 }
 
@@ -102,7 +120,23 @@ pub(crate) fn detail(climb: &Climb, rung: Rung) -> String {
     }
 }
 
-/// A DNS server that knows no name at all, and says so.
+/// What [`nameserver`] knows.
+static ZONE: Mutex<Vec<Record>> = Mutex::new(Vec::new());
+
+/// Makes `_mongodb._tcp.NAME` lead to `target` on `port`, with `text` as the TXT record of NAME.
+pub(crate) fn publish(name: &str, target: &str, port: u16, text: &str) {
+    let owner = |name: &str| Name::from_utf8(format!("{name}.")).unwrap();
+    let service = RData::SRV(SRV::new(0, 0, port, owner(target)));
+    let text = RData::TXT(TXT::new(vec![text.to_owned()]));
+    let address = RData::A(A::new(127, 0, 0, 1));
+    ZONE.lock().unwrap().extend([
+        Record::from_rdata(owner(&format!("_mongodb._tcp.{name}")), 1, service),
+        Record::from_rdata(owner(name), 1, text),
+        Record::from_rdata(owner(target), 1, address),
+    ]);
+}
+
+/// A DNS server that knows the names that were published, and says of all others that they do not exist.
 fn nameserver() -> &'static str {
     static SERVER: OnceLock<&str> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -110,18 +144,29 @@ fn nameserver() -> &'static str {
         thread::spawn(move || {
             let mut question = [0; 1500];
             while let Ok((length, client)) = socket.recv_from(&mut question) {
-                let mut answer = question[..length].to_vec();
-                if answer.len() < 12 {
-                    continue;
-                }
-                // An answer, recursion available, NXDOMAIN; no records, and none of the question's additional ones.
-                (answer[2], answer[3]) = (answer[2] | 0x80, 0x83);
-                answer[6..12].fill(0);
-                let end = 12 + answer[12..].iter().position(|byte| *byte == 0).unwrap_or(0) + 5;
-                answer.truncate(end);
-                let _ = socket.send_to(&answer, client);
+                let Ok(question) = Message::from_vec(&question[..length]) else { continue };
+                let _ = socket.send_to(&answer(&question).to_vec().unwrap(), client);
             }
         });
         "127.0.0.77"
     })
+}
+
+fn answer(question: &Message) -> Message {
+    let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+    answer.metadata.recursion_available = true;
+    let zone = ZONE.lock().unwrap();
+    for query in &question.queries {
+        answer.add_query(query.clone());
+        let of_name: Vec<&Record> = zone.iter().filter(|record| record.name == *query.name()).collect();
+        if of_name.is_empty() {
+            answer.metadata.response_code = ResponseCode::NXDomain;
+        }
+        for record in of_name {
+            if record.record_type() == query.query_type() {
+                answer.add_answer(record.clone());
+            }
+        }
+    }
+    answer
 }

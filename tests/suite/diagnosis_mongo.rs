@@ -11,10 +11,11 @@ use boot_agent::cause::Class::{Config, External};
 use boot_agent::database::ladder::Rung;
 use nix::sys::signal::Signal;
 
-use super::diagnosis::{Node, breaks, detail, warns};
+use super::diagnosis::{Node, breaks, detail, publish, warns};
 use super::harness::certificates::Authority;
 use super::harness::mongo::{DATABASES, Mongo, Options, PASSWORD, Version};
 use super::harness::parts;
+use super::harness::postgres::Postgres;
 
 /// `maxWireVersion` as it stands in BSON.
 fn wire_version(number: i32) -> Vec<u8> {
@@ -165,6 +166,57 @@ fn a_server_of_the_first_days_is_spoken_to_in_its_own_words() {
     let old = misquoting(mongo.port(), wire_version(9), wire_version(3));
     let uri = uri.replace(&port.to_string(), &old.to_string());
     warns(&Node::new("").holds(&uri), "mongo.version");
+}
+
+#[test]
+fn seeds_out_of_dns() {
+    let mongo = Options::new(Version::V6_0).start();
+    publish("cluster.test.internal", "db1.test.internal", mongo.port(), "authSource=admin");
+    let node = Node::new("");
+    let login = format!("mongodb+srv://circle:{PASSWORD}@");
+    let climb = node.holds(&format!("{login}cluster.test.internal/circle_ghe?tls=false"));
+    assert_eq!(detail(&climb, Rung::Dns), "db1.test.internal is 127.0.0.1");
+    // What the TXT record says counts only where the URI is silent.
+    let other = format!("{login}cluster.test.internal/circle_ghe?tls=false&authSource=circle_ghe");
+    node.breaks(&other, Rung::Auth, "mongo.wrong_auth_source", Config, "authSource=admin");
+    // TLS is on unless the URI says no.
+    let secure = format!("{login}cluster.test.internal/circle_ghe?tlsInsecure=true");
+    node.breaks(&secure, Rung::Tls, "tls.refused", Config, "remove ssl=true");
+    publish("forged.test.internal", "db1.elsewhere.internal", mongo.port(), "authSource=admin");
+    let forged = format!("{login}forged.test.internal/circle_ghe?tls=false");
+    node.breaks(&forged, Rung::Dns, "mongo.srv_foreign", Config, "SRV records");
+    publish("odd.test.internal", "db1.test.internal", mongo.port(), "ssl=false");
+    let odd = format!("{login}odd.test.internal/circle_ghe");
+    node.breaks(&odd, Rung::Dns, "mongo.uri", Config, "TXT record");
+    let missing = format!("{login}missing.test.internal/circle_ghe");
+    node.breaks(&missing, Rung::Dns, "dns.no_such_name", Config, "Correct");
+}
+
+#[test]
+fn a_password_that_needs_encoding() {
+    let mongo = Options::new(Version::V4_4).start();
+    let roles = r#"[{"role": "readWrite", "db": "circle_ghe"}]"#;
+    let user =
+        r#"{"createUser": "a,b=c", "pwd": "c@nary/p:%#? \u00e4", "roles": ROLES}"#.replace("ROLES", roles);
+    mongo.command("admin", &[&user]);
+    let uri = mongo
+        .uri("circle_ghe")
+        .replace(&format!("circle:{PASSWORD}"), "a%2Cb%3Dc:c%40nary%2Fp%3A%25%23%3F%20%C3%A4");
+    let node = Node::new("");
+    node.holds(&uri);
+    node.holds(&format!("{uri}&authMechanism=SCRAM-SHA-1"));
+    node.breaks(&uri.replace("%25", "%26"), Rung::Auth, "mongo.login_rejected", Config, "Correct user");
+    let postgres = Postgres::start();
+    postgres.sql("postgres", "alter role circle password 'c@nary/p:%#? ä'");
+    let uri = postgres.uri().replace(Postgres::PASSWORD, "c%40nary%2Fp%3A%25%23%3F%20%C3%A4");
+    node.holds(&uri);
+    let wrong = uri.replace("%25", "%26");
+    node.breaks(&wrong, Rung::Auth, "postgres.password_rejected", Config, "Correct user");
+    for raw in ["c@nary/p", "c%nary"] {
+        let malformed = format!("postgres://circle:{raw}@127.0.0.1/circle");
+        let cause = node.breaks(&malformed, Rung::Uri, "postgres.uri", Config, "Write the");
+        assert!(cause.sentence.ends_with("in its password, at column 20."), "{cause:?}");
+    }
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub(super) const NO_ENTRY: &str = "postgres.no_pg_hba_entry";
 /// The kind for a server that is not ready yet, which makes libpq go on to the next host.
 pub(super) const STARTING_UP: &str = "postgres.starting_up";
 
+/// The kind for a server that hangs up.
+pub(super) const CLOSED: &str = "postgres.closed";
+
 /// The longest first answer to a login: an error with the longest message that libpq would believe.
 const LONGEST_FIRST: u32 = 30_000;
 
@@ -227,7 +230,7 @@ pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
 /// A server that closed the connection without a word.
 pub(super) fn closed(server: &Server) -> Cause {
     Cause::external(
-        "postgres.closed",
+        CLOSED,
         format!("{server} accepts connections and closes them without a word."),
         "Look at PostgreSQL's log; a proxy or load balancer without a live server behind it does the same.",
     )
