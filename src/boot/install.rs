@@ -1,5 +1,7 @@
 //! Stage 7: Replicated, installed by its own installer and proved by its containers.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::aws::imds::Identity;
@@ -14,6 +16,9 @@ use crate::wait;
 use super::place;
 use super::run::{Achieved, Run, Stage};
 
+/// How long systemd is given to start Replicated's containers again after a reboot, before they are installed anew.
+const START_AFTER_REBOOT: Duration = Duration::from_secs(60);
+
 /// Runs the installer, unless Replicated's containers run already.
 pub(super) async fn install(
     stage: &Stage<'_>,
@@ -24,7 +29,7 @@ pub(super) async fn install(
     let run = stage.run;
     let settings = &run.settings.install;
     let arguments = installer::arguments(identity.local_ipv4, &settings.arguments);
-    if !run.force && installer::installed(engine, &arguments).await.is_ok() {
+    if !run.force && runs_already(stage, engine, &arguments).await {
         note_installed(run);
         return Ok(Achieved::skipped((), "Replicated's containers run"));
     }
@@ -43,6 +48,20 @@ pub(super) async fn install(
         (),
         format!("installer ended after {}, its containers run", crate::console::human(report.took)),
     ))
+}
+
+/// Whether Replicated's containers run, which is waited for on a box where they did: after a reboot, systemd may still
+/// be starting them.
+async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String]) -> bool {
+    let instance = stage.run.record().instance;
+    let limit = match instance.and_then(|instance| instance.installed_at) {
+        Some(_) => START_AFTER_REBOOT,
+        None => Duration::ZERO,
+    };
+    let waiting = |cause: &Cause| stage.waiting(cause);
+    let running =
+        wait::until(limit, |_| true, waiting, async || installer::installed(engine, arguments).await);
+    running.await.is_ok()
 }
 
 fn note_installed(run: &Run) {

@@ -137,8 +137,10 @@ pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Caus
         return dry_run::run(&world, &http, &source).await;
     }
     let mut stop = Stop::new()?;
+    // A boot that is given up at its deadline still tells the group.
+    let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
     let turn = tokio::select! {
-        turn = exclusive::take_or_follow(&world.root, &world.console, &STAGES, world.settings.deadline) => turn?,
+        turn = exclusive::take_or_follow(&world.root, &world.console, &STAGES, longest) => turn?,
         () = stop.came() => return Err(Cause::host(
             "boot.stopped",
             "Following the other boot was stopped; that boot goes on.",

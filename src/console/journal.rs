@@ -4,6 +4,7 @@ use std::os::linux::fs::MetadataExt;
 use std::sync::OnceLock;
 
 use tracing::Dispatch;
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{Event, Level, Renderer, StageOutcome, human, lines};
@@ -24,7 +25,13 @@ impl Journal {
         if stream != format!("{}:{}", stderr.st_dev(), stderr.st_ino()) {
             return None;
         }
-        let layer = tracing_journald::layer().ok()?.with_field_prefix(None);
+        let priorities = PriorityMappings {
+            info: Priority::Informational,
+            debug: Priority::Debug,
+            ..PriorityMappings::new()
+        };
+        let layer =
+            tracing_journald::layer().ok()?.with_field_prefix(None).with_priority_mappings(priorities);
         let subscriber =
             tracing_subscriber::registry().with(layer.with_syslog_identifier("boot-agent".into()));
         Some(Journal { dispatch: Dispatch::new(subscriber), instance_id: OnceLock::new() })
@@ -49,25 +56,25 @@ impl Journal {
 
 impl Renderer for Journal {
     fn show(&self, event: &Event) {
-        use tracing::Level as Priority;
+        use tracing::Level as Severity;
         match event {
             Event::Started { stage } => {
-                self.say(Priority::INFO, Some(stage), None, &format!("{stage} started"))
+                self.say(Severity::INFO, Some(stage), None, &format!("{stage} started"))
             }
             Event::Waiting { stage, cause, waited } => {
                 let text = format!("{stage} waiting ({}): {}", human(*waited), lines::in_one_line(cause));
-                self.say(Priority::WARN, Some(stage), Some(cause), &text);
+                self.say(Severity::WARN, Some(stage), Some(cause), &text);
             }
             Event::Progress { stage, text, .. } => {
-                self.say(Priority::DEBUG, Some(stage), None, &format!("{stage} {text}"));
+                self.say(Severity::DEBUG, Some(stage), None, &format!("{stage} {text}"));
             }
-            Event::Output { stage, line } => self.say(Priority::INFO, Some(stage), None, line),
+            Event::Output { stage, line } => self.say(Severity::INFO, Some(stage), None, line),
             Event::Ended { stage, outcome, detail, elapsed, cause } => {
                 let (priority, word) = match outcome {
-                    StageOutcome::Done | StageOutcome::Running => (Priority::INFO, "done"),
-                    StageOutcome::Skipped => (Priority::INFO, "skipped"),
-                    StageOutcome::Failed => (Priority::ERROR, "failed"),
-                    StageOutcome::Interrupted => (Priority::WARN, "interrupted"),
+                    StageOutcome::Done | StageOutcome::Running => (Severity::INFO, "done"),
+                    StageOutcome::Skipped => (Severity::INFO, "skipped"),
+                    StageOutcome::Failed => (Severity::ERROR, "failed"),
+                    StageOutcome::Interrupted => (Severity::WARN, "interrupted"),
                 };
                 let said = cause.as_ref().map_or_else(|| detail.clone(), lines::in_one_line);
                 let text = format!("{stage} {word} after {}: {said}", human(*elapsed));
@@ -75,9 +82,9 @@ impl Renderer for Journal {
             }
             Event::Note { stage, level, text, cause } => {
                 let priority = match level {
-                    Level::Detail => Priority::DEBUG,
-                    Level::Info => Priority::INFO,
-                    Level::Warning => Priority::WARN,
+                    Level::Detail => Severity::DEBUG,
+                    Level::Info => Severity::INFO,
+                    Level::Warning => Severity::WARN,
                 };
                 self.say(
                     priority,
@@ -90,7 +97,7 @@ impl Renderer for Journal {
                 // Set once: an instance does not change its id while it runs.
                 let _ = self.instance_id.set(instance_id.clone());
             }
-            Event::Ready { status } => self.say(Priority::INFO, None, None, status),
+            Event::Ready { status } => self.say(Severity::INFO, None, None, status),
             Event::Over => {}
         }
     }

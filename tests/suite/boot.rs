@@ -34,6 +34,18 @@ fn boot_again_re_checks_and_installs_nothing() {
 }
 
 #[test]
+fn boot_of_an_installed_box_waits_for_systemd_to_start_its_containers() {
+    let scene = Scene::new();
+    scene.boots().assert_code(0);
+    scene.engine.docker(&["kill", "replicated", "replicated-ui"]);
+    let mut running = scene.boot().spawn();
+    running.wait_for_line("replicated.container_down", SOON);
+    scene.engine.docker(&["start", "replicated", "replicated-ui"]);
+    running.finish(SOON).assert_code(0);
+    assert_eq!(scene.installer_runs(), 1);
+}
+
+#[test]
 fn boot_with_three_mistakes_names_all_and_places_nothing() {
     let scene = Scene::new();
     scene.put("settings.conf", super::scene::SETTINGS.replace("license_agreement_agree", "no"));

@@ -332,7 +332,8 @@ impl Watch {
                     let runs_agent =
                         String::from_utf8_lossy(&arguments).contains(env!("CARGO_BIN_EXE_agent"));
                     // Its own environment is where the keys are given to it, here and in the tests beside this one.
-                    if runs_agent || pid == std::process::id() {
+                    // A process that is just becoming another program has no arguments yet.
+                    if runs_agent || arguments.is_empty() || pid == std::process::id() {
                         environment.clear();
                     }
                     let said = String::from_utf8_lossy(&[arguments, environment].concat()).into_owned();
