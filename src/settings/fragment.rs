@@ -52,7 +52,7 @@ impl Fragment {
             };
             let Some((path, default)) = leaves.iter().find(|(path, _)| variable_name(path) == name) else {
                 let candidates: Vec<String> = leaves.iter().map(|(path, _)| variable_name(path)).collect();
-                return Err(unknown("environment variable", name, &candidates, "the environment"));
+                return Err(unknown(name, &candidates, "the environment"));
             };
             let text = value.to_str().ok_or_else(|| {
                 Cause::config("settings.type", format!("{name} is not text."), format!("Correct {name}."))
@@ -112,7 +112,7 @@ fn refuse_unknown(given: &Table, known: &Table, prefix: &str, origin: &str) -> R
         let path = format!("{prefix}{key}");
         let Some(expected) = known.get(key) else {
             let candidates: Vec<String> = known.keys().map(|known| format!("{prefix}{known}")).collect();
-            return Err(unknown("setting", &path, &candidates, origin));
+            return Err(unknown(&path, &candidates, origin));
         };
         match (value, expected) {
             (Value::Table(inner), Value::Table(known)) => {
@@ -130,7 +130,7 @@ fn refuse_unknown(given: &Table, known: &Table, prefix: &str, origin: &str) -> R
     Ok(())
 }
 
-fn unknown(what: &str, name: &str, candidates: &[String], origin: &str) -> Cause {
+fn unknown(name: &str, candidates: &[String], origin: &str) -> Cause {
     let nearest = candidates
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
@@ -140,7 +140,11 @@ fn unknown(what: &str, name: &str, candidates: &[String], origin: &str) -> Cause
         Some((_, candidate)) => format!("Did you mean {candidate}? Correct {origin}."),
         None => format!("Remove it from {origin}; the known ones are: {}.", candidates.join(", ")),
     };
-    Cause::config("settings.unknown_key", format!("There is no {what} {name} ({origin})."), next_step)
+    Cause::config(
+        "settings.unknown_key",
+        format!("{name} in {origin} is no setting of the agent."),
+        next_step,
+    )
 }
 
 fn leaf_paths(table: &Table, above: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
