@@ -13,8 +13,6 @@ mod check;
 mod check_replicated;
 mod check_rules;
 mod front;
-// The harness serves tests/stage.rs as well, and each uses a part of it.
-#[allow(dead_code)]
 mod harness;
 mod hook;
 mod images;
