@@ -21,6 +21,8 @@ pub mod aws;
 pub mod bundle;
 pub mod database;
 pub mod docker;
+mod lifecycle;
+mod placement;
 pub mod record;
 pub mod replicated;
 pub mod source;

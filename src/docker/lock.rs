@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::reference::{Digest, Reference};
 use crate::cause::Cause;
 
+/// Where the lock lies, under the root.
+pub const FILE: &str = "/etc/boot-agent/images.lock";
+
 /// The version of the format that this program reads and writes.
 const VERSION: u32 = 1;
 

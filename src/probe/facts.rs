@@ -159,7 +159,11 @@ impl<'g> Facts<'g> {
 
     /// What is in place on this box, validated as a source would be.
     pub(super) async fn installed(&self) -> Result<&Validation, Stopped> {
-        self.installed.get(async { Ok(bundle::validate(&source::installed(self.ground.root)?)) }).await
+        self.installed
+            .get(async {
+                Ok(bundle::validate(&source::installed(self.ground.root, &self.ground.settings.extra)?))
+            })
+            .await
     }
 
     /// The addresses of the app's databases: those in place, else those at the source.
