@@ -9,10 +9,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::console::{Console, Event, Level, StageOutcome};
 use crate::files::{self, Root};
-use crate::record::{BootOutcome, Record};
-
-/// The lock of the running boot, under the root. The kernel releases it when its holder dies, however it dies.
-const LOCK_FILE: &str = "/run/boot-agent.lock";
+use crate::record::{BootOutcome, LOCK_FILE, Record};
 
 /// How often a follower looks at the record.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
