@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::answer::{Answer, Outcome};
 use super::roots::{RootCause, rank};
-use crate::cause::Cause;
 
 /// The version of the report's format.
 pub(crate) const VERSION: u32 = 1;
@@ -67,11 +66,6 @@ impl Report {
 
     pub(super) fn took(&self) -> Duration {
         Duration::from_millis(self.milliseconds)
-    }
-
-    /// The cause to mend first, if something is broken.
-    pub(super) fn leading(&self) -> Option<&Cause> {
-        self.root_causes.first().filter(|root| root.is_failure).map(|root| &root.cause)
     }
 
     pub(super) fn not_asked(&self) -> usize {

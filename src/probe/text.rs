@@ -111,7 +111,7 @@ fn whole_ladder(name: &str, answers: &[Answer]) -> Line {
 }
 
 /// Ids in one text, each family named once: `postgres.main.uri, dns, tcp`.
-fn joined<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
+pub(super) fn joined<'a>(ids: impl IntoIterator<Item = &'a Id>) -> String {
     let mut text = String::new();
     let mut known = "";
     for id in ids {
@@ -133,7 +133,7 @@ fn joined<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
 /// One thing to mend, with its evidence, and what it explains.
 fn mended(root: &RootCause) -> String {
     let mut block = if root.is_failure { text::cause(&root.cause) } else { text::warning(&root.cause) };
-    block.push_str(&text::detail("seen by", &joined(root.seen_by.iter())));
+    block.push_str(&text::detail("seen by", &joined(&root.seen_by)));
     if !root.explains.is_empty() {
         // The rung above the ladder is a remark, and waits for whatever broke: naming it would help nobody.
         let explained = root.explains.iter().filter(|id| !id.ends_with(ADVICE));
