@@ -10,7 +10,7 @@ use crate::command::{Exit, Printed, World};
 use crate::console::text;
 use crate::docker::engine::Engine;
 use crate::docker::images::Plan;
-use crate::docker::lock::Lock;
+use crate::docker::lock::{self, Lock};
 use crate::http::Http;
 use crate::replicated::{installer, script};
 use crate::settings::{OnFailure, Source};
@@ -18,7 +18,7 @@ use crate::source;
 
 use super::place::{self, State};
 use super::{DATABASES, FETCH, IDENTITY, IMAGES, INSTALL, LIFECYCLE, PLACE, REPORT, VALIDATE};
-use super::{databases, images, install, lifecycle, validate};
+use super::{databases, install, lifecycle, validate};
 
 /// What one stage would do, or why it would fail.
 struct Step {
@@ -139,7 +139,7 @@ async fn look_at_images(
     engine: &Engine,
     identity: &Identity,
 ) -> Result<(Option<Lock>, String), Cause> {
-    let lock = Lock::read(&world.root.path(images::LOCK_FILE))?;
+    let lock = Lock::read(&world.root.path(lock::FILE))?;
     let listed = engine.images().await?;
     let Some(lock) = lock else { return Ok((None, "no image lock".to_owned())) };
     let plan = Plan::make(&lock, &listed, identity.local_ipv4);
