@@ -27,7 +27,7 @@ enum Way {
 /// Something that a box leaves behind.
 struct Trace {
     kind: &'static str,
-    /// Paths under the root; `*` stands for any part of one name.
+    /// Paths under the root; one `*` stands for any part of a name.
     paths: &'static [&'static str],
     what: &'static str,
     way: Way,
@@ -113,7 +113,7 @@ const TRACES: &[Trace] = &[
     },
 ];
 
-const HOST_KEYS: &str = "/etc/ssh/ssh_host_*_key*";
+const HOST_KEYS: &str = "/etc/ssh/ssh_host_*";
 
 const REGISTRY_LOGINS: &str = "/root/.docker/config.json";
 
@@ -285,14 +285,14 @@ impl Hygiene {
         }
     }
 
-    /// A block for each that was found.
+    /// Two lines for each that was found.
     pub(super) fn text(&self) -> String {
         let mut said = String::new();
         for Left { cause, is_error, removed, .. } in &self.left {
             said.push_str(&match (removed, is_error) {
                 (true, _) => format!("{} removed: {}\n", text::green("✓"), cause.sentence),
-                (_, true) => text::cause(cause),
-                (_, false) => text::warning(cause),
+                (_, true) => format!("{} {cause}\n    → {}\n", text::red("✗"), cause.next_step),
+                (_, false) => format!("{} {cause}\n    → {}\n", text::yellow("!"), cause.next_step),
             });
         }
         said

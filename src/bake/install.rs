@@ -127,12 +127,22 @@ pub(super) fn settings(root: &Root) -> Result<Achieved<()>, Cause> {
     Ok(Achieved::done((), format!("{} with every key, each at its default", path.display())))
 }
 
+/// Whether the unit is started at every boot, and what systemd says of it.
+///
+/// # Errors
+/// `unit.systemctl`.
+pub(super) async fn is_enabled(root: &Root) -> Result<(bool, String), Cause> {
+    // Not by the exit code, which is 0 for a unit without [Install] as well.
+    let (_, said) = systemctl(root, "is-enabled").await?;
+    Ok((said == "enabled", said))
+}
+
 /// `systemctl WORD boot-agent.service`, which works on files alone where no systemd runs; whether it succeeded, and
 /// what it said.
 ///
 /// # Errors
 /// `unit.systemctl` (config: there is none, or host: it hangs).
-pub(super) async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
+async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
     let mut command = Command::new("systemctl");
     if !root.is_system() {
         command.arg("--root").arg(root.directory());

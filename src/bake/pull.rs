@@ -145,11 +145,10 @@ impl Shown<'_> {
         let known = pulls.remove(&name).map(|(pull, _)| pull);
         if is_good {
             let said = match &known {
-                None => format!("{name}: locked"),
-                Some(pull) if pull.bytes == 0 => format!("{name}: was there, {} layers", pull.layers),
-                Some(pull) => {
+                Some(pull) if pull.bytes > 0 => {
                     format!("{name}: pulled, {} layers, {}", pull.layers, HumanBytes(pull.bytes))
                 }
+                _ => format!("{name}: all of it is there"),
             };
             self.step.note(Level::Info, said, None);
         }

@@ -221,7 +221,7 @@ async fn unit_failures(world: &World) -> Vec<Cause> {
                 .with_error(&error),
         ),
     }
-    match install::systemctl(&world.root, "is-enabled").await {
+    match install::is_enabled(&world.root).await {
         Ok((true, _)) => {}
         Ok((false, said)) => failures.push(
             Cause::config(

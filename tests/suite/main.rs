@@ -7,6 +7,7 @@
 mod absent_databases;
 mod aftermath;
 mod app;
+mod bake;
 mod boot;
 mod canaries;
 mod check;
