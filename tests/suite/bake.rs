@@ -13,8 +13,8 @@ use super::harness::registry::{PASSWORD, Registry, USER};
 use super::harness::vendor::Vendor;
 use super::scene::{ADDRESS, INSTALLER, SOON, Scene};
 
-pub(crate) const LOCK: &str = "/etc/boot-agent/images.lock";
-pub(crate) const WANTED: &str = "/etc/boot-agent/images.toml";
+const LOCK: &str = "/etc/boot-agent/images.lock";
+const WANTED: &str = "/etc/boot-agent/images.toml";
 const UNIT: &str = "/etc/systemd/system/boot-agent.service";
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/boot-agent.service";
 /// How long a line may take that is due at once, on a busy machine.
@@ -77,7 +77,7 @@ impl Bakery {
 }
 
 /// `images.toml`.
-fn wanted(vendor: &Vendor, references: &[String]) -> String {
+pub(crate) fn wanted(vendor: &Vendor, references: &[String]) -> String {
     let mut text = format!(
         "[replicated]\nurl = \"{}\"\nreplicated_tag = \"2.38.6\"\nreplicated_ui_tag = \"2.38.6\"\n",
         vendor.url()
@@ -89,7 +89,7 @@ fn wanted(vendor: &Vendor, references: &[String]) -> String {
 }
 
 /// Makes an image with a layer of its own, pushes it, and takes it off the engine again.
-fn push(engine: &EngineLease, registry: &Registry, name: &str) -> String {
+pub(crate) fn push(engine: &EngineLease, registry: &Registry, name: &str) -> String {
     let fill = "head -c 3000000 /dev/urandom >/content";
     engine.docker(&["run", "--name=maker", "--network=none", "busybox", "sh", "-c", fill]);
     let id = engine.docker(&["commit", "maker", "thing:made"]);

@@ -22,6 +22,7 @@ mod installer;
 mod interruption;
 mod journal;
 mod leaks;
+mod packer;
 mod scene;
 mod source;
 mod static_binary;
