@@ -14,6 +14,7 @@ mod bake;
 mod boot;
 mod check;
 mod command;
+mod probe;
 mod status;
 
 // What the world consists of.
