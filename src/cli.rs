@@ -76,6 +76,15 @@ Exit codes: 0 good (warnings included), 1 something is broken, 2 usage or settin
 
 Exit codes: 0 valid (warnings included), 1 not valid, 2 usage or settings, 3 a deadline passed.")]
     Check(Check),
+    /// Packer step: pull and lock the images, pin the installer, install the unit, leave nothing of another box
+    #[command(after_help = "Examples:
+  agent bake --clean                           what Packer runs; reads /etc/boot-agent/images.toml
+  agent bake --verify                          prove that the image is fit to ship, changing nothing
+  agent bake --verify --output json | jq '.checks[] | select(.outcome == \"failed\")'
+
+Exit codes: 0 good (warnings included), 1 something failed or is left of another box, 2 usage or
+settings, 3 a deadline passed.")]
+    Bake(Bake),
     /// Show the stages of the last boot: what ran, how long, how it ended
     #[command(after_help = "Examples:
   agent status
@@ -149,4 +158,15 @@ pub struct Probe {
 pub struct Check {
     /// A directory, s3://bucket/prefix, file:///directory; left out: what is installed on this box
     pub source: Option<String>,
+}
+
+/// The flags of `bake`.
+#[derive(Debug, Args)]
+pub struct Bake {
+    /// Change nothing; prove that this image is fit to ship, and name everything that is wrong with it
+    #[arg(long, conflicts_with = "clean")]
+    pub verify: bool,
+    /// Remove what another box left, and say what was removed
+    #[arg(long)]
+    pub clean: bool,
 }

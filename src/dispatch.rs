@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 
 use crate::aws;
+use crate::bake;
 use crate::boot;
 use crate::cause::Cause;
 use crate::check;
@@ -31,6 +32,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Status => status::run(&Root::new(cli.common.root)),
         Command::Boot(flags) => {
             with_runtime(&cli.common, boot_flags(&flags), async |world| boot::run(world, &flags).await)
+        }
+        Command::Bake(flags) => {
+            with_runtime(&cli.common, Fragment::from_flags([]), async |world| bake::run(world, &flags).await)
         }
         Command::Probe(flags) => {
             with_runtime(&cli.common, Fragment::from_flags([]), async |world| probe::run(world, &flags).await)

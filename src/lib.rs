@@ -10,6 +10,7 @@ pub use command::Exit;
 pub use dispatch::run;
 
 // Commands: the story of what a person asked for.
+mod bake;
 mod boot;
 mod check;
 mod command;
@@ -26,6 +27,7 @@ mod placement;
 pub mod record;
 pub mod replicated;
 pub mod source;
+pub mod unit;
 
 // Ground floor.
 pub mod cause;

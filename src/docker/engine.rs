@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, TagImageOptions,
+    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, RemoveContainerOptions,
+    TagImageOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -159,6 +160,22 @@ impl Engine {
         let options =
             TagImageOptions { repo: Some(name.repository().to_owned()), tag: Some(name.tag().to_owned()) };
         self.answer("tag an image", docker.tag_image(image, Some(options))).await
+    }
+
+    /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`]; `docker.error` too if it runs.
+    pub async fn remove_container(&self, container: &str) -> Result<(), Cause> {
+        let docker = self.client()?;
+        let options = RemoveContainerOptions { v: true, ..Default::default() };
+        let order = async {
+            match docker.remove_container(container, Some(options)).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+                other => other,
+            }
+        };
+        self.answer("remove a container", order).await
     }
 
     /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
