@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
+    /// Whether `--config` names a file that no other process would read.
+    pub(crate) has_own_settings_file: bool,
     /// Where it says what it does.
     pub(crate) console: Console,
 }

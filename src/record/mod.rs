@@ -223,6 +223,20 @@ impl Record {
         }
     }
 
+    /// Removes the record, so that nothing is known of this box.
+    ///
+    /// # Errors
+    /// `host.file`.
+    pub fn remove(root: &Root) -> Result<(), Cause> {
+        let path = path(root);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(files::failed("remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// This record as JSON, scrubbed.
     pub fn to_json(&self) -> serde_json::Value {
         // A struct of strings, numbers and times always has a JSON form; null would be seen at once by every reader.
