@@ -57,6 +57,17 @@ pub enum Command {
 
 Exit codes: 0 in service, 1 failed, 2 usage or settings, 3 a deadline passed.")]
     Boot(Boot),
+    /// Ask every question about this node, and say what is broken and what to do
+    #[command(after_help = "Examples:
+  agent probe                                   what is wrong with this box
+  agent probe --only postgres --only mongodb    the databases alone
+  agent probe --wait 10m                        ask until it is good
+  agent probe --uri - < uri.txt                 one database, from any machine, without a bundle
+
+It changes nothing and completes no lifecycle action. Without root it says what it could not see.
+
+Exit codes: 0 good (warnings included), 1 something is broken, 2 usage or settings, 3 still broken after --wait.")]
+    Probe(Probe),
     /// Validate a bundle and change nothing
     #[command(after_help = "Examples:
   agent check ./bundle                         a directory
@@ -105,6 +116,32 @@ pub struct Boot {
     /// When the boot as a whole is given up
     #[arg(long, value_name = "DURATION")]
     pub deadline: Option<String>,
+}
+
+/// The flags of `probe`.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Show every check with its id, and ask nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Ask this check or family of checks alone, e.g. postgres.main; may be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with = "uri")]
+    pub only: Vec<String>,
+    /// Leave out this check or family of checks; may be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with = "uri")]
+    pub skip: Vec<String>,
+    /// Warnings fail too
+    #[arg(long)]
+    pub strict: bool,
+    /// Ask again until the answer is good, or so long
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+    /// Probe one database address, without a bundle; "-" reads it from standard input, where no other user sees it
+    #[arg(long, value_name = "URI", conflicts_with = "list")]
+    pub uri: Option<String>,
+    /// Print the JSON Schema of this command's JSON output
+    #[arg(long, conflicts_with_all = ["list", "uri", "wait"])]
+    pub schema: bool,
 }
 
 /// The flags of `check`.

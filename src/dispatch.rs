@@ -12,6 +12,7 @@ use crate::cli::{self, Cli, Command, Output};
 use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Verbosity, text};
 use crate::files::Root;
+use crate::probe;
 use crate::secret::{self, Scrubbing};
 use crate::settings::{self, Fragment};
 use crate::status;
@@ -30,6 +31,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Status => status::run(&Root::new(cli.common.root)),
         Command::Boot(flags) => {
             with_runtime(&cli.common, boot_flags(&flags), async |world| boot::run(world, &flags).await)
+        }
+        Command::Probe(flags) => {
+            with_runtime(&cli.common, Fragment::from_flags([]), async |world| probe::run(world, &flags).await)
         }
         Command::Check(flags) => {
             with_runtime(&cli.common, Fragment::from_flags([]), async |world| check::run(world, &flags).await)

@@ -13,6 +13,7 @@ pub use dispatch::run;
 mod boot;
 mod check;
 mod command;
+mod probe;
 mod status;
 
 // What the world consists of.

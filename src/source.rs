@@ -1,5 +1,6 @@
 //! A bundle's objects, all at once, from where they lie into memory.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,26 @@ pub(crate) async fn fetch(
             "Set AWS_REGION.",
         )),
     }
+}
+
+/// The four files as they are in place on this box.
+///
+/// # Errors
+/// `host.file`.
+pub(crate) fn installed(root: &Root) -> Result<Fetched, Cause> {
+    let mut present = BTreeMap::new();
+    for file in BundleFile::ALL {
+        let path = root.path(file.installed_path());
+        match fs::read(&path) {
+            Ok(content) => {
+                present.insert(file, content);
+            }
+            // An absent one is a finding of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(files::failed("read", &path, &error)),
+        }
+    }
+    Ok(Fetched { files: present, extra: Vec::new() })
 }
 
 /// Where an extra file comes from and goes to.

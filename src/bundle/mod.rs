@@ -46,7 +46,7 @@ mod validate;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-pub use customizations::{Address, DatabaseUri, VARIABLES};
+pub use customizations::{Address, DatabaseUri, VARIABLES, database_name, requests};
 pub use fetched::{BundleFile, ExtraFile, Fetched};
 pub use finding::{Finding, Position, Severity};
 pub use replicated_conf::ReplicatedConf;
