@@ -27,6 +27,7 @@ mod interruption;
 mod journal;
 mod leaks;
 mod packer;
+mod plot;
 mod probe;
 mod scene;
 mod source;
