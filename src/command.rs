@@ -1,5 +1,6 @@
 //! What every command works with, and what it comes to.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cause::Cause;
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
+    /// The file that they were read from, whether or not it exists.
+    pub(crate) settings_file: PathBuf,
     /// Where it says what it does.
     pub(crate) console: Console,
 }

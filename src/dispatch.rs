@@ -53,6 +53,7 @@ fn with_runtime(
     command: impl AsyncFnOnce(World) -> Result<Printed, Cause>,
 ) -> Result<Printed, Cause> {
     let root = Root::new(common.root.clone());
+    let settings_file = common.config.clone().unwrap_or_else(|| root.path(settings::SETTINGS_FILE));
     let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
@@ -67,7 +68,7 @@ fn with_runtime(
         )?;
     let printed = runtime.block_on(async {
         let console = Console::of_this_process(verbosity(common));
-        command(World { root, settings, console }).await
+        command(World { root, settings, settings_file, console }).await
     });
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();

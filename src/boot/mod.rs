@@ -174,7 +174,7 @@ async fn conduct(
     exclusive: Exclusive,
     mut stop: Stop,
 ) -> Record {
-    let World { root, settings, console } = world;
+    let World { root, settings, console, .. } = world;
     // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
     let early = http.clone();
     tokio::task::spawn_blocking(move || early.load_trust());
