@@ -52,6 +52,9 @@ const ANCHORS: &[&str] = &[
 /// Names of secrets, as they stand in logs, dumps of environments, JSON and EDN.
 const NAME: &str = r#"[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|pwd)[a-z0-9_.-]*"#;
 
+/// How a flag ends whose value is a secret; `--http-tokens required` is none.
+const FLAG: &str = "(?:passw(?:or)?d|passphrase|secret|token|key|credential|pwd)";
+
 /// A value: quoted in a quoted text, quoted, or up to the next blank.
 const VALUE: &str = r#"(?:\\"(.*?)\\"|"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'\\]+))"#;
 
@@ -75,8 +78,9 @@ impl Net {
     /// # Errors
     /// `support.patterns`, which only a wrong pattern in this file can cause.
     pub(super) fn new() -> Result<Self, Cause> {
-        let named_as_flag =
-            format!(r#"(?i)(?:^|\s)--?{NAME}(?:\s+|=)(?:"([^"]*)"|'([^']*)'|([^\s"'\\-][^\s"'\\]*))"#);
+        let named_as_flag = format!(
+            r#"(?i)(?:^|\s)--?[a-z0-9-]*{FLAG}(?:\s+|=)(?:"([^"]*)"|'([^']*)'|([^\s"'\\-][^\s"'\\]*))"#
+        );
         let named_in_edn = format!(r#"(?i):{NAME}\s+\\?"((?:[^"\\]|\\[^"])*)\\?""#);
         let named = format!(r#"(?i){NAME}(?:\\?["'])?\s*(?:=>|[:=])\s*{VALUE}"#);
         let sources: [(&str, &str); 11] = [
@@ -239,9 +243,11 @@ fn without_private_keys(text: &str) -> Cow<'_, str> {
         let dashes = rest[..at].rfind("-----").unwrap_or(at);
         if rest[dashes..at].starts_with("-----END") {
             // The end of a key whose beginning is not here.
-            let start = beginning_of_key(&rest[..dashes]);
+            let gone = marker(PRIVATE_KEY);
+            let is_gone = rest[..dashes].ends_with(&gone);
+            let start = if is_gone { dashes - gone.len() } else { beginning_of_key(&rest[..dashes]) };
             clean.push_str(&rest[..start]);
-            clean.push_str(&marker(PRIVATE_KEY));
+            clean.push_str(&gone);
             clean.push_str(&rest[dashes..after]);
             rest = &rest[after..];
             continue;
@@ -361,6 +367,7 @@ mod tests {
             "postgres://circle:[redacted]@h/circle and password=[redacted]",
             "user=circle host=h key: value monkey",
             "s3://bucket/prefix mailto:a@b.example",
+            "aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required",
             "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         ] {

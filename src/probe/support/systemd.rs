@@ -33,37 +33,20 @@ const PROPERTIES: &str = "Id,Description,LoadState,ActiveState,SubState,Result,U
     StatusText,StatusErrno,ExecMainStartTimestamp,ExecMainExitTimestamp,ExecMainCode,ExecMainStatus,MainPID,NRestarts,\
     ActiveEnterTimestamp,InactiveEnterTimestamp,StateChangeTimestamp,MemoryCurrent,TasksCurrent,NeedDaemonReload";
 
-/// Parts of the journal: name in the bundle, and the fields that choose its entries, one of which must match.
-const JOURNALS: &[(&str, &[&str])] = &[
-    (
-        "journal/boot-agent.log",
-        &["_SYSTEMD_UNIT=boot-agent.service", "UNIT=boot-agent.service", "SYSLOG_IDENTIFIER=boot-agent"],
-    ),
-    (
-        "journal/docker.log",
-        &[
-            "_SYSTEMD_UNIT=docker.service",
-            "UNIT=docker.service",
-            "_SYSTEMD_UNIT=containerd.service",
-            "UNIT=containerd.service",
-        ],
-    ),
-    (
-        "journal/replicated.log",
-        &[
-            "_SYSTEMD_UNIT=replicated.service",
-            "UNIT=replicated.service",
-            "_SYSTEMD_UNIT=replicated-ui.service",
-            "UNIT=replicated-ui.service",
-            "_SYSTEMD_UNIT=replicated-operator.service",
-            "UNIT=replicated-operator.service",
-        ],
-    ),
+/// Parts of the journal: name in the bundle, the units, and further entries that belong to them.
+const JOURNALS: &[(&str, &[&str], &[&str])] = &[
+    ("journal/boot-agent.log", &["boot-agent"], &["SYSLOG_IDENTIFIER=boot-agent"]),
+    ("journal/docker.log", &["docker", "containerd"], &[]),
+    ("journal/replicated.log", &["replicated", "replicated-ui", "replicated-operator"], &[]),
 ];
+
+/// What `journalctl` prints where nothing matches.
+const NO_ENTRIES: &str = "-- No entries --";
 
 /// Everything at the same time.
 pub(super) async fn ask(root: &Root) -> Vec<Piece> {
-    let journals = join_all(JOURNALS.iter().map(|(name, fields)| journal(root, name, fields)));
+    let journals =
+        join_all(JOURNALS.iter().map(|(name, units, further)| journal(root, name, units, further)));
     let (mut pieces, units) = tokio::join!(journals, units());
     pieces.push(units);
     pieces
@@ -73,25 +56,33 @@ async fn units() -> Piece {
     let mut arguments = vec!["show".to_owned(), "--no-pager".to_owned(), format!("--property={PROPERTIES}")];
     arguments.extend(UNITS.iter().map(|unit| (*unit).to_owned()));
     // The manager is the running system's, wherever the box's root lies.
-    told("units.txt", "systemctl", &arguments).await
+    let found = run("systemctl", &arguments).await;
+    Piece::new("units.txt", format!("systemctl show {}", UNITS.join(" ")), found)
 }
 
-async fn journal(root: &Root, name: &str, fields: &[&str]) -> Piece {
-    let lines = format!("--lines={ENTRIES}");
-    let mut arguments: Vec<String> =
-        ["--no-pager", "--output=short-iso-precise", &lines].map(str::to_owned).into();
+async fn journal(root: &Root, name: &str, units: &[&str], further: &[&str]) -> Piece {
+    let mut source = "journalctl".to_owned();
+    let mut arguments =
+        vec!["--no-pager".to_owned(), "--output=short-iso-precise".to_owned(), format!("--lines={ENTRIES}")];
     if !root.is_system() {
-        arguments.push(format!("--root={}", root.directory().display()));
+        let root = format!("--root={}", root.directory().display());
+        source.push_str(&format!(" {root}"));
+        arguments.push(root);
     }
-    arguments.extend(fields.join(" + ").split(' ').map(str::to_owned));
-    told(name, "journalctl", &arguments).await
+    // What a unit said, and what systemd said of it: `--unit` would not let further entries stand beside them.
+    let fields = units
+        .iter()
+        .flat_map(|unit| ["_SYSTEMD_UNIT", "UNIT"].map(|field| format!("{field}={unit}.service")));
+    for (number, field) in fields.chain(further.iter().map(|field| (*field).to_owned())).enumerate() {
+        arguments.extend((number > 0).then(|| "+".to_owned()));
+        arguments.push(field);
+    }
+    source.extend(units.iter().map(|unit| format!(" -u {unit}")));
+    let found = run("journalctl", &arguments).await;
+    Piece::new(name, source, found)
 }
 
 /// What a command says on standard output.
-async fn told(name: &str, program: &str, arguments: &[String]) -> Piece {
-    Piece::new(name, format!("{program} {}", arguments.join(" ")), run(program, arguments).await)
-}
-
 async fn run(program: &str, arguments: &[String]) -> Result<Found, String> {
     let mut command = Command::new(program);
     // Of this process's environment only what finds the program: the rest may hold keys.
@@ -130,6 +121,10 @@ async fn run(program: &str, arguments: &[String]) -> Result<Found, String> {
         Ok(Err(error)) => Some(format!("{program} was lost: {error}")),
         Err(_) => Some(format!("{program} did not end within {} s", LIMIT.as_secs())),
     };
+    if text.trim() == NO_ENTRIES {
+        let why = "the journal has no such entries";
+        return Err(if complaint.is_empty() { why.to_owned() } else { format!("{why}: {complaint}") });
+    }
     match fault {
         Some(fault) if text.trim().is_empty() => Err(fault),
         Some(fault) => Ok(Found::text(text).cut(Some(format!("incomplete: {fault}")))),
