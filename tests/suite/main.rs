@@ -21,6 +21,7 @@ mod installer;
 mod interruption;
 mod journal;
 mod leaks;
+mod probe;
 mod scene;
 mod source;
 mod static_binary;

@@ -23,8 +23,8 @@ impl Target {
     /// A path as a person types it: of this machine, wherever the box's root lies.
     ///
     /// # Errors
-    /// `support.exists` if something is there, since an earlier bundle may be all that is left of a fault;
-    /// `support.no_directory`; `host.file`. All are found before anything is asked.
+    /// `usage.file_exists` if something is there, since an earlier bundle may be all that is left of a fault;
+    /// `usage.no_directory`; `host.file`. All are found before anything is asked.
     pub(crate) fn new(path: &Path) -> Result<Self, Cause> {
         let path = std::path::absolute(path).map_err(|error| files::failed("find", path, &error))?;
         let target = Target(path);
@@ -32,7 +32,7 @@ impl Target {
         let directory = target.0.parent().unwrap_or(Path::new("/"));
         if !directory.is_dir() {
             return Err(Cause::config(
-                "support.no_directory",
+                "usage.no_directory",
                 format!("There is no directory {} for the support bundle.", directory.display()),
                 "Make it, or give another name.",
             ));
@@ -49,7 +49,7 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(files::failed("write", &self.0, &error)),
             Ok(_) => Err(Cause::config(
-                "support.exists",
+                "usage.file_exists",
                 format!("{} exists, and is not overwritten.", self.0.display()),
                 "Give another name, or remove it.",
             )),
@@ -59,7 +59,7 @@ impl Target {
     /// Writes the whole at once, durable, and readable by its owner alone.
     ///
     /// # Errors
-    /// `host.file`, `support.exists`.
+    /// `host.file`, `usage.file_exists`.
     pub(super) fn write(&self, content: &[u8]) -> Result<(), Cause> {
         let failed = |error: io::Error| files::failed("write", &self.0, &error);
         let access = Access { mode: MODE, owner: None };
@@ -154,11 +154,11 @@ mod tests {
         let target = Target::new(&path).unwrap();
         target.write(b"one").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(Target::new(&path).unwrap_err().kind, "support.exists");
-        assert_eq!(target.write(b"two").unwrap_err().kind, "support.exists");
+        assert_eq!(Target::new(&path).unwrap_err().kind, "usage.file_exists");
+        assert_eq!(target.write(b"two").unwrap_err().kind, "usage.file_exists");
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let missing = directory.path().join("missing/bundle.tar.gz");
-        assert_eq!(Target::new(&missing).unwrap_err().kind, "support.no_directory");
+        assert_eq!(Target::new(&missing).unwrap_err().kind, "usage.no_directory");
     }
 }

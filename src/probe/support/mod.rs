@@ -51,7 +51,7 @@ pub(super) struct Written {
 /// Collects, scrubs, proves and writes. `said` is what the probe prints, as text and as JSON.
 ///
 /// # Errors
-/// `support.unclean`, `support.archive`, `support.exists`, `host.file`. A part that cannot be collected is none.
+/// `support.unclean`, `support.archive`, `usage.file_exists`, `host.file`. A part that cannot be collected is none.
 pub(super) async fn write(
     target: &Target,
     ground: &Ground<'_>,
