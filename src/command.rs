@@ -59,8 +59,8 @@ pub(crate) struct World {
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
-    /// The file that they were read from, whether or not it exists.
-    pub(crate) settings_file: PathBuf,
+    /// The file that `--config` names, which no other process would read.
+    pub(crate) own_settings_file: Option<PathBuf>,
     /// Where it says what it does.
     pub(crate) console: Console,
 }

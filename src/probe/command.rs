@@ -23,6 +23,7 @@ use crate::database::ladder::{Climber, Request};
 use crate::database::uri::{self, Kind};
 use crate::http::Http;
 use crate::secret;
+use crate::settings;
 
 /// The JSON Schema of the report.
 const SCHEMA: &str = include_str!("report.schema.json");
@@ -85,7 +86,9 @@ async fn add_bundle(printed: &mut Printed, world: &World, http: &Http, target: &
     world.console.note(Level::Info, "collecting the support bundle");
     let ground = Ground { root: &world.root, settings: &world.settings, http };
     let said = (printed.text.as_str(), printed.json.clone());
-    match support::write(target, &ground, world.settings_file.clone(), said).await {
+    let settings_file =
+        world.own_settings_file.clone().unwrap_or_else(|| world.root.path(settings::SETTINGS_FILE));
+    match support::write(target, &ground, settings_file, said).await {
         Ok(written) => {
             printed.text.push_str(&written.text());
             printed.json["support_bundle"] = written.json();
