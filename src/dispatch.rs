@@ -93,8 +93,8 @@ fn with_runtime(
         )?;
     let printed = runtime.block_on(async {
         let console = Console::of_this_process(verbosity(common));
-        let has_own_settings_file = common.config.is_some();
-        command(World { root, settings, has_own_settings_file, console }).await
+        let own_settings_file = common.config.clone();
+        command(World { root, settings, own_settings_file, console }).await
     });
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();

@@ -32,5 +32,6 @@ mod probe;
 mod scene;
 mod source;
 mod static_binary;
+mod support;
 mod terminal;
 mod usage;
