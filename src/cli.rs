@@ -76,6 +76,15 @@ Exit codes: 0 good (warnings included), 1 something is broken, 2 usage or settin
 
 Exit codes: 0 valid (warnings included), 1 not valid, 2 usage or settings, 3 a deadline passed.")]
     Check(Check),
+    /// Packer step: pull and lock the images, pin the installer, install the unit, leave nothing of another box
+    #[command(after_help = "Examples:
+  agent bake --clean                           what Packer runs; reads /etc/boot-agent/images.toml
+  agent bake --verify                          prove that the image is fit to ship, changing nothing
+  agent bake --verify --output json | jq '.checks[] | select(.outcome == \"failed\")'
+
+Exit codes: 0 good (warnings included), 1 something failed or is left of another box, 2 usage or
+settings, 3 a deadline passed.")]
+    Bake(Bake),
     /// Show the stages of the last boot: what ran, how long, how it ended
     #[command(after_help = "Examples:
   agent status
@@ -107,7 +116,13 @@ pub struct Boot {
     /// Say what would be done, and touch nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Replace the files and install again, even on a box that has completed
+    /// Work in this process, where systemd has the unit boot-agent.service to do it
+    #[arg(long)]
+    pub foreground: bool,
+    /// What the unit runs: in place, by the order on record, and nothing where there is none yet
+    #[arg(long, hide = true, conflicts_with_all = ["words", "dry_run", "force"])]
+    pub unit: bool,
+    /// Replace the files and install again, even on a box that has completed; in this process
     #[arg(long)]
     pub force: bool,
     /// What a failed boot tells the Auto Scaling group: abandon or hold
@@ -149,4 +164,15 @@ pub struct Probe {
 pub struct Check {
     /// A directory, s3://bucket/prefix, file:///directory; left out: what is installed on this box
     pub source: Option<String>,
+}
+
+/// The flags of `bake`.
+#[derive(Debug, Args)]
+pub struct Bake {
+    /// Change nothing; prove that this image is fit to ship, and name everything that is wrong with it
+    #[arg(long, conflicts_with = "clean")]
+    pub verify: bool,
+    /// Remove what another box left, and say what was removed
+    #[arg(long)]
+    pub clean: bool,
 }
