@@ -140,7 +140,10 @@ fn lock_is_sorted_complete_and_the_same_again() {
     let bakery = Bakery::new();
     let mut references = bakery.pushed(&["b/two:1", "a/one:1", "c:3"]);
     bakery.wants(&references);
-    bakery.bakes(&[]).assert_code(0).assert_says("3 images locked, the installer pinned, the unit enabled");
+    let finished = bakery.bakes(&[]);
+    finished.assert_code(0).assert_says("3 images locked, the installer pinned, the unit enabled");
+    finished
+        .assert_says("not for its image quay.io/replicated/replicated-ui:stable-2.38.6. [images.forgotten");
     let first = bakery.world.read(LOCK);
     let lock: toml::Table = first.parse().unwrap();
     let images = lock["image"].as_array().unwrap();
