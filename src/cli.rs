@@ -116,7 +116,13 @@ pub struct Boot {
     /// Say what would be done, and touch nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Replace the files and install again, even on a box that has completed
+    /// Work in this process, where systemd has the unit boot-agent.service to do it
+    #[arg(long)]
+    pub foreground: bool,
+    /// What the unit runs: in place, by the order on record, and nothing where there is none yet
+    #[arg(long, hide = true, conflicts_with_all = ["words", "dry_run", "force"])]
+    pub unit: bool,
+    /// Replace the files and install again, even on a box that has completed; in this process
     #[arg(long)]
     pub force: bool,
     /// What a failed boot tells the Auto Scaling group: abandon or hold

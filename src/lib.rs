@@ -22,10 +22,11 @@ pub mod aws;
 pub mod bundle;
 pub mod database;
 pub mod docker;
+mod lifecycle;
+mod placement;
 pub mod record;
 pub mod replicated;
 pub mod source;
-pub mod unit;
 
 // Ground floor.
 pub mod cause;
@@ -35,4 +36,5 @@ pub mod http;
 pub mod names;
 pub mod secret;
 pub mod settings;
+pub mod unit;
 pub mod wait;

@@ -8,12 +8,12 @@ use crate::aws::imds::Identity;
 use crate::cause::Cause;
 use crate::docker::engine::Engine;
 use crate::docker::lock::{Lock, Sha256};
+use crate::placement;
 use crate::replicated::installer;
 use crate::replicated::script::{self, Script};
 use crate::settings;
 use crate::wait;
 
-use super::place;
 use super::run::{Achieved, Run, Stage};
 
 /// How long systemd is given to start Replicated's containers again after a reboot, before they are installed anew.
@@ -40,7 +40,7 @@ pub(super) async fn install(
         installer::install(engine, &script, &arguments, settings.deadline, &mut on_line).await;
     installer::register_daemon_token(&run.root);
     // Also after a failure: the installer may have opened the file before it failed.
-    let closed = installer::restore_access(&run.root, place::access(&run.root, None)?);
+    let closed = installer::restore_access(&run.root, placement::access(&run.root, None)?);
     outcome?;
     closed?;
     note_installed(run);

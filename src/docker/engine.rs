@@ -109,6 +109,7 @@ impl Engine {
         Ok(Info {
             version: info.server_version.unwrap_or_default(),
             storage_driver: info.driver.unwrap_or_default(),
+            storage_status: info.driver_status.unwrap_or_default().into_iter().filter_map(pair).collect(),
             root_directory: info.docker_root_dir.unwrap_or_default().into(),
             warnings: info.warnings.unwrap_or_default(),
         })
@@ -239,7 +240,7 @@ impl Engine {
     }
 
     /// Whether the engine is on this machine, so that the process ids it reports may be this machine's.
-    pub(super) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         matches!(self.address, Address::Socket(_))
     }
 
@@ -294,6 +295,10 @@ impl Engine {
         };
         cause.with("engine", &self.address).with_error(error)
     }
+}
+
+fn pair(words: Vec<String>) -> Option<(String, String)> {
+    <[String; 2]>::try_from(words).ok().map(|[name, value]| (name, value))
 }
 
 /// The operating system's word for why the engine could not be connected to.

@@ -114,6 +114,32 @@ impl Plan {
     pub fn is_fulfilled(&self) -> bool {
         self.missing.is_empty() && self.wrong_id.is_empty() && self.to_tag.is_empty()
     }
+
+    /// What keeps this from being fulfilled, for somebody who only looks: `images.missing`, `images.wrong_id`,
+    /// `images.untagged` (host, since a boot puts all of it right where it may pull).
+    ///
+    /// # Errors
+    /// That cause.
+    pub fn judge(&self) -> Result<(), Cause> {
+        let next_step = "Let a boot put it right: agent boot; or bake a new AMI.";
+        refuse(self).map_err(|cause| Cause {
+            class: Class::Host,
+            next_step: next_step.to_owned(),
+            ..cause
+        })?;
+        let Some(first) = self.to_tag.first() else { return Ok(()) };
+        let others = self.to_tag.len() - 1;
+        let cause = Cause::host(
+            "images.untagged",
+            format!(
+                "The image that Replicated looks up as {}{} is here without that name.",
+                first.name,
+                and_others(others)
+            ),
+            next_step,
+        );
+        Err(self.to_tag.iter().fold(cause, |cause, naming| cause.with("without name", &naming.name)))
+    }
 }
 
 fn naming(locked: &LockedImage, name: Reference) -> Naming {

@@ -35,7 +35,7 @@ const LONGEST_URI: u64 = 64 * 1024;
 /// Asks once, or with `--wait` until the answer is good.
 ///
 /// # Errors
-/// `probe.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
+/// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
 pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cause> {
     if flags.schema {
         return schema();
@@ -98,12 +98,8 @@ fn given(argument: &str) -> Result<Request, Cause> {
         "-" => {
             let mut text = String::new();
             std::io::stdin().lock().take(LONGEST_URI).read_to_string(&mut text).map_err(|error| {
-                Cause::config(
-                    "probe.uri_unreadable",
-                    "Standard input is not a URI.",
-                    "Give the URI as one line.",
-                )
-                .with_error(&error)
+                Cause::config("usage.uri", "Standard input is not a URI.", "Give the URI as one line.")
+                    .with_error(&error)
             })?;
             text.trim().to_owned()
         }

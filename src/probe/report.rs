@@ -69,7 +69,14 @@ impl Report {
     }
 
     pub(super) fn not_asked(&self) -> usize {
-        let is_skipped = |answer: &&Answer| matches!(answer.outcome, Outcome::Skipped { .. });
-        self.checks.iter().filter(is_skipped).count()
+        self.checks.iter().filter(|answer| is_skipped(answer)).count()
     }
+
+    pub(super) fn was_skipped(&self, id: &str) -> bool {
+        self.checks.iter().any(|answer| answer.id == id && is_skipped(answer))
+    }
+}
+
+fn is_skipped(answer: &Answer) -> bool {
+    matches!(answer.outcome, Outcome::Skipped { .. })
 }

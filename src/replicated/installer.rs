@@ -168,7 +168,11 @@ async fn prove(engine: &Engine, arguments: &[String], last_lines: &[String]) -> 
     }
 }
 
-fn running(containers: &[Container], expected: &[&str]) -> Result<(), Cause> {
+/// Whether all `expected` containers run.
+///
+/// # Errors
+/// `replicated.container_missing` and `replicated.container_down` (host), about the first, naming all.
+pub fn running(containers: &[Container], expected: &[&str]) -> Result<(), Cause> {
     let of = |name: &str| containers.iter().find(|container| container.name == name);
     let bad: Vec<&str> =
         expected.iter().filter(|name| !of(name).is_some_and(Container::is_running)).copied().collect();
