@@ -1,14 +1,11 @@
 //! `agent check`: validates a bundle and changes nothing.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, BundleFile, Fetched, Finding};
+use crate::bundle::{self, Fetched, Finding};
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
@@ -23,7 +20,7 @@ const SOME_REGION: &str = "us-east-1";
 
 pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cause> {
     let (fetched, what) = match &flags.source {
-        None => (installed(&world.root)?, "what is installed".to_owned()),
+        None => (source::installed(&world.root, &world.settings.extra)?, "what is installed".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
@@ -57,22 +54,6 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
         None => imds.identity().await.map_or_else(|_| SOME_REGION.to_owned(), |identity| identity.region),
     };
     Aws::new(http, &region, Some(imds)).await
-}
-
-fn installed(root: &Root) -> Result<Fetched, Cause> {
-    let mut present = BTreeMap::new();
-    for file in BundleFile::ALL {
-        let path = root.path(file.installed_path());
-        match fs::read(&path) {
-            Ok(content) => {
-                present.insert(file, content);
-            }
-            // An absent one is a finding of its own.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(files::failed("read", &path, &error)),
-        }
-    }
-    Ok(Fetched { files: present, extra: Vec::new() })
 }
 
 fn printed(findings: &[Finding], what: &str) -> Printed {

@@ -57,6 +57,17 @@ pub enum Command {
 
 Exit codes: 0 in service, 1 failed, 2 usage or settings, 3 a deadline passed.")]
     Boot(Boot),
+    /// Ask every question about this node, and say what is broken and what to do
+    #[command(after_help = "Examples:
+  agent probe                                   what is wrong with this box
+  agent probe --only postgres --only mongodb    the databases alone
+  agent probe --wait 10m                        ask until it is good
+  agent probe --uri - < uri.txt                 one database, from any machine, without a bundle
+
+It changes nothing and completes no lifecycle action. Without root it says what it could not see.
+
+Exit codes: 0 good (warnings included), 1 something is broken, 2 usage or settings, 3 still broken after --wait.")]
+    Probe(Probe),
     /// Validate a bundle and change nothing
     #[command(after_help = "Examples:
   agent check ./bundle                         a directory
@@ -65,6 +76,15 @@ Exit codes: 0 in service, 1 failed, 2 usage or settings, 3 a deadline passed.")]
 
 Exit codes: 0 valid (warnings included), 1 not valid, 2 usage or settings, 3 a deadline passed.")]
     Check(Check),
+    /// Packer step: pull and lock the images, pin the installer, install the unit, leave nothing of another box
+    #[command(after_help = "Examples:
+  agent bake --clean                           what Packer runs; reads /etc/boot-agent/images.toml
+  agent bake --verify                          prove that the image is fit to ship, changing nothing
+  agent bake --verify --output json | jq '.checks[] | select(.outcome == \"failed\")'
+
+Exit codes: 0 good (warnings included), 1 something failed or is left of another box, 2 usage or
+settings, 3 a deadline passed.")]
+    Bake(Bake),
     /// Show the stages of the last boot: what ran, how long, how it ended
     #[command(after_help = "Examples:
   agent status
@@ -113,9 +133,46 @@ pub struct Boot {
     pub deadline: Option<String>,
 }
 
+/// The flags of `probe`.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Show every check with its id, and ask nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Ask this check or family of checks alone, e.g. postgres.main; may be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with = "uri")]
+    pub only: Vec<String>,
+    /// Leave out this check or family of checks; may be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with = "uri")]
+    pub skip: Vec<String>,
+    /// Warnings fail too
+    #[arg(long)]
+    pub strict: bool,
+    /// Ask again until the answer is good, or so long
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+    /// Probe one database address, without a bundle; "-" reads it from standard input, where no other user sees it
+    #[arg(long, value_name = "URI", conflicts_with = "list")]
+    pub uri: Option<String>,
+    /// Print the JSON Schema of this command's JSON output
+    #[arg(long, conflicts_with_all = ["list", "uri", "wait"])]
+    pub schema: bool,
+}
+
 /// The flags of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
     /// A directory, s3://bucket/prefix, file:///directory; left out: what is installed on this box
     pub source: Option<String>,
+}
+
+/// The flags of `bake`.
+#[derive(Debug, Args)]
+pub struct Bake {
+    /// Change nothing; prove that this image is fit to ship, and name everything that is wrong with it
+    #[arg(long, conflicts_with = "clean")]
+    pub verify: bool,
+    /// Remove what another box left, and say what was removed
+    #[arg(long)]
+    pub clean: bool,
 }

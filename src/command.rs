@@ -35,7 +35,7 @@ impl From<&Cause> for Exit {
     fn from(cause: &Cause) -> Exit {
         match cause.kind.as_ref() {
             "source.missing" | "source.invalid" => Exit::Usage,
-            kind if kind.starts_with("settings.") => Exit::Usage,
+            kind if kind.starts_with("settings.") || kind.starts_with("usage.") => Exit::Usage,
             _ if cause.waited_seconds.is_some() => Exit::Deadline,
             _ => Exit::Failed,
         }

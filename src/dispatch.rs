@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 
 use crate::aws;
+use crate::bake;
 use crate::boot::{self, order::Order};
 use crate::cause::Cause;
 use crate::check;
@@ -12,6 +13,7 @@ use crate::cli::{self, Cli, Command, Output};
 use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Verbosity, in_one_line, text};
 use crate::files::Root;
+use crate::probe;
 use crate::secret::{self, Scrubbing};
 use crate::settings::{self, Fragment};
 use crate::status;
@@ -29,6 +31,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Man => return man(),
         Command::Status => status::run(&Root::new(cli.common.root)),
         Command::Boot(flags) => boot(&cli.common, &flags),
+        Command::Bake(flags) => {
+            with_runtime(&cli.common, Fragment::from_flags([]), async |world| bake::run(world, &flags).await)
+        }
+        Command::Probe(flags) => {
+            with_runtime(&cli.common, Fragment::from_flags([]), async |world| probe::run(world, &flags).await)
+        }
         Command::Check(flags) => {
             with_runtime(&cli.common, Fragment::from_flags([]), async |world| check::run(world, &flags).await)
         }

@@ -10,9 +10,11 @@ pub use command::Exit;
 pub use dispatch::run;
 
 // Commands: the story of what a person asked for.
+mod bake;
 mod boot;
 mod check;
 mod command;
+mod probe;
 mod status;
 
 // What the world consists of.
@@ -20,9 +22,12 @@ pub mod aws;
 pub mod bundle;
 pub mod database;
 pub mod docker;
+mod lifecycle;
+mod placement;
 pub mod record;
 pub mod replicated;
 pub mod source;
+pub mod unit;
 
 // Ground floor.
 pub mod cause;

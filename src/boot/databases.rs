@@ -1,8 +1,8 @@
 //! Stage 6, one half: every database answers every question.
 
-use crate::bundle::{Address, Bundle};
+use crate::bundle::{self, Bundle};
 use crate::cause::Cause;
-use crate::database::ladder::{Climb, Climber, Request};
+use crate::database::ladder::{Climb, Climber};
 use crate::files::Root;
 use crate::names::Names;
 use crate::wait;
@@ -12,7 +12,7 @@ use super::run::{Achieved, Stage};
 /// Waits until every database can be climbed to the top. It waits for whatever is the matter: a password that is
 /// wrong now may be set right at the server, and replacing this box would not do it.
 pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, Cause> {
-    let requests = requests(bundle);
+    let requests = bundle::requests(&bundle.databases);
     if requests.is_empty() {
         return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
     }
@@ -39,26 +39,7 @@ pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achie
 
 /// What keeps a database from answering now, if anything does.
 pub(super) async fn first_failure(names: &Names, root: &Root, bundle: &Bundle) -> Option<Cause> {
-    failure(&climber(names, root).climb_all(&requests(bundle)).await)
-}
-
-/// What can be asked: the addresses that are known before the app's shell has read them.
-fn requests(bundle: &Bundle) -> Vec<Request> {
-    let known = bundle.databases.iter().filter_map(|database| match &database.address {
-        Address::Known(uri) => Some(Request {
-            name: short_name(database.variable),
-            kind: database.kind,
-            uri: Ok(uri.as_ref().clone()),
-        }),
-        Address::Unknown { .. } => None,
-    });
-    known.collect()
-}
-
-/// `mongodb.build_state` for `CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI`: what a person calls it.
-fn short_name(variable: &str) -> String {
-    let name = variable.trim_start_matches("CIRCLE_SECRETS_").trim_end_matches("_URI").to_lowercase();
-    name.replacen('_', ".", 1)
+    failure(&climber(names, root).climb_all(&bundle::requests(&bundle.databases)).await)
 }
 
 fn climber(names: &Names, root: &Root) -> Climber {

@@ -9,12 +9,9 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::console::{Console, Level};
 use crate::files::{self, Root};
-use crate::record::{BootOutcome, Record};
+use crate::record::{BootOutcome, LOCK_FILE, Record};
 
 use super::follow::Shown;
-
-/// The lock of the running boot, under the root. The kernel releases it when its holder dies, however it dies.
-const LOCK_FILE: &str = "/run/boot-agent.lock";
 
 /// How often a follower looks at the record.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);

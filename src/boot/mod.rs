@@ -107,7 +107,7 @@ async fn procedure(
 
     run.stage(INSTALL, async |stage| install::install(stage, &engine, lock.as_ref(), &identity).await)
         .await?;
-    run.stage(READY, async |stage| ready::wait_for(stage, &engine, &bundle).await).await?;
+    run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
     run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
 }
 

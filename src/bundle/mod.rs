@@ -46,8 +46,9 @@ mod validate;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-pub use customizations::{Address, DatabaseUri, VARIABLES};
+pub use customizations::{Address, DatabaseUri, VARIABLES, database_name, requests};
 pub use fetched::{BundleFile, ExtraFile, Fetched};
-pub use finding::{Finding, Position, Severity};
+pub use finding::{Finding, Position, Severity, invalid};
 pub use replicated_conf::ReplicatedConf;
+pub(crate) use secrets::addresses as secrets_in_addresses;
 pub use validate::{Bundle, Placement, Validation, validate};

@@ -17,6 +17,10 @@ pub struct Validation {
     /// Everything that is wrong: file by file in the order of [`BundleFile::ALL`], then the extra files; in each by place,
     /// what is about the whole file first.
     pub findings: Vec<Finding>,
+    /// The addresses of the app's databases as far as they are set, in the order of [`VARIABLES`](super::VARIABLES).
+    pub databases: Vec<DatabaseUri>,
+    /// What could be read of `replicated.conf`.
+    pub replicated: ReplicatedConf,
     /// There exactly if no finding is an error.
     pub bundle: Option<Bundle>,
 }
@@ -25,7 +29,7 @@ pub struct Validation {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {
     fetched: Fetched,
-    /// The addresses of the app's databases, in the order of [`VARIABLES`](super::VARIABLES).
+    /// The addresses of the app's databases, none malformed, in the order of [`VARIABLES`](super::VARIABLES).
     pub databases: Vec<DatabaseUri>,
     /// What the boot wants to know of `replicated.conf`.
     pub replicated: ReplicatedConf,
@@ -128,8 +132,12 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
     }
     findings.extend(extra(&fetched.extra));
     let sound = !findings.iter().any(Finding::is_error);
-    let bundle = sound.then(|| Bundle { fetched: fetched.clone(), databases, replicated });
-    Validation { findings, bundle }
+    let bundle = sound.then(|| Bundle {
+        fetched: fetched.clone(),
+        databases: databases.clone(),
+        replicated: replicated.clone(),
+    });
+    Validation { findings, databases, replicated, bundle }
 }
 
 fn missing(file: BundleFile) -> Vec<Finding> {

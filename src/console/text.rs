@@ -23,20 +23,26 @@ pub fn warning(cause: &Cause) -> String {
 }
 
 fn details(text: &mut String, cause: &Cause) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "    {:<NAME_WIDTH$} {} ({})", "kind", cause.kind, cause.class);
+    text.push_str(&detail("kind", &format!("{} ({})", cause.kind, cause.class)));
     for item in &cause.evidence {
-        let mut lines = item.value.lines();
-        let _ = writeln!(text, "    {:<NAME_WIDTH$} {}", item.name, lines.next().unwrap_or(""));
-        for line in lines {
-            let _ = writeln!(text, "    {:<NAME_WIDTH$} {line}", "");
-        }
+        text.push_str(&detail(&item.name, &item.value));
     }
     if let Some(seconds) = cause.waited_seconds {
-        let waited = super::human(std::time::Duration::from_secs(seconds));
-        let _ = writeln!(text, "    {:<NAME_WIDTH$} {waited}", "waited");
+        text.push_str(&detail("waited", &super::human(std::time::Duration::from_secs(seconds))));
     }
-    let _ = writeln!(text, "    {:<NAME_WIDTH$} {}", "next step", cause.next_step);
+    text.push_str(&detail("next step", &cause.next_step));
+}
+
+/// One named fact below a cause, in as many lines as its value has.
+pub fn detail(name: &str, value: &str) -> String {
+    let mut text = String::new();
+    let mut lines = value.lines();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "    {name:<NAME_WIDTH$} {}", lines.next().unwrap_or(""));
+    for line in lines {
+        let _ = writeln!(text, "    {:<NAME_WIDTH$} {line}", "");
+    }
+    text
 }
 
 /// Text in green, if standard output shows colour.

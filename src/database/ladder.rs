@@ -160,7 +160,7 @@ impl Climb {
 /// A database that somebody asks about.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A name for it, e.g. `postgres.main`; it comes back in [`Climb::name`].
+    /// A name for it, unlike that of any other request, e.g. `postgres.main`; it comes back in [`Climb::name`].
     pub name: String,
     /// Which kind is expected.
     pub kind: Kind,
@@ -188,20 +188,11 @@ impl Climber {
     ///
     /// MongoDB URIs that differ only in their database are climbed to by one login, which asks about each of them.
     pub async fn climb_all(&self, requests: &[Request]) -> Vec<Climb> {
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        for (index, request) in requests.iter().enumerate() {
-            match groups.iter_mut().find(|group| group.iter().any(|one| shared(&requests[*one], request))) {
-                Some(group) => group.push(index),
-                None => groups.push(vec![index]),
-            }
-        }
-        let climbs = groups.into_iter().map(|group| async move {
-            let together: Vec<&Request> = group.iter().map(|index| &requests[*index]).collect();
-            group.into_iter().zip(self.climb_together(&together).await).collect::<Vec<_>>()
-        });
+        let logins = logins(requests);
+        let climbs = logins.iter().map(|together| self.climb_together(together));
         let mut climbs = join_all(climbs).await.concat();
-        climbs.sort_by_key(|(index, _)| *index);
-        climbs.into_iter().map(|(_, climb)| climb).collect()
+        climbs.sort_by_key(|climb| requests.iter().position(|request| request.name == climb.name));
+        climbs
     }
 
     /// Climbs to one database within [`CLIMB_LIMIT`].
@@ -210,8 +201,8 @@ impl Climber {
         climbs.pop().unwrap_or_else(|| Climb::starting(request))
     }
 
-    /// One climb for requests that share a login.
-    async fn climb_together(&self, requests: &[&Request]) -> Vec<Climb> {
+    /// One climb for requests that share a login (see [`logins`]); the answers are in their order.
+    pub async fn climb_together(&self, requests: &[&Request]) -> Vec<Climb> {
         let mut climbs: Vec<Climb> = requests.iter().map(|request| Climb::starting(request)).collect();
         let Some(Ok(uri)) = requests.first().map(|request| &request.uri) else {
             return climbs;
@@ -261,6 +252,18 @@ impl Climber {
         let reached = reach::connect(Kind::Mongo, resolved, ascent).await?;
         mongo::climb(self, &uri, databases, reached, ascent).await
     }
+}
+
+/// The requests by the logins that can answer them: MongoDB URIs that differ only in their database share one.
+pub fn logins(requests: &[Request]) -> Vec<Vec<&Request>> {
+    let mut logins: Vec<Vec<&Request>> = Vec::new();
+    for request in requests {
+        match logins.iter_mut().find(|login| login.iter().any(|known| shared(known, request))) {
+            Some(login) => login.push(request),
+            None => logins.push(vec![request]),
+        }
+    }
+    logins
 }
 
 /// Whether one login can answer for both.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, TagImageOptions,
+    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, RemoveContainerOptions,
+    TagImageOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -108,6 +109,7 @@ impl Engine {
         Ok(Info {
             version: info.server_version.unwrap_or_default(),
             storage_driver: info.driver.unwrap_or_default(),
+            storage_status: info.driver_status.unwrap_or_default().into_iter().filter_map(pair).collect(),
             root_directory: info.docker_root_dir.unwrap_or_default().into(),
             warnings: info.warnings.unwrap_or_default(),
         })
@@ -158,6 +160,22 @@ impl Engine {
         let options =
             TagImageOptions { repo: Some(name.repository().to_owned()), tag: Some(name.tag().to_owned()) };
         self.answer("tag an image", docker.tag_image(image, Some(options))).await
+    }
+
+    /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`]; `docker.error` too if it runs.
+    pub async fn remove_container(&self, container: &str) -> Result<(), Cause> {
+        let docker = self.client()?;
+        let options = RemoveContainerOptions { v: true, ..Default::default() };
+        let order = async {
+            match docker.remove_container(container, Some(options)).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+                other => other,
+            }
+        };
+        self.answer("remove a container", order).await
     }
 
     /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
@@ -222,7 +240,7 @@ impl Engine {
     }
 
     /// Whether the engine is on this machine, so that the process ids it reports may be this machine's.
-    pub(super) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         matches!(self.address, Address::Socket(_))
     }
 
@@ -277,6 +295,10 @@ impl Engine {
         };
         cause.with("engine", &self.address).with_error(error)
     }
+}
+
+fn pair(words: Vec<String>) -> Option<(String, String)> {
+    <[String; 2]>::try_from(words).ok().map(|[name, value]| (name, value))
 }
 
 /// The operating system's word for why the engine could not be connected to.

@@ -17,7 +17,7 @@ const REPLICATED_REGISTRY_PORT: u16 = 9874;
 
 /// How many pulls run at the same time. The engine itself downloads three layers at a time over all pulls, so more gains
 /// nothing.
-const PULLS_AT_ONCE: usize = 4;
+pub const PULLS_AT_ONCE: usize = 4;
 
 /// What one listing of the engine's images means for the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +113,32 @@ impl Plan {
     pub fn is_fulfilled(&self) -> bool {
         self.missing.is_empty() && self.wrong_id.is_empty() && self.to_tag.is_empty()
     }
+
+    /// What keeps this from being fulfilled, for somebody who only looks: `images.missing`, `images.wrong_id`,
+    /// `images.untagged` (host, since a boot puts all of it right where it may pull).
+    ///
+    /// # Errors
+    /// That cause.
+    pub fn judge(&self) -> Result<(), Cause> {
+        let next_step = "Let a boot put it right: agent boot; or bake a new AMI.";
+        refuse(self).map_err(|cause| Cause {
+            class: Class::Host,
+            next_step: next_step.to_owned(),
+            ..cause
+        })?;
+        let Some(first) = self.to_tag.first() else { return Ok(()) };
+        let others = self.to_tag.len() - 1;
+        let cause = Cause::host(
+            "images.untagged",
+            format!(
+                "The image that Replicated looks up as {}{} is here without that name.",
+                first.name,
+                and_others(others)
+            ),
+            next_step,
+        );
+        Err(self.to_tag.iter().fold(cause, |cause, naming| cause.with("without name", &naming.name)))
+    }
 }
 
 fn naming(locked: &LockedImage, name: Reference) -> Naming {
@@ -197,6 +223,24 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
         .with("id in the lock", &locked.id)
         .with("id found", found.as_deref().unwrap_or("none"))),
     }
+}
+
+/// Every locked image that the engine does not have under its id and its name, a cause for each. Aliases are left out:
+/// they are given at boot, for the address that the instance then has.
+pub fn unfulfilled(lock: &Lock, images: &[LocalImage]) -> Vec<Cause> {
+    let without_alias = lock.images.iter().map(|image| LockedImage { alias: None, ..image.clone() });
+    let plan = Plan::make(&Lock::new(None, without_alias.collect()), images, Ipv4Addr::UNSPECIFIED);
+    let alone = |plan: Plan| refuse(&plan).err();
+    let missing = plan.missing.into_iter().map(|locked| Plan { missing: vec![locked], ..Plan::default() });
+    let wrong = plan.wrong_id.into_iter().map(|wrong| Plan { wrong_id: vec![wrong], ..Plan::default() });
+    let unnamed = plan.to_tag.into_iter().map(|naming| {
+        Cause::config(
+            "images.unnamed",
+            format!("The content of the image {} is on this box without that name.", naming.name),
+            format!("Give it the name: docker tag {} {}", naming.id, naming.name),
+        )
+    });
+    missing.filter_map(alone).chain(wrong.filter_map(alone)).chain(unnamed).collect()
 }
 
 /// The cause for a box that is not as it was baked, when nothing may be pulled.

@@ -19,6 +19,15 @@ pub use timeline::timeline;
 /// Where the record lies, under the root.
 pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";
 
+/// The lock that a running boot holds, under the root. The kernel releases it when its holder dies, however it dies.
+pub(crate) const LOCK_FILE: &str = "/run/boot-agent.lock";
+
+/// Whether a boot of this box runs now. Nothing is created; where the lock cannot be opened, nobody is known to hold it.
+pub(crate) fn boot_runs(root: &Root) -> bool {
+    std::fs::File::open(root.path(LOCK_FILE))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// The version of the record's format; a reader refuses a newer one.
 pub const VERSION: u32 = 1;
 

@@ -37,6 +37,11 @@ pub struct Target {
     pub url: String,
 }
 
+/// Every service that has a health URL.
+pub fn service_names() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().map(|(name, _)| *name)
+}
+
 /// What to ask when the settings name no URLs: the frontend always, and each other service whose container runs.
 pub fn known_targets(containers: &[Container]) -> Vec<Target> {
     let runs = |service: &str| {
@@ -75,7 +80,11 @@ pub async fn ask(client: &reqwest::Client, targets: &[Target]) -> Vec<Result<(),
     join_all(targets.iter().map(|target| ask_one(client, target))).await
 }
 
-async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Cause> {
+/// Asks one target, as [`ask`] does.
+///
+/// # Errors
+/// `app.health` (host).
+pub async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Cause> {
     let next_step = if target.name == FRONTEND {
         "Look at what the app says: docker logs --tail 50 frontend.".to_owned()
     } else {

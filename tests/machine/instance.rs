@@ -43,13 +43,14 @@ struct Power {
 }
 
 impl Instance {
-    /// Everything is good; SOURCE in the user-data becomes the scene's.
+    /// Everything is good; SOURCE and ENDPOINT in the user-data become the scene's.
     pub(super) fn new(user_data: &str) -> Self {
         static ONLY: Mutex<()> = Mutex::new(());
         let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
         enter_network();
         let mut scene = Scene::new();
-        scene.imds = metadata(INSTANCE, ADDRESS, &user_data.replace("SOURCE", &scene.source()));
+        let user_data = user_data.replace("SOURCE", &scene.source()).replace("ENDPOINT", &scene.s3.url());
+        scene.imds = metadata(INSTANCE, ADDRESS, &user_data);
         let disk = Disk::of(&scene);
         Instance { power: None, disk, scene, _only: only }
     }

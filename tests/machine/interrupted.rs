@@ -96,7 +96,9 @@ fn a_power_cut_at_any_moment_ends_in_service_at_the_next_boot() {
         instance.assert_nothing_torn();
         let record = instance.record();
         let stages = record.as_ref().and_then(|record| record["stages"].as_array());
-        let stood = stages.and_then(|stages| stages.last()).map(|stage| (stage["name"].clone(), stage["outcome"].clone()));
+        let stood = stages
+            .and_then(|stages| stages.last())
+            .map(|stage| (stage["name"].clone(), stage["outcome"].clone()));
         println!("cut {cut}, {:?} after {}: stood in {stood:?}", moment.wait, moment.after.display());
 
         instance.power_on();

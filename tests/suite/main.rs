@@ -7,6 +7,7 @@
 mod absent_databases;
 mod aftermath;
 mod app;
+mod bake;
 mod boot;
 mod canaries;
 mod check;
@@ -21,6 +22,8 @@ mod installer;
 mod interruption;
 mod journal;
 mod leaks;
+mod packer;
+mod probe;
 mod scene;
 mod source;
 mod static_binary;

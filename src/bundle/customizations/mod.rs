@@ -12,7 +12,8 @@ use super::finding::Notes;
 use super::shell::{self, Reading, Unknown, Value, Variable, What};
 use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
-use crate::database::uri::{self, Kind, Parsed};
+use crate::database::ladder::Request;
+use crate::database::uri::{self, Kind, Parsed, UriError};
 
 /// The variables that hold database addresses: name, kind, the database that the app expects there.
 pub const VARIABLES: [(&str, Kind, &str); 6] = [
@@ -45,6 +46,8 @@ pub struct DatabaseUri {
 pub enum Address {
     /// Exactly what the app will use. Boxed for its size.
     Known(Box<Parsed>),
+    /// The value is known, and no app could use it.
+    Malformed(UriError),
     /// Only the shell can tell; the line and the construct say why.
     Unknown {
         /// The line of the construct, counted from 1.
@@ -52,6 +55,26 @@ pub enum Address {
         /// The construct, in words that follow "because of".
         what: String,
     },
+}
+
+/// What a person calls the database of a variable: `mongodb.build_state` for `CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI`.
+pub fn database_name(variable: &str) -> String {
+    let name = variable.trim_start_matches("CIRCLE_SECRETS_").trim_end_matches("_URI").to_lowercase();
+    name.replacen('_', ".", 1)
+}
+
+/// What can be asked of a database before the app's shell has read the file: each address that is known, malformed
+/// ones included.
+pub fn requests(databases: &[DatabaseUri]) -> Vec<Request> {
+    let known = databases.iter().filter_map(|database| {
+        let uri = match &database.address {
+            Address::Known(uri) => Ok(uri.as_ref().clone()),
+            Address::Malformed(error) => Err(error.clone()),
+            Address::Unknown { .. } => return None,
+        };
+        Some(Request { name: database_name(database.variable), kind: database.kind, uri })
+    });
+    known.collect()
 }
 
 /// Notes everything that is wrong, and gives the addresses that are set.
@@ -69,7 +92,8 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
             && let Some(kind) = kind_of(value)
             && !has_placeholder(value)
         {
-            parsed(notes, kind, name, variable, &as_meant(value));
+            // What is wrong with it has been noted, and it is no address of its own.
+            let _ = parsed(notes, kind, name, variable, &as_meant(value));
         }
     }
     let mut unknown: BTreeMap<usize, (Unknown, Vec<&str>)> = BTreeMap::new();
@@ -83,7 +107,7 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
             }
             (Value::Known(value), Some(set)) if !value.trim().is_empty() => {
                 exported(notes, variable, Some(set));
-                known(notes, variable, kind, database, set, &as_meant(&value))
+                Some(known(notes, variable, kind, database, set, &as_meant(&value)))
             }
             (_, set) => {
                 missing(notes, variable, database, set);
@@ -131,19 +155,25 @@ fn kind_of(value: &str) -> Option<Kind> {
 }
 
 /// The address, if it can be read; notes what is wrong or doubtful about it at the very place.
-fn parsed(notes: &mut Notes<'_>, kind: Kind, name: &str, variable: &Variable, value: &str) -> Option<Parsed> {
+fn parsed(
+    notes: &mut Notes<'_>,
+    kind: Kind,
+    name: &str,
+    variable: &Variable,
+    value: &str,
+) -> Result<Parsed, UriError> {
     match uri::parse_as(kind, value) {
         Ok(parsed) => {
             for warning in parsed.warnings() {
                 notes.warning(variable.at, warning.clone().with("variable", name));
             }
-            Some(parsed)
+            Ok(parsed)
         }
         Err(error) => {
             let offset = error.column.map_or(0, |column| column.saturating_sub(1));
             let at = if error.column.is_some() { variable.place(offset) } else { variable.at };
-            notes.error(at, Cause::from(error).with("variable", name));
-            None
+            notes.error(at, Cause::from(error.clone()).with("variable", name));
+            Err(error)
         }
     }
 }
@@ -155,11 +185,16 @@ fn known(
     database: &str,
     set: &Variable,
     value: &str,
-) -> Option<Address> {
+) -> Address {
     if has_placeholder(value) {
-        return None;
+        // The placeholder has been named, and is the one thing to mend.
+        return uri::parse_as(kind, value)
+            .map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri)));
     }
-    let parsed = parsed(notes, kind, variable, set, value)?;
+    let parsed = match parsed(notes, kind, variable, set, value) {
+        Ok(parsed) => parsed,
+        Err(error) => return Address::Malformed(error),
+    };
     let named = match &parsed {
         Parsed::Mongo(uri) => uri.database.as_deref(),
         Parsed::Postgres(uri) => uri.effective_database(),
@@ -181,7 +216,7 @@ fn known(
             notes.warning(set.at, cause)
         }
     }
-    Some(Address::Known(Box::new(parsed)))
+    Address::Known(Box::new(parsed))
 }
 
 fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Variable>) {

@@ -1,0 +1,87 @@
+//! How a check was answered.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::check::{Group, Id};
+use crate::cause::Cause;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "outcome")]
+pub(crate) enum Outcome {
+    /// As it should be.
+    Good {
+        /// What was seen, in a few words.
+        detail: String,
+    },
+    /// Not as it should be, and nothing is broken by it.
+    Warning {
+        /// What.
+        cause: Cause,
+    },
+    /// Broken.
+    Failed {
+        /// Why.
+        cause: Cause,
+    },
+    /// Not asked.
+    Skipped {
+        /// The check that failed and whose answer this one needs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waits_for: Option<Id>,
+        /// Why it was not asked.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    pub(crate) fn good(detail: impl Into<String>) -> Self {
+        Outcome::Good { detail: detail.into() }
+    }
+
+    /// Not asked since there is nothing to ask about, or since this user may not see it.
+    pub(crate) fn not_asked(reason: impl Into<String>) -> Self {
+        Outcome::Skipped { waits_for: None, reason: reason.into() }
+    }
+
+    /// Not asked since `check` failed.
+    pub(crate) fn waits_for(check: impl Into<Id>) -> Self {
+        let check = check.into();
+        Outcome::Skipped { reason: format!("waits for {check}"), waits_for: Some(check) }
+    }
+
+    /// The cause of a failure or of a warning.
+    pub(crate) fn cause(&self) -> Option<&Cause> {
+        match self {
+            Outcome::Warning { cause } | Outcome::Failed { cause } => Some(cause),
+            Outcome::Good { .. } | Outcome::Skipped { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        matches!(self, Outcome::Failed { .. })
+    }
+}
+
+/// The answer to one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Answer {
+    /// The check.
+    pub(crate) id: Id,
+    #[serde(skip)]
+    pub(crate) group: Group,
+    /// What was found.
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+    /// How long its own question took, without what it waited for.
+    pub(crate) milliseconds: u64,
+}
+
+impl Answer {
+    pub(crate) fn new(id: impl Into<Id>, group: Group, outcome: Outcome, took: Duration) -> Self {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Answer { id: id.into(), group, outcome, milliseconds }
+    }
+}

@@ -1,0 +1,104 @@
+//! What can be asked: every check with its stable id.
+
+use std::borrow::Cow;
+
+use crate::bundle::{VARIABLES, database_name};
+use crate::database::ladder::Rung;
+use crate::replicated::health;
+
+/// The stable name of a check, e.g. `postgres.main.auth`. The parts before a dot name families of checks.
+pub(crate) type Id = Cow<'static, str>;
+
+/// Whether `id` is `family` or one of its members: `postgres.main.auth` is in `postgres` and in `postgres.main`.
+pub(crate) fn is_in(id: &str, family: &str) -> bool {
+    id.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// What a check is about: a heading of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    Instance,
+    Host,
+    Source,
+    Bundle,
+    Databases,
+    Docker,
+    Replicated,
+    App,
+    Boot,
+}
+
+impl Group {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Group::Instance => "This instance",
+            Group::Host => "Host",
+            Group::Source => "Source",
+            Group::Bundle => "Bundle in place",
+            Group::Databases => "Databases",
+            Group::Docker => "Docker",
+            Group::Replicated => "Replicated",
+            Group::App => "App",
+            Group::Boot => "Last boot",
+        }
+    }
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) id: Id,
+    pub(crate) group: Group,
+    /// What it asks, in a few words that follow "asks".
+    pub(crate) asks: Cow<'static, str>,
+}
+
+impl Check {
+    pub(super) fn new(group: Group, id: impl Into<Id>, asks: impl Into<Cow<'static, str>>) -> Self {
+        Check { id: id.into(), group, asks: asks.into() }
+    }
+}
+
+/// The rung above the ladder: what broke no rung and deserves a look.
+pub(super) const ADVICE: &str = "advice";
+
+/// The checks of one database, from the ground up.
+pub(super) fn of_database(name: &str) -> Vec<Check> {
+    let rungs = Rung::ALL.map(|rung| {
+        let asks = match rung {
+            Rung::Uri => "whether the URI is well-formed",
+            Rung::Dns => "whether its names have addresses",
+            Rung::Tcp => "whether a server accepts connections",
+            Rung::Tls => "whether server and URI agree on TLS",
+            Rung::Auth => "whether the server accepts the user",
+            Rung::Database => "whether the database is there and the user may use it",
+            Rung::Role => "whether the server takes writes",
+        };
+        Check::new(Group::Databases, format!("{name}.{rung}"), asks)
+    });
+    let advice = Check::new(
+        Group::Databases,
+        format!("{name}.{ADVICE}"),
+        "what works and deserves a look: version, members, the URI",
+    );
+    rungs.into_iter().chain([advice]).collect()
+}
+
+/// The family of the health checks; a URL of the settings is numbered in it.
+pub(super) const HEALTH: &str = "app.health";
+
+/// Every check, in the order in which they are shown.
+pub(crate) fn catalogue(health_urls: usize) -> Vec<Check> {
+    let singles = super::questions::SINGLES.iter().map(|single| single.check());
+    let databases = VARIABLES.iter().flat_map(|(variable, ..)| of_database(&database_name(variable)));
+    let health: Vec<String> = match health_urls {
+        0 => health::service_names().map(str::to_owned).collect(),
+        count => (1..=count).map(|number| number.to_string()).collect(),
+    };
+    let health = health
+        .into_iter()
+        .map(|name| Check::new(Group::App, format!("{HEALTH}.{name}"), "whether its health URL answers 200"));
+    let mut all: Vec<Check> = singles.chain(databases).chain(health).collect();
+    all.sort_by_key(|check| check.group);
+    all
+}

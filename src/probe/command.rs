@@ -1,0 +1,166 @@
+//! `agent probe` from its flags to what it prints.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::check::{self, Check};
+use super::facts::Ground;
+use super::live::Live;
+use super::questions::climbed;
+use super::report::Report;
+use super::round;
+use super::selection::Selection;
+use super::text;
+use crate::cause::Cause;
+use crate::cli;
+use crate::command::{Exit, Printed, World};
+use crate::console::Level;
+use crate::database::ladder::{Climber, Request};
+use crate::database::uri::{self, Kind};
+use crate::http::Http;
+use crate::secret;
+
+/// The JSON Schema of the report.
+const SCHEMA: &str = include_str!("report.schema.json");
+
+/// How long to pause between the rounds of `--wait`.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest URI that is read from standard input, in bytes.
+const LONGEST_URI: u64 = 64 * 1024;
+
+/// Asks once, or with `--wait` until the answer is good.
+///
+/// # Errors
+/// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
+pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cause> {
+    if flags.schema {
+        return schema();
+    }
+    let catalogue = check::catalogue(world.settings.health_urls.len());
+    let wanted = Selection::new(&flags.only, &flags.skip, &catalogue)?;
+    if flags.list {
+        return Ok(listed(catalogue.into_iter().filter(|check| wanted.wants(&check.id)).collect()));
+    }
+    let limit = flags.wait.as_deref().map(duration).transpose()?;
+    let http = Http::new(world.root.clone());
+    let given = flags.uri.as_deref().map(given).transpose()?;
+    let started = Instant::now();
+    let mut said: Option<String> = None;
+    loop {
+        let report = match &given {
+            Some(request) => round_of_one(&world, &http, request).await,
+            None => round_of_all(&world, &http, &wanted).await,
+        };
+        let is_good = report.is_good(flags.strict);
+        let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
+        match left {
+            Some(left) if !is_good && !left.is_zero() => {
+                let now = report.root_causes.first().map(|root| root.cause.to_string());
+                if now != said {
+                    let text = format!("waiting: {}", now.as_deref().unwrap_or_default());
+                    world.console.note(Level::Info, text);
+                    said = now;
+                }
+                tokio::time::sleep(PAUSE.min(left)).await;
+            }
+            _ => return Ok(printed(&report, is_good, limit.is_some())),
+        }
+    }
+}
+
+async fn round_of_all(world: &World, http: &Http, wanted: &Selection) -> Report {
+    let ground = Ground { root: &world.root, settings: &world.settings, http };
+    let live = Live::begin(wanted, world.settings.health_urls.len());
+    let (asked_at, started) = (Timestamp::now(), Instant::now());
+    let answers = round::ask(&ground, wanted, &live).await;
+    Report::new(asked_at, started.elapsed(), answers)
+}
+
+async fn round_of_one(world: &World, http: &Http, request: &Request) -> Report {
+    let (asked_at, started) = (Timestamp::now(), Instant::now());
+    let climber = Climber::new(http.names().clone(), world.root.clone(), home());
+    let climb = climber.climb(request).await;
+    Report::new(asked_at, started.elapsed(), climbed(&climb))
+}
+
+/// Where libpq looks for default certificate files of the person who asks.
+fn home() -> std::path::PathBuf {
+    std::env::var_os("HOME").map_or_else(|| "/root".into(), Into::into)
+}
+
+/// The one database of `--uri`. The whole text is a secret until it has been understood.
+fn given(argument: &str) -> Result<Request, Cause> {
+    let text = match argument {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().lock().take(LONGEST_URI).read_to_string(&mut text).map_err(|error| {
+                Cause::config("usage.uri", "Standard input is not a URI.", "Give the URI as one line.")
+                    .with_error(&error)
+            })?;
+            text.trim().to_owned()
+        }
+        text => text.to_owned(),
+    };
+    let parsed = uri::parse(&text);
+    if parsed.is_err() {
+        secret::register(&text);
+    }
+    let kind = match &parsed {
+        Ok(parsed) => parsed.kind(),
+        Err(_) if text.starts_with("mongodb") => Kind::Mongo,
+        Err(_) => Kind::Postgres,
+    };
+    let name = match kind {
+        Kind::Mongo => "mongodb.given",
+        Kind::Postgres => "postgres.given",
+    };
+    Ok(Request { name: name.to_owned(), kind, uri: parsed })
+}
+
+fn duration(text: &str) -> Result<Duration, Cause> {
+    humantime::parse_duration(text).map_err(|error| {
+        Cause::config(
+            "settings.invalid",
+            format!("--wait \"{text}\" is no duration: {error}."),
+            "Write it like 90s, 5m or \"1h 30m\".",
+        )
+    })
+}
+
+fn printed(report: &Report, is_good: bool, waited: bool) -> Printed {
+    let exit = match (is_good, waited) {
+        (true, _) => Exit::Good,
+        (false, true) => Exit::Deadline,
+        (false, false) => Exit::Failed,
+    };
+    Printed { text: text::report(report), json: json(report), exit }
+}
+
+fn json(value: &impl serde::Serialize) -> serde_json::Value {
+    // Strings, numbers and times always have a JSON form; null would be seen at once by every reader.
+    serde_json::to_value(value).unwrap_or(serde_json::Value::Null)
+}
+
+fn listed(checks: Vec<Check>) -> Printed {
+    let listed: Vec<_> = checks
+        .iter()
+        .map(|check| serde_json::json!({ "id": check.id, "group": check.group.title(), "asks": check.asks }))
+        .collect();
+    Printed {
+        text: text::list(&checks),
+        json: serde_json::json!({ "version": super::report::VERSION, "checks": listed }),
+        exit: Exit::Good,
+    }
+}
+
+fn schema() -> Result<Printed, Cause> {
+    let json = serde_json::from_str(SCHEMA).map_err(|error| {
+        Cause::host("probe.schema", "The schema in this binary is damaged.", "Install the agent again.")
+            .with_error(&error)
+    })?;
+    Ok(Printed { text: SCHEMA.to_owned(), json, exit: Exit::Good })
+}

@@ -1,0 +1,87 @@
+//! The databases: one climb for each login, whose rungs are the checks.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::super::answer::{Answer, Outcome};
+use super::super::check::{ADVICE, Group, catalogue, of_database};
+use super::super::facts::{Facts, Stopped};
+use super::super::round::Sink;
+use crate::bundle::{self, Address, VARIABLES, database_name};
+use crate::cause::Cause;
+use crate::database::ladder::{self, Climb, Climber};
+
+/// Where libpq looks for its default certificate files: the app runs as root in its containers.
+const HOME: &str = "/root";
+
+/// Climbs to every wanted database of the bundle, and tells each rung.
+pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
+    let all = catalogue(0);
+    let names = VARIABLES.iter().map(|(variable, ..)| database_name(variable));
+    let wanted: Vec<String> = names.filter(|name| sink.wanted.wants_any_of(name, &all)).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let databases = match facts.databases().await {
+        Ok(databases) => databases,
+        Err(stopped) => return skip_all(&wanted, stopped, sink),
+    };
+    for name in &wanted {
+        let found = databases.iter().find(|database| database_name(database.variable) == *name);
+        let reason = match found.map(|database| &database.address) {
+            None => "the bundle does not set it".to_owned(),
+            Some(Address::Unknown { line, what }) => {
+                format!("only the app's shell knows its URI, because of {what} in line {line}")
+            }
+            Some(_) => continue,
+        };
+        skip_all(std::slice::from_ref(name), Stopped::NotAsked(reason), sink);
+    }
+    let mut requests = bundle::requests(databases);
+    requests.retain(|request| wanted.contains(&request.name));
+    let ground = facts.ground;
+    let climber = Climber::new(ground.http.names().clone(), ground.root.clone(), HOME);
+    join_all(ladder::logins(&requests).into_iter().map(async |together| {
+        for climb in climber.climb_together(&together).await {
+            climbed(&climb).into_iter().for_each(|answer| sink.take(answer));
+        }
+    }))
+    .await;
+}
+
+/// One answer for every check of this database.
+pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = climb
+        .steps
+        .iter()
+        .map(|step| {
+            let outcome = match &step.outcome {
+                ladder::Outcome::Good { detail } => Outcome::good(detail),
+                ladder::Outcome::Failed { cause } => Outcome::Failed { cause: cause.clone() },
+                ladder::Outcome::Skipped { because } => {
+                    Outcome::waits_for(format!("{}.{because}", climb.name))
+                }
+            };
+            let took = Duration::from_millis(step.milliseconds);
+            Answer::new(format!("{}.{}", climb.name, step.rung), Group::Databases, outcome, took)
+        })
+        .collect();
+    let advice = match climb.failure() {
+        _ if !climb.warnings.is_empty() => {
+            Outcome::Warning { cause: Cause::together(climb.warnings.clone()) }
+        }
+        Some((rung, _)) => Outcome::waits_for(format!("{}.{rung}", climb.name)),
+        None => Outcome::good("nothing to remark"),
+    };
+    answers.push(Answer::new(format!("{}.{ADVICE}", climb.name), Group::Databases, advice, Duration::ZERO));
+    answers
+}
+
+fn skip_all(names: &[String], stopped: Stopped, sink: &Sink<'_>) {
+    // Told once: the fact that is missing is one failure for all of them.
+    let outcome = sink.stopped("", stopped);
+    for check in names.iter().flat_map(|name| of_database(name)) {
+        sink.take(Answer::new(check.id, check.group, outcome.clone(), Duration::ZERO));
+    }
+}

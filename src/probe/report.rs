@@ -1,0 +1,82 @@
+//! What one round came to.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::answer::{Answer, Outcome};
+use super::roots::{RootCause, rank};
+
+/// The version of the report's format.
+pub(crate) const VERSION: u32 = 1;
+
+/// The answers of one round, and what to make of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    version: u32,
+    agent: &'static str,
+    /// When the questions were asked.
+    asked_at: Timestamp,
+    /// From the first question to the last answer.
+    milliseconds: u64,
+    verdict: Verdict,
+    /// What to mend, the deepest first.
+    pub(crate) root_causes: Vec<RootCause>,
+    pub(crate) checks: Vec<Answer>,
+}
+
+/// The whole in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Good,
+    Warnings,
+    Failed,
+}
+
+impl Report {
+    pub(super) fn new(asked_at: Timestamp, took: Duration, checks: Vec<Answer>) -> Self {
+        let roots = rank(&checks);
+        let verdict = match roots.first() {
+            Some(root) if root.is_failure => Verdict::Failed,
+            Some(_) => Verdict::Warnings,
+            None => Verdict::Good,
+        };
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Report {
+            version: VERSION,
+            agent: env!("CARGO_PKG_VERSION"),
+            asked_at,
+            milliseconds,
+            verdict,
+            root_causes: roots,
+            checks,
+        }
+    }
+
+    /// Whether the node is as it should be; with `strict`, a warning is a failure.
+    pub(super) fn is_good(&self, strict: bool) -> bool {
+        match self.verdict {
+            Verdict::Good => true,
+            Verdict::Warnings => !strict,
+            Verdict::Failed => false,
+        }
+    }
+
+    pub(super) fn took(&self) -> Duration {
+        Duration::from_millis(self.milliseconds)
+    }
+
+    pub(super) fn not_asked(&self) -> usize {
+        self.checks.iter().filter(|answer| is_skipped(answer)).count()
+    }
+
+    pub(super) fn was_skipped(&self, id: &str) -> bool {
+        self.checks.iter().any(|answer| answer.id == id && is_skipped(answer))
+    }
+}
+
+fn is_skipped(answer: &Answer) -> bool {
+    matches!(answer.outcome, Outcome::Skipped { .. })
+}

@@ -1,0 +1,215 @@
+//! Which failures are the cause of the others.
+//!
+//! Two steps. Answers with the same cause are one root, however many checks saw it: a dead DNS server is seen by every
+//! name that is asked for. Then what lies deeper explains what rests on it: an app that does not start while its
+//! database refuses the password needs no diagnosis of its own.
+
+use serde::Serialize;
+
+use super::answer::{Answer, Outcome};
+use super::check::{Id, is_in};
+use crate::cause::Cause;
+
+/// One thing to mend, and what it explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RootCause {
+    /// What is wrong.
+    pub(crate) cause: Cause,
+    /// Whether it breaks something; else it is a warning.
+    pub(crate) is_failure: bool,
+    /// The checks that saw it.
+    pub(crate) seen_by: Vec<Id>,
+    /// The checks that failed or were not asked because of it.
+    pub(crate) explains: Vec<Id>,
+}
+
+/// Families of checks from the ground up: what is named earlier can be the cause of what it explains, never the
+/// other way round.
+const DEPTH: &[&str] = &[
+    "host.dns",
+    "host.clock",
+    "docker.disk",
+    "docker.inodes",
+    "host.memory",
+    "instance",
+    "aws.credentials",
+    "source",
+    "bundle.files",
+    "bundle",
+    "docker.engine",
+    "docker",
+    "postgres",
+    "mongodb",
+    "images",
+    "replicated.units",
+    "replicated.containers",
+    "replicated",
+    "app.log",
+    "app.status",
+    "app",
+    "lifecycle",
+    "boot",
+];
+
+/// What a failure in the first family explains when checks of the others fail too.
+const EXPLAINS: &[(&str, &[&str])] = &[
+    ("host.clock", &["aws", "source", "lifecycle"]),
+    ("docker.disk", &["docker", "images", "replicated", "app"]),
+    ("docker.inodes", &["docker", "images", "replicated", "app"]),
+    ("instance.identity", &["instance", "aws", "source", "lifecycle"]),
+    ("aws.credentials", &["source", "lifecycle"]),
+    ("source", &["source.valid", "bundle"]),
+    ("bundle.files", &["bundle"]),
+    ("bundle", &["postgres", "mongodb", "replicated", "app"]),
+    ("host.memory", &["docker", "replicated", "app"]),
+    ("docker.engine", &["docker", "images", "replicated", "app"]),
+    ("images", &["replicated", "app"]),
+    ("postgres", &["app"]),
+    ("mongodb", &["app"]),
+    ("replicated", &["replicated", "app"]),
+    ("app.log", &["app"]),
+    ("app.status", &["app.health"]),
+];
+
+/// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
+const ONE_FOR_ALL: &[&str] = &["s3.access_denied", "s3.kms_denied", "s3.unreachable"];
+
+/// The families that every failure may explain: how the last boot went, and that the group still waits.
+const LAST: &[&str] = &["boot", "lifecycle"];
+
+/// The roots, what breaks something first, then by depth.
+pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
+    let mut roots = Vec::new();
+    for is_failure in [true, false] {
+        let mut found: Vec<(&Answer, &Cause)> = answers
+            .iter()
+            .filter(|answer| answer.outcome.is_failed() == is_failure)
+            .filter_map(|answer| Some((answer, answer.outcome.cause()?)))
+            .collect();
+        found.sort_by_key(|(answer, cause)| (!is_of_dns(cause), depth(&answer.id)));
+        for (answer, cause) in found {
+            place(&mut roots, answer, cause, is_failure);
+        }
+    }
+    for answer in answers {
+        if let Outcome::Skipped { waits_for: Some(awaited), .. } = &answer.outcome {
+            let holds =
+                |root: &&mut RootCause| root.seen_by.contains(awaited) || root.explains.contains(awaited);
+            if let Some(root) = roots.iter_mut().find(holds) {
+                root.explains.push(answer.id.clone());
+            }
+        }
+    }
+    roots
+}
+
+fn place(roots: &mut Vec<RootCause>, answer: &Answer, cause: &Cause, is_failure: bool) {
+    if let Some(root) =
+        roots.iter_mut().find(|root| root.is_failure == is_failure && is_same(&root.cause, cause))
+    {
+        root.seen_by.push(answer.id.clone());
+        return;
+    }
+    if is_failure
+        && let Some(root) =
+            roots.iter_mut().find(|root| root.seen_by.iter().any(|seen| explains(seen, &answer.id)))
+    {
+        root.explains.push(answer.id.clone());
+        return;
+    }
+    roots.push(RootCause {
+        cause: cause.clone(),
+        is_failure,
+        seen_by: vec![answer.id.clone()],
+        explains: Vec::new(),
+    });
+}
+
+/// One thing to mend: the same words, two names that no DNS server answered for, or two objects of one policy.
+fn is_same(one: &Cause, other: &Cause) -> bool {
+    (is_of_dns(one) && is_of_dns(other))
+        || (one.kind == other.kind
+            && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind.as_ref())))
+}
+
+/// Whether it is the DNS server that is at fault and not the one name.
+fn is_of_dns(cause: &Cause) -> bool {
+    matches!(cause.kind.as_ref(), "dns.timeout" | "dns.no_server")
+}
+
+fn depth(id: &str) -> usize {
+    DEPTH.iter().position(|family| is_in(id, family)).unwrap_or(DEPTH.len())
+}
+
+fn explains(root: &str, other: &str) -> bool {
+    let of_rules = EXPLAINS
+        .iter()
+        .filter(|(family, _)| is_in(root, family))
+        .any(|(_, explained)| explained.iter().any(|family| is_in(other, family)));
+    let is_last =
+        LAST.iter().any(|family| is_in(other, family)) && !LAST.iter().any(|family| is_in(root, family));
+    of_rules || is_last
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::check::Group;
+    use super::*;
+
+    fn answer(id: &'static str, outcome: Outcome) -> Answer {
+        Answer::new(id, Group::App, outcome, Duration::ZERO)
+    }
+
+    fn failed(id: &'static str, kind: &'static str) -> Answer {
+        let cause = Cause::external(kind, format!("{kind} is the matter."), "Mend it.");
+        answer(id, Outcome::Failed { cause })
+    }
+
+    #[test]
+    fn a_dead_dns_server_is_one_cause_and_not_nine() {
+        let said = |name: &str| Outcome::Failed {
+            cause: Cause::external(
+                "dns.timeout",
+                format!("No DNS server answered when asked for {name}."),
+                "x",
+            ),
+        };
+        let answers = [
+            answer("source.settings", said("s3.amazonaws.com")),
+            answer("postgres.main.dns", said("db.example")),
+            answer("postgres.main.tcp", Outcome::waits_for("postgres.main.dns")),
+            answer("mongodb.main.dns", said("mongo.example")),
+            failed("app.status", "app.starting"),
+            failed("app.health.frontend", "app.health"),
+            failed("boot.outcome", "boot.failed"),
+            answer("host.dns", said("any name")),
+        ];
+        let roots = rank(&answers);
+        assert_eq!(roots.len(), 1, "{roots:#?}");
+        assert_eq!(roots[0].seen_by[0], "host.dns");
+        assert_eq!(roots[0].seen_by.len() + roots[0].explains.len(), answers.len());
+    }
+
+    #[test]
+    fn what_rests_on_nothing_broken_stands_for_itself() {
+        let answers = [
+            failed("app.status", "app.stopped"),
+            failed("docker.disk", "host.disk_full"),
+            failed("postgres.main.auth", "postgres.password_rejected"),
+        ];
+        let kinds: Vec<_> = rank(&answers).into_iter().map(|root| root.cause.kind.into_owned()).collect();
+        assert_eq!(kinds, ["host.disk_full", "postgres.password_rejected"]);
+    }
+
+    #[test]
+    fn a_warning_explains_nothing() {
+        let cause = Cause::host("host.memory_low", "Little memory is left.", "x");
+        let answers =
+            [answer("host.memory", Outcome::Warning { cause }), failed("app.status", "app.stopped")];
+        let roots = rank(&answers);
+        assert_eq!(roots.len(), 2);
+        assert!(roots[0].is_failure && !roots[1].is_failure);
+    }
+}

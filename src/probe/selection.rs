@@ -1,0 +1,86 @@
+//! Which checks a person wants.
+
+use super::check::{Check, Id, is_in};
+use crate::cause::Cause;
+use crate::database::uri::closest;
+
+/// The checks of `--only` without those of `--skip`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    only: Vec<Id>,
+    skip: Vec<Id>,
+}
+
+impl Selection {
+    /// Each word is a check's id or a family of checks; no word in `only` means all.
+    ///
+    /// # Errors
+    /// `usage.unknown_check`, naming the closest.
+    pub(super) fn new(only: &[String], skip: &[String], catalogue: &[Check]) -> Result<Self, Cause> {
+        for word in only.iter().chain(skip) {
+            if !catalogue.iter().any(|check| is_in(&check.id, word)) {
+                return Err(unknown(word, catalogue));
+            }
+        }
+        let ids = |words: &[String]| words.iter().cloned().map(Id::Owned).collect();
+        Ok(Selection { only: ids(only), skip: ids(skip) })
+    }
+
+    /// Exactly these families.
+    pub(crate) fn of(only: &[&'static str]) -> Self {
+        Selection { only: only.iter().map(|family| Id::Borrowed(*family)).collect(), skip: Vec::new() }
+    }
+
+    /// Whether a check was asked for.
+    pub(super) fn wants(&self, id: &str) -> bool {
+        let named = |families: &[Id]| families.iter().any(|family| is_in(id, family));
+        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    }
+
+    /// Whether a check of `family` was asked for.
+    pub(super) fn wants_any_of(&self, family: &str, catalogue: &[Check]) -> bool {
+        catalogue.iter().any(|check| is_in(&check.id, family) && self.wants(&check.id))
+    }
+}
+
+fn unknown(word: &str, catalogue: &[Check]) -> Cause {
+    let families = catalogue.iter().flat_map(|check| {
+        check.id.match_indices('.').map(|(dot, _)| &check.id[..dot]).chain([check.id.as_ref()])
+    });
+    let next_step = match closest(word, families) {
+        Some(near) => format!("Did you mean {near}? All of them: agent probe --list"),
+        None => "See all of them: agent probe --list".to_owned(),
+    };
+    Cause::config("usage.unknown_check", format!("There is no check \"{word}\"."), next_step)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::check::catalogue;
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_family_is_all_its_checks_and_no_other() {
+        let wanted = Selection::new(
+            &words(&["postgres", "docker.disk"]),
+            &words(&["postgres.main.role"]),
+            &catalogue(0),
+        )
+        .unwrap();
+        assert!(wanted.wants("postgres.main.auth") && wanted.wants("docker.disk"));
+        assert!(!wanted.wants("postgres.main.role") && !wanted.wants("docker.engine"));
+        assert!(!wanted.wants("postgresql"));
+        assert!(Selection::default().wants("anything"));
+    }
+
+    #[test]
+    fn a_misspelt_check_is_named_with_the_closest() {
+        let cause = Selection::new(&words(&["postgres.mian"]), &[], &catalogue(0)).unwrap_err();
+        assert!(cause.next_step.contains("postgres.main"), "{}", cause.next_step);
+    }
+}
