@@ -36,7 +36,7 @@ pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Caus
 }
 
 async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Cause> {
-    let World { root, settings, console } = world;
+    let World { root, settings, console, .. } = world;
     let wanted = Wanted::read(&root.path(wanted::FILE))?;
     let _alone = alone(root)?;
 

@@ -52,12 +52,7 @@ pub(super) async fn install(
 
 /// Whether Replicated's containers run, which is waited for on a box where they did: after a reboot, systemd may still
 /// be starting them.
-async fn runs_already(
-    stage: &Stage<'_>,
-    engine: &Engine,
-    arguments: &[String],
-    identity: &Identity,
-) -> bool {
+async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String], identity: &Identity) -> bool {
     let instance = stage.run.record().instance;
     let limit = match instance.and_then(|instance| instance.installed_at) {
         Some(_) => START_AFTER_REBOOT,
