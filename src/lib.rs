@@ -36,5 +36,4 @@ pub mod http;
 pub mod names;
 pub mod secret;
 pub mod settings;
-pub mod unit;
 pub mod wait;
