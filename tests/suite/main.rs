@@ -22,6 +22,8 @@ mod interruption;
 mod journal;
 mod leaks;
 mod probe;
+mod probe_checks;
+mod probe_checks_sight;
 mod scene;
 mod source;
 mod static_binary;

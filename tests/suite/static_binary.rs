@@ -23,7 +23,10 @@ fn its_openssl_was_built_for_threads() {
     // corrupted now and then, which no other test would notice for certain.
     let agent = std::fs::read(AGENT).unwrap();
     let carries = |flag: &[u8]| agent.windows(flag.len()).any(|bytes| bytes == flag);
-    assert!(carries(b"-DOPENSSL_BUILDING_OPENSSL"), "the flags of OpenSSL's build are no longer in the binary");
+    assert!(
+        carries(b"-DOPENSSL_BUILDING_OPENSSL"),
+        "the flags of OpenSSL's build are no longer in the binary"
+    );
     assert!(carries(b"-DOPENSSL_THREADS"));
 }
 
