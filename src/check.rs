@@ -20,7 +20,7 @@ const SOME_REGION: &str = "us-east-1";
 
 pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cause> {
     let (fetched, what) = match &flags.source {
-        None => (source::installed(&world.root)?, "what is installed".to_owned()),
+        None => (source::installed(&world.root, &world.settings.extra)?, "what is installed".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;

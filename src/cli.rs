@@ -62,6 +62,7 @@ Exit codes: 0 in service, 1 failed, 2 usage or settings, 3 a deadline passed.")]
   agent probe                                   what is wrong with this box
   agent probe --only postgres --only mongodb    the databases alone
   agent probe --wait 10m                        ask until it is good
+  agent probe --support-bundle box.tar.gz       and pack what a vendor needs, without a secret
   agent probe --uri - < uri.txt                 one database, from any machine, without a bundle
 
 It changes nothing and completes no lifecycle action. Without root it says what it could not see.
@@ -76,13 +77,23 @@ Exit codes: 0 good (warnings included), 1 something is broken, 2 usage or settin
 
 Exit codes: 0 valid (warnings included), 1 not valid, 2 usage or settings, 3 a deadline passed.")]
     Check(Check),
+    /// Packer step: pull and lock the images, pin the installer, install the unit, leave nothing of another box
+    #[command(after_help = "Examples:
+  agent bake --clean                           what Packer runs; reads /etc/boot-agent/images.toml
+  agent bake --verify                          prove that the image is fit to ship, changing nothing
+  agent bake --verify --output json | jq '.checks[] | select(.outcome == \"failed\")'
+
+Exit codes: 0 good (warnings included), 1 something failed or is left of another box, 2 usage or
+settings, 3 a deadline passed.")]
+    Bake(Bake),
     /// Show the stages of the last boot: what ran, how long, how it ended
     #[command(after_help = "Examples:
   agent status
   agent status --output json | jq .stages
+  agent status --plot boot.svg                 the same as a picture, for a browser
 
 Exit codes: 0 the last boot is in service or still running, 1 otherwise.")]
-    Status,
+    Status(Status),
     /// Print a shell's completions
     #[command(after_help = "Example:
   agent completions bash > /usr/share/bash-completion/completions/agent")]
@@ -107,7 +118,13 @@ pub struct Boot {
     /// Say what would be done, and touch nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Replace the files and install again, even on a box that has completed
+    /// Work in this process, where systemd has the unit boot-agent.service to do it
+    #[arg(long)]
+    pub foreground: bool,
+    /// What the unit runs: in place, by the order on record, and nothing where there is none yet
+    #[arg(long, hide = true, conflicts_with_all = ["words", "dry_run", "force"])]
+    pub unit: bool,
+    /// Replace the files and install again, even on a box that has completed; in this process
     #[arg(long)]
     pub force: bool,
     /// What a failed boot tells the Auto Scaling group: abandon or hold
@@ -139,9 +156,20 @@ pub struct Probe {
     /// Probe one database address, without a bundle; "-" reads it from standard input, where no other user sees it
     #[arg(long, value_name = "URI", conflicts_with = "list")]
     pub uri: Option<String>,
+    /// Write what a vendor needs to find the fault into this .tar.gz, every secret taken out, and a manifest of what was
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "uri", "schema"])]
+    pub support_bundle: Option<PathBuf>,
     /// Print the JSON Schema of this command's JSON output
     #[arg(long, conflicts_with_all = ["list", "uri", "wait"])]
     pub schema: bool,
+}
+
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Draw the boot into this SVG file too: stages, what they waited for, heartbeats
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }
 
 /// The flags of `check`.
@@ -149,4 +177,15 @@ pub struct Probe {
 pub struct Check {
     /// A directory, s3://bucket/prefix, file:///directory; left out: what is installed on this box
     pub source: Option<String>,
+}
+
+/// The flags of `bake`.
+#[derive(Debug, Args)]
+pub struct Bake {
+    /// Change nothing; prove that this image is fit to ship, and name everything that is wrong with it
+    #[arg(long, conflicts_with = "clean")]
+    pub verify: bool,
+    /// Remove what another box left, and say what was removed
+    #[arg(long)]
+    pub clean: bool,
 }

@@ -1,5 +1,6 @@
 //! What every command works with, and what it comes to.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cause::Cause;
@@ -35,7 +36,7 @@ impl From<&Cause> for Exit {
     fn from(cause: &Cause) -> Exit {
         match cause.kind.as_ref() {
             "source.missing" | "source.invalid" => Exit::Usage,
-            kind if kind.starts_with("settings.") => Exit::Usage,
+            kind if kind.starts_with("settings.") || kind.starts_with("usage.") => Exit::Usage,
             _ if cause.waited_seconds.is_some() => Exit::Deadline,
             _ => Exit::Failed,
         }
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
+    /// The file that `--config` names, which no other process would read.
+    pub(crate) own_settings_file: Option<PathBuf>,
     /// Where it says what it does.
     pub(crate) console: Console,
 }

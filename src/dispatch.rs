@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 
 use crate::aws;
-use crate::boot;
+use crate::bake;
+use crate::boot::{self, order::Order};
 use crate::cause::Cause;
 use crate::check;
 use crate::cli::{self, Cli, Command, Output};
 use crate::command::{Exit, Printed, World};
-use crate::console::{Console, Verbosity, text};
+use crate::console::{Console, Verbosity, in_one_line, text};
 use crate::files::Root;
 use crate::probe;
 use crate::secret::{self, Scrubbing};
@@ -28,9 +29,10 @@ pub fn run(cli: Cli) -> Exit {
             return Exit::Good;
         }
         Command::Man => return man(),
-        Command::Status => status::run(&Root::new(cli.common.root)),
-        Command::Boot(flags) => {
-            with_runtime(&cli.common, boot_flags(&flags), async |world| boot::run(world, &flags).await)
+        Command::Status(flags) => status::run(&Root::new(cli.common.root), &flags),
+        Command::Boot(flags) => boot(&cli.common, &flags),
+        Command::Bake(flags) => {
+            with_runtime(&cli.common, Fragment::from_flags([]), async |world| bake::run(world, &flags).await)
         }
         Command::Probe(flags) => {
             with_runtime(&cli.common, Fragment::from_flags([]), async |world| probe::run(world, &flags).await)
@@ -45,6 +47,30 @@ pub fn run(cli: Cli) -> Exit {
         json: serde_json::json!({ "version": 1, "cause": cause }),
     });
     print(printed, output)
+}
+
+fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
+    let order = match boot::names_source(flags) {
+        true => None,
+        false => Order::read(&Root::new(common.root.clone()))?,
+    };
+    let by = |order: Option<Order>| {
+        let set = boot::order::flags(flags, order.as_ref());
+        with_runtime(common, set, async |world| boot::run(world, flags, order).await)
+    };
+    match by(order) {
+        // Its settings go with it, so they are read anew.
+        Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
+            tell(&cause);
+            by(None)
+        }
+        printed => printed,
+    }
+}
+
+fn tell(cause: &Cause) {
+    // With standard error gone there is nobody to tell.
+    let _ = writeln!(Scrubbing::new(io::stderr().lock()), "{}", in_one_line(cause));
 }
 
 fn with_runtime(
@@ -67,7 +93,8 @@ fn with_runtime(
         )?;
     let printed = runtime.block_on(async {
         let console = Console::of_this_process(verbosity(common));
-        command(World { root, settings, console }).await
+        let own_settings_file = common.config.clone();
+        command(World { root, settings, own_settings_file, console }).await
     });
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();
@@ -80,11 +107,6 @@ fn verbosity(common: &cli::Common) -> Verbosity {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     }
-}
-
-fn boot_flags(flags: &cli::Boot) -> Fragment {
-    let given = [("on_failure", &flags.on_failure), ("deadline", &flags.deadline)];
-    Fragment::from_flags(given.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))))
 }
 
 fn print(mut printed: Printed, output: Output) -> Exit {

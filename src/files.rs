@@ -165,7 +165,8 @@ pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()
     Prepared::write(target, content, access)?.commit()
 }
 
-/// The cause for a file that cannot be written or read on this box.
+/// The cause for a file that cannot be written or read on this box: `host.file`, or `host.permission` where this user
+/// may not.
 pub fn failed(doing: &str, path: &Path, error: &io::Error) -> Cause {
     let next_step = match error.kind() {
         io::ErrorKind::PermissionDenied => "Run this as root.".to_owned(),
@@ -175,7 +176,11 @@ pub fn failed(doing: &str, path: &Path, error: &io::Error) -> Cause {
         }
         _ => format!("Look at {} and its directory: ls -la, df -h, dmesg.", path.display()),
     };
-    Cause::host("host.file", format!("Cannot {doing} {}.", path.display()), next_step).with("error", error)
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => "host.permission",
+        _ => "host.file",
+    };
+    Cause::host(kind, format!("Cannot {doing} {}.", path.display()), next_step).with("error", error)
 }
 
 #[cfg(test)]

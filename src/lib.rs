@@ -10,6 +10,7 @@ pub use command::Exit;
 pub use dispatch::run;
 
 // Commands: the story of what a person asked for.
+mod bake;
 mod boot;
 mod check;
 mod command;
@@ -21,6 +22,8 @@ pub mod aws;
 pub mod bundle;
 pub mod database;
 pub mod docker;
+mod lifecycle;
+mod placement;
 pub mod record;
 pub mod replicated;
 pub mod source;

@@ -7,8 +7,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use hickory_resolver::config::{
     LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
@@ -42,6 +43,17 @@ pub struct Service {
     pub host: String,
     /// Its port.
     pub port: u16,
+}
+
+/// What one DNS server came to.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its address.
+    pub server: IpAddr,
+    /// How long its answer took, or was waited for.
+    pub took: Duration,
+    /// Whether it answered.
+    pub answer: Result<(), Cause>,
 }
 
 impl Names {
@@ -105,8 +117,42 @@ impl Names {
         Ok(texts.collect())
     }
 
+    /// Asks each DNS server of `/etc/resolv.conf` by itself for the address of `name`, all at the same time. That a name
+    /// does not exist is an answer.
+    ///
+    /// # Errors
+    /// `dns.no_server` (host). What one server comes to is in its [`Asked`]: `dns.timeout`, `dns.server_failure`.
+    pub async fn ask_each_server(&self, name: &str) -> Result<Vec<Asked>, Cause> {
+        let (config, options) = self.configuration()?;
+        let asked = config.name_servers().iter().map(|server| {
+            let alone = ResolverConfig::from_name_servers(vec![server.clone()]);
+            let options = options.clone();
+            async move {
+                let (resolver, shown) = self.resolver_of(alone, options, name)?;
+                let started = Instant::now();
+                // The dot keeps the search list out of it.
+                let question = resolver.lookup(format!("{name}."), RecordType::A);
+                let answer = match answer(name, &shown, question).await {
+                    Err(cause) if cause.kind != "dns.no_such_name" => Err(cause),
+                    _ => Ok(()),
+                };
+                Ok(Asked { server: server.ip, took: started.elapsed(), answer })
+            }
+        });
+        try_join_all(asked).await
+    }
+
     fn resolver(&self, name: &str) -> Result<(Resolver<TokioRuntimeProvider>, String), Cause> {
-        let (config, mut options) = self.configuration()?;
+        let (config, options) = self.configuration()?;
+        self.resolver_of(config, options, name)
+    }
+
+    fn resolver_of(
+        &self,
+        config: ResolverConfig,
+        mut options: ResolverOpts,
+        name: &str,
+    ) -> Result<(Resolver<TokioRuntimeProvider>, String), Cause> {
         options.timeout = ATTEMPT_TIMEOUT;
         options.attempts = 1;
         options.cache_size = 0;

@@ -1,6 +1,5 @@
 //! A bundle's objects, all at once, from where they lie into memory.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,32 +37,93 @@ pub(crate) async fn fetch(
             fetched
         }
         (Source::Directory(path), _) => from_directory(&root.path(path), extra),
-        (Source::S3(location), None) => Err(Cause::config(
-            "aws.no_region",
-            format!("{location} cannot be asked for without a region."),
-            "Set AWS_REGION.",
-        )),
+        (Source::S3(location), None) => Err(no_region(location)),
     }
 }
 
-/// The four files as they are in place on this box.
+/// One of the four, in one attempt.
 ///
 /// # Errors
-/// `host.file`.
-pub(crate) fn installed(root: &Root) -> Result<Fetched, Cause> {
-    let mut present = BTreeMap::new();
-    for file in BundleFile::ALL {
-        let path = root.path(file.installed_path());
+/// As for [`fetch`], about this one object.
+pub(crate) async fn fetch_file(
+    root: &Root,
+    source: &Source,
+    file: BundleFile,
+    s3: Option<&S3>,
+) -> Result<Vec<u8>, Cause> {
+    match (source, s3) {
+        (Source::S3(location), Some(s3)) => {
+            let object = s3.get(&location.bucket, &location.key(file.name()), FILE_LIMIT).await?;
+            Ok(object.body.to_vec())
+        }
+        (Source::Directory(path), _) => read_limited(&root.path(path).join(file.name()), FILE_LIMIT),
+        (Source::S3(location), None) => Err(no_region(location)),
+    }
+}
+
+/// The extra files alone, in one attempt.
+///
+/// # Errors
+/// As for [`fetch`].
+pub(crate) async fn fetch_extra(
+    root: &Root,
+    source: &Source,
+    extra: &[Extra],
+    s3: Option<&S3>,
+) -> Result<Vec<ExtraFile>, Cause> {
+    match (source, s3) {
+        (Source::S3(location), Some(s3)) => {
+            let parts = parts(s3, location, extra).await?;
+            let wanted: Vec<Wanted> = parts.iter().map(Part::wanted).collect();
+            let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
+            Ok(as_extra(parts, objects.into_iter().map(|object| object.body.to_vec())))
+        }
+        (Source::Directory(path), _) => {
+            let mut causes = Vec::new();
+            let read = extra_of_directory(&root.path(path), extra, &mut causes)?;
+            if causes.is_empty() { Ok(read) } else { Err(Cause::together(causes)) }
+        }
+        (Source::S3(location), None) => Err(no_region(location)),
+    }
+}
+
+fn no_region(location: &Location) -> Cause {
+    Cause::config(
+        "aws.no_region",
+        format!("{location} cannot be asked for without a region."),
+        "Set AWS_REGION.",
+    )
+}
+
+/// The bundle as it is in place on this box. A file that is absent is left out.
+///
+/// # Errors
+/// `host.file`, `host.permission`.
+pub(crate) fn installed(root: &Root, extra: &[Extra]) -> Result<Fetched, Cause> {
+    let read = |path: &Path| {
+        let path = root.path(path);
         match fs::read(&path) {
-            Ok(content) => {
-                present.insert(file, content);
-            }
-            // An absent one is a finding of its own.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(files::failed("read", &path, &error)),
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(files::failed("read", &path, &error)),
+        }
+    };
+    let mut present = Fetched::default();
+    for file in BundleFile::ALL {
+        if let Some(content) = read(Path::new(file.installed_path()))? {
+            present.files.insert(file, content);
         }
     }
-    Ok(Fetched { files: present, extra: Vec::new() })
+    for entry in extra {
+        let places = if entry.is_tree { tree(&root.path(&entry.path))? } else { vec![entry.path.clone()] };
+        for place in places {
+            let path = Path::new("/").join(place.strip_prefix(root.directory()).unwrap_or(&place));
+            if let Some(content) = read(&path)? {
+                present.extra.push(ExtraFile { path, mode: Some(entry.mode), content });
+            }
+        }
+    }
+    Ok(present)
 }
 
 /// Where an extra file comes from and goes to.
@@ -73,7 +133,24 @@ struct Part {
     mode: u32,
 }
 
+impl Part {
+    fn wanted(&self) -> Wanted {
+        Wanted { key: self.from.clone(), limit: EXTRA_LIMIT }
+    }
+}
+
 async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Fetched, Cause> {
+    let parts = parts(s3, location, extra).await?;
+    let four = BundleFile::ALL.map(|file| Wanted { key: location.key(file.name()), limit: FILE_LIMIT });
+    let wanted: Vec<Wanted> = four.into_iter().chain(parts.iter().map(Part::wanted)).collect();
+    let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
+    let mut bodies = objects.into_iter().map(|object| object.body.to_vec());
+    let files = BundleFile::ALL.into_iter().zip(&mut bodies).collect();
+    Ok(Fetched { files, extra: as_extra(parts, bodies) })
+}
+
+/// The extra files one by one, each tree listed.
+async fn parts(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Vec<Part>, Cause> {
     let mut parts = Vec::new();
     for entry in extra {
         if !entry.is_tree {
@@ -90,40 +167,36 @@ async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Fetche
             parts.push(Part { from: listed.key.clone(), to: inside(&entry.path, below)?, mode: entry.mode });
         }
     }
-    let four = BundleFile::ALL.map(|file| Wanted { key: location.key(file.name()), limit: FILE_LIMIT });
-    let others = parts.iter().map(|part| Wanted { key: part.from.clone(), limit: EXTRA_LIMIT });
-    let wanted: Vec<Wanted> = four.into_iter().chain(others).collect();
-    let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
-    let mut bodies = objects.into_iter().map(|object| object.body.to_vec());
-    let files = BundleFile::ALL.into_iter().zip(&mut bodies).collect();
-    let extra = parts
-        .into_iter()
-        .zip(bodies)
-        .map(|(part, content)| ExtraFile { path: part.to, mode: Some(part.mode), content })
-        .collect();
-    Ok(Fetched { files, extra })
+    Ok(parts)
+}
+
+fn as_extra(parts: Vec<Part>, bodies: impl Iterator<Item = Vec<u8>>) -> Vec<ExtraFile> {
+    let placed = parts.into_iter().zip(bodies);
+    placed.map(|(part, content)| ExtraFile { path: part.to, mode: Some(part.mode), content }).collect()
 }
 
 fn from_directory(directory: &Path, extra: &[Extra]) -> Result<Fetched, Cause> {
     let mut causes = Vec::new();
-    let mut read = |path: &Path, limit: usize| match read_limited(path, limit) {
-        Ok(content) => content,
-        Err(cause) => {
-            causes.push(cause);
-            Vec::new()
-        }
-    };
     let files = BundleFile::ALL
         .into_iter()
-        .map(|file| (file, read(&directory.join(file.name()), FILE_LIMIT)))
+        .map(|file| (file, read_or_note(&directory.join(file.name()), FILE_LIMIT, &mut causes)))
         .collect();
+    let extra = extra_of_directory(directory, extra, &mut causes)?;
+    if causes.is_empty() { Ok(Fetched { files, extra }) } else { Err(Cause::together(causes)) }
+}
+
+fn extra_of_directory(
+    directory: &Path,
+    extra: &[Extra],
+    causes: &mut Vec<Cause>,
+) -> Result<Vec<ExtraFile>, Cause> {
     let mut extras = Vec::new();
     for entry in extra {
         let from = directory.join(&entry.object);
         if entry.is_tree {
             for path in tree(&from)? {
                 let below = path.strip_prefix(&from).unwrap_or(&path).to_string_lossy().into_owned();
-                let content = read(&path, EXTRA_LIMIT);
+                let content = read_or_note(&path, EXTRA_LIMIT, causes);
                 extras.push(ExtraFile {
                     path: inside(&entry.path, &below)?,
                     mode: Some(entry.mode),
@@ -131,11 +204,19 @@ fn from_directory(directory: &Path, extra: &[Extra]) -> Result<Fetched, Cause> {
                 });
             }
         } else {
-            let content = read(&from, EXTRA_LIMIT);
+            let content = read_or_note(&from, EXTRA_LIMIT, causes);
             extras.push(ExtraFile { path: entry.path.clone(), mode: Some(entry.mode), content });
         }
     }
-    if causes.is_empty() { Ok(Fetched { files, extra: extras }) } else { Err(Cause::together(causes)) }
+    Ok(extras)
+}
+
+/// What the file holds, or nothing and its cause among the others.
+fn read_or_note(path: &Path, limit: usize, causes: &mut Vec<Cause>) -> Vec<u8> {
+    read_limited(path, limit).unwrap_or_else(|cause| {
+        causes.push(cause);
+        Vec::new()
+    })
 }
 
 /// The path below a directory, refusing a key that would lead out of it.

@@ -11,6 +11,10 @@ use jiff::fmt::rfc2822;
 
 use crate::cause::{self, Cause};
 
+/// What to do about a wrong clock.
+pub(super) const SET_CLOCK: &str =
+    "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).";
+
 /// The kinds that one service's causes have.
 pub(super) struct Service {
     pub(super) name: &'static str,
@@ -171,12 +175,7 @@ impl Refusal {
             }
             None => format!("This box's clock is wrong, and {name} therefore refuses its requests."),
         };
-        let cause = Cause::host(
-            service.clock_skew,
-            sentence,
-            "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).",
-        )
-        .with("this box's time", own);
+        let cause = Cause::host(service.clock_skew, sentence, SET_CLOCK).with("this box's time", own);
         match server {
             Some(server) => cause.with("server's time", server).with("offset", offset(own, server)),
             None => cause,
@@ -300,11 +299,11 @@ fn compact_or_rfc3339(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-fn http_date(text: &str) -> Option<Timestamp> {
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
-fn offset(own: Timestamp, server: Timestamp) -> String {
+pub(super) fn offset(own: Timestamp, server: Timestamp) -> String {
     let seconds = own.as_second() - server.as_second();
     let direction = if seconds < 0 { "behind" } else { "ahead" };
     let length = humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));

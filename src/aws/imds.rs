@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::try_join;
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use tokio::sync::Mutex;
 
@@ -126,6 +127,21 @@ impl Imds {
             }
             Answer::Item(item) => Ok(item),
         }
+    }
+
+    /// What the service's clock says, to the second.
+    ///
+    /// # Errors
+    /// `imds.unreachable`, `imds.bad_answer` (external).
+    pub async fn time(&self) -> Result<Timestamp, Cause> {
+        // A token is asked for and not kept: whatever is answered, it carries the time.
+        let request = self
+            .client
+            .put(format!("{}/latest/api/token", self.endpoint))
+            .header("x-aws-ec2-metadata-token-ttl-seconds", 1);
+        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
+        super::clock::date_of(response.headers())
+            .ok_or_else(|| bad_answer(&self.endpoint, "token", "no header Date"))
     }
 
     async fn checked(&self, name: &'static str, is_good: impl Fn(&str) -> bool) -> Result<String, Cause> {

@@ -4,6 +4,7 @@
 //! retries are off, so that there is one place that waits, knows the deadline and shows the cause.
 
 pub mod autoscaling;
+pub mod clock;
 mod credentials;
 mod failure;
 pub mod imds;

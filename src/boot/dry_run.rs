@@ -10,15 +10,17 @@ use crate::command::{Exit, Printed, World};
 use crate::console::text;
 use crate::docker::engine::Engine;
 use crate::docker::images::Plan;
-use crate::docker::lock::Lock;
+use crate::docker::lock::{self, Lock};
 use crate::http::Http;
+use crate::lifecycle;
+use crate::placement::{self, State};
 use crate::replicated::{installer, script};
 use crate::settings::{OnFailure, Source};
 use crate::source;
 
-use super::place::{self, State};
+use super::lifecycle::HEARTBEATS_PER_TIMEOUT;
 use super::{DATABASES, FETCH, IDENTITY, IMAGES, INSTALL, LIFECYCLE, PLACE, REPORT, VALIDATE};
-use super::{databases, images, install, lifecycle, validate};
+use super::{databases, install};
 
 /// What one stage would do, or why it would fail.
 struct Step {
@@ -75,7 +77,9 @@ pub(super) async fn run(world: &World, http: &Http, from: &Source) -> Result<Pri
     if let Some(fetched) = &fetched {
         let validation = bundle::validate(fetched);
         let warnings = validation.findings.iter().filter(|finding| !finding.is_error()).count();
-        let bundle = validation.bundle.ok_or_else(|| validate::invalid(&validation.findings));
+        let bundle = validation
+            .bundle
+            .ok_or_else(|| bundle::invalid(&validation.findings, "nothing of it was placed"));
         let said = format!("valid, {warnings} warnings");
         let bundle = steps.add(VALIDATE, bundle.map(|bundle| (bundle, said)));
         if let Some(bundle) = &bundle {
@@ -106,7 +110,7 @@ async fn membership(world: &World, aws: &Aws, identity: &Identity) -> Result<(()
         Some((group, Some(hook))) => format!(
             "group {group}, hook {}: would send a heartbeat every {} s",
             hook.name,
-            hook.heartbeat_timeout.as_secs() / u64::from(lifecycle::HEARTBEATS_PER_TIMEOUT)
+            hook.heartbeat_timeout.as_secs() / u64::from(HEARTBEATS_PER_TIMEOUT)
         ),
     };
     Ok(((), said))
@@ -115,8 +119,8 @@ async fn membership(world: &World, aws: &Aws, identity: &Identity) -> Result<(()
 fn placement(world: &World, bundle: &Bundle) -> Result<String, Cause> {
     let mut said = Vec::new();
     for wanted in bundle.placements() {
-        let access = place::access(&world.root, wanted.mode)?;
-        let verb = match place::state(&world.root, wanted, access)? {
+        let access = placement::access(&world.root, wanted.mode)?;
+        let verb = match placement::state(&world.root, wanted, access)? {
             State::Right => continue,
             State::Absent => "place",
             State::OtherContent => "replace",
@@ -139,7 +143,7 @@ async fn look_at_images(
     engine: &Engine,
     identity: &Identity,
 ) -> Result<(Option<Lock>, String), Cause> {
-    let lock = Lock::read(&world.root.path(images::LOCK_FILE))?;
+    let lock = Lock::read(&world.root.path(lock::FILE))?;
     let listed = engine.images().await?;
     let Some(lock) = lock else { return Ok((None, "no image lock".to_owned())) };
     let plan = Plan::make(&lock, &listed, identity.local_ipv4);

@@ -7,15 +7,14 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::console::{Console, Event, Level, StageOutcome};
+use crate::console::{Console, Level};
 use crate::files::{self, Root};
-use crate::record::{BootOutcome, Record};
+use crate::record::{BootOutcome, LOCK_FILE, Record};
 
-/// The lock of the running boot, under the root. The kernel releases it when its holder dies, however it dies.
-const LOCK_FILE: &str = "/run/boot-agent.lock";
+use super::follow::Shown;
 
 /// How often a follower looks at the record.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The right to boot this box; given up when dropped.
 #[derive(Debug)]
@@ -36,12 +35,7 @@ pub(super) enum Turn {
 ///
 /// # Errors
 /// `host.file` for the lock file; `boot.other_runs` when the other boot has not ended within `limit`.
-pub(super) async fn take_or_follow(
-    root: &Root,
-    console: &Console,
-    stages: &[&'static str],
-    limit: Duration,
-) -> Result<Turn, Cause> {
+pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Duration) -> Result<Turn, Cause> {
     let path = root.path(LOCK_FILE);
     let failed = |error| files::failed("lock", &path, &error);
     if let Some(directory) = path.parent() {
@@ -50,16 +44,16 @@ pub(super) async fn take_or_follow(
     let lock = File::options().create(true).append(true).open(&path).map_err(failed)?;
     let asked_at = Timestamp::now();
     let asked = Instant::now();
-    let mut shown = Shown { stages, seen: Vec::new() };
+    let (mut shown, mut followed) = (Shown::default(), false);
     loop {
         match lock.try_lock() {
             Ok(()) => break,
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => {}
         }
-        if shown.seen.is_empty() {
+        if !followed {
             console.note(Level::Info, "another boot of this box is running: following it");
-            shown.seen.push(String::new());
+            followed = true;
         }
         // While it runs, a record that cannot be read is the running boot's to complain about.
         if let Ok(Some(record)) = Record::read(root) {
@@ -75,7 +69,6 @@ pub(super) async fn take_or_follow(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let followed = !shown.seen.is_empty();
     match Record::read(root) {
         Ok(Some(record)) if followed && ended_after(&record, asked_at) => {
             shown.show_news(console, &record);
@@ -92,48 +85,4 @@ pub(super) async fn take_or_follow(
 
 fn ended_after(record: &Record, asked_at: Timestamp) -> bool {
     record.outcome != BootOutcome::Running && record.ended_at.is_some_and(|ended| ended >= asked_at)
-}
-
-/// What a follower has shown already.
-struct Shown<'a> {
-    stages: &'a [&'static str],
-    seen: Vec<String>,
-}
-
-impl Shown<'_> {
-    fn show_news(&mut self, console: &Console, record: &Record) {
-        if let Some(instance) = &record.instance
-            && self.is_new(instance.id.clone())
-        {
-            console.emit(Event::Identified { instance_id: instance.id.clone() });
-        }
-        for stage in &record.stages {
-            let Some(name) = self.stages.iter().find(|name| **name == stage.name) else { continue };
-            if self.is_new(format!("{name} started")) {
-                console.emit(Event::Started { stage: name });
-            }
-            if stage.outcome == StageOutcome::Running {
-                if let Some(wait) = stage.waits.last() {
-                    let waited = crate::record::between(wait.since, Timestamp::now());
-                    console.emit(Event::Waiting { stage: name, cause: wait.cause.clone(), waited });
-                }
-            } else if self.is_new(format!("{name} ended")) {
-                console.emit(Event::Ended {
-                    stage: name,
-                    outcome: stage.outcome,
-                    elapsed: stage.elapsed(Timestamp::now()),
-                    detail: stage.detail.clone(),
-                    cause: stage.cause.clone(),
-                });
-            }
-        }
-    }
-
-    fn is_new(&mut self, news: String) -> bool {
-        let is_new = !self.seen.contains(&news);
-        if is_new {
-            self.seen.push(news);
-        }
-        is_new
-    }
 }

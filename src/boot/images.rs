@@ -6,14 +6,11 @@ use std::sync::Mutex;
 use crate::cause::Cause;
 use crate::docker::engine::Engine;
 use crate::docker::images::{self, Applied, Plan};
-use crate::docker::lock::Lock;
+use crate::docker::lock::{self, Lock};
 use crate::docker::pull::PullProgress;
 use crate::wait;
 
 use super::run::{Achieved, Stage};
-
-/// Where the image lock lies.
-pub(super) const LOCK_FILE: &str = "/etc/boot-agent/images.lock";
 
 /// Waits for the engine, then brings its images to what the lock says. A box without a lock has no promise to keep:
 /// the installer pulls what it needs.
@@ -25,7 +22,7 @@ pub(super) async fn bring(
     let settings = &stage.run.settings;
     let waiting = |cause: &Cause| stage.waiting(cause);
     let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.starts_with("docker.");
-    let lock = Lock::read(&stage.run.root.path(LOCK_FILE))?;
+    let lock = Lock::read(&stage.run.root.path(lock::FILE))?;
     let Some(lock) = lock else {
         wait::until(settings.images_wait, is_worth_waiting, waiting, async || engine.version().await).await?;
         return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));

@@ -8,12 +8,12 @@ use crate::aws::imds::Identity;
 use crate::cause::Cause;
 use crate::docker::engine::Engine;
 use crate::docker::lock::{Lock, Sha256};
+use crate::placement;
 use crate::replicated::installer;
 use crate::replicated::script::{self, Script};
 use crate::settings;
 use crate::wait;
 
-use super::place;
 use super::run::{Achieved, Run, Stage};
 
 /// How long systemd is given to start Replicated's containers again after a reboot, before they are installed anew.
@@ -29,7 +29,7 @@ pub(super) async fn install(
     let run = stage.run;
     let settings = &run.settings.install;
     let arguments = installer::arguments(identity.local_ipv4, &settings.arguments);
-    if !run.force && runs_already(stage, engine, &arguments).await {
+    if !run.force && runs_already(stage, engine, &arguments, identity).await {
         note_installed(run);
         return Ok(Achieved::skipped((), "Replicated's containers run"));
     }
@@ -40,7 +40,7 @@ pub(super) async fn install(
         installer::install(engine, &script, &arguments, settings.deadline, &mut on_line).await;
     installer::register_daemon_token(&run.root);
     // Also after a failure: the installer may have opened the file before it failed.
-    let closed = installer::restore_access(&run.root, place::access(&run.root, None)?);
+    let closed = installer::restore_access(&run.root, placement::access(&run.root, None)?);
     outcome?;
     closed?;
     note_installed(run);
@@ -52,11 +52,18 @@ pub(super) async fn install(
 
 /// Whether Replicated's containers run, which is waited for on a box where they did: after a reboot, systemd may still
 /// be starting them.
-async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String]) -> bool {
+async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String], identity: &Identity) -> bool {
     let instance = stage.run.record().instance;
     let limit = match instance.and_then(|instance| instance.installed_at) {
         Some(_) => START_AFTER_REBOOT,
-        None => Duration::ZERO,
+        None => {
+            let baked = installer::installed_for(&stage.run.root);
+            if let Some(address) = baked.filter(|address| *address != identity.local_ipv4) {
+                stage.progress(format!("the image has the Replicated of {address}, another box"), None);
+                return false;
+            }
+            Duration::ZERO
+        }
     };
     let waiting = |cause: &Cause| stage.waiting(cause);
     let running =

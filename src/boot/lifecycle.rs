@@ -10,8 +10,8 @@ use crate::aws::Aws;
 use crate::aws::autoscaling::{Acknowledgement, AutoScaling, Hook};
 use crate::cause::Cause;
 use crate::console::Level;
+use crate::lifecycle;
 use crate::record::LifecycleRecord;
-use crate::settings;
 use crate::wait;
 
 use super::run::{Achieved, Run, Stage};
@@ -40,7 +40,7 @@ pub(super) async fn find(
         settings.wait,
         wait::is_external,
         |cause| stage.waiting(cause),
-        async || ask(&autoscaling, settings, instance_id).await,
+        async || lifecycle::ask(&autoscaling, settings, instance_id).await,
     )
     .await?;
     let Some((group, hook)) = found else {
@@ -65,69 +65,6 @@ pub(super) async fn find(
     };
     let lifecycle = Lifecycle { autoscaling, instance_id: instance_id.to_owned(), group, hook };
     Ok(Achieved::done(Some(lifecycle), detail))
-}
-
-pub(super) async fn ask(
-    autoscaling: &AutoScaling,
-    settings: &settings::Lifecycle,
-    instance_id: &str,
-) -> Result<Option<(String, Option<Hook>)>, Cause> {
-    if let (Some(group), Some(hook)) = (&settings.group, &settings.hook) {
-        // Both are given so that no permission to describe is needed; with it, the hook's times are known.
-        let hooks = match autoscaling.launch_hooks(group).await {
-            Err(cause) if cause.kind == "autoscaling.access_denied" => Vec::new(),
-            answer => answer?,
-        };
-        let known = hooks.into_iter().find(|known| known.name == *hook);
-        return Ok(Some((group.clone(), Some(known.unwrap_or_else(|| Hook::with_default_times(hook))))));
-    }
-    let Some(membership) = autoscaling.describe_instance(instance_id).await? else {
-        return match &settings.group {
-            Some(group) => Err(Cause::external(
-                "lifecycle.not_a_member",
-                format!("The Auto Scaling group {group} does not list this instance."),
-                "Correct lifecycle.group, or leave it empty so that the group is asked of AWS.",
-            )
-            .with("instance", instance_id)),
-            None => Ok(None),
-        };
-    };
-    if membership.lifecycle_state.is_leaving() {
-        return Err(Cause::host(
-            "lifecycle.leaving",
-            "The Auto Scaling group is already terminating this instance.",
-            "Look at the group's activity: aws autoscaling describe-scaling-activities",
-        )
-        .with("group", &membership.group)
-        .with("lifecycle state", &membership.lifecycle_state));
-    }
-    if membership.lifecycle_state.is_past_launch() {
-        return Ok(Some((membership.group, None)));
-    }
-    let hooks = autoscaling.launch_hooks(&membership.group).await?;
-    let hook = choose(hooks, settings.hook.as_deref(), &membership.group)?;
-    Ok(Some((membership.group, hook)))
-}
-
-fn choose(hooks: Vec<Hook>, wanted: Option<&str>, group: &str) -> Result<Option<Hook>, Cause> {
-    let names = hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ");
-    match (wanted, hooks.len()) {
-        (Some(wanted), _) => hooks.into_iter().find(|hook| hook.name == wanted).map(Some).ok_or_else(|| {
-            Cause::config(
-                "lifecycle.no_such_hook",
-                format!("The Auto Scaling group {group} has no launch hook {wanted}."),
-                "Correct lifecycle.hook.",
-            )
-            .with("launch hooks", if names.is_empty() { "none" } else { &names })
-        }),
-        (None, 0 | 1) => Ok(hooks.into_iter().next()),
-        (None, _) => Err(Cause::config(
-            "lifecycle.hook_ambiguous",
-            format!("The Auto Scaling group {group} has several launch hooks, and only one is this boot's."),
-            "Set lifecycle.hook to the one that this boot is to complete.",
-        )
-        .with("launch hooks", names)),
-    }
 }
 
 /// Keeps the lifecycle action alive from a task of its own, until dropped.

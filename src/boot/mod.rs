@@ -2,23 +2,28 @@
 //!
 //! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
 //! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
+//!
+//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`hand_over`]).
 
 mod databases;
 mod dry_run;
 mod exclusive;
 mod failure;
 mod fetch;
+mod follow;
+mod hand_over;
 mod identity;
 mod images;
 mod install;
 mod lifecycle;
+pub(crate) mod order;
 mod place;
 mod ready;
 mod report;
 mod run;
 mod validate;
+mod words;
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -35,11 +40,16 @@ use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
 use crate::record::{BootOutcome, Record, timeline};
-use crate::settings::{Settings, Source};
+use crate::settings::Source;
+use crate::unit;
 
 use exclusive::{Exclusive, Turn};
+use hand_over::HandedOver;
 use lifecycle::{Heartbeats, Lifecycle};
+use order::Order;
 use run::Run;
+pub(crate) use words::names_source;
+use words::source;
 
 const IDENTITY: &str = "identity";
 const LIFECYCLE: &str = "lifecycle";
@@ -59,6 +69,7 @@ const STAGES: [&str; 10] =
 async fn procedure(
     run: &Arc<Run>,
     source: &Source,
+    order: Option<&Order>,
     told: &Told,
     deadline: &watch::Sender<Instant>,
 ) -> Result<(), Cause> {
@@ -67,6 +78,9 @@ async fn procedure(
     let engine = Engine::connect(&run.root, environment("DOCKER_HOST").as_deref())?;
 
     let identity = run.stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
+    if let Some(order) = order {
+        order.claim(&run.root, &identity.instance_id)?;
+    }
     let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
     let aws = Aws::new(&run.http, &region, Some(imds)).await?;
     let aws = told.aws.get_or_init(|| aws);
@@ -93,7 +107,7 @@ async fn procedure(
 
     run.stage(INSTALL, async |stage| install::install(stage, &engine, lock.as_ref(), &identity).await)
         .await?;
-    run.stage(READY, async |stage| ready::wait_for(stage, &engine, &bundle).await).await?;
+    run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
     run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
 }
 
@@ -125,56 +139,130 @@ impl Told {
     }
 }
 
-/// Boots this box, or follows the boot that runs already.
+/// Boots this box, has the unit boot it, or follows the boot that runs already.
+///
+/// `order` is the one on record, where the command line names no source; its settings are among the world's.
 ///
 /// # Errors
-/// `source.missing` and `source.invalid`; those of taking turns with another boot. A failed boot is no error: it is
-/// printed with its cause.
-pub(crate) async fn run(world: World, flags: &cli::Boot) -> Result<Printed, Cause> {
-    let source = source(&world.settings, &flags.words)?;
-    let http = Http::new(world.root.clone());
+/// `source.missing` and `source.invalid`; those of taking turns with another boot and of handing over;
+/// [`order::ANOTHER_BOX`], after which nothing is left of that order. A failed boot is no error: it is printed with its
+/// cause.
+pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -> Result<Printed, Cause> {
+    let source = match source(&world.settings, &flags.words) {
+        Err(cause) if flags.unit && cause.kind == "source.missing" => {
+            return Ok(nothing_to_boot(&world.console));
+        }
+        source => source?,
+    };
     if flags.dry_run {
-        return dry_run::run(&world, &http, &source).await;
+        return dry_run::run(&world, &Http::new(world.root.clone()), &source).await;
     }
+    // What the unit is to boot by from now on, also when this process does it today.
+    let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));
     let mut stop = Stop::new()?;
-    // A boot that is given up at its deadline still tells the group.
-    let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
-    let turn = tokio::select! {
-        turn = exclusive::take_or_follow(&world.root, &world.console, &STAGES, longest) => turn?,
-        () = stop.came() => return Err(Cause::host(
+    let ended = tokio::select! {
+        biased;
+        () = stop.came() => Err(Cause::host(
             "boot.stopped",
-            "Following the other boot was stopped; that boot goes on.",
+            "Following the boot was stopped; that boot goes on.",
             "See how it stands: agent status",
         )),
+        ended = another_process(&world, flags, &source, new.as_ref()) => ended,
     };
-    let record = match turn {
-        Turn::Theirs(record) => {
-            // Where this one is the unit, systemd waits for it as if it had done the work itself.
-            if record.outcome == BootOutcome::InService {
-                say_ready(&world.console, &record);
+    let record = match ended? {
+        Elsewhere::Ended(record) => *record,
+        Elsewhere::Later => return Ok(later()),
+        Elsewhere::Nowhere(exclusive) => {
+            if !flags.unit
+                && let Some(order) = &order
+            {
+                order.write(&world.root)?;
             }
-            world.console.emit(Event::Over);
-            *record
+            conduct(world, &source, order.as_ref(), flags, exclusive, stop).await?
         }
-        Turn::Ours(exclusive) => conduct(world, http, &source, flags.force, exclusive, stop).await,
     };
     let exit = match (record.outcome, &record.cause) {
         (BootOutcome::InService, _) => Exit::Good,
+        // systemd told it to stop, and should not take that for a failure.
+        (BootOutcome::Interrupted, _) if flags.unit => Exit::Good,
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
     Ok(Printed { text: timeline(&record), json: record.to_json(), exit })
 }
 
+/// Where the boot was done, if not here.
+enum Elsewhere {
+    Ended(Box<Record>),
+    Later,
+    Nowhere(Exclusive),
+}
+
+/// Has the boot done by another process, where there is one whose job it is.
+async fn another_process(
+    world: &World,
+    flags: &cli::Boot,
+    source: &Source,
+    new: Option<&Order>,
+) -> Result<Elsewhere, Cause> {
+    // A boot that is given up at its deadline still tells the group.
+    let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
+    if hand_over::is_possible(world, flags) {
+        match hand_over::hand_over(world, source, new, longest).await? {
+            HandedOver::Ended(record) => return Ok(Elsewhere::Ended(record)),
+            HandedOver::Later => return Ok(Elsewhere::Later),
+            // A box that boots without a supervisor is better than one that does not boot.
+            HandedOver::Refused(cause) => world.console.emit(Event::Note {
+                stage: None,
+                level: Level::Warning,
+                text: "working in place:".to_owned(),
+                cause: Some(cause),
+            }),
+        }
+    }
+    match exclusive::take_or_follow(&world.root, &world.console, longest).await? {
+        Turn::Ours(exclusive) => Ok(Elsewhere::Nowhere(exclusive)),
+        Turn::Theirs(record) => {
+            // Where this one is the unit, systemd waits for it as if it had done the work itself.
+            if record.outcome == BootOutcome::InService {
+                say_ready(&world.console, &record);
+            }
+            world.console.emit(Event::Over);
+            Ok(Elsewhere::Ended(record))
+        }
+    }
+}
+
+/// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
+fn nothing_to_boot(console: &Console) -> Printed {
+    let said = "no source yet: waiting for user-data";
+    console.emit(Event::Ready { status: said.to_owned() });
+    console.emit(Event::Over);
+    Printed {
+        text: format!("{said}\n"),
+        json: serde_json::json!({ "version": 1, "waiting_for": "user-data" }),
+        exit: Exit::Good,
+    }
+}
+
+fn later() -> Printed {
+    Printed {
+        text: format!("{} boots this box as soon as the network is up; see: agent status\n", unit::NAME),
+        json: serde_json::json!({ "version": 1, "waiting_for": "network-online.target" }),
+        exit: Exit::Good,
+    }
+}
+
 async fn conduct(
     world: World,
-    http: Http,
     source: &Source,
-    force: bool,
+    order: Option<&Order>,
+    flags: &cli::Boot,
     exclusive: Exclusive,
     mut stop: Stop,
-) -> Record {
-    let World { root, settings, console } = world;
+) -> Result<Record, Cause> {
+    let World { root, settings, console, .. } = world;
+    let http = Http::new(root.clone());
     // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
     let early = http.clone();
     tokio::task::spawn_blocking(move || early.load_trust());
@@ -189,14 +277,14 @@ async fn conduct(
     });
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::new(root, settings, console, http, force, begun);
+    let run = Run::new(root, settings, console, http, flags.force, begun);
     let writer = tokio::spawn(run.clone().keep_written());
     let mut told = Told::default();
     let ended = tokio::select! {
         biased;
         () = stop.came() => None,
         cause = overdue(&run, watched) => Some(Err(cause)),
-        ended = procedure(&run, source, &told, &deadline) => Some(ended),
+        ended = procedure(&run, source, order, &told, &deadline) => Some(ended),
     };
     match ended {
         Some(Ok(())) => {
@@ -204,6 +292,10 @@ async fn conduct(
             say_ready(&run.console, &run.record());
         }
         None => run.finish(BootOutcome::Interrupted),
+        Some(Err(cause)) if cause.kind == order::ANOTHER_BOX => {
+            run.withdraw()?;
+            return Err(cause);
+        }
         Some(Err(cause)) => {
             tokio::select! {
                 biased;
@@ -218,7 +310,7 @@ async fn conduct(
     }
     writer.abort();
     run.console.emit(Event::Over);
-    run.record()
+    Ok(run.record())
 }
 
 fn say_ready(console: &Console, record: &Record) {
@@ -263,38 +355,6 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
         None => cause,
     };
     cause.after_waiting(took)
-}
-
-/// The source of the command line, else of the settings. cloud-init appends the path of the user-data script to the
-/// interpreter line's words; it is passed over.
-fn source(settings: &Settings, words: &[String]) -> Result<Source, Cause> {
-    let words = match words.split_last() {
-        Some((last, before)) if is_script(last) => before,
-        _ => words,
-    };
-    match words {
-        [] => settings.source.clone().ok_or_else(|| {
-            Cause::config(
-                "source.missing",
-                "No source is given.",
-                "Name it: agent boot s3://bucket/prefix; or set source in agent.toml.",
-            )
-        }),
-        [source] => Source::parse(source),
-        [_, surplus, ..] => Err(Cause::config(
-            "source.invalid",
-            format!("\"{surplus}\" is one argument too many."),
-            "Give one source: agent boot s3://bucket/prefix",
-        )),
-    }
-}
-
-fn is_script(word: &str) -> bool {
-    use std::io::Read as _;
-    let mut start = [0; 2];
-    Path::new(word).is_absolute()
-        && std::fs::File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-        && start == *b"#!"
 }
 
 /// SIGTERM and SIGINT: stop cleanly, complete nothing.

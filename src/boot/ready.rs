@@ -1,16 +1,17 @@
 //! Stage 8: the app has started, stays so, and answers.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::bundle::Bundle;
 use crate::cause::Cause;
 use crate::docker::engine::Engine;
+use crate::probe::{self, Ground};
 use crate::replicated::{app, health};
 use crate::secret;
 
-use super::databases;
 use super::run::{Achieved, Stage};
 
 /// How often the app is asked. Each question starts a process in the daemon's container, which costs the box that is
@@ -20,21 +21,35 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How many of the app's last lines stand in the cause when it never got ready.
 const LOG_LINES: usize = 20;
 
-/// Waits until the app is ready and has stayed so for `app.steady`. When nothing has moved for a while, it looks for
-/// the cause: the databases first, since they are what usually keeps the app from starting.
-pub(super) async fn wait_for(
+/// How often the cause is looked for while nothing moves. Each look logs in to every database.
+const DIAGNOSE_EVERY: Duration = Duration::from_secs(15);
+
+/// What can keep an app from starting: the questions that are asked when it does not move.
+const SUSPECTS: &[&str] = &["host", "postgres", "mongodb", "docker", "replicated", "app.log"];
+
+/// Waits until the app is ready and has stayed so for `app.steady`. When nothing has moved for a while, the node is
+/// probed meanwhile, and the cause is shown in place of what is merely seen.
+pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
+    let standstill = RefCell::new(Standstill::default());
+    tokio::select! {
+        achieved = until_ready(stage, engine, &standstill) => achieved,
+        never = diagnose(stage, &standstill) => match never {},
+    }
+}
+
+async fn until_ready(
     stage: &Stage<'_>,
     engine: &Engine,
-    bundle: &Bundle,
+    standstill: &RefCell<Standstill>,
 ) -> Result<Achieved<()>, Cause> {
     let settings = &stage.run.settings;
     let client = crate::http::build(stage.run.http.direct()?)?;
     let started = Instant::now();
     let mut steady_since: Option<Instant> = None;
-    let mut standstill = Standstill::default();
     loop {
         match ask(stage, engine, &client).await {
             Ok(()) => {
+                standstill.borrow_mut().moved();
                 let since = *steady_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= settings.app_steady {
                     return Ok(Achieved::done((), "the app is started and its health URLs answer"));
@@ -43,15 +58,13 @@ pub(super) async fn wait_for(
             }
             Err(cause) => {
                 steady_since = None;
+                standstill.borrow_mut().saw(&cause);
+                let deeper = standstill.borrow().deeper.clone();
                 if started.elapsed() >= settings.app_wait {
-                    let cause = standstill.deeper.unwrap_or(cause);
+                    let cause = deeper.unwrap_or(cause);
                     return Err(with_log(engine, cause).await.after_waiting(started.elapsed()));
                 }
-                if standstill.lasts(&cause) >= settings.app_stalled_after {
-                    standstill.deeper =
-                        databases::first_failure(stage.run.http.names(), &stage.run.root, bundle).await;
-                }
-                stage.waiting(standstill.deeper.as_ref().unwrap_or(&cause));
+                stage.waiting(deeper.as_ref().unwrap_or(&cause));
             }
         }
         let left = match steady_since {
@@ -59,6 +72,32 @@ pub(super) async fn wait_for(
             None => settings.app_wait.saturating_sub(started.elapsed()),
         };
         tokio::time::sleep(ASK_EVERY.min(left)).await;
+    }
+}
+
+/// Looks for the cause whenever nothing has moved for `app.stalled_after`.
+async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infallible {
+    let run = stage.run;
+    let ground = Ground { root: &run.root, settings: &run.settings, http: &run.http };
+    loop {
+        let left = standstill.borrow().left(run.settings.app_stalled_after);
+        if let Some(left) = left {
+            tokio::time::sleep(left).await;
+            continue;
+        }
+        let seen = standstill.borrow().seen.clone();
+        let cause = probe::leading_cause(&ground, SUSPECTS).await;
+        let mut now = standstill.borrow_mut();
+        if now.seen == seen {
+            if let Some(cause) = &cause
+                && now.deeper.as_ref().is_none_or(|known| known.sentence != cause.sentence)
+            {
+                stage.waiting(cause);
+            }
+            now.deeper = cause;
+        }
+        drop(now);
+        tokio::time::sleep(DIAGNOSE_EVERY).await;
     }
 }
 
@@ -85,14 +124,24 @@ struct Standstill {
 }
 
 impl Standstill {
-    fn lasts(&mut self, cause: &Cause) -> Duration {
-        match &self.seen {
-            Some((sentence, since)) if *sentence == cause.sentence => since.elapsed(),
-            _ => {
-                self.seen = Some((cause.sentence.clone(), Instant::now()));
-                self.deeper = None;
-                Duration::ZERO
-            }
+    /// The app was seen not to be ready; in other words than before, that is a move.
+    fn saw(&mut self, cause: &Cause) {
+        if self.seen.as_ref().is_none_or(|(sentence, _)| *sentence != cause.sentence) {
+            *self = Standstill { seen: Some((cause.sentence.clone(), Instant::now())), deeper: None };
+        }
+    }
+
+    fn moved(&mut self) {
+        *self = Standstill::default();
+    }
+
+    /// How long to wait before it counts as a standstill of `limit`; `None` if it does now.
+    fn left(&self, limit: Duration) -> Option<Duration> {
+        let lasted = self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        // What stands still for no time at all has not been seen yet: it is looked at again soon.
+        match limit.saturating_sub(lasted) {
+            Duration::ZERO if self.seen.is_some() => None,
+            left => Some(left.clamp(ASK_EVERY / 4, ASK_EVERY)),
         }
     }
 }

@@ -160,6 +160,15 @@ impl Run {
         *self.may_write.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
+    /// Takes back the record, which is another box's and must not be taken for this one's.
+    ///
+    /// # Errors
+    /// `host.file`.
+    pub(crate) fn withdraw(&self) -> Result<(), Cause> {
+        *self.may_write.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        Record::remove(&self.root)
+    }
+
     fn locked(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }

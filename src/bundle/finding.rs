@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cause::Cause;
+use crate::cause::{Cause, Evidence};
 
 /// Whether a finding keeps the bundle from being placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -46,6 +46,34 @@ impl Finding {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+
+    /// The cause, with the place in the file as its first evidence.
+    pub fn located(&self) -> Cause {
+        let place = match self.position {
+            Some(position) => format!("{}:{}:{}", self.file, position.line, position.column),
+            None => self.file.clone(),
+        };
+        let mut cause = self.cause.clone();
+        cause.evidence.insert(0, Evidence { name: "file".into(), value: place });
+        cause
+    }
+}
+
+/// One cause for all errors among `findings`: `bundle.invalid`, with each as evidence. `consequence` ends its sentence.
+pub fn invalid(findings: &[Finding], consequence: &str) -> Cause {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.is_error()).collect();
+    let count = match errors.len() {
+        1 => "one mistake".to_owned(),
+        count => format!("{count} mistakes"),
+    };
+    let cause = Cause::config(
+        "bundle.invalid",
+        format!("The bundle has {count}; {consequence}."),
+        "Correct the files at the source. To try them from anywhere: agent check DIRECTORY",
+    );
+    errors.into_iter().fold(cause, |cause, finding| {
+        cause.with("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
+    })
 }
 
 impl fmt::Display for Finding {

@@ -155,7 +155,7 @@ fn is_worth_hiding(name: &str, value: &str) -> bool {
 }
 
 /// Passwords in anything that looks like an address.
-fn addresses(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn addresses(text: &str) -> impl Iterator<Item = String> {
     let found = text.lines().flat_map(|line| line.match_indices("://").map(move |(at, _)| (line, at)));
     found.flat_map(|(line, at)| {
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);

@@ -19,6 +19,8 @@ pub struct Validation {
     pub findings: Vec<Finding>,
     /// The addresses of the app's databases as far as they are set, in the order of [`VARIABLES`](super::VARIABLES).
     pub databases: Vec<DatabaseUri>,
+    /// What could be read of `replicated.conf`.
+    pub replicated: ReplicatedConf,
     /// There exactly if no finding is an error.
     pub bundle: Option<Bundle>,
 }
@@ -130,8 +132,12 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
     }
     findings.extend(extra(&fetched.extra));
     let sound = !findings.iter().any(Finding::is_error);
-    let bundle = sound.then(|| Bundle { fetched: fetched.clone(), databases: databases.clone(), replicated });
-    Validation { findings, databases, bundle }
+    let bundle = sound.then(|| Bundle {
+        fetched: fetched.clone(),
+        databases: databases.clone(),
+        replicated: replicated.clone(),
+    });
+    Validation { findings, databases, replicated, bundle }
 }
 
 fn missing(file: BundleFile) -> Vec<Finding> {

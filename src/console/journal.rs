@@ -98,7 +98,7 @@ impl Renderer for Journal {
                 let _ = self.instance_id.set(instance_id.clone());
             }
             Event::Ready { status } => self.say(Severity::INFO, None, None, status),
-            Event::Over => {}
+            Event::Part { .. } | Event::Over => {}
         }
     }
 }

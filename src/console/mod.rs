@@ -89,6 +89,16 @@ pub enum Event {
         /// Bytes done and bytes in all, where that is known.
         bytes: Option<(u64, u64)>,
     },
+    /// One of several parts of a stage that run at the same time has advanced. A terminal shows each; elsewhere the
+    /// stage's own [`Event::Progress`] says enough.
+    Part {
+        /// The stage.
+        stage: &'static str,
+        /// The part, e.g. an image.
+        name: String,
+        /// What it is doing, bytes done and bytes in all; `None` when it is over.
+        state: Option<(String, (u64, u64))>,
+    },
     /// A line that a program wrote which the stage runs.
     Output {
         /// The stage.
@@ -143,6 +153,12 @@ impl Event {
         };
         match self {
             Event::Waiting { cause, .. } => cause.scrub(),
+            Event::Part { name, state, .. } => {
+                clean(name);
+                if let Some((text, _)) = state {
+                    clean(text);
+                }
+            }
             Event::Progress { text, .. }
             | Event::Output { line: text, .. }
             | Event::Ready { status: text } => {

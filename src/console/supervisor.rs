@@ -13,7 +13,7 @@ impl Supervisor {
     pub(super) fn if_asked_for() -> Option<Self> {
         std::env::var_os("NOTIFY_SOCKET")?;
         if let Some(limit) = sd_notify::watchdog_enabled() {
-            beat(limit / 2);
+            beat(limit);
         }
         Some(Supervisor {})
     }
@@ -21,13 +21,17 @@ impl Supervisor {
 
 /// Beats from a task of the runtime that does the work, not from a thread of its own: a runtime that is stuck must
 /// miss the beat.
-fn beat(every: Duration) {
+///
+/// systemd counts the watchdog's time from READY=1 on, which is the end of a boot (systemd.service(5)). Until then, each
+/// beat extends the time to start by the watchdog's, which comes to the same.
+fn beat(limit: Duration) {
+    let extension = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
-            let mut interval = tokio::time::interval(every);
+            let mut interval = tokio::time::interval(limit / 2);
             loop {
                 interval.tick().await;
-                tell(&[NotifyState::Watchdog]);
+                tell(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(extension)]);
             }
         });
     }

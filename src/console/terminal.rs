@@ -17,11 +17,18 @@ pub(super) struct Terminal {
     colour: bool,
     screen: MultiProgress,
     running: Mutex<HashMap<&'static str, ProgressBar>>,
+    parts: Mutex<HashMap<String, ProgressBar>>,
 }
 
 impl Terminal {
     pub(super) fn new(verbosity: Verbosity, colour: bool) -> Self {
-        Terminal { verbosity, colour, screen: MultiProgress::new(), running: Mutex::default() }
+        Terminal {
+            verbosity,
+            colour,
+            screen: MultiProgress::new(),
+            running: Mutex::default(),
+            parts: Mutex::default(),
+        }
     }
 
     fn with_bar(&self, stage: &'static str, act: impl FnOnce(&ProgressBar)) {
@@ -38,6 +45,32 @@ impl Terminal {
         bar.set_prefix(stage);
         bar.enable_steady_tick(TICK);
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(stage, bar);
+    }
+
+    /// A line below those of the stages, for as long as the part is under way.
+    fn part(&self, name: &str, state: Option<&(String, (u64, u64))>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Some((text, (done, total))) => {
+                let bar = parts.entry(name.to_owned()).or_insert_with(|| {
+                    let bar = self.screen.add(ProgressBar::new(*total));
+                    bar.set_prefix(name.to_owned());
+                    bar
+                });
+                if let Some(style) = part_style(*total > 0) {
+                    bar.set_style(style);
+                }
+                bar.set_length(*total);
+                bar.set_position(*done);
+                bar.set_message(text.clone());
+            }
+            None => {
+                if let Some(bar) = parts.remove(name) {
+                    bar.finish_and_clear();
+                    self.screen.remove(&bar);
+                }
+            }
+        }
     }
 
     fn print(&self, line: &str) {
@@ -78,6 +111,16 @@ fn bytes_style() -> Option<ProgressStyle> {
     ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
 }
 
+/// The name last: it is the one piece whose end may be cut off. Where no size is known, a bar of nothing would be full.
+fn part_style(has_size: bool) -> Option<ProgressStyle> {
+    let template = if has_size {
+        "  {bar:24} {bytes:>10}/{total_bytes:<10} {msg:<14} {prefix}"
+    } else {
+        "                                                {msg:<14} {prefix}"
+    };
+    ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
+}
+
 impl Renderer for Terminal {
     fn show(&self, event: &Event) {
         match event {
@@ -87,7 +130,7 @@ impl Renderer for Terminal {
                 self.with_bar(stage, |bar| bar.set_message(text));
             }
             Event::Progress { stage, text, bytes } => self.with_bar(stage, |bar| {
-                if let Some((done, total)) = bytes {
+                if let Some((done, total)) = bytes.as_ref().filter(|(_, total)| *total > 0) {
                     if let Some(style) = bytes_style() {
                         bar.set_style(style);
                     }
@@ -96,6 +139,7 @@ impl Renderer for Terminal {
                 }
                 bar.set_message(text.clone());
             }),
+            Event::Part { name, state, .. } => self.part(name, state.as_ref()),
             Event::Output { stage, line } => {
                 if self.verbosity == Verbosity::Verbose {
                     self.print(&format!("  {stage:<10} | {line}"));

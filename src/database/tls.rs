@@ -340,3 +340,19 @@ fn distinguished(name: &openssl::x509::X509NameRef) -> String {
     });
     entries.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openssl_knows_that_there_are_threads() {
+        // Built without thread support, it has one error queue for all of them, no locks, and counts references as if
+        // nobody else did: climbs beside each other would then corrupt the heap.
+        PKey::private_key_from_pem(b"no key").unwrap_err().put();
+        let elsewhere = std::thread::spawn(ErrorStack::get).join().unwrap();
+        let here = ErrorStack::get();
+        assert!(!here.errors().is_empty() && elsewhere.errors().is_empty(), "{here:?}, {elsewhere:?}");
+    }
+}

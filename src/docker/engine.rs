@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, TagImageOptions,
+    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, RemoveContainerOptions,
+    TagImageOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -108,6 +109,7 @@ impl Engine {
         Ok(Info {
             version: info.server_version.unwrap_or_default(),
             storage_driver: info.driver.unwrap_or_default(),
+            storage_status: info.driver_status.unwrap_or_default().into_iter().filter_map(pair).collect(),
             root_directory: info.docker_root_dir.unwrap_or_default().into(),
             warnings: info.warnings.unwrap_or_default(),
         })
@@ -160,30 +162,65 @@ impl Engine {
         self.answer("tag an image", docker.tag_image(image, Some(options))).await
     }
 
+    /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// As for [`Engine::version`]; `docker.error` too if it runs.
+    pub async fn remove_container(&self, container: &str) -> Result<(), Cause> {
+        let docker = self.client()?;
+        let options = RemoveContainerOptions { v: true, ..Default::default() };
+        let order = async {
+            match docker.remove_container(container, Some(options)).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+                other => other,
+            }
+        };
+        self.answer("remove a container", order).await
+    }
+
     /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
     /// as the container wrote it: the caller scrubs.
     ///
     /// # Errors
     /// As for [`Engine::version`], and `docker.no_container` if it does not exist.
     pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
+        let mut text: Vec<u8> = Vec::new();
+        let keep = |piece: &[u8]| {
+            text.extend_from_slice(piece);
+            if text.len() > 2 * LOG_LIMIT {
+                text.drain(..text.len() - LOG_LIMIT);
+            }
+        };
+        self.read_log(container, tail, keep).await?;
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    /// The same piece by piece, so that what has come is there also when this fails. A piece may end within a line, and
+    /// the first one may begin within one that is longer than 16 KiB.
+    ///
+    /// The engine's own times are left out: it would write them into the middle of long lines, too.
+    ///
+    /// # Errors
+    /// As for [`Engine::logs`].
+    pub async fn read_log(
+        &self,
+        container: &str,
+        tail: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), Cause> {
         let docker = self.client()?;
         let options =
             LogsOptions { stdout: true, stderr: true, tail: tail.to_string(), ..Default::default() };
         let mut stream = docker.logs(container, Some(options));
         let reading = async {
-            let mut text: Vec<u8> = Vec::new();
             while let Some(piece) = stream.next().await {
-                text.extend_from_slice(piece?.as_ref());
-                if text.len() > 2 * LOG_LIMIT {
-                    text.drain(..text.len() - LOG_LIMIT);
-                }
+                take(piece?.as_ref());
             }
-            Ok(text)
+            Ok(())
         };
-        let text = self.answer("show the log of a container", reading).await?;
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
+        self.answer("show the log of a container", reading).await
     }
 
     /// The ports and the rest are of no interest here; whether the container exists and runs is.
@@ -222,7 +259,7 @@ impl Engine {
     }
 
     /// Whether the engine is on this machine, so that the process ids it reports may be this machine's.
-    pub(super) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         matches!(self.address, Address::Socket(_))
     }
 
@@ -277,6 +314,10 @@ impl Engine {
         };
         cause.with("engine", &self.address).with_error(error)
     }
+}
+
+fn pair(words: Vec<String>) -> Option<(String, String)> {
+    <[String; 2]>::try_from(words).ok().map(|[name, value]| (name, value))
 }
 
 /// The operating system's word for why the engine could not be connected to.

@@ -1,6 +1,6 @@
 //! The images of the lock against what the engine holds: what is missing, and how it is put right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use futures_util::stream::{self, StreamExt};
@@ -17,7 +17,7 @@ const REPLICATED_REGISTRY_PORT: u16 = 9874;
 
 /// How many pulls run at the same time. The engine itself downloads three layers at a time over all pulls, so more gains
 /// nothing.
-const PULLS_AT_ONCE: usize = 4;
+pub const PULLS_AT_ONCE: usize = 4;
 
 /// What one listing of the engine's images means for the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,10 +73,12 @@ impl Plan {
     pub fn make(lock: &Lock, images: &[LocalImage], address: Ipv4Addr) -> Self {
         let mut plan = Plan::default();
         let own_registry = format!("{address}:{REPLICATED_REGISTRY_PORT}/");
+        let bearers: HashMap<&str, &LocalImage> =
+            images.iter().flat_map(|image| image.tags.iter().map(move |tag| (tag.as_str(), image))).collect();
+        let ids: HashSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
         for locked in &lock.images {
-            let name = locked.reference.to_string();
-            let bearer = images.iter().find(|image| image.tags.contains(&name));
-            let content_present = images.iter().any(|image| image.id == locked.id.as_str());
+            let bearer = bearers.get(locked.reference.to_string().as_str());
+            let content_present = ids.contains(locked.id.as_str());
             match bearer {
                 Some(image) if image.id == locked.id.as_str() => plan.present.push(locked.reference.clone()),
                 Some(image) => plan.wrong_id.push(WrongId {
@@ -91,8 +93,7 @@ impl Plan {
                 && let Ok(alias) = format!("{own_registry}{alias}").parse::<Reference>()
             {
                 let text = alias.to_string();
-                let is_there =
-                    images.iter().any(|image| image.id == locked.id.as_str() && image.tags.contains(&text));
+                let is_there = bearers.get(text.as_str()).is_some_and(|image| image.id == locked.id.as_str());
                 if content_present && !is_there {
                     plan.to_tag.push(naming(locked, alias));
                 } else if !content_present {
@@ -112,6 +113,32 @@ impl Plan {
     /// Whether every image is present under its id and under all its names: nothing is left to do.
     pub fn is_fulfilled(&self) -> bool {
         self.missing.is_empty() && self.wrong_id.is_empty() && self.to_tag.is_empty()
+    }
+
+    /// What keeps this from being fulfilled, for somebody who only looks: `images.missing`, `images.wrong_id`,
+    /// `images.untagged` (host, since a boot puts all of it right where it may pull).
+    ///
+    /// # Errors
+    /// That cause.
+    pub fn judge(&self) -> Result<(), Cause> {
+        let next_step = "Let a boot put it right: agent boot; or bake a new AMI.";
+        refuse(self).map_err(|cause| Cause {
+            class: Class::Host,
+            next_step: next_step.to_owned(),
+            ..cause
+        })?;
+        let Some(first) = self.to_tag.first() else { return Ok(()) };
+        let others = self.to_tag.len() - 1;
+        let cause = Cause::host(
+            "images.untagged",
+            format!(
+                "The image that Replicated looks up as {}{} is here without that name.",
+                first.name,
+                and_others(others)
+            ),
+            next_step,
+        );
+        Err(self.to_tag.iter().fold(cause, |cause, naming| cause.with("without name", &naming.name)))
     }
 }
 
@@ -197,6 +224,24 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
         .with("id in the lock", &locked.id)
         .with("id found", found.as_deref().unwrap_or("none"))),
     }
+}
+
+/// Every locked image that the engine does not have under its id and its name, a cause for each. Aliases are left out:
+/// they are given at boot, for the address that the instance then has.
+pub fn unfulfilled(lock: &Lock, images: &[LocalImage]) -> Vec<Cause> {
+    let without_alias = lock.images.iter().map(|image| LockedImage { alias: None, ..image.clone() });
+    let plan = Plan::make(&Lock::new(None, without_alias.collect()), images, Ipv4Addr::UNSPECIFIED);
+    let alone = |plan: Plan| refuse(&plan).err();
+    let missing = plan.missing.into_iter().map(|locked| Plan { missing: vec![locked], ..Plan::default() });
+    let wrong = plan.wrong_id.into_iter().map(|wrong| Plan { wrong_id: vec![wrong], ..Plan::default() });
+    let unnamed = plan.to_tag.into_iter().map(|naming| {
+        Cause::config(
+            "images.unnamed",
+            format!("The content of the image {} is on this box without that name.", naming.name),
+            format!("Give it the name: docker tag {} {}", naming.id, naming.name),
+        )
+    });
+    missing.filter_map(alone).chain(wrong.filter_map(alone)).chain(unnamed).collect()
 }
 
 /// The cause for a box that is not as it was baked, when nothing may be pulled.

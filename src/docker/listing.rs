@@ -12,6 +12,8 @@ pub struct Info {
     pub version: String,
     /// How images and containers are stored, e.g. `overlay2`.
     pub storage_driver: String,
+    /// What the storage driver says of itself, name and value.
+    pub storage_status: Vec<(String, String)>,
     /// Where they are stored on the host.
     pub root_directory: PathBuf,
     /// Warnings that the engine has about its own set-up.

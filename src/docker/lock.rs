@@ -1,6 +1,6 @@
 //! `images.lock`: each image that was pulled when the box was baked, with its id and digest, and the pinned installer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::{Digest, Reference};
 use crate::cause::Cause;
+
+/// Where the lock lies, under the root.
+pub const FILE: &str = "/etc/boot-agent/images.lock";
+
+/// What stands above it, for whoever finds it in git.
+const HEADING: &str =
+    "# Written by agent bake from images.toml: what was pulled, sorted. Review it; do not edit it.\n\n";
 
 /// The version of the format that this program reads and writes.
 const VERSION: u32 = 1;
@@ -100,9 +107,16 @@ impl Lock {
     /// `lock.syntax`, `lock.unknown_key`, `lock.value`, `lock.version` and `lock.duplicate`, all of class config and
     /// with the line, since every instance of this AMI carries the same file.
     pub fn parse(text: &str) -> Result<Self, Cause> {
-        // The version first: a later format must not be reported as a page of unknown keys.
-        if let Ok(table) = text.parse::<toml::Table>()
-            && let Some(found) = table.get("version").and_then(toml::Value::as_integer)
+        let read: Result<Lock, _> = toml::from_str(text);
+        // The version is told first: a later format must not be reported as a page of unknown keys.
+        let found = match &read {
+            Ok(lock) => Some(i64::from(lock.version)),
+            Err(_) => text
+                .parse::<toml::Table>()
+                .ok()
+                .and_then(|table| table.get("version").and_then(toml::Value::as_integer)),
+        };
+        if let Some(found) = found
             && found != i64::from(VERSION)
         {
             return Err(Cause::config(
@@ -113,7 +127,7 @@ impl Lock {
                 "Write the lock again with the agent that is installed: agent bake.",
             ));
         }
-        let mut lock: Lock = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
+        let mut lock = read.map_err(|error| unreadable(text, &error))?;
         lock.refuse_duplicates()?;
         lock.images.sort_by(|a, b| a.reference.cmp(&b.reference));
         Ok(lock)
@@ -139,10 +153,32 @@ impl Lock {
     /// # Errors
     /// `lock.value`, if a string in it cannot be written as TOML.
     pub fn to_text(&self) -> Result<String, Cause> {
-        toml::to_string(self).map_err(|error| {
+        let text = toml::to_string(self).map_err(|error| {
             Cause::config("lock.value", "The image lock cannot be written as TOML.", NEXT_STEP)
                 .with_error(&error)
-        })
+        })?;
+        Ok(format!("{HEADING}{text}"))
+    }
+
+    /// What is different in `self`, one line each in order: `added`, `removed`, `changed` and the name.
+    pub fn changes_since(&self, older: &Lock) -> Vec<String> {
+        let of = |lock: &Lock, name: &Reference| {
+            lock.images.iter().find(|image| image.reference == *name).cloned()
+        };
+        let names: BTreeSet<&Reference> =
+            self.images.iter().chain(&older.images).map(|image| &image.reference).collect();
+        let mut changes: Vec<String> = names
+            .into_iter()
+            .filter_map(|name| match (of(older, name), of(self, name)) {
+                (None, _) => Some(format!("added {name}")),
+                (_, None) => Some(format!("removed {name}")),
+                (then, now) => (then != now).then(|| format!("changed {name}")),
+            })
+            .collect();
+        if self.installer != older.installer {
+            changes.push("changed the installer".to_owned());
+        }
+        changes
     }
 
     fn refuse_duplicates(&self) -> Result<(), Cause> {
@@ -231,6 +267,17 @@ mod tests {
             let found = cause.evidence.iter().find(|fact| fact.name == "line");
             assert_eq!(found.map(|fact| fact.value.as_str()), line, "{text}\n{cause}");
         }
+    }
+
+    #[test]
+    fn what_changed_is_said_in_order() {
+        let lock = |text: &str| Lock::parse(&format!("version = 1\n{text}")).unwrap();
+        let line =
+            |name: &str, id: char| format!("[[image]]\nreference = \"{name}\"\nid = \"{}\"\n", digest(id));
+        let older = lock(&(line("a:1", '1') + &line("b:1", '1') + &line("c:1", '1')));
+        let newer = lock(&(line("d:1", '1') + &line("b:1", '2') + &line("c:1", '1')));
+        assert_eq!(newer.changes_since(&older), ["removed a:1", "changed b:1", "added d:1"]);
+        assert!(newer.changes_since(&newer).is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Pulling an image by its digest, and the causes why a registry does not give it.
+//! Pulling an image by its digest or its tag, and the causes why a registry does not give it.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -49,6 +49,36 @@ impl Engine {
         digest: &Digest,
         on_progress: &OnProgress<'_>,
     ) -> Result<(), Cause> {
+        self.pull_as(reference, digest.as_str(), on_progress).await.map(|_| ())
+    }
+
+    /// Pulls what the tag of `reference` stands for now, and returns the digest by which the same content is pulled
+    /// again.
+    ///
+    /// # Errors
+    /// As for [`Engine::pull`], and `registry.no_digest` (external) if the engine does not say what it pulled.
+    pub async fn pull_tag(
+        &self,
+        reference: &Reference,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Digest, Cause> {
+        let digest = self.pull_as(reference, reference.tag(), on_progress).await?;
+        digest.ok_or_else(|| {
+            let cause = Cause::external(
+                "registry.no_digest",
+                format!("The engine has pulled {reference} and does not say by which digest."),
+                "Pull it again; if that does not help, look at the registry.",
+            );
+            about(reference, cause)
+        })
+    }
+
+    async fn pull_as(
+        &self,
+        reference: &Reference,
+        tag: &str,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Option<Digest>, Cause> {
         let mut docker = self.client()?;
         if let Some(header) = credentials::header(&self.root, reference)? {
             // The library encodes logins in standard base64, which engines before 23 silently take for no login at all.
@@ -61,17 +91,19 @@ impl Engine {
         }
         let options = CreateImageOptions {
             from_image: Some(reference.repository().to_owned()),
-            tag: Some(digest.to_string()),
+            tag: Some(tag.to_owned()),
             ..Default::default()
         };
         let mut events = docker.create_image(Some(options), None, None);
         let mut layers = Layers::default();
+        let mut digest = None;
         loop {
             let seen = self.pull_events.load(Ordering::Relaxed);
             match tokio::time::timeout(STALLED, events.next()).await {
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(digest),
                 Ok(Some(Ok(event))) => {
                     self.pull_events.fetch_add(1, Ordering::Relaxed);
+                    digest = said_digest(&event).or(digest);
                     if layers.take(event) {
                         on_progress(&layers.progress(reference));
                     }
@@ -96,6 +128,11 @@ impl Engine {
     }
 }
 
+/// The engine names the digest in an event of its own, which is about no layer: `Digest: sha256:…`.
+fn said_digest(event: &CreateImageInfo) -> Option<Digest> {
+    event.status.as_deref()?.strip_prefix("Digest: ")?.parse().ok()
+}
+
 fn about(reference: &Reference, cause: Cause) -> Cause {
     cause.with("image", reference).with("registry", reference.registry())
 }
@@ -104,7 +141,7 @@ fn unreachable(registry: &str) -> Cause {
     Cause::external(
         "registry.unreachable",
         format!("The registry {registry} cannot be reached from this box."),
-        "Open the way to it: route, NAT, security group, or the engine's proxy; or bake the image into the AMI.",
+        "Open the way to it: route, NAT, security group, or the engine's proxy.",
     )
 }
 
@@ -129,13 +166,13 @@ fn registry_cause(registry: &str, words: &str) -> Cause {
         Cause::external(
             "registry.rate_limited",
             format!("The registry {registry} refuses for now because of too many pulls."),
-            "Wait, log in with docker login for a higher limit, or bake the image into the AMI.",
+            "Wait, or log in with docker login for a higher limit.",
         )
     } else if says(&["manifest unknown", "not found", "no matching manifest", "name unknown"]) {
         Cause::config(
             "registry.not_found",
-            format!("The registry {registry} does not have the image that the lock names."),
-            "Push the image again under this digest, or bake a new lock.",
+            format!("The registry {registry} does not have the image that is asked of it."),
+            "Push the image again, or correct its name in images.toml and bake a new lock.",
         )
     } else if says(&["unauthorized", "access denied", "denied:", "authentication required", "no basic auth"])
     {

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -10,12 +11,13 @@ use super::check::Id;
 use crate::aws::imds::{self, Identity, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, DatabaseUri, Fetched, Validation};
+use crate::bundle::{self, BundleFile, DatabaseUri, ExtraFile, Fetched, Finding, Validation};
 use crate::cause::Cause;
-use crate::docker::engine::{Container, Engine};
+use crate::docker::engine::{Container, Engine, Info, LocalImage};
 use crate::files::Root;
 use crate::http::Http;
 use crate::record::Record;
+use crate::replicated::app::{self, AppStatus};
 use crate::settings::{Settings, Source};
 use crate::source;
 
@@ -42,7 +44,22 @@ pub(super) enum Stopped {
 
 impl From<Cause> for Stopped {
     fn from(cause: Cause) -> Self {
-        Stopped::Failed(cause)
+        match unseen(&cause) {
+            Some(reason) => Stopped::NotAsked(reason),
+            None => Stopped::Failed(cause),
+        }
+    }
+}
+
+/// What is wrong with the person who asks and not with the box: this user may not look.
+fn unseen(cause: &Cause) -> Option<String> {
+    match cause.kind.as_ref() {
+        "host.permission" => {
+            let sentence = cause.sentence.trim_end_matches('.');
+            Some(format!("needs root to {}: sudo agent probe", sentence.trim_start_matches("Cannot ")))
+        }
+        "docker.permission" => Some("needs root to ask the Docker engine: sudo agent probe".to_owned()),
+        _ => None,
     }
 }
 
@@ -64,7 +81,10 @@ impl<T> Fact<T> {
         });
         match known.await {
             Ok(value) => Ok(value),
-            Err(cause) => Err(Stopped::Missing { check: Id::Borrowed(self.check), cause: cause.clone() }),
+            Err(cause) => match unseen(cause) {
+                Some(reason) => Err(Stopped::NotAsked(reason)),
+                None => Err(Stopped::Missing { check: Id::Borrowed(self.check), cause: cause.clone() }),
+            },
         }
     }
 }
@@ -85,9 +105,43 @@ pub(super) struct Facts<'g> {
     identity: Fact<Identity>,
     aws: Fact<Aws>,
     engine: Fact<Engine>,
+    info: Fact<Info>,
     containers: Fact<Vec<Container>>,
-    fetched: Fact<(Fetched, Vec<Cause>)>,
-    installed: Fact<Validation>,
+    images: Fact<Vec<LocalImage>>,
+    apps: Fact<Vec<AppStatus>>,
+    s3: Fact<S3>,
+    files: [Fact<Vec<u8>>; 4],
+    extra: Fact<Vec<ExtraFile>>,
+    at_source: Fact<Look>,
+    in_place: Fact<Look>,
+}
+
+/// A bundle that was read, and what there is to say of it.
+pub(super) struct Look {
+    pub(super) fetched: Fetched,
+    pub(super) validation: Validation,
+}
+
+impl Look {
+    fn at(fetched: Fetched) -> Self {
+        let validation = bundle::validate(&fetched);
+        Look { fetched, validation }
+    }
+}
+
+/// Why nothing can be asked of the source.
+pub(super) fn no_source() -> Stopped {
+    Stopped::NotAsked("neither the settings nor a boot of this box name a source".to_owned())
+}
+
+/// The check of one object at the source.
+pub(super) const fn of_object(file: BundleFile) -> &'static str {
+    match file {
+        BundleFile::Settings => "source.settings",
+        BundleFile::Replicated => "source.replicated",
+        BundleFile::License => "source.license",
+        BundleFile::Customizations => "source.customizations",
+    }
 }
 
 impl<'g> Facts<'g> {
@@ -99,9 +153,15 @@ impl<'g> Facts<'g> {
             identity: Fact::of("instance.identity"),
             aws: Fact::of("aws.credentials"),
             engine: Fact::of("docker.engine"),
+            info: Fact::of("docker.engine"),
             containers: Fact::of("docker.engine"),
-            fetched: Fact::of("source.bundle"),
-            installed: Fact::of("bundle.valid"),
+            images: Fact::of("docker.engine"),
+            apps: Fact::of("app.status"),
+            s3: Fact::of("aws.credentials"),
+            files: BundleFile::ALL.map(|file| Fact::of(of_object(file))),
+            extra: Fact::of("source.extra"),
+            at_source: Fact::of("source.valid"),
+            in_place: Fact::of("bundle.valid"),
         }
     }
 
@@ -157,35 +217,96 @@ impl<'g> Facts<'g> {
         self.containers.get(engine.containers()).await.map(Vec::as_slice)
     }
 
-    /// What is in place on this box, validated as a source would be.
-    pub(super) async fn installed(&self) -> Result<&Validation, Stopped> {
-        self.installed.get(async { Ok(bundle::validate(&source::installed(self.ground.root)?)) }).await
+    /// What the engine says of itself.
+    pub(super) async fn info(&self) -> Result<&Info, Stopped> {
+        let engine = self.engine().await?;
+        self.info.get(engine.info()).await
     }
 
-    /// The addresses of the app's databases: those in place, else those at the source.
+    /// Every image of the engine.
+    pub(super) async fn images(&self) -> Result<&[LocalImage], Stopped> {
+        let engine = self.engine().await?;
+        self.images.get(engine.images()).await.map(Vec::as_slice)
+    }
+
+    /// What Replicated says of its apps.
+    pub(super) async fn apps(&self) -> Result<&[AppStatus], Stopped> {
+        let engine = self.engine().await?;
+        self.apps.get(app::app_status(engine)).await.map(Vec::as_slice)
+    }
+
+    /// S3, shared by all objects of the source so that what one learns of the bucket's region serves the others.
+    /// `None` for a source that is a directory.
+    pub(super) async fn s3(&self, from: &Source) -> Result<Option<&S3>, Stopped> {
+        match from {
+            Source::Directory(_) => Ok(None),
+            Source::S3(_) => {
+                let aws = self.aws().await?;
+                self.s3.get(async { Ok(S3::new(aws)) }).await.map(Some)
+            }
+        }
+    }
+
+    /// One object of the source.
+    pub(super) async fn object(&self, file: BundleFile) -> Result<&[u8], Stopped> {
+        let from = self.source().ok_or_else(no_source)?;
+        let s3 = self.s3(&from).await?;
+        let nth = BundleFile::ALL.iter().position(|known| *known == file).unwrap_or_default();
+        let fetch = source::fetch_file(self.ground.root, &from, file, s3);
+        self.files[nth].get(fetch).await.map(Vec::as_slice)
+    }
+
+    /// The extra files at the source; none where the settings name none.
+    pub(super) async fn extra(&self) -> Result<&[ExtraFile], Stopped> {
+        let extra = &self.ground.settings.extra;
+        if extra.is_empty() {
+            return Ok(&[]);
+        }
+        let from = self.source().ok_or_else(no_source)?;
+        let s3 = self.s3(&from).await?;
+        let fetch = source::fetch_extra(self.ground.root, &from, extra, s3);
+        self.extra.get(fetch).await.map(Vec::as_slice)
+    }
+
+    /// All of the source, looked at as a whole.
+    pub(super) async fn at_source(&self) -> Result<&Look, Stopped> {
+        let objects = join_all(BundleFile::ALL.map(|file| self.object(file)));
+        // All are waited for, so that of several failures the same is told every time.
+        let (objects, extra) = join(objects, self.extra()).await;
+        let objects: Vec<&[u8]> = objects.into_iter().collect::<Result<_, _>>()?;
+        let extra = extra?;
+        let look = async {
+            let files = BundleFile::ALL.into_iter().zip(objects.into_iter().map(<[u8]>::to_vec)).collect();
+            Ok(Look::at(Fetched { files, extra: extra.to_vec() }))
+        };
+        self.at_source.get(look).await
+    }
+
+    /// What is in place on this box, looked at as a source would be; empty on a box that nothing was placed on.
+    pub(super) async fn in_place(&self) -> Result<&Look, Stopped> {
+        let Ground { root, settings, .. } = self.ground;
+        let look = async {
+            let mut look = Look::at(source::installed(root, &settings.extra)?);
+            if look.validation.replicated.removes_settings {
+                // Replicated has imported them and removed the file, as it was told to.
+                let is_removed = |finding: &Finding| {
+                    finding.cause.kind == "bundle.missing_file" && finding.file == BundleFile::Settings.name()
+                };
+                look.validation.findings.retain(|finding| !is_removed(finding));
+            }
+            Ok(look)
+        };
+        self.in_place.get(look).await
+    }
+
+    /// The addresses of the app's databases: those in place, and on a box that nothing was placed on, those at the source.
     pub(super) async fn databases(&self) -> Result<&[DatabaseUri], Stopped> {
-        let installed = self.installed().await?;
-        Ok(&installed.databases)
-    }
-
-    /// What is at the source now, with what was remarkable about fetching it.
-    pub(super) async fn fetched(&self) -> Result<&(Fetched, Vec<Cause>), Stopped> {
-        let Some(from) = self.source() else {
-            return Err(Stopped::NotAsked("neither the settings nor a boot name a source".to_owned()));
+        let in_place = self.in_place().await?;
+        let look = match in_place.fetched.files.is_empty() {
+            true => self.at_source().await?,
+            false => in_place,
         };
-        let s3 = match &from {
-            Source::S3(_) => Some(S3::new(self.aws().await?)),
-            Source::Directory(_) => None,
-        };
-        self.fetched
-            .get(async {
-                let mut warnings = Vec::new();
-                let extra = &self.ground.settings.extra;
-                let warn = |cause| warnings.push(cause);
-                let fetched = source::fetch(self.ground.root, &from, extra, s3.as_ref(), warn).await?;
-                Ok((fetched, warnings))
-            })
-            .await
+        Ok(&look.validation.databases)
     }
 }
 

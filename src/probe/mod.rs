@@ -15,6 +15,18 @@ mod report;
 mod roots;
 mod round;
 mod selection;
+mod support;
 mod text;
 
+use crate::cause::Cause;
+
 pub(crate) use command::run;
+pub(crate) use facts::Ground;
+
+/// The cause to mend first among what the checks of these families find, if something of it is broken, with the checks
+/// that saw it.
+pub(crate) async fn leading_cause(ground: &Ground<'_>, families: &[&'static str]) -> Option<Cause> {
+    let answers = round::ask(ground, &selection::Selection::of(families), &round::Nobody).await;
+    let root = roots::rank(&answers).into_iter().find(|root| root.is_failure)?;
+    Some(root.cause.with("seen by", text::joined(&root.seen_by)))
+}

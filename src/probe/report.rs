@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::answer::{Answer, Outcome};
 use super::roots::{RootCause, rank};
-use crate::cause::Cause;
 
 /// The version of the report's format.
 pub(crate) const VERSION: u32 = 1;
@@ -69,13 +68,15 @@ impl Report {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// The cause to mend first, if something is broken.
-    pub(super) fn leading(&self) -> Option<&Cause> {
-        self.root_causes.first().filter(|root| root.is_failure).map(|root| &root.cause)
+    pub(super) fn not_asked(&self) -> usize {
+        self.checks.iter().filter(|answer| is_skipped(answer)).count()
     }
 
-    pub(super) fn not_asked(&self) -> usize {
-        let is_skipped = |answer: &&Answer| matches!(answer.outcome, Outcome::Skipped { .. });
-        self.checks.iter().filter(is_skipped).count()
+    pub(super) fn was_skipped(&self, id: &str) -> bool {
+        self.checks.iter().any(|answer| answer.id == id && is_skipped(answer))
     }
+}
+
+fn is_skipped(answer: &Answer) -> bool {
+    matches!(answer.outcome, Outcome::Skipped { .. })
 }

@@ -34,11 +34,15 @@ const DEPTH: &[&str] = &[
     "instance",
     "aws.credentials",
     "source",
+    "bundle.files",
     "bundle",
+    "docker.engine",
     "docker",
     "postgres",
     "mongodb",
     "images",
+    "replicated.units",
+    "replicated.containers",
     "replicated",
     "app.log",
     "app.status",
@@ -54,8 +58,10 @@ const EXPLAINS: &[(&str, &[&str])] = &[
     ("docker.inodes", &["docker", "images", "replicated", "app"]),
     ("instance.identity", &["instance", "aws", "source", "lifecycle"]),
     ("aws.credentials", &["source", "lifecycle"]),
-    ("source", &["bundle"]),
+    ("source", &["source.valid", "bundle"]),
+    ("bundle.files", &["bundle"]),
     ("bundle", &["postgres", "mongodb", "replicated", "app"]),
+    ("host.memory", &["docker", "replicated", "app"]),
     ("docker.engine", &["docker", "images", "replicated", "app"]),
     ("images", &["replicated", "app"]),
     ("postgres", &["app"]),
@@ -64,6 +70,9 @@ const EXPLAINS: &[(&str, &[&str])] = &[
     ("app.log", &["app"]),
     ("app.status", &["app.health"]),
 ];
+
+/// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
+const ONE_FOR_ALL: &[&str] = &["s3.access_denied", "s3.kms_denied", "s3.unreachable"];
 
 /// The families that every failure may explain: how the last boot went, and that the group still waits.
 const LAST: &[&str] = &["boot", "lifecycle"];
@@ -116,9 +125,11 @@ fn place(roots: &mut Vec<RootCause>, answer: &Answer, cause: &Cause, is_failure:
     });
 }
 
-/// One thing to mend: the same words, or two names that no DNS server answered for.
+/// One thing to mend: the same words, two names that no DNS server answered for, or two objects of one policy.
 fn is_same(one: &Cause, other: &Cause) -> bool {
-    (is_of_dns(one) && is_of_dns(other)) || (one.kind == other.kind && one.sentence == other.sentence)
+    (is_of_dns(one) && is_of_dns(other))
+        || (one.kind == other.kind
+            && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind.as_ref())))
 }
 
 /// Whether it is the DNS server that is at fault and not the one name.
@@ -166,7 +177,7 @@ mod tests {
             ),
         };
         let answers = [
-            answer("source.bundle", said("s3.amazonaws.com")),
+            answer("source.settings", said("s3.amazonaws.com")),
             answer("postgres.main.dns", said("db.example")),
             answer("postgres.main.tcp", Outcome::waits_for("postgres.main.dns")),
             answer("mongodb.main.dns", said("mongo.example")),

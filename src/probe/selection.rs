@@ -15,7 +15,7 @@ impl Selection {
     /// Each word is a check's id or a family of checks; no word in `only` means all.
     ///
     /// # Errors
-    /// `probe.unknown_check`, naming the closest.
+    /// `usage.unknown_check`, naming the closest.
     pub(super) fn new(only: &[String], skip: &[String], catalogue: &[Check]) -> Result<Self, Cause> {
         for word in only.iter().chain(skip) {
             if !catalogue.iter().any(|check| is_in(&check.id, word)) {
@@ -51,7 +51,7 @@ fn unknown(word: &str, catalogue: &[Check]) -> Cause {
         Some(near) => format!("Did you mean {near}? All of them: agent probe --list"),
         None => "See all of them: agent probe --list".to_owned(),
     };
-    Cause::config("probe.unknown_check", format!("There is no check \"{word}\"."), next_step)
+    Cause::config("usage.unknown_check", format!("There is no check \"{word}\"."), next_step)
 }
 
 #[cfg(test)]

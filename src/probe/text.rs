@@ -9,8 +9,8 @@ use super::roots::RootCause;
 use crate::console::{human, text};
 use crate::database::ladder::Rung;
 
-/// How wide the column of ids is; a longer one pushes its line to the right.
-const ID_WIDTH: usize = 26;
+/// How wide the column of ids is at least and at most; a longer one pushes its line to the right.
+const ID_WIDTH: std::ops::RangeInclusive<usize> = 26..=36;
 
 /// A step that took less is not worth a column.
 const NOTABLE: u64 = 100;
@@ -25,21 +25,18 @@ struct Line {
 /// The whole report.
 pub(super) fn report(report: &Report) -> String {
     let mut out = String::new();
-    let mut heading = None;
     for answers in report.checks.chunk_by(|one, other| one.group == other.group) {
-        let group = answers.first().map(|answer| answer.group);
-        if heading.is_some() {
-            out.push('\n');
+        let _ = writeln!(out, "{}", answers[0].group.title());
+        let lines = lines(answers);
+        let widest = lines.iter().map(|line| line.ids.chars().count()).max().unwrap_or(0);
+        let width = widest.clamp(*ID_WIDTH.start(), *ID_WIDTH.end());
+        for line in lines {
+            let _ = writeln!(out, "  {} {:<width$} {}", line.sign, line.ids, line.said.trim_end());
         }
-        heading = group;
-        let _ = writeln!(out, "{}", group.map_or("", Group::title));
-        for line in lines(answers) {
-            let _ = writeln!(out, "  {} {:<ID_WIDTH$} {}", line.sign, line.ids, line.said.trim_end());
-        }
+        out.push('\n');
     }
-    out.push('\n');
     for root in &report.root_causes {
-        out.push_str(&mended(root));
+        out.push_str(&mended(root, |id| report.was_skipped(id)));
         out.push('\n');
     }
     out.push_str(&closing(report));
@@ -51,8 +48,8 @@ fn lines(answers: &[Answer]) -> Vec<Line> {
     let mut lines = Vec::new();
     for family in answers.chunk_by(|one, other| ladder(one).is_some() && ladder(one) == ladder(other)) {
         match ladder(&family[0]) {
-            Some(name) if family.iter().all(is_good) => lines.push(whole_ladder(name, family)),
-            _ => lines.extend(family.chunk_by(says_the_same).map(one_line)),
+            Some(name) => lines.extend(database(name, family)),
+            None => lines.extend(family.chunk_by(says_the_same).map(one_line)),
         }
     }
     lines
@@ -78,7 +75,10 @@ fn says_the_same(one: &Answer, other: &Answer) -> bool {
 }
 
 fn one_line(answers: &[Answer]) -> Line {
-    let ids = joined(answers.iter().map(|answer| &answer.id));
+    let ids = match (answers, ladder(&answers[0])) {
+        ([first, .., last], Some(name)) => format!("{}…{}", first.id, &last.id[name.len() + 1..]),
+        _ => joined(answers.iter().map(|answer| &answer.id)),
+    };
     let (sign, said) = match &answers[0].outcome {
         Outcome::Good { detail } if answers.len() == 1 => (text::green("✓"), detail.clone()),
         Outcome::Good { .. } => (text::green("✓"), String::new()),
@@ -95,23 +95,38 @@ fn one_line(answers: &[Answer]) -> Line {
     Line { sign, ids, said }
 }
 
+/// A ladder that holds is one line; one that broke is told rung by rung. The advice stands below if there is any.
+fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
+    let (advice, rungs): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.id.ends_with(ADVICE));
+    let rungs: Vec<Answer> = rungs.into_iter().cloned().collect();
+    let mut lines = match rungs.len() == Rung::ALL.len() && rungs.iter().all(is_good) {
+        true => vec![whole_ladder(name, &rungs)],
+        false => rungs.chunk_by(says_the_same).map(one_line).collect(),
+    };
+    let remarked = advice.into_iter().filter(|answer| rungs.is_empty() || answer.outcome.cause().is_some());
+    lines.extend(remarked.map(|answer| one_line(std::slice::from_ref(answer))));
+    lines
+}
+
 /// A ladder that holds: where it leads to, and what is at its top.
-fn whole_ladder(name: &str, answers: &[Answer]) -> Line {
-    let detail = |wanted: &str| {
-        answers.iter().find_map(|answer| match &answer.outcome {
-            Outcome::Good { detail } if answer.id.ends_with(wanted) => Some(detail.as_str()),
+fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
+    let detail = |rung: Rung| {
+        rungs.iter().find_map(|answer| match &answer.outcome {
+            Outcome::Good { detail } if answer.id.ends_with(rung.as_str()) => Some(detail.as_str()),
             _ => None,
         })
     };
-    let tops = [Rung::Tcp.as_str(), Rung::Role.as_str()];
-    let said: Vec<&str> = tops.iter().filter_map(|rung| detail(&format!(".{rung}"))).collect();
-    let took: u64 = answers.iter().map(|answer| answer.milliseconds).sum();
-    let said = format!("{} {}", said.join("; "), text::faint(&format!("({took} ms)")));
+    let (address, top) = (detail(Rung::Tcp).unwrap_or_default(), detail(Rung::Role).unwrap_or_default());
+    let server = address.split(' ').next().unwrap_or_default();
+    // What is said of a replica set names its servers already.
+    let said = if top.contains(server) { top.to_owned() } else { format!("{server}, {top}") };
+    let took: u64 = rungs.iter().map(|answer| answer.milliseconds).sum();
+    let said = format!("{said} {}", text::faint(&format!("({took} ms)")));
     Line { sign: text::green("✓"), ids: name.to_owned(), said }
 }
 
 /// Ids in one text, each family named once: `postgres.main.uri, dns, tcp`.
-fn joined<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
+pub(super) fn joined<'a>(ids: impl IntoIterator<Item = &'a Id>) -> String {
     let mut text = String::new();
     let mut known = "";
     for id in ids {
@@ -131,13 +146,17 @@ fn joined<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
 }
 
 /// One thing to mend, with its evidence, and what it explains.
-fn mended(root: &RootCause) -> String {
+fn mended(root: &RootCause, was_skipped: impl Fn(&Id) -> bool) -> String {
     let mut block = if root.is_failure { text::cause(&root.cause) } else { text::warning(&root.cause) };
-    block.push_str(&text::detail("seen by", &joined(root.seen_by.iter())));
-    if !root.explains.is_empty() {
-        // The rung above the ladder is a remark, and waits for whatever broke: naming it would help nobody.
-        let explained = root.explains.iter().filter(|id| !id.ends_with(ADVICE));
-        block.push_str(&text::detail("explains", &joined(explained)));
+    block.push_str(&text::detail("seen by", &joined(&root.seen_by)));
+    let not_asked = root.explains.iter().filter(|id| was_skipped(id)).count();
+    let mut explained = joined(root.explains.iter().filter(|id| !was_skipped(id)));
+    if not_asked > 0 {
+        let and = if explained.is_empty() { "" } else { "; " };
+        let _ = write!(explained, "{and}{not_asked} that could not be asked");
+    }
+    if !explained.is_empty() {
+        block.push_str(&text::detail("explains", &explained));
     }
     block
 }

@@ -19,6 +19,15 @@ pub use timeline::timeline;
 /// Where the record lies, under the root.
 pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";
 
+/// The lock that a running boot holds, under the root. The kernel releases it when its holder dies, however it dies.
+pub(crate) const LOCK_FILE: &str = "/run/boot-agent.lock";
+
+/// Whether a boot of this box runs now. Nothing is created; where the lock cannot be opened, nobody is known to hold it.
+pub(crate) fn boot_runs(root: &Root) -> bool {
+    std::fs::File::open(root.path(LOCK_FILE))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// The version of the record's format; a reader refuses a newer one.
 pub const VERSION: u32 = 1;
 
@@ -211,6 +220,20 @@ impl Record {
                 Err(unreadable(format!("it has version {version}, and this agent knows version {VERSION}")))
             }
             _ => serde_json::from_value(value).map(Some).map_err(|error| unreadable(error.to_string())),
+        }
+    }
+
+    /// Removes the record, so that nothing is known of this box.
+    ///
+    /// # Errors
+    /// `host.file`.
+    pub fn remove(root: &Root) -> Result<(), Cause> {
+        let path = path(root);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(files::failed("remove", &path, &error))
+            }
+            _ => Ok(()),
         }
     }
 

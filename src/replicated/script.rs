@@ -71,6 +71,22 @@ pub async fn from_url(
     expected: Option<&Sha256>,
     client: &reqwest::Client,
 ) -> Result<Script, Cause> {
+    let (content, sha256) = download(url, expected, client).await?;
+    let path = root.path(FETCHED);
+    files::replace(path.clone(), &content, Access { mode: 0o700, owner: None })
+        .map_err(|error| files::failed("write", &path, &error))?;
+    Ok(Script { path, sha256 })
+}
+
+/// Fetches the installer from an URL into memory, with the checks of [`from_url`]; returns it with its SHA-256.
+///
+/// # Errors
+/// As for [`from_url`], but for `host.file`.
+pub async fn download(
+    url: &str,
+    expected: Option<&Sha256>,
+    client: &reqwest::Client,
+) -> Result<(Vec<u8>, String), Cause> {
     let fetching = tokio::time::timeout(FETCH, fetch(url, expected.is_some(), client));
     let content = fetching.await.unwrap_or_else(|_| {
         Err(Cause::external(
@@ -81,10 +97,7 @@ pub async fn from_url(
         .with("url", url))
     })?;
     let sha256 = check(&content, expected, url)?;
-    let path = root.path(FETCHED);
-    files::replace(path.clone(), &content, Access { mode: 0o700, owner: None })
-        .map_err(|error| files::failed("write", &path, &error))?;
-    Ok(Script { path, sha256 })
+    Ok((content, sha256))
 }
 
 async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Result<Vec<u8>, Cause> {

@@ -8,7 +8,7 @@ use super::inputs::Inputs;
 use crate::cause::Cause;
 
 /// What every environment variable of the agent's settings starts with.
-const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
+pub const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
 
 /// Some of the settings, from one origin.
 #[derive(Debug, Clone, PartialEq)]

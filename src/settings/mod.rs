@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-pub use fragment::Fragment;
+pub use fragment::{ENVIRONMENT_PREFIX, Fragment};
 pub use inputs::Inputs;
 pub use source::{Location, Source};
 pub use validated::{Extra, Install, Lifecycle, OnFailure, OnMissing, Settings};

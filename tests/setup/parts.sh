@@ -36,4 +36,7 @@ part "Debian packages" "$here/packages.sh" "$@"
 part "moto, pymongo; mongod 6.0 and 4.4" "$here/python.sh"
 part "s3s-fs" "$here/s3s.sh"
 part "PostgreSQL cluster to copy" "$here/cluster.sh"
+if [[ ${1-} == machine ]]; then
+    part "root of a machine" "$here/machine.sh"
+fi
 part "every program is there" programs

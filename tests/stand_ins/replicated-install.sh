@@ -1,7 +1,8 @@
 #!/bin/bash
 # Stands in for the installer of https://get.replicated.com/docker: its flags, its traps, and what it leaves behind.
 #
-# Every path lies under STAND_IN_ROOT. What it does beside installing is chosen by files in
+# Every path lies under STAND_IN_ROOT. Without one this is a machine of its own, and where systemd runs it gets units; an
+# engine outside of it sees its files below STAND_IN_OUTSIDE. What it does beside installing is chosen by files in
 # $STAND_IN_ROOT/var/lib/replicated/stand-in, which the containers see as /stand-in:
 #   mode          lines of: exit-1, nothing, loop, noise, leak, slow SECONDS, missing-one, old-release
 #   timeline      what the app does: lines `SECONDS STATE DESIRED TRANSITIONING HEALTH`, seconds since the install
@@ -13,6 +14,7 @@
 set -u
 
 STAND_IN_ROOT=${STAND_IN_ROOT:-}
+STAND_IN_OUTSIDE=${STAND_IN_OUTSIDE:-}
 VERSION=2.38.6
 # The newest Docker that this release installs; with a newer one it declines, and says that all is well.
 PINNED_DOCKER=17.12.1
@@ -222,11 +224,33 @@ write_wrappers() {
 start() {
     local name=$1 image=$2
     shift 2
+    [ -n "$STAND_IN_ROOT" ] || [ ! -f "/etc/systemd/system/$name.service" ] || systemctl stop "$name.service"
     docker rm -f "$name" >/dev/null 2>&1
     docker run -d --name "$name" --network host --stop-signal SIGKILL \
         --label stand-in=replicated-install --label "stand-in.root=$STAND_IN_ROOT" \
-        -v "$stand_in:/stand-in" "$@" "$image" >/dev/null || exit 1
+        -v "$STAND_IN_OUTSIDE$stand_in:/stand-in" "$@" "$image" >/dev/null || exit 1
+    [ -n "$STAND_IN_ROOT" ] || [ ! -d /run/systemd/system ] || write_unit "$name"
     printf '%s started\n' "$name"
+}
+
+# After a reboot it is systemd that starts the container again.
+write_unit() {
+    cat >"/etc/systemd/system/$1.service" <<UNIT
+[Unit]
+Description=Container $1
+Requires=docker.service
+After=docker.service
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/usr/bin/docker start --attach $1
+ExecStop=/usr/bin/docker kill $1
+TimeoutStopSec=5s
+Restart=always
+RestartSec=1s
+[Install]
+WantedBy=multi-user.target
+UNIT
+    systemctl daemon-reload && systemctl enable --quiet "$1.service" && systemctl restart "$1.service" || exit 1
 }
 
 if mode exit-1 >/dev/null; then

@@ -18,6 +18,19 @@ fn the_linker_says_that_it_is_static() {
 }
 
 #[test]
+fn its_openssl_was_built_for_threads() {
+    // Its Configure leaves them out of a static build unless told otherwise, and what comes of that is a heap that is
+    // corrupted now and then, which no other test would notice for certain.
+    let agent = std::fs::read(AGENT).unwrap();
+    let carries = |flag: &[u8]| agent.windows(flag.len()).any(|bytes| bytes == flag);
+    assert!(
+        carries(b"-DOPENSSL_BUILDING_OPENSSL"),
+        "the flags of OpenSSL's build are no longer in the binary"
+    );
+    assert!(carries(b"-DOPENSSL_THREADS"));
+}
+
+#[test]
 fn it_runs_and_resolves_a_name_where_there_is_nothing_else() {
     let engine = engine::lease();
     let directory = parts::directory("image");

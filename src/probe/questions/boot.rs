@@ -3,23 +3,48 @@
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
 use super::super::round::Inquiry;
-use crate::cause::Cause;
-use crate::record::{BootOutcome, Record};
+use crate::cause::{Cause, Class};
+use crate::console::StageOutcome;
+use crate::record::{self, BootOutcome, Record};
 
 pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
-    let Some(record) = Record::read(inquiry.facts.ground.root)? else {
+    let facts = inquiry.facts;
+    let Some(record) = Record::read(facts.ground.root)? else {
         return Ok(Outcome::not_asked("this box has not been booted by the agent"));
     };
+    // Where nobody says which instance this is, the record is believed.
+    if let Ok(identity) = inquiry.need(facts.identity()).await
+        && record.instance.as_ref().is_some_and(|instance| instance.id != identity.instance_id)
+    {
+        return Ok(Outcome::not_asked("the record is another box's, baked into the image of this one"));
+    }
     let at = record.ended_at.unwrap_or(record.started_at);
     let said = format!("{}, {at:.0}", record.outcome.as_str().replace('_', " "));
     Ok(match record.outcome {
         BootOutcome::InService => Outcome::good(said),
+        BootOutcome::Running if record::boot_runs(facts.ground.root) => {
+            let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+            let stage = stage.map_or("between stages", |stage| stage.name.as_str());
+            Outcome::good(format!("running in stage {stage} since {:.0}", record.started_at))
+        }
+        BootOutcome::Running => Outcome::Failed { cause: killed(&record) },
         _ => Outcome::Failed { cause: not_in_service(&record) },
     })
 }
 
+fn killed(record: &Record) -> Cause {
+    let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+    let stage = stage.map_or("no stage", |stage| stage.name.as_str());
+    Cause::host(
+        "boot.killed",
+        format!("The last boot was killed in stage {stage}."),
+        "Run it again, it resumes: agent boot; and see what killed it: journalctl -t agent; dmesg.",
+    )
+    .with("started at", format!("{:.0}", record.started_at))
+}
+
 fn not_in_service(record: &Record) -> Cause {
-    let class = record.cause.as_ref().map_or(crate::cause::Class::Host, |cause| cause.class);
+    let class = record.cause.as_ref().map_or(Class::Host, |cause| cause.class);
     let cause = Cause::new(
         class,
         "boot.not_in_service",

@@ -3,8 +3,11 @@
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
 use super::super::round::Inquiry;
-use crate::aws::autoscaling::AutoScaling;
+use crate::aws::autoscaling::{AutoScaling, Membership};
 use crate::cause::Cause;
+use crate::lifecycle;
+use crate::record;
+use crate::settings;
 
 pub(super) async fn identity(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let identity = inquiry.facts.identity().await?;
@@ -16,8 +19,9 @@ pub(super) async fn identity(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> 
 
 pub(super) async fn lifecycle_state(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.identity()).await?;
+    // The target of a transition and never the current state, which is the Auto Scaling group's to tell.
     Ok(match inquiry.facts.imds()?.target_lifecycle_state().await? {
-        Some(state) => Outcome::good(format!("on its way to {state}")),
+        Some(state) => Outcome::good(format!("on its way to {state}, or there")),
         None => Outcome::good("no transition, or no Auto Scaling group"),
     })
 }
@@ -27,29 +31,55 @@ pub(super) async fn credentials(inquiry: &Inquiry<'_>) -> Result<Outcome, Stoppe
     Ok(Outcome::good(format!("found, for {}", aws.region())))
 }
 
+/// What the group says of this instance; the lifecycle action itself is only looked at.
 pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
-    let identity = inquiry.need(inquiry.facts.identity()).await?;
-    let aws = inquiry.need(inquiry.facts.aws()).await?;
+    let facts = inquiry.facts;
+    let identity = inquiry.need(facts.identity()).await?;
+    let aws = inquiry.need(facts.aws()).await?;
+    let settings = &facts.ground.settings.lifecycle;
     let autoscaling = AutoScaling::new(aws);
-    let Some(membership) = autoscaling.describe_instance(&identity.instance_id).await? else {
+    let membership = match lifecycle::membership(&autoscaling, settings, &identity.instance_id).await {
+        Err(cause) if lifecycle::is_denied(&cause) => return Ok(not_seen(settings, cause)),
+        other => other?,
+    };
+    let Some(Membership { group, lifecycle_state: state, health_status, .. }) = membership else {
         return Ok(Outcome::good("not in an Auto Scaling group"));
     };
-    let (group, state) = (&membership.group, &membership.lifecycle_state);
-    if state.is_leaving() {
+    if health_status.eq_ignore_ascii_case("unhealthy") {
         let cause = Cause::host(
-            "lifecycle.leaving",
-            "The Auto Scaling group is already terminating this instance.",
-            "Look at the group's activity: aws autoscaling describe-scaling-activities",
+            "lifecycle.unhealthy",
+            format!("The Auto Scaling group {group} takes this instance for unhealthy and will replace it."),
+            "See why: aws autoscaling describe-scaling-activities; or make it healthy: aws autoscaling set-instance-health",
         );
-        return Ok(Outcome::Failed { cause: cause.with("group", group).with("lifecycle state", state) });
+        return Ok(Outcome::Warning { cause: cause.with("lifecycle state", &state) });
     }
-    if state.awaits_completion() {
-        let cause = Cause::host(
-            "lifecycle.pending",
-            format!("The Auto Scaling group {group} still waits for this instance's lifecycle action."),
-            "If no boot runs (agent status), run it again: agent boot",
-        );
-        return Ok(Outcome::Warning { cause: cause.with("lifecycle state", state) });
+    if !state.awaits_completion() {
+        return Ok(Outcome::good(format!("{state} in {group}")));
     }
-    Ok(Outcome::good(format!("{state} in {group}")))
+    let hook = match lifecycle::hook(&autoscaling, settings, &group).await {
+        Err(cause) if lifecycle::is_denied(&cause) => return Ok(not_seen(settings, cause)),
+        other => other?,
+    };
+    let name = hook.map_or_else(|| "no launch hook".to_owned(), |hook| format!("hook {}", hook.name));
+    if record::boot_runs(facts.ground.root) {
+        return Ok(Outcome::good(format!("{state} in {group}, {name}; a boot runs")));
+    }
+    let cause = Cause::host(
+        "lifecycle.pending",
+        format!(
+            "The Auto Scaling group {group} still waits for this instance's lifecycle action, and no boot runs."
+        ),
+        "Run the boot again: agent boot SOURCE; see how the last one ended: agent status",
+    );
+    Ok(Outcome::Warning { cause: cause.with("lifecycle state", &state).with("hook", name) })
+}
+
+/// A policy without the right to describe is one to live with where the settings name group and hook.
+fn not_seen(settings: &settings::Lifecycle, cause: Cause) -> Outcome {
+    match (&settings.group, &settings.hook) {
+        (Some(group), Some(hook)) => Outcome::good(format!(
+            "group {group}, hook {hook} by the settings; its state may not be asked for"
+        )),
+        _ => Outcome::Warning { cause },
+    }
 }

@@ -1,12 +1,17 @@
 //! The questions themselves. A single question answers one check; a family answers as many as it finds.
 
 mod app;
+mod app_log;
 mod boot;
+mod bundle;
 mod databases;
 mod docker;
 mod health;
+mod host;
 mod instance;
+mod replicated;
 mod source;
+mod space;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -50,9 +55,40 @@ pub(super) const SINGLES: &[Single] = &[
     ),
     single!(Instance, "aws.credentials", "whether it has credentials for AWS", instance::credentials),
     single!(Instance, "lifecycle.hook", "whether its group waits for a lifecycle action", instance::hook),
-    single!(Source, "source.bundle", "whether every object of the bundle can be fetched", source::bundle),
-    single!(Docker, "docker.engine", "whether the Docker engine answers", docker::engine),
+    single!(Host, "host.dns", "whether its DNS servers answer", host::dns),
+    single!(Host, "host.clock", "whether its clock is right", host::clock),
+    single!(Host, "host.memory", "whether it has memory left", host::memory),
+    single!(Source, "source.settings", "whether settings.conf can be fetched", source::settings),
+    single!(Source, "source.replicated", "whether replicated.conf can be fetched", source::replicated),
+    single!(Source, "source.license", "whether license.rli can be fetched", source::license),
+    single!(
+        Source,
+        "source.customizations",
+        "whether circle-installation-customizations can be fetched",
+        source::customizations
+    ),
+    single!(Source, "source.extra", "whether the extra files can be fetched", source::extra),
+    single!(Source, "source.region", "whether the bucket is in this instance's region", source::region),
+    single!(Source, "source.valid", "whether the bundle at the source is valid", source::valid),
+    single!(Bundle, "bundle.files", "whether every file is in place and may be read", bundle::files),
+    single!(Bundle, "bundle.valid", "whether what is in place is valid", bundle::valid),
+    single!(Bundle, "bundle.drift", "whether the source is what is in place", bundle::drift),
+    single!(Docker, "docker.engine", "whether the Docker engine answers, and its age", docker::engine),
+    single!(Docker, "docker.storage", "whether its storage driver is a good one", docker::storage),
+    single!(Docker, "docker.disk", "whether it has disk space left", docker::disk),
+    single!(Docker, "docker.inodes", "whether it has inodes left", docker::inodes),
+    single!(Docker, "images.lock", "whether every locked image is here", docker::images),
+    single!(
+        Replicated,
+        "replicated.units",
+        "whether systemd has started what this box needs",
+        replicated::units
+    ),
+    single!(Replicated, "replicated.containers", "whether its containers run", replicated::containers),
+    single!(Replicated, "replicated.version", "whether its version is the pinned one", replicated::version),
+    single!(Replicated, "replicated.system", "whether its own parts are ready", replicated::system),
     single!(App, "app.status", "whether Replicated has started the app", app::status),
+    single!(App, "app.log", "what the app's last lines say", app::log),
     single!(Boot, "boot.outcome", "how the last boot ended", boot::outcome),
 ];
 

@@ -11,3 +11,4 @@ pub(crate) mod process;
 pub(crate) mod registry;
 pub(crate) mod s3;
 pub(crate) mod shell;
+pub(crate) mod vendor;

@@ -23,6 +23,9 @@ pub enum Fault {
     TokenSilent,
     /// Knows no tokens: answers the token request with this status, and everything else without a token.
     V1Only(u16),
+    /// Tokens are given and not demanded (`HttpTokens=optional`): for others than the agent, such as a cloud-init that
+    /// does not see that it runs on AWS.
+    TokensOptional,
     /// This item, and what lies below it, is 404. Named as below `meta-data/` (`local-ipv4`), or from the version
     /// on (`dynamic/instance-identity`).
     Missing(String),
@@ -38,7 +41,7 @@ impl FromStr for Fault {
     type Err = String;
 
     /// `refused-for=10s`, `silent-for=10s`, `dead`, `disabled`, `token-refused`, `token-silent`, `v1-only[=405]`,
-    /// `missing=ITEM`, `missing-for=ITEM:3s`, `expire-token-once`, `failing=503:2`.
+    /// `tokens-optional`, `missing=ITEM`, `missing-for=ITEM:3s`, `expire-token-once`, `failing=503:2`.
     fn from_str(written: &str) -> Result<Self, String> {
         let (name, argument) = text::split(written);
         let needed = || text::needed(name, argument);
@@ -53,6 +56,7 @@ impl FromStr for Fault {
             "token-refused" => Self::TokenRefused,
             "token-silent" => Self::TokenSilent,
             "v1-only" => Self::V1Only(argument.map_or(Ok(405), status)?),
+            "tokens-optional" => Self::TokensOptional,
             "missing" => Self::Missing(needed()?.to_owned()),
             "missing-for" => {
                 let (item, time) = pair()?;
@@ -130,7 +134,7 @@ impl Faults {
     }
 
     pub(super) fn without_tokens(&self) -> bool {
-        self.0.iter().any(|active| matches!(active.fault, Fault::V1Only(_)))
+        self.0.iter().any(|active| matches!(active.fault, Fault::V1Only(_) | Fault::TokensOptional))
     }
 
     /// True once for each [`Fault::ExpireTokenOnce`].

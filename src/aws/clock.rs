@@ -1,0 +1,106 @@
+//! This box's clock against those of servers that are known to be right.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{DATE, HeaderMap};
+
+use super::failure::{SET_CLOCK, http_date, offset};
+use super::imds::Imds;
+use crate::cause::Cause;
+use crate::http::{self, Http};
+
+/// How long S3 may take to say the time. Below what a question may take, so that the metadata service is heard then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// From here on the clock is worth a look. AWS's own clocks agree within a second, and chrony keeps a box within
+/// milliseconds: a minute is no drift but a clock that nobody sets.
+const NOTABLE: u64 = 60;
+
+/// From here on services begin to refuse requests: Auto Scaling and STS after five minutes, S3 after fifteen.
+const BROKEN: u64 = 300;
+
+/// One server's time, and this box's at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    own: Timestamp,
+    server: Timestamp,
+    by: &'static str,
+}
+
+/// How a clock is.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Right; how it differs, in a few words.
+    Right(String),
+    /// Wrong by less than services mind.
+    Off(Cause),
+    /// So wrong that services refuse its requests.
+    Wrong(Cause),
+}
+
+/// Asks S3 at `endpoint` and the metadata service for the time, and believes S3 if it answers. `None`: neither did.
+///
+/// # Errors
+/// Those of setting up a client: `http.setup`, `http.ca_bundle`.
+pub async fn read(http: &Http, endpoint: &str, imds: Option<&Imds>) -> Result<Option<Reading>, Cause> {
+    let client = http::build(http.outgoing()?.timeout(PATIENCE))?;
+    let of_s3 = async {
+        let response = client.head(endpoint).send().await.ok()?;
+        Some(Reading { own: Timestamp::now(), server: date_of(response.headers())?, by: "S3" })
+    };
+    let of_imds = async {
+        let server = imds?.time().await.ok()?;
+        Some(Reading { own: Timestamp::now(), server, by: "the metadata service" })
+    };
+    let (of_s3, of_imds) = futures_util::join!(of_s3, of_imds);
+    Ok(of_s3.or(of_imds))
+}
+
+impl Reading {
+    /// Whether the difference matters: `host.clock_skew` (host).
+    pub fn judge(&self) -> Verdict {
+        let Reading { own, server, by } = *self;
+        let seconds = own.as_second().abs_diff(server.as_second());
+        if seconds < NOTABLE {
+            return Verdict::Right(format!("within {} s of {by}'s", seconds.max(1)));
+        }
+        let cause = Cause::host(
+            "host.clock_skew",
+            format!("This box's clock is {} by {by}'s.", offset(own, server)),
+            SET_CLOCK,
+        )
+        .with("this box's time", own)
+        .with("server's time", server);
+        if seconds < BROKEN { Verdict::Off(cause) } else { Verdict::Wrong(cause) }
+    }
+}
+
+/// The time of an answer, to the second.
+pub(super) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn judged(seconds: i64) -> Verdict {
+        let server = Timestamp::from_second(1_795_000_000).unwrap();
+        let own = Timestamp::from_second(1_795_000_000 + seconds).unwrap();
+        Reading { own, server, by: "S3" }.judge()
+    }
+
+    #[test]
+    fn a_minute_deserves_a_look_and_five_break_things() {
+        for seconds in [0, 1, -1, 59, -59] {
+            assert!(matches!(judged(seconds), Verdict::Right(_)), "{seconds}");
+        }
+        for seconds in [60, -60, 299, -299] {
+            assert!(matches!(judged(seconds), Verdict::Off(_)), "{seconds}");
+        }
+        let Verdict::Wrong(cause) = judged(-7200) else { panic!("two hours are wrong") };
+        assert_eq!(cause.sentence, "This box's clock is 2h behind by S3's.");
+    }
+}

@@ -1,0 +1,369 @@
+//! What of another box is in the image: found by name, said with what to do, removed where nothing can be lost by it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::bundle::BundleFile;
+use crate::cause::Cause;
+use crate::console::text;
+use crate::docker::engine::{Container, Engine};
+use crate::files::{self, Root};
+use crate::settings::Settings;
+
+/// How a trace goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The file or directory is removed.
+    Remove,
+    /// The file stays and is emptied.
+    Empty,
+    /// It is left to a person.
+    ByHand,
+}
+
+/// Something that a box leaves behind.
+struct Trace {
+    kind: &'static str,
+    /// Paths under the root; one `*` stands for any part of a name.
+    paths: &'static [&'static str],
+    what: &'static str,
+    way: Way,
+}
+
+/// What is looked for besides the bundle. Directories that are empty and files that are empty are no trace.
+const TRACES: &[Trace] = &[
+    Trace {
+        kind: "hygiene.replicated",
+        paths: &["/etc/default/replicated*", "/etc/sysconfig/replicated*"],
+        what: "the installer has written another box's address and its daemon's token there",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.replicated",
+        paths: &["/var/lib/replicated*"],
+        what: "it is the state of another box's Replicated",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.replicated",
+        // By their whole names: a drop-in or a unit of one's own that is named alike may be meant for the image.
+        paths: &[
+            "/etc/systemd/system/replicated.service",
+            "/etc/systemd/system/replicated-ui.service",
+            "/etc/systemd/system/replicated-operator.service",
+            "/etc/systemd/system/*.wants/replicated.service",
+            "/etc/systemd/system/*.wants/replicated-ui.service",
+            "/etc/systemd/system/*.wants/replicated-operator.service",
+        ],
+        what: "it starts Replicated as another box had installed it",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.replicated",
+        paths: &["/usr/local/bin/replicated", "/usr/local/bin/replicatedctl"],
+        what: "the installer makes this wrapper anew on each box",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.boot_record",
+        paths: &["/var/lib/boot-agent"],
+        what: "it is the record of another box's boot",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.app_data",
+        paths: &["/data/circle"],
+        what: "databases and encryption keys of another box lie there, whose loss may be final",
+        way: Way::ByHand,
+    },
+    Trace {
+        kind: "hygiene.machine_id",
+        // Emptied and not removed: without the file systemd takes the next boot for the first one ever, and resets by
+        // its presets which units are enabled (machine-id(5)).
+        paths: &["/etc/machine-id"],
+        what: "every instance would have the same machine id",
+        way: Way::Empty,
+    },
+    Trace {
+        kind: "hygiene.machine_id",
+        paths: &["/var/lib/dbus/machine-id"],
+        what: "every instance would have the same machine id",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.cloud_init",
+        paths: &[
+            "/var/lib/cloud/instance",
+            "/var/lib/cloud/instances",
+            "/var/lib/cloud/data",
+            "/var/lib/cloud/sem",
+            "/var/log/cloud-init*.log",
+        ],
+        what: "it is cloud-init's memory of another box, its user-data among it",
+        way: Way::Remove,
+    },
+    Trace {
+        kind: "hygiene.credential_key",
+        paths: &["/var/lib/systemd/credential.secret"],
+        what: "every instance would encrypt its credentials with the same key",
+        way: Way::Remove,
+    },
+];
+
+const HOST_KEYS: &str = "/etc/ssh/ssh_host_*";
+
+const REGISTRY_LOGINS: &str = "/root/.docker/config.json";
+
+/// One thing that was found.
+#[derive(Debug)]
+struct Left {
+    cause: Cause,
+    is_error: bool,
+    remedy: Remedy,
+    removed: bool,
+}
+
+#[derive(Debug)]
+enum Remedy {
+    Path(Way, PathBuf),
+    Container(String),
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub(super) struct Hygiene {
+    left: Vec<Left>,
+}
+
+/// Looks for every trace. Without `containers` those are not looked at.
+///
+/// # Errors
+/// `host.file`, for a directory that cannot be read.
+pub(super) fn look(
+    root: &Root,
+    settings: &Settings,
+    containers: Option<&[Container]>,
+) -> Result<Hygiene, Cause> {
+    let mut found = Hygiene::default();
+    for trace in TRACES {
+        for pattern in trace.paths {
+            for path in matching(root, pattern)? {
+                found.path(trace.kind, path, trace.what, trace.way, true);
+            }
+        }
+    }
+    for file in BundleFile::ALL {
+        for path in matching(root, file.installed_path())? {
+            found.path("hygiene.bundle", path, "it is another box's, with its secrets", Way::Remove, true);
+        }
+    }
+    for extra in &settings.extra {
+        // A tree may hold what the image has of its own, and what cannot be had again.
+        let (way, what) = if extra.is_tree {
+            (Way::ByHand, "the bundle places files there, and there are some in the image")
+        } else {
+            (Way::Remove, "the bundle places it, and it is in the image")
+        };
+        for path in matching(root, &extra.path.to_string_lossy())? {
+            found.path("hygiene.bundle", path, what, way, !extra.is_tree);
+        }
+    }
+    // Only cloud-init makes new ones. Without it, keys that are shared are better than a box that nobody can enter.
+    let has_cloud_init =
+        ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"].iter().any(|file| root.path(file).exists());
+    for path in matching(root, HOST_KEYS)? {
+        if has_cloud_init {
+            let what = "every instance would have the same SSH host key; cloud-init makes new ones";
+            found.path("hygiene.ssh_host_key", path, what, Way::Remove, true);
+        } else {
+            let what =
+                "every instance has the same SSH host key, and without cloud-init nothing makes new ones";
+            found.path("hygiene.ssh_host_key", path, what, Way::ByHand, false);
+        }
+    }
+    for path in matching(root, REGISTRY_LOGINS)? {
+        let what = "the image carries registry logins; boot uses them for images that are missing";
+        found.path("hygiene.registry_login", path, what, Way::ByHand, false);
+    }
+    for container in containers.unwrap_or_default() {
+        if is_of_replicated(container) {
+            found.container(container);
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses to clean a box that serves: what makes it a box would be gone.
+///
+/// # Errors
+/// `bake.box_in_use`.
+pub(super) fn refuse_box_in_use(containers: &[Container]) -> Result<(), Cause> {
+    let Some(running) = containers.iter().find(|it| is_of_replicated(it) && it.is_running()) else {
+        return Ok(());
+    };
+    Err(Cause::config(
+        "bake.box_in_use",
+        "Replicated runs on this box: --clean would remove what it lives on, so nothing was removed.",
+        "Bake on a machine that serves nobody; or, if this one may go: stop the app and Replicated first.",
+    )
+    .with("container", format!("{}: {}", running.name, running.status)))
+}
+
+/// Replicated's own containers, and those of the app that it starts from its registry.
+fn is_of_replicated(container: &Container) -> bool {
+    let name = container.name.as_str();
+    ["replicated", "retraced"].iter().any(|own| name == *own || name.starts_with(&format!("{own}-")))
+        || container.image.contains(":9874/")
+}
+
+impl Hygiene {
+    fn path(&mut self, kind: &'static str, path: PathBuf, what: &str, way: Way, is_error: bool) {
+        let shown = path.display();
+        let next_step = match way {
+            Way::Remove => format!("Remove it: agent bake --clean, or rm -rf {shown}"),
+            Way::Empty => format!("Empty it: agent bake --clean, or truncate --size 0 {shown}"),
+            Way::ByHand => {
+                format!("Look at it; remove it by hand if it must not be in the image: rm -rf {shown}")
+            }
+        };
+        let cause = Cause::config(kind, format!("{shown} is in the image: {what}."), next_step);
+        self.left.push(Left { cause, is_error, remedy: Remedy::Path(way, path), removed: false });
+    }
+
+    fn container(&mut self, container: &Container) {
+        let name = &container.name;
+        let cause = Cause::config(
+            "hygiene.container",
+            format!("The container {name} is in the image: it is another box's, with its token in its environment."),
+            format!("Remove it: agent bake --clean, or docker rm --force --volumes {name}"),
+        )
+        .with("state", &container.status);
+        let remedy = Remedy::Container(container.id.clone());
+        self.left.push(Left { cause, is_error: true, remedy, removed: false });
+    }
+
+    /// Removes what may be removed.
+    ///
+    /// # Errors
+    /// `host.file`, and those of [`Engine::version`]; run again, it goes on where it stopped.
+    pub(super) async fn clean(&mut self, engine: &Engine) -> Result<(), Cause> {
+        for left in &mut self.left {
+            match &left.remedy {
+                Remedy::Path(Way::ByHand, _) => continue,
+                Remedy::Path(Way::Remove, path) => remove(path)?,
+                Remedy::Path(Way::Empty, path) => {
+                    File::create(path).map_err(|error| files::failed("empty", path, &error))?;
+                }
+                Remedy::Container(id) => engine.remove_container(id).await?,
+            }
+            left.removed = true;
+        }
+        Ok(())
+    }
+
+    /// Whether anything is left that makes the image unfit.
+    pub(super) fn has_errors(&self) -> bool {
+        self.left.iter().any(|left| left.is_error && !left.removed)
+    }
+
+    /// What is left, for a list of checks: the cause, and whether it makes the image unfit.
+    pub(super) fn findings(self) -> impl Iterator<Item = (Cause, bool)> {
+        self.left.into_iter().filter(|left| !left.removed).map(|left| (left.cause, left.is_error))
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let count = |of: fn(&&Left) -> bool| self.left.iter().filter(of).count();
+        let (removed, errors) = (count(|left| left.removed), count(|left| left.is_error && !left.removed));
+        match (removed, errors) {
+            (0, 0) => "nothing of another box".to_owned(),
+            (_, 0) => format!("nothing of another box is left; {removed} removed"),
+            (0, _) => format!("{errors} of another box"),
+            _ => format!("{errors} of another box are left; {removed} removed"),
+        }
+    }
+
+    /// Two lines for each that was found.
+    pub(super) fn text(&self) -> String {
+        let mut said = String::new();
+        for Left { cause, is_error, removed, .. } in &self.left {
+            said.push_str(&match (removed, is_error) {
+                (true, _) => format!("{} removed: {}\n", text::green("✓"), cause.sentence),
+                (_, true) => format!("{} {cause}\n    → {}\n", text::red("✗"), cause.next_step),
+                (_, false) => format!("{} {cause}\n    → {}\n", text::yellow("!"), cause.next_step),
+            });
+        }
+        said
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let items = self.left.iter().map(|left| {
+            let severity = if left.is_error { "error" } else { "warning" };
+            json!({ "severity": severity, "removed": left.removed, "cause": left.cause })
+        });
+        items.collect()
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Cause> {
+    let removed = fs::symlink_metadata(path)
+        .and_then(|found| if found.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::failed("remove", path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// The paths that fit `pattern`, sorted, without what is empty.
+fn matching(root: &Root, pattern: &str) -> Result<Vec<PathBuf>, Cause> {
+    let mut found = vec![root.directory().to_path_buf()];
+    for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        let Some((start, end)) = part.split_once('*') else {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        };
+        let mut next = Vec::new();
+        for directory in found {
+            for name in names(&directory)? {
+                let fits =
+                    name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end);
+                if fits {
+                    next.push(directory.join(name));
+                }
+            }
+        }
+        found = next;
+    }
+    found.retain(|path| !is_empty(path));
+    Ok(found)
+}
+
+fn names(directory: &Path) -> Result<Vec<String>, Cause> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(files::failed("read", directory, &error)),
+    };
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Absent counts as empty. So does a machine id that systemd is still to fill in.
+fn is_empty(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Err(_) => true,
+        Ok(found) if found.is_dir() => fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()),
+        Ok(found) if found.is_symlink() => path.ends_with("dbus/machine-id"),
+        Ok(found) => {
+            found.len() == 0
+                || (path.ends_with("machine-id")
+                    && fs::read_to_string(path).is_ok_and(|text| text.trim() == "uninitialized"))
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `agent bake`: what Packer runs to make an image of which every instance boots the same.
+//!
+//! [`bake`] is the whole story, top to bottom. The lock is written when everything that it promises is there, each file
+//! is wholly old or wholly new at any moment, and what was pulled stays: a bake that was cut short is run again.
+
+mod hygiene;
+mod install;
+mod pull;
+mod step;
+mod verify;
+mod wanted;
+
+use std::fs::{File, TryLockError};
+
+use crate::cause::Cause;
+use crate::cli;
+use crate::command::{Exit, Printed, World};
+use crate::console::{Event, Level, text};
+use crate::docker::engine::Engine;
+use crate::docker::lock::Lock;
+use crate::docker::reference::Reference;
+use crate::files::{self, Root};
+
+use hygiene::Hygiene;
+use step::{Achieved, Step};
+use wanted::Wanted;
+
+pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Cause> {
+    let engine = Engine::connect(&world.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
+    let printed = if flags.verify {
+        Ok(verify::verify(&world, &engine).await)
+    } else {
+        bake(&world, &engine, flags.clean).await
+    };
+    world.console.emit(Event::Over);
+    printed
+}
+
+async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Cause> {
+    let World { root, settings, console, .. } = world;
+    let wanted = Wanted::read(&root.path(wanted::FILE))?;
+    let _alone = alone(root)?;
+
+    // The installer first: it takes a second, and a version that does not exist must not cost an hour of pulls.
+    let installer = Step::run(console, "installer", async |step| {
+        install::fetch(step, world, wanted.replicated.as_ref()).await
+    })
+    .await?;
+    let images = Step::run(console, "images", async |step| {
+        for image in wanted.forgotten() {
+            step.note(Level::Warning, "", Some(forgotten(&image)));
+        }
+        pull::pull(step, engine, &wanted.images, settings.images_wait).await
+    })
+    .await?;
+    let lock = Lock::new(installer.as_ref().map(|installer| installer.locked.clone()), images);
+    Step::run(console, "lock", async |step| install::write(step, root, &lock, installer.as_ref())).await?;
+    Step::run(console, "settings", async |_| install::settings(root)).await?;
+    Step::run(console, "unit", async |_| install::enable_unit(root).await).await?;
+    let hygiene = Step::run(console, "hygiene", async |_| {
+        let containers = engine.containers().await?;
+        let mut found = hygiene::look(root, settings, Some(&containers))?;
+        if clean {
+            hygiene::refuse_box_in_use(&containers)?;
+            found.clean(engine).await?;
+        }
+        let detail = found.summary();
+        Ok(Achieved::done(found, detail))
+    })
+    .await?;
+    Ok(printed(&lock, &hygiene))
+}
+
+fn forgotten(image: &Reference) -> Cause {
+    Cause::config(
+        "images.forgotten",
+        format!("images.toml asks for a version of Replicated and not for its image {image}."),
+        "Add it to images.toml; else each instance pulls it while it boots.",
+    )
+}
+
+/// One bake at a time. The lock is on `images.toml` itself, so that it leaves no file in the image.
+fn alone(root: &Root) -> Result<File, Cause> {
+    let path = root.path(wanted::FILE);
+    let file = File::open(&path).map_err(|error| files::failed("read", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Cause::host(
+            "bake.other_runs",
+            "Another bake of this image is running.",
+            "Wait for its end; pgrep -a agent shows it.",
+        )),
+        Err(TryLockError::Error(error)) => Err(files::failed("lock", &path, &error)),
+    }
+}
+
+fn printed(lock: &Lock, hygiene: &Hygiene) -> Printed {
+    let is_clean = !hygiene.has_errors();
+    let mut said = hygiene.text();
+    let installer = if lock.installer.is_some() { "the installer pinned" } else { "no installer pinned" };
+    let baked = format!("baked: {} images locked, {installer}, the unit enabled", lock.images.len());
+    said.push_str(&if is_clean {
+        format!("{} {baked}\n", text::green("✓"))
+    } else {
+        format!(
+            "{} {baked}; not fit to ship: remove what another box left (agent bake --clean)\n",
+            text::red("✗")
+        )
+    });
+    let json = serde_json::json!({
+        "version": 1,
+        "lock": lock,
+        "hygiene": hygiene.json(),
+        "clean": is_clean,
+    });
+    Printed { text: said, json, exit: if is_clean { Exit::Good } else { Exit::Failed } }
+}

@@ -1,0 +1,172 @@
+//! Every wanted image onto the engine, and what it turned out to be.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt};
+use indicatif::HumanBytes;
+
+use crate::cause::Cause;
+use crate::console::Level;
+use crate::docker::engine::Engine;
+use crate::docker::images::PULLS_AT_ONCE;
+use crate::docker::lock::LockedImage;
+use crate::docker::pull::PullProgress;
+use crate::docker::reference::Digest;
+use crate::wait;
+
+use super::step::{Achieved, Step};
+use super::wanted::WantedImage;
+
+/// Pulls all of them, several at a time, each again and again until `limit` has passed for the step as a whole. What
+/// has arrived stays with the engine, so that a later attempt or bake goes on from there.
+///
+/// # Errors
+/// Every image that could not be had, in one cause: those of [`Engine::pull_tag`], `images.missing`,
+/// `images.wrong_content`.
+pub(super) async fn pull(
+    step: &Step<'_>,
+    engine: &Engine,
+    wanted: &[WantedImage],
+    limit: Duration,
+) -> Result<Achieved<Vec<LockedImage>>, Cause> {
+    let started = Instant::now();
+    let left = || limit.saturating_sub(started.elapsed());
+    let waiting = |cause: &Cause| step.waiting(cause);
+    // An engine that is not there is one cause, and not one for each image.
+    wait::until(left(), is_worth_waiting, waiting, async || engine.version().await).await?;
+    let shown = Shown { step, count: wanted.len(), pulls: Mutex::default() };
+    let pulls: Vec<_> = wanted
+        .iter()
+        .map(|image| {
+            let shown = &shown;
+            async move {
+                let attempt = async || one(engine, image, &|pull| shown.progress(pull)).await;
+                let had = wait::until(left(), is_worth_waiting, waiting, attempt).await;
+                shown.over(image, had.is_ok());
+                had
+            }
+        })
+        .collect();
+    let outcomes: Vec<_> = stream::iter(pulls).buffer_unordered(PULLS_AT_ONCE).collect().await;
+    let (had, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    let mut failed: Vec<Cause> = failed.into_iter().filter_map(Result::err).collect();
+    failed.sort_by(|a, b| a.sentence.cmp(&b.sentence));
+    if !failed.is_empty() {
+        return Err(Cause::together(failed));
+    }
+    let images = engine.images().await?;
+    let size: HashMap<&str, u64> = images.iter().map(|image| (image.id.as_str(), image.size)).collect();
+    let mut locked: Vec<LockedImage> = had.into_iter().filter_map(Result::ok).collect();
+    for image in &mut locked {
+        image.size = size.get(image.id.as_str()).copied();
+    }
+    // Images share layers, and one may go by two names: this is what they are, not what the disk holds.
+    let total: u64 = locked.iter().filter_map(|image| image.size).sum();
+    let detail = format!("{} images, {} unpacked", locked.len(), HumanBytes(total));
+    Ok(Achieved::done(locked, detail))
+}
+
+/// A registry may come back, and an engine may be starting; a full disk or a missing right stays as it is.
+fn is_worth_waiting(cause: &Cause) -> bool {
+    wait::is_external(cause)
+        || matches!(cause.kind.as_ref(), "docker.socket_missing" | "docker.down" | "docker.silent")
+}
+
+async fn one(
+    engine: &Engine,
+    image: &WantedImage,
+    on_progress: &(dyn Fn(&PullProgress) + Send + Sync),
+) -> Result<LockedImage, Cause> {
+    let reference = &image.reference;
+    let digest = match (&image.digest, image.pull) {
+        (digest, false) => digest.clone(),
+        (None, true) => Some(engine.pull_tag(reference, on_progress).await?),
+        (Some(digest), true) => {
+            engine.pull(reference, digest, on_progress).await?;
+            engine.tag(&reference.at(digest), reference).await?;
+            Some(digest.clone())
+        }
+    };
+    // Asked by digest, since a tag may have been moved in the meantime.
+    let name = digest.as_ref().map_or_else(|| reference.to_string(), |digest| reference.at(digest));
+    let id = engine.image_id(&name).await?.ok_or_else(|| absent(image, &name))?;
+    Ok(LockedImage {
+        reference: reference.clone(),
+        digest,
+        id: id.parse::<Digest>().map_err(|why| unreadable_id(image, &why))?,
+        size: None,
+        alias: image.alias(),
+    })
+}
+
+fn absent(image: &WantedImage, name: &str) -> Cause {
+    let next_step = if image.pull {
+        "Look at whether something removes images from this engine, and bake again.".to_owned()
+    } else {
+        format!("Load it (docker load), or let it be pulled: remove pull = false from {}.", image.reference)
+    };
+    Cause::config("images.missing", format!("The image {name} is not on this engine."), next_step)
+        .with("image", &image.reference)
+}
+
+fn unreadable_id(image: &WantedImage, why: &str) -> Cause {
+    Cause::host(
+        "docker.error",
+        format!("The engine gives the image {} an id that this agent cannot read.", image.reference),
+        "Look at the engine's version and its image store: docker info.",
+    )
+    .with("error", why)
+}
+
+/// Shows each pull by itself, and all of them as one.
+struct Shown<'a> {
+    step: &'a Step<'a>,
+    count: usize,
+    pulls: Mutex<HashMap<String, (PullProgress, bool)>>,
+}
+
+impl Shown<'_> {
+    fn progress(&self, pull: &PullProgress) {
+        let bytes = (pull.bytes, pull.bytes_total);
+        let layers = format!("{}/{} layers", pull.layers_done, pull.layers);
+        self.step.part(&pull.reference, Some((layers, bytes)));
+        let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        pulls.insert(pull.reference.clone(), (pull.clone(), false));
+        self.all(&pulls);
+    }
+
+    fn over(&self, image: &WantedImage, is_good: bool) {
+        let name = image.reference.to_string();
+        self.step.part(&name, None);
+        let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = pulls.remove(&name).map(|(pull, _)| pull);
+        if is_good {
+            let said = match &known {
+                Some(pull) if pull.bytes > 0 => {
+                    format!("{name}: pulled, {} layers, {}", pull.layers, HumanBytes(pull.bytes))
+                }
+                _ => format!("{name}: all of it is there"),
+            };
+            self.step.note(Level::Info, said, None);
+        }
+        let nothing =
+            PullProgress { reference: name.clone(), layers_done: 0, layers: 0, bytes: 0, bytes_total: 0 };
+        pulls.insert(name, (known.unwrap_or(nothing), true));
+        self.all(&pulls);
+    }
+
+    fn all(&self, pulls: &HashMap<String, (PullProgress, bool)>) {
+        let sum = |of: fn(&PullProgress) -> u64| pulls.values().map(|(pull, _)| of(pull)).sum::<u64>();
+        let over = pulls.values().filter(|(_, is_over)| *is_over).count();
+        let text = format!(
+            "{over} of {} images, {} of {} layers",
+            self.count,
+            sum(|pull| pull.layers_done as u64),
+            sum(|pull| pull.layers as u64)
+        );
+        self.step.progress(text, Some((sum(|pull| pull.bytes), sum(|pull| pull.bytes_total))));
+    }
+}

@@ -1,0 +1,66 @@
+//! One step of a bake, said like a stage of a boot; nothing of it is recorded, since an image carries no history.
+
+use std::time::Instant;
+
+use crate::cause::Cause;
+use crate::console::{Console, Event, Level, StageOutcome};
+
+/// A step that is running.
+pub(super) struct Step<'a> {
+    console: &'a Console,
+    name: &'static str,
+    started: Instant,
+}
+
+/// What a step achieved, and what to say of it.
+pub(super) struct Achieved<T> {
+    value: T,
+    outcome: StageOutcome,
+    detail: String,
+}
+
+impl<T> Achieved<T> {
+    pub(super) fn done(value: T, detail: impl Into<String>) -> Self {
+        Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
+    }
+
+    pub(super) fn skipped(value: T, why: impl Into<String>) -> Self {
+        Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }
+    }
+}
+
+impl<'a> Step<'a> {
+    /// Runs one step, and says its start and its end.
+    pub(super) async fn run<T>(
+        console: &'a Console,
+        name: &'static str,
+        work: impl AsyncFnOnce(&Step<'a>) -> Result<Achieved<T>, Cause>,
+    ) -> Result<T, Cause> {
+        let step = Step { console, name, started: Instant::now() };
+        console.emit(Event::Started { stage: name });
+        let (value, outcome, detail, cause) = match work(&step).await {
+            Ok(Achieved { value, outcome, detail }) => (Ok(value), outcome, detail, None),
+            Err(cause) => (Err(cause.clone()), StageOutcome::Failed, String::new(), Some(cause)),
+        };
+        console.emit(Event::Ended { stage: name, outcome, elapsed: step.started.elapsed(), detail, cause });
+        value
+    }
+
+    pub(super) fn waiting(&self, cause: &Cause) {
+        let waited = self.started.elapsed();
+        self.console.emit(Event::Waiting { stage: self.name, cause: cause.clone(), waited });
+    }
+
+    pub(super) fn progress(&self, text: impl Into<String>, bytes: Option<(u64, u64)>) {
+        self.console.emit(Event::Progress { stage: self.name, text: text.into(), bytes });
+    }
+
+    /// How one of several parts of the step stands; `None` when it is over.
+    pub(super) fn part(&self, name: &str, state: Option<(String, (u64, u64))>) {
+        self.console.emit(Event::Part { stage: self.name, name: name.to_owned(), state });
+    }
+
+    pub(super) fn note(&self, level: Level, text: impl Into<String>, cause: Option<Cause>) {
+        self.console.emit(Event::Note { stage: Some(self.name), level, text: text.into(), cause });
+    }
+}

@@ -1,0 +1,284 @@
+//! `agent bake --verify`: whether an image is fit to ship, every answer at once, and nothing changed.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::process::Command;
+
+use crate::cause::Cause;
+use crate::command::{Exit, Printed, World};
+use crate::console::text;
+use crate::docker::engine::Engine;
+use crate::docker::images;
+use crate::docker::lock::{self, Lock};
+use crate::replicated::script;
+use crate::unit;
+
+use super::wanted::{self, Wanted};
+use super::{hygiene, install};
+
+/// Where the unit and user-data expect the program.
+const BINARY: &str = "/usr/local/bin/agent";
+
+/// How long the program may take to say its version; it takes milliseconds.
+const VERSION: Duration = Duration::from_secs(10);
+
+const BAKE_AGAIN: &str = "Bake again: agent bake --clean";
+
+/// One question about the image.
+#[derive(Serialize)]
+struct Check {
+    id: &'static str,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Cause>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Cause>,
+}
+
+#[derive(Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+impl Check {
+    /// Passed, unless there are failures.
+    fn of(id: &'static str, detail: String, failures: Vec<Cause>) -> Self {
+        let outcome = if failures.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        Check { id, outcome, detail, failures, warnings: Vec::new() }
+    }
+
+    fn from(id: &'static str, answer: Result<String, Cause>) -> Self {
+        match answer {
+            Ok(detail) => Check::of(id, detail, Vec::new()),
+            Err(cause) => Check::of(id, String::new(), vec![cause]),
+        }
+    }
+
+    fn skipped(id: &'static str, why: &str) -> Self {
+        Check { outcome: Outcome::Skipped, ..Check::of(id, why.to_owned(), Vec::new()) }
+    }
+
+    fn text(&self) -> String {
+        let sign = match self.outcome {
+            Outcome::Passed => text::green("✓"),
+            Outcome::Failed => text::red("✗"),
+            Outcome::Skipped => text::faint("–"),
+        };
+        let mut said = format!("{sign} {:<10} {}\n", self.id, self.detail).replace(" \n", "\n");
+        for (cause, render) in
+            [(&self.failures, text::cause as fn(&Cause) -> String), (&self.warnings, text::warning)]
+                .into_iter()
+                .flat_map(|(causes, render)| causes.iter().map(move |cause| (cause, render)))
+        {
+            for line in render(cause).lines() {
+                said.push_str(&format!("  {line}\n"));
+            }
+        }
+        said
+    }
+}
+
+/// Asks every question.
+pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
+    let lock = Lock::read(&world.root.path(lock::FILE)).and_then(|lock| {
+        lock.ok_or_else(|| {
+            Cause::config(
+                "lock.missing",
+                "There is no image lock: this image was not baked to its end.",
+                BAKE_AGAIN,
+            )
+            .with("file", world.root.path(lock::FILE).display())
+        })
+    });
+    let locked = lock.as_ref().ok();
+    let containers = engine.containers().await;
+    let mut checks = vec![match &lock {
+        Ok(lock) => lock_check(world, lock),
+        Err(cause) => Check::of("lock", String::new(), vec![cause.clone()]),
+    }];
+    checks.push(match locked {
+        Some(lock) => images_check(lock, engine).await,
+        None => Check::skipped("images", "waits for lock"),
+    });
+    checks.push(installer_check(world, locked));
+    checks.push(Check::of(
+        "unit",
+        format!("{} is installed and enabled", unit::NAME),
+        unit_failures(world).await,
+    ));
+    checks.push(Check::from("binary", binary(&world.root.path(BINARY)).await));
+    checks.push(hygiene_check(world, containers.as_deref().ok()));
+
+    let is_fit = checks.iter().all(|check| check.outcome != Outcome::Failed);
+    let failed: usize = checks.iter().map(|check| check.failures.len()).sum();
+    let mut said: String = checks.iter().map(Check::text).collect();
+    said.push_str(&if is_fit {
+        format!("{} fit to ship\n", text::green("✓"))
+    } else {
+        let findings = if failed == 1 { "1 finding".to_owned() } else { format!("{failed} findings") };
+        format!("{} not fit to ship: {findings}\n", text::red("✗"))
+    });
+    let json = serde_json::json!({ "version": 1, "fit": is_fit, "checks": checks });
+    Printed { text: said, json, exit: if is_fit { Exit::Good } else { Exit::Failed } }
+}
+
+/// The lock against what was asked for, where that is in the image too.
+fn lock_check(world: &World, lock: &Lock) -> Check {
+    let detail = format!("{} images", lock.images.len());
+    let file = world.root.path(wanted::FILE);
+    if !file.exists() {
+        return Check::of("lock", detail, Vec::new());
+    }
+    let wanted = match Wanted::read(&file) {
+        Ok(wanted) => wanted,
+        Err(cause) => return Check::of("lock", detail, vec![cause]),
+    };
+    let stale = |what: String| {
+        Cause::config("lock.stale", format!("The image lock is older than images.toml: {what}."), BAKE_AGAIN)
+    };
+    let mut failures = Vec::new();
+    for image in &wanted.images {
+        let found = lock.images.iter().find(|locked| locked.reference == image.reference);
+        match found {
+            None => failures.push(stale(format!("it has no {}", image.reference))),
+            Some(locked)
+                if locked.alias != image.alias()
+                    || image.digest.as_ref().is_some_and(|digest| locked.digest.as_ref() != Some(digest)) =>
+            {
+                failures.push(stale(format!("{} is another there", image.reference)));
+            }
+            Some(_) => {}
+        }
+    }
+    for locked in &lock.images {
+        if !wanted.images.iter().any(|image| image.reference == locked.reference) {
+            failures.push(stale(format!("it has {}, which is not asked for", locked.reference)));
+        }
+    }
+    let url = wanted.replicated.as_ref().and_then(|replicated| replicated.url().ok());
+    let pinned = lock.installer.as_ref().map(|installer| installer.url.as_str());
+    if url.as_ref().map(reqwest::Url::as_str) != pinned {
+        failures.push(stale("it pins another installer".to_owned()));
+    }
+    Check::of("lock", detail, failures)
+}
+
+/// Each locked image under its id and its name. Aliases are not asked for: they carry the address of an instance.
+async fn images_check(lock: &Lock, engine: &Engine) -> Check {
+    let images = match engine.images().await {
+        Ok(images) => images,
+        Err(cause) => return Check::of("images", String::new(), vec![cause]),
+    };
+    let failures = images::unfulfilled(lock, &images);
+    Check::of("images", format!("{} under their ids", lock.images.len() - failures.len()), failures)
+}
+
+fn installer_check(world: &World, lock: Option<&Lock>) -> Check {
+    let pinned = lock.and_then(|lock| lock.installer.as_ref());
+    match (pinned, &world.settings.install.url, lock) {
+        (None, _, None) => Check::skipped("installer", "waits for lock"),
+        (None, Some(url), _) => Check::skipped("installer", &format!("fetched at boot from {url}")),
+        (None, None, _) => {
+            let cause = Cause::config(
+                "installer.unpinned",
+                "The image lock pins no installer, and the settings say no URL to fetch one from.",
+                "Add [replicated] to images.toml and bake again, or set install.url in agent.toml.",
+            );
+            Check::of("installer", String::new(), vec![cause])
+        }
+        (Some(pinned), _, _) => {
+            let found = script::from_file(&world.root.path(script::PINNED), Some(&pinned.sha256));
+            Check::from("installer", found.map(|script| format!("SHA-256 {}", script.sha256)))
+        }
+    }
+}
+
+async fn unit_failures(world: &World) -> Vec<Cause> {
+    let mut failures = Vec::new();
+    let path = world.root.path(unit::PATH);
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text == unit::text() => {}
+        Ok(_) => failures.push(
+            Cause::config(
+                "unit.other",
+                "The unit is not the one that this agent was built with.",
+                BAKE_AGAIN,
+            )
+            .with("file", path.display()),
+        ),
+        Err(error) => failures.push(
+            Cause::config("unit.missing", "The unit that boots this box is not installed.", BAKE_AGAIN)
+                .with("file", path.display())
+                .with_error(&error),
+        ),
+    }
+    match install::is_enabled(&world.root).await {
+        Ok((true, _)) => {}
+        Ok((false, said)) => failures.push(
+            Cause::config(
+                "unit.not_enabled",
+                format!("{} is not enabled: no boot of this image would start it.", unit::NAME),
+                format!("Enable it: systemctl enable {}", unit::NAME),
+            )
+            .with("systemctl", said),
+        ),
+        Err(cause) => failures.push(cause),
+    }
+    failures
+}
+
+/// The program where the unit and user-data expect it, running on this kernel with this image's libraries, if any.
+async fn binary(path: &Path) -> Result<String, Cause> {
+    let next_step = format!("Install it: install -m 0755 agent {}", path.display());
+    let wrong = |kind, sentence: &str| Cause::config(kind, sentence, &next_step).with("file", path.display());
+    let found = std::fs::metadata(path).map_err(|error| {
+        wrong("binary.missing", "The agent itself is not in the image.").with_error(&error)
+    })?;
+    if !found.is_file() || found.permissions().mode() & 0o111 == 0 {
+        return Err(wrong(
+            "binary.not_executable",
+            "The agent in the image is not a program that can be run.",
+        ));
+    }
+    let mut command = Command::new(path);
+    command.arg("--version").env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    let failed =
+        |why: String| wrong("binary.broken", "The agent in the image does not run.").with("error", why);
+    let output = tokio::time::timeout(VERSION, command.output())
+        .await
+        .map_err(|_| failed(format!("no answer within {} s", VERSION.as_secs())))?
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let own = concat!("agent ", env!("CARGO_PKG_VERSION"));
+    if said != own {
+        let cause = wrong("binary.other", "The agent in the image is of another version than this one.");
+        return Err(cause.with("found", said).with("this", own));
+    }
+    Ok(format!("{said}, {}", path.display()))
+}
+
+fn hygiene_check(world: &World, containers: Option<&[crate::docker::engine::Container]>) -> Check {
+    let found = match hygiene::look(&world.root, &world.settings, containers) {
+        Ok(found) => found,
+        Err(cause) => return Check::of("hygiene", String::new(), vec![cause]),
+    };
+    let mut detail = found.summary();
+    if containers.is_none() {
+        detail.push_str("; the containers could not be looked at");
+    }
+    let (errors, warnings): (Vec<_>, Vec<_>) = found.findings().partition(|(_, is_error)| *is_error);
+    let only = |causes: Vec<(Cause, bool)>| causes.into_iter().map(|(cause, _)| cause).collect::<Vec<_>>();
+    Check { warnings: only(warnings), ..Check::of("hygiene", detail, only(errors)) }
+}

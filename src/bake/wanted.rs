@@ -1,0 +1,261 @@
+//! `images.toml`: what is to be pre-pulled, and which installer is to be pinned.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::cause::Cause;
+use crate::docker::lock::Sha256;
+use crate::docker::reference::{Digest, Reference};
+use crate::files;
+
+/// Where it lies, under the root.
+pub(super) const FILE: &str = "/etc/boot-agent/images.toml";
+
+/// Where Replicated serves its installer.
+const INSTALLER_URL: &str = "https://get.replicated.com/docker";
+
+/// What an image is to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    pub(super) replicated: Option<Replicated>,
+    #[serde(default, rename = "image")]
+    pub(super) images: Vec<WantedImage>,
+}
+
+/// The installer that is to be pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Replicated {
+    url: Option<String>,
+    replicated_tag: Option<String>,
+    replicated_ui_tag: Option<String>,
+    replicated_operator_tag: Option<String>,
+    /// What the installer must have, where a person has looked at it.
+    pub(super) sha256: Option<Sha256>,
+}
+
+/// One image that is to be there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedImage {
+    pub(super) reference: Reference,
+    /// What the tag must stand for; without it, what it stands for now.
+    pub(super) digest: Option<Digest>,
+    #[serde(default)]
+    alias: Option<Alias>,
+    /// False: it is there already (`docker load`), and is locked as it is.
+    #[serde(default = "yes")]
+    pub(super) pull: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "true, or a name and tag such as \"frontend:2.19\", is expected for alias")]
+enum Alias {
+    AsItIs(bool),
+    Named(Reference),
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl WantedImage {
+    /// The name and tag under which Replicated looks the image up in its own registry: as given, or the reference
+    /// without its registry.
+    pub(super) fn alias(&self) -> Option<Reference> {
+        match self.alias.as_ref()? {
+            Alias::AsItIs(false) => None,
+            Alias::Named(name) => Some(name.clone()),
+            Alias::AsItIs(true) => {
+                let full = self.reference.to_string();
+                let registry = format!("{}/", self.reference.registry());
+                full.strip_prefix(&registry).unwrap_or(&full).parse().ok()
+            }
+        }
+    }
+}
+
+impl Replicated {
+    /// The installer's address, with the versions in its query.
+    ///
+    /// # Errors
+    /// `settings.invalid`.
+    pub(super) fn url(&self) -> Result<Url, Cause> {
+        let text = self.url.as_deref().unwrap_or(INSTALLER_URL);
+        let mut url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.password().is_none())
+            .ok_or_else(|| {
+                invalid(&format!(
+                    "replicated.url = \"{text}\" is not an http:// or https:// URL without a password"
+                ))
+            })?;
+        for (name, tag) in [
+            ("replicated_tag", &self.replicated_tag),
+            ("replicated_ui_tag", &self.replicated_ui_tag),
+            ("replicated_operator_tag", &self.replicated_operator_tag),
+        ] {
+            let Some(tag) = tag else { continue };
+            if !tag.starts_with(|c: char| c.is_ascii_digit())
+                || !tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+            {
+                return Err(invalid(&format!(
+                    "replicated.{name} = \"{tag}\" is not a version such as \"2.53.2\""
+                )));
+            }
+            url.query_pairs_mut().append_pair(name, tag);
+        }
+        Ok(url)
+    }
+}
+
+/// The name of an image of Replicated's own. The vendor moved them from quay.io to Docker Hub with 2.45.0.
+fn replicated_image(name: &str, version: &str) -> Option<Reference> {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let is_old = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (2, 45);
+    let registry = if is_old { "quay.io/" } else { "" };
+    format!("{registry}replicated/{name}:stable-{version}").parse().ok()
+}
+
+impl Wanted {
+    /// Images of the Replicated versions asked for that are not asked for themselves: each instance would pull them
+    /// while it boots.
+    pub(super) fn forgotten(&self) -> Vec<Reference> {
+        let Some(replicated) = &self.replicated else { return Vec::new() };
+        let parts = [
+            ("replicated", &replicated.replicated_tag),
+            ("replicated-ui", &replicated.replicated_ui_tag),
+            ("replicated-operator", &replicated.replicated_operator_tag),
+        ];
+        let images = parts.into_iter().filter_map(|(name, tag)| replicated_image(name, tag.as_deref()?));
+        images.filter(|name| !self.images.iter().any(|image| image.reference == *name)).collect()
+    }
+
+    /// Reads `images.toml`.
+    ///
+    /// # Errors
+    /// `settings.missing`, `settings.syntax`, `settings.invalid` (config), with the line; `host.file`.
+    pub(super) fn read(file: &Path) -> Result<Self, Cause> {
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Cause::config(
+                    "settings.missing",
+                    format!("There is no {}, which says what to bake.", file.display()),
+                    "Write it; packer/images.toml of this project is an example.",
+                ));
+            }
+            Err(error) => return Err(files::failed("read", file, &error)),
+        };
+        Self::parse(&text).map_err(|cause| cause.with("file", file.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self, Cause> {
+        let wanted: Wanted = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+            let kind =
+                if text.parse::<toml::Table>().is_ok() { "settings.invalid" } else { "settings.syntax" };
+            let words = error.message().trim().trim_end_matches('.').replace('\n', ", ");
+            Cause::config(kind, format!("images.toml, {place}{words}."), "Correct images.toml.")
+        })?;
+        if let Some(replicated) = &wanted.replicated {
+            replicated.url()?;
+        }
+        let mut names = BTreeSet::new();
+        for image in &wanted.images {
+            let alias = image.alias().map(|alias| format!("the alias {alias}"));
+            for name in [format!("the reference {}", image.reference)].into_iter().chain(alias) {
+                if !names.insert(name.clone()) {
+                    return Err(invalid(&format!("{name} stands there twice")));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn invalid(what: &str) -> Cause {
+    Cause::config("settings.invalid", format!("In images.toml, {what}."), "Correct images.toml.")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_says_what_is_expected_of_it() {
+        let wanted = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
+        assert!(wanted.images.len() >= 3);
+        let url = wanted.replicated.unwrap().url().unwrap();
+        assert!(url.as_str().starts_with("https://get.replicated.com/docker?replicated_tag="), "{url}");
+    }
+
+    #[test]
+    fn replicateds_own_images_are_not_forgotten() {
+        let forgotten = |version: &str, more: &str| {
+            let tags = format!("replicated_tag = \"{version}\"\nreplicated_ui_tag = \"{version}\"");
+            let wanted = Wanted::parse(&format!("[replicated]\n{tags}\n{more}")).unwrap();
+            wanted.forgotten().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let named = "[[image]]\nreference = \"quay.io/replicated/replicated:stable-2.44.9\"\n";
+        assert_eq!(forgotten("2.44.9", named), ["quay.io/replicated/replicated-ui:stable-2.44.9"]);
+        let newer = ["replicated/replicated:stable-2.45.0", "replicated/replicated-ui:stable-2.45.0"];
+        assert_eq!(forgotten("2.45.0", ""), newer);
+        let example = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
+        assert!(example.forgotten().is_empty());
+    }
+
+    #[test]
+    fn an_alias_is_the_name_without_its_registry_or_what_is_given() {
+        for (line, alias) in [
+            ("reference = \"quay.io/circleci/frontend:2.19\"\nalias = true", Some("circleci/frontend:2.19")),
+            ("reference = \"10.0.0.9:9874/frontend:2.19\"\nalias = true", Some("frontend:2.19")),
+            ("reference = \"circleci/frontend:2.19\"\nalias = true", Some("circleci/frontend:2.19")),
+            ("reference = \"quay.io/circleci/frontend:2.19\"\nalias = \"frontend:3\"", Some("frontend:3")),
+            ("reference = \"quay.io/circleci/frontend:2.19\"\nalias = false", None),
+            ("reference = \"quay.io/circleci/frontend:2.19\"", None),
+        ] {
+            let wanted = Wanted::parse(&format!("[[image]]\n{line}\n")).unwrap();
+            let found = wanted.images[0].alias().map(|alias| alias.to_string());
+            assert_eq!(found.as_deref(), alias, "{line}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_said_with_its_place() {
+        let image = "[[image]]\nreference = \"a:1\"\n";
+        for (text, kind, words) in [
+            ("[[image]\n".to_owned(), "settings.syntax", "line 1"),
+            ("[[image]]\nreferense = \"a:1\"\n".to_owned(), "settings.invalid", "unknown field `referense`"),
+            ("[[image]]\nreference = \"a b\"\n".to_owned(), "settings.invalid", "line 2"),
+            (format!("{image}alias = 3\n"), "settings.invalid", "true, or a name and tag"),
+            (format!("{image}digest = \"sha256:1\"\n"), "settings.invalid", "is not a digest"),
+            (format!("{image}{image}"), "settings.invalid", "the reference a:1 stands there twice"),
+            (
+                "[[image]]\nreference = \"quay.io/a:1\"\nalias = true\n[[image]]\nreference = \"a:1\"\nalias = true\n"
+                    .to_owned(),
+                "settings.invalid",
+                "the alias a:1 stands there twice",
+            ),
+            ("[replicated]\nurl = \"get.replicated.com\"\n".to_owned(), "settings.invalid", "replicated.url"),
+            (
+                "[replicated]\nreplicated_tag = \"2.0&x=1\"\n".to_owned(),
+                "settings.invalid",
+                "replicated.replicated_tag",
+            ),
+        ] {
+            let cause = Wanted::parse(&text).unwrap_err();
+            assert_eq!(cause.kind, kind, "{text}\n{cause}");
+            assert!(cause.sentence.contains(words), "{text}\n{cause}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `agent boot` on a box where systemd has the unit: the unit does the work, supervised, and this process follows it.
+//!
+//! At the first boot of the machine this is what user-data runs, inside cloud-init. Nothing here waits for systemd to
+//! have finished a job, since that job may be queued behind the very part of cloud-init that waits for this process.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::cause::Cause;
+use crate::cli;
+use crate::command::World;
+use crate::console::{Event, Level};
+use crate::record::{BootOutcome, Record};
+use crate::settings::Source;
+use crate::unit;
+
+use super::exclusive::{self, LOOK_EVERY, Turn};
+use super::follow::Shown;
+use super::order::Order;
+
+/// How often systemd is asked about the unit. What happens stands in the record; this finds an end that does not.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long systemd may take to answer: it is busy while a machine boots, yet never for as long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// What came of it.
+pub(super) enum HandedOver {
+    /// The unit's boot ended, and this is its record.
+    Ended(Box<Record>),
+    /// It will start when the machine has come further, and waiting for it here would keep the machine from that.
+    Later,
+    /// systemd did not take it.
+    Refused(Cause),
+}
+
+/// Whether the unit is there to do the work, and nothing says that this process should.
+pub(super) fn is_possible(world: &World, flags: &cli::Boot) -> bool {
+    // Flags without a source are about this one boot, and the unit has no other way to hear of them.
+    let is_about_this_boot = flags.on_failure.is_some() || flags.deadline.is_some();
+    let in_place = flags.unit || flags.foreground || flags.force || world.own_settings_file.is_some();
+    if in_place || !has_unit(world) || (is_about_this_boot && !super::names_source(flags)) {
+        return false;
+    }
+    let mut own = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    if let Some(variable) = own.find(|name| name.starts_with(crate::settings::ENVIRONMENT_PREFIX)) {
+        let text = format!("working in place: {variable} is set here, and {} would not see it", unit::NAME);
+        world.console.note(Level::Warning, text);
+        return false;
+    }
+    true
+}
+
+/// Whether systemd runs this box and has the unit.
+pub(super) fn has_unit(world: &World) -> bool {
+    // A masked unit is a link to /dev/null, which is no file.
+    world.root.is_system() && sd_notify::booted().unwrap_or(false) && world.root.path(unit::PATH).is_file()
+}
+
+/// Records the order, if it is a new one, has the unit boot the box by it, and follows that boot to its end.
+///
+/// # Errors
+/// `host.file`; `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
+/// within `limit`.
+pub(super) async fn hand_over(
+    world: &World,
+    source: &Source,
+    new: Option<&Order>,
+    limit: Duration,
+) -> Result<HandedOver, Cause> {
+    let source = source.to_string();
+    let lock = loop {
+        match exclusive::take_or_follow(&world.root, &world.console, limit).await? {
+            Turn::Ours(lock) => break lock,
+            Turn::Theirs(record) if is_result(&record) && record.source == source => {
+                return Ok(HandedOver::Ended(record));
+            }
+            Turn::Theirs(_) => {}
+        }
+    };
+    if let Some(order) = new {
+        order.write(&world.root)?;
+    }
+    let before = Record::read(&world.root).ok().flatten().map(|record| record.started_at);
+    drop(lock);
+    if let Err(cause) = start().await {
+        return Ok(HandedOver::Refused(cause));
+    }
+    if is_early().await {
+        return Ok(HandedOver::Later);
+    }
+    world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
+    follow(world, before, limit).await.map(HandedOver::Ended)
+}
+
+/// Has systemd start the unit. A process of it that is left holds a failed boot, or has nothing to boot: it is ended.
+async fn start() -> Result<(), Cause> {
+    // Earlier failures must not count against what was asked for just now.
+    systemctl(&["reset-failed", unit::NAME])
+        .await
+        .or_else(|cause| if is_answer(&cause) { Ok(String::new()) } else { Err(cause) })?;
+    systemctl(&["restart", "--no-block", unit::NAME]).await.map(drop)
+}
+
+/// Whether this runs in a part of cloud-init that comes before the network, as a boothook does, for which the unit waits.
+async fn is_early() -> bool {
+    let network = systemctl(&["show", "--property=ActiveState", "--value", "network-online.target"]).await;
+    let system = systemctl(&["show", "--property=SystemState", "--value"]).await;
+    network.is_ok_and(|state| state != "active")
+        && system.is_ok_and(|state| state == "initializing" || state == "starting")
+}
+
+async fn follow(world: &World, before: Option<Timestamp>, limit: Duration) -> Result<Box<Record>, Cause> {
+    let started = Instant::now();
+    let mut shown = Shown::default();
+    let mut asked = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // Whether it is over is asked before the record is read, which is written before the unit ends.
+        let over = if asked.elapsed() >= ASK_EVERY {
+            asked = Instant::now();
+            is_over().await
+        } else {
+            None
+        };
+        let record = Record::read(&world.root).ok().flatten();
+        let record = record.filter(|record| Some(record.started_at) != before);
+        if let Some(record) = &record {
+            shown.show_news(&world.console, record);
+        }
+        match (record, over) {
+            (Some(record), None) if is_result(&record) => break Ok(Box::new(record)),
+            (Some(record), Some(_)) if record.outcome != BootOutcome::Running => break Ok(Box::new(record)),
+            (_, Some(how)) => {
+                break Err(Cause::host(
+                    "unit.no_result",
+                    format!("{} ended without a result.", unit::NAME),
+                    format!(
+                        "Look at journalctl --unit {}; to work in place: agent boot --foreground",
+                        unit::NAME
+                    ),
+                )
+                .with("systemd says", how));
+            }
+            (_, None) if started.elapsed() >= limit => {
+                break Err(Cause::host(
+                    "unit.runs",
+                    format!("{} has not ended.", unit::NAME),
+                    "Look at what it waits for: agent status",
+                )
+                .after_waiting(started.elapsed()));
+            }
+            (_, None) => {}
+        }
+    }
+    .inspect(|_| world.console.emit(Event::Over))
+}
+
+/// A boot that was told to stop is no result: systemd may be starting it again.
+fn is_result(record: &Record) -> bool {
+    !matches!(record.outcome, BootOutcome::Running | BootOutcome::Interrupted)
+}
+
+/// How the unit ended, if it neither runs nor is about to. A systemd that does not answer is asked again.
+async fn is_over() -> Option<String> {
+    let properties = "--property=ActiveState,Job,Result,ExecMainCode,ExecMainStatus";
+    let answer = systemctl(&["show", properties, unit::NAME]).await.ok()?;
+    let value = |name: &str| {
+        answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()
+    };
+    let is_down = matches!(value("ActiveState"), "inactive" | "failed");
+    let has_job = !matches!(value("Job"), "" | "0");
+    (is_down && !has_job).then(|| answer.lines().collect::<Vec<_>>().join(", "))
+}
+
+/// Whether systemctl spoke to systemd and did not like the answer.
+fn is_answer(cause: &Cause) -> bool {
+    cause.kind == "unit.refused"
+}
+
+async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
+    let mut command = Command::new("systemctl");
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let failed = |kind, said: &str| {
+        Cause::host(
+            kind,
+            format!("systemd does not do what it was asked for with {}.", unit::NAME),
+            format!("Look at systemctl status {}", unit::NAME),
+        )
+        .with("asked", format!("systemctl {}", arguments.join(" ")))
+        .with("answer", said)
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, command.output()).await {
+        Err(_) => Err(failed("unit.silent", "none")),
+        Ok(Err(error)) => Err(failed("unit.silent", &error.to_string())),
+        Ok(Ok(output)) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        }
+        Ok(Ok(output)) => Err(failed("unit.refused", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}

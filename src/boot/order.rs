@@ -1,0 +1,144 @@
+//! What user-data or a person asked to be booted, kept for the unit, which is started without arguments at every boot.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Cause;
+use crate::cli;
+use crate::files::{self, Access, Root};
+use crate::settings::{Fragment, Source};
+
+/// Where it lies, under the root. Written and removed only by whoever holds the lock of the boot.
+const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
+
+/// The kind of the cause that says that an order came with the image.
+pub(crate) const ANOTHER_BOX: &str = "order.another_box";
+
+/// The last `agent boot SOURCE` of this box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    version: u32,
+    /// Where the bundle comes from.
+    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_failure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
+    /// The instance that has booted by it; none until a boot has learnt who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+}
+
+impl Order {
+    /// The order that these flags give, for a box whose id is not known yet.
+    pub(super) fn new(source: &Source, flags: &cli::Boot) -> Self {
+        let (on_failure, deadline) = (flags.on_failure.clone(), flags.deadline.clone());
+        Order { version: 1, source: source.to_string(), on_failure, deadline, instance: None }
+    }
+
+    /// The order of this box, or of the box of which its image was made; `None` if there is none.
+    ///
+    /// # Errors
+    /// `host.file` if it cannot be read, `order.unreadable` if it is none.
+    pub(crate) fn read(root: &Root) -> Result<Option<Self>, Cause> {
+        let path = root.path(ORDER_FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(files::failed("read", &path, &error)),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Cause::host(
+                "order.unreadable",
+                format!("{} does not say what to boot.", path.display()),
+                "Give the source again: agent boot s3://bucket/prefix",
+            )
+            .with("error", error)
+        })
+    }
+
+    /// What it sets, as if it stood on the command line.
+    fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let given = [("on_failure", &self.on_failure), ("deadline", &self.deadline)];
+        let given = given.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+        given.chain([("source", self.source.clone())])
+    }
+
+    /// # Errors
+    /// `host.file`.
+    pub(super) fn write(&self, root: &Root) -> Result<(), Cause> {
+        let path = root.path(ORDER_FILE);
+        let written = serde_json::to_vec_pretty(self).map_err(io::Error::from).and_then(|mut text| {
+            text.push(b'\n');
+            files::replace(path.clone(), &text, Access { mode: 0o644, owner: None })
+        });
+        written.map_err(|error| files::failed("write", &path, &error))
+    }
+
+    /// Notes that this instance boots by it.
+    ///
+    /// # Errors
+    /// [`ANOTHER_BOX`] if another one did: the order was baked into the image, and is removed. `host.file`.
+    pub(super) fn claim(&self, root: &Root, instance_id: &str) -> Result<(), Cause> {
+        match &self.instance {
+            None => Order { instance: Some(instance_id.to_owned()), ..self.clone() }.write(root),
+            Some(known) if known == instance_id => Ok(()),
+            Some(other) => {
+                let path = root.path(ORDER_FILE);
+                fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error))?;
+                Err(Cause::config(
+                    ANOTHER_BOX,
+                    format!("This image was made of another box, {other}, which booted {}.", self.source),
+                    "Clean the image before it ships: agent bake --clean",
+                ))
+            }
+        }
+    }
+}
+
+/// What the command line and, where it names no source, the order set.
+pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
+    let flags = [("on_failure", &given.on_failure), ("deadline", &given.deadline)];
+    let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+    Fragment::from_flags(order.into_iter().flat_map(Order::settings).chain(flags))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn order(instance: Option<&str>) -> Order {
+        Order {
+            version: 1,
+            source: "s3://ha-bucket/services-box".into(),
+            on_failure: Some("hold".into()),
+            deadline: None,
+            instance: instance.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_first_instance_that_boots_by_an_order_keeps_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
+        assert_eq!(Order::read(&root).unwrap(), None);
+        order(None).claim(&root, "i-1").unwrap();
+        let claimed = Order::read(&root).unwrap().unwrap();
+        assert_eq!(claimed, order(Some("i-1")));
+        claimed.claim(&root, "i-1").unwrap();
+        assert_eq!(claimed.claim(&root, "i-2").unwrap_err().kind, ANOTHER_BOX);
+        assert_eq!(Order::read(&root).unwrap(), None);
+    }
+
+    #[test]
+    fn an_order_that_is_torn_is_said_and_not_taken_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
+        order(None).write(&root).unwrap();
+        fs::write(root.path(ORDER_FILE), "{\"version\": 1, \"sou").unwrap();
+        assert_eq!(Order::read(&root).unwrap_err().kind, "order.unreadable");
+    }
+}

@@ -1,0 +1,47 @@
+//! What the command line says to boot.
+
+use std::path::Path;
+
+use crate::cause::Cause;
+use crate::cli;
+use crate::settings::{Settings, Source};
+
+/// The source of the command line, else of the settings. cloud-init appends the path of the user-data script to the
+/// interpreter line's words; it is passed over.
+pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Cause> {
+    match without_script(words) {
+        [] => settings.source.clone().ok_or_else(|| {
+            Cause::config(
+                "source.missing",
+                "No source is given.",
+                "Name it: agent boot s3://bucket/prefix; or set source in agent.toml.",
+            )
+        }),
+        [source] => Source::parse(source),
+        [_, surplus, ..] => Err(Cause::config(
+            "source.invalid",
+            format!("\"{surplus}\" is one argument too many."),
+            "Give one source: agent boot s3://bucket/prefix",
+        )),
+    }
+}
+
+/// Whether the command line says what to boot.
+pub(crate) fn names_source(flags: &cli::Boot) -> bool {
+    !without_script(&flags.words).is_empty()
+}
+
+fn without_script(words: &[String]) -> &[String] {
+    match words.split_last() {
+        Some((last, before)) if is_script(last) => before,
+        _ => words,
+    }
+}
+
+fn is_script(word: &str) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; 2];
+    Path::new(word).is_absolute()
+        && std::fs::File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == *b"#!"
+}

@@ -1,0 +1,89 @@
+//! How the bundle's files lie on this box: who may read them, and whether they are what they should be.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::bundle::{BundleFile, Placement, ReplicatedConf};
+use crate::cause::Cause;
+use crate::files::{self, Access, Root};
+
+/// What the four files may be read by: root, and the Replicated daemon, which runs as replicated:docker.
+const MODE: u32 = 0o640;
+
+/// The group whose members may use the Docker engine.
+const DOCKER_GROUP: &str = "docker";
+
+/// The access that Replicated's daemon needs to the files that it reads.
+///
+/// # Errors
+/// `host.no_docker_group`.
+pub(crate) fn access(root: &Root, mode: Option<u32>) -> Result<Access, Cause> {
+    let group = root
+        .group_id(DOCKER_GROUP)
+        .map_err(|error| files::failed("read", &root.path("/etc/group"), &error))?
+        .ok_or_else(|| {
+            Cause::host(
+                "host.no_docker_group",
+                "This box has no group docker, to which the Replicated daemon belongs.",
+                "Install Docker in the AMI, or: groupadd --system docker",
+            )
+        })?;
+    Ok(Access { mode: mode.unwrap_or(MODE), owner: Some((0, group)) })
+}
+
+/// How a destination on this box compares with what it should hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Right,
+    OtherContent,
+    OtherAccess,
+    Absent,
+}
+
+pub(crate) fn state(root: &Root, wanted: Placement<'_>, access: Access) -> Result<State, Cause> {
+    let path = root.path(wanted.path);
+    let read = || -> io::Result<State> {
+        let metadata = fs::symlink_metadata(&path)?;
+        if !metadata.is_file() || fs::read(&path)? != wanted.content {
+            return Ok(State::OtherContent);
+        }
+        let is_same = metadata.mode() & 0o7777 == access.mode
+            && access.owner.is_none_or(|owner| owner == (metadata.uid(), metadata.gid()));
+        Ok(if is_same { State::Right } else { State::OtherAccess })
+    };
+    match read() {
+        Ok(state) => Ok(state),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::Absent),
+        Err(error) => Err(files::failed("read", &path, &error)),
+    }
+}
+
+/// Whether a difference of this kind means that the source has changed since this box was installed. Replicated may have
+/// been told to remove the settings once it has imported them, and the installer changes modes.
+pub(crate) fn is_drift(path: &Path, state: &State, replicated: &ReplicatedConf) -> bool {
+    match state {
+        State::OtherContent => true,
+        State::Absent => {
+            !(replicated.removes_settings && path == Path::new(BundleFile::Settings.installed_path()))
+        }
+        State::OtherAccess | State::Right => false,
+    }
+}
+
+/// The warning about files that differ from the source; `None` for none.
+pub(crate) fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> {
+    let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    Some(
+        Cause::config(
+            "bundle.drift",
+            "The source differs from what is in place; Replicated reads its files at its first start only.",
+            "To apply the source, replace this instance; or install again with: agent boot --force",
+        )
+        .with("differs", paths.join(", ")),
+    )
+}

@@ -1,0 +1,264 @@
+//! Why the app does not start, by its own last lines.
+//!
+//! The app is Clojure on a JVM and writes exceptions as those do; the drivers' words are theirs. What is told here is what
+//! the app saw: the questions about the databases themselves say more, and come before it.
+
+use crate::cause::{Cause, Class};
+
+/// How many lines before the last known one may belong to the same trouble: the line that names the reason often stands
+/// above the one that gives up.
+const SAME_TROUBLE: usize = 60;
+
+/// One known trouble. A line shows it if it contains all words of one of the alternatives, in whatever case.
+struct Known {
+    kind: &'static str,
+    class: Class,
+    words: &'static [&'static [&'static str]],
+    sentence: &'static str,
+    next_step: &'static str,
+}
+
+/// The more a line says, the earlier it stands: of two that are about the same trouble, the first is told.
+const KNOWN: &[Known] = &[
+    Known {
+        kind: "app.mongodb_login",
+        class: Class::External,
+        words: &[
+            &["Exception authenticating MongoCredential"],
+            &["MongoSecurityException"],
+            &["mongo", "Authentication failed"],
+            &["mongo", "auth failed"],
+        ],
+        sentence: "The app's log says that MongoDB refuses its login.",
+        next_step: "Ask the database itself: agent probe --only mongodb",
+    },
+    Known {
+        kind: "app.postgres_login",
+        class: Class::External,
+        words: &[
+            &["password authentication failed"],
+            &["no pg_hba.conf entry"],
+            &["PSQLException", "role", "does not exist"],
+        ],
+        sentence: "The app's log says that PostgreSQL refuses its login.",
+        next_step: "Ask the database itself: agent probe --only postgres",
+    },
+    Known {
+        kind: "app.no_database",
+        class: Class::External,
+        words: &[&["PSQLException", "database", "does not exist"], &["FATAL", "database", "does not exist"]],
+        sentence: "The app's log says that its PostgreSQL database does not exist.",
+        next_step: "Ask the database itself: agent probe --only postgres",
+    },
+    Known {
+        kind: "app.database_permission",
+        class: Class::External,
+        words: &[
+            &["permission denied for"],
+            &["not authorized on"],
+            &["cannot execute", "in a read-only transaction"],
+            &["MongoNotPrimaryException"],
+            &["not master"],
+        ],
+        sentence: "The app's log says that a database does not let it write.",
+        next_step: "Ask the databases themselves: agent probe --only mongodb --only postgres",
+    },
+    Known {
+        kind: "app.unknown_host",
+        class: Class::External,
+        words: &[
+            &["UnknownHostException"],
+            &["Name or service not known"],
+            &["Temporary failure in name resolution"],
+        ],
+        sentence: "The app's log says that a host name has no address.",
+        next_step: "Ask the DNS servers and the databases: agent probe --only host.dns --only mongodb --only postgres",
+    },
+    Known {
+        kind: "app.tls",
+        class: Class::External,
+        words: &[
+            &["SSLHandshakeException"],
+            &["PKIX path building failed"],
+            &["SSLException"],
+            &["unable to find valid certification path"],
+        ],
+        sentence: "The app's log says that a TLS connection does not come about.",
+        next_step: "Ask the databases: agent probe --only mongodb --only postgres; their certificate authority belongs \
+                    into /usr/local/share/ca-certificates.",
+    },
+    Known {
+        kind: "app.connection_refused",
+        class: Class::External,
+        words: &[&["Connection refused"]],
+        sentence: "The app's log says that a connection was refused.",
+        next_step: "Ask the databases: agent probe --only mongodb --only postgres",
+    },
+    Known {
+        kind: "app.too_many_connections",
+        class: Class::External,
+        words: &[&["too many clients already"], &["remaining connection slots are reserved"]],
+        sentence: "The app's log says that PostgreSQL has no connection left for it.",
+        next_step: "Raise max_connections at the server, or end what holds them: select * from pg_stat_activity",
+    },
+    Known {
+        kind: "app.mongodb_timeout",
+        class: Class::External,
+        words: &[
+            &["MongoTimeoutException"],
+            &["MongoSocketOpenException"],
+            &["MongoServerSelectionException"],
+        ],
+        sentence: "The app's log says that it finds no MongoDB server to talk to.",
+        next_step: "Ask the database itself: agent probe --only mongodb",
+    },
+    Known {
+        kind: "app.database_timeout",
+        class: Class::External,
+        words: &[&["connect timed out"], &["SocketTimeoutException"], &["The connection attempt failed"]],
+        sentence: "The app's log says that a connection was not answered in time.",
+        next_step: "Ask the databases: agent probe --only mongodb --only postgres",
+    },
+    Known {
+        kind: "app.license",
+        class: Class::Config,
+        words: &[
+            &["license", "expired"],
+            &["license", "invalid"],
+            &["license", "not valid"],
+            &["licence", "expired"],
+        ],
+        sentence: "The app's log says that the licence is not valid or has expired.",
+        next_step: "Get a new license.rli from CircleCI, put it into the source, and sync the licence in Replicated's console.",
+    },
+    Known {
+        kind: "app.disk_full",
+        class: Class::Host,
+        words: &[&["No space left on device"], &["ENOSPC"]],
+        sentence: "The app's log says that a disk is full.",
+        next_step: "See what takes it: agent probe --only docker.disk --only docker.inodes; docker system df",
+    },
+    Known {
+        kind: "app.out_of_memory",
+        class: Class::Host,
+        words: &[&["OutOfMemoryError"], &["Cannot allocate memory"], &["insufficient memory for the Java"]],
+        sentence: "The app's log says that it ran out of memory.",
+        next_step: "See what is left: agent probe --only host.memory; take a larger instance type, or raise the app's heap.",
+    },
+];
+
+impl Known {
+    fn is_in(&self, line: &str) -> bool {
+        self.words.iter().any(|all| all.iter().all(|word| line.contains(&word.to_lowercase())))
+    }
+}
+
+/// What the last of the lines that say something known come to.
+pub(super) fn known_cause(lines: &[String]) -> Option<Cause> {
+    let lower: Vec<String> = lines.iter().map(|line| line.to_lowercase()).collect();
+    let last = lower.iter().rposition(|line| KNOWN.iter().any(|known| known.is_in(line)))?;
+    let first = last.saturating_sub(SAME_TROUBLE);
+    KNOWN.iter().find_map(|known| {
+        let nth = (first..=last).rev().find(|nth| known.is_in(&lower[*nth]))?;
+        let cause = Cause::new(known.class, known.kind, known.sentence, known.next_step);
+        Some(cause.with("line", lines[nth].trim()))
+    })
+}
+
+/// For an app that is not ready and says nothing known.
+pub(super) fn unknown_cause() -> Cause {
+    Cause::host(
+        "app.log",
+        "The app is not ready, and its last lines name no cause that this agent knows.",
+        "Read them: docker logs --tail 100 frontend",
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Option<String> {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        known_cause(&lines).map(|cause| cause.kind.into_owned())
+    }
+
+    #[test]
+    fn each_trouble_is_known_by_the_words_of_its_driver() {
+        for (line, expected) in [
+            (
+                "com.mongodb.MongoTimeoutException: Timed out after 30000 ms while waiting for a server that matches \
+                 ReadPreferenceServerSelector{readPreference=primary}. Client view of cluster state is {type=UNKNOWN, \
+                 servers=[{address=10.0.3.7:27017, type=UNKNOWN, state=CONNECTING}]",
+                "app.mongodb_timeout",
+            ),
+            (
+                "com.mongodb.MongoTimeoutException: Timed out after 30000 ms … exception={com.mongodb.MongoSocketException: \
+                 mongo.internal}, caused by {java.net.UnknownHostException: mongo.internal: Name or service not known}}]",
+                "app.unknown_host",
+            ),
+            (
+                "com.mongodb.MongoSecurityException: Exception authenticating MongoCredential{mechanism=null, \
+                 userName='circle', source='circle_ghe', password=<hidden>, mechanismProperties={}}",
+                "app.mongodb_login",
+            ),
+            (
+                "org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"circle\"",
+                "app.postgres_login",
+            ),
+            (
+                "org.postgresql.util.PSQLException: FATAL: no pg_hba.conf entry for host \"10.0.1.23\", user \"circle\"",
+                "app.postgres_login",
+            ),
+            (
+                "org.postgresql.util.PSQLException: FATAL: database \"circle\" does not exist",
+                "app.no_database",
+            ),
+            (
+                "org.postgresql.util.PSQLException: Connection to 10.0.3.8:5432 refused. … Caused by: \
+                 java.net.ConnectException: Connection refused (Connection refused)",
+                "app.connection_refused",
+            ),
+            (
+                "org.postgresql.util.PSQLException: ERROR: cannot execute INSERT in a read-only transaction",
+                "app.database_permission",
+            ),
+            (
+                "com.mongodb.MongoCommandException: Command failed with error 13: 'not authorized on circle_ghe to execute'",
+                "app.database_permission",
+            ),
+            (
+                "javax.net.ssl.SSLHandshakeException: sun.security.validator.ValidatorException: PKIX path building failed",
+                "app.tls",
+            ),
+            ("FATAL: sorry, too many clients already", "app.too_many_connections"),
+            ("ERROR circle.license: License has expired on 2019-03-01", "app.license"),
+            ("java.io.IOException: No space left on device", "app.disk_full"),
+            ("java.lang.OutOfMemoryError: Java heap space", "app.out_of_memory"),
+        ] {
+            assert_eq!(kind(line).as_deref(), Some(expected), "{line}");
+        }
+        assert_eq!(
+            kind("INFO circle.http: listening on port 80\nINFO  circle.db.mongo: connected to circle_ghe"),
+            None
+        );
+    }
+
+    #[test]
+    fn the_reason_above_the_line_that_gives_up_is_told() {
+        let trace = "\tat com.mongodb.connection.BaseCluster.selectServer(BaseCluster.java:82)\n".repeat(30);
+        let text = format!(
+            "INFO starting\njava.net.UnknownHostException: mongo.internal\n{trace}com.mongodb.MongoTimeoutException: Timed out\n"
+        );
+        assert_eq!(kind(&text).as_deref(), Some("app.unknown_host"));
+    }
+
+    #[test]
+    fn an_earlier_trouble_does_not_hide_the_last_one() {
+        let between = "INFO circle.http: GET / 200\n".repeat(SAME_TROUBLE + 1);
+        let text =
+            format!("java.net.UnknownHostException: mongo\n{between}java.lang.OutOfMemoryError: heap\n");
+        assert_eq!(kind(&text).as_deref(), Some("app.out_of_memory"));
+    }
+}

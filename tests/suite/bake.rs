@@ -1,0 +1,501 @@
+//! Baking: what is asked for comes from a real registry onto a real engine and is locked; what another box left is
+//! found; and whatever happens in between, what is on disk is whole.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::agent::{Agent, Finished, World};
+use super::harness::engine::{self, EngineLease};
+use super::harness::registry::{PASSWORD, Registry, USER};
+use super::harness::vendor::Vendor;
+use super::scene::{ADDRESS, INSTALLER, SOON, Scene};
+use super::terminal::{on_a_terminal, screen};
+
+const LOCK: &str = "/etc/boot-agent/images.lock";
+const WANTED: &str = "/etc/boot-agent/images.toml";
+const UNIT: &str = "/etc/systemd/system/boot-agent.service";
+const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/boot-agent.service";
+/// How long a line may take that is due at once, on a busy machine.
+const LINE: Duration = Duration::from_secs(40);
+
+/// A machine that is to become an image.
+struct Bakery {
+    world: World,
+    engine: EngineLease,
+    registry: Registry,
+    vendor: Vendor,
+}
+
+impl Bakery {
+    fn new() -> Self {
+        Self::with_registry(Registry::start())
+    }
+
+    fn with_registry(registry: Registry) -> Self {
+        let engine = engine::lease();
+        let world = World::new().with_docker(engine.docker_host());
+        symlink(env!("CARGO_BIN_EXE_agent"), world.path("/usr/local/bin/agent")).unwrap();
+        Self { world, engine, registry, vendor: Vendor::start() }
+    }
+
+    /// Images that lie in the registry alone, one layer each on top of busybox; their references.
+    fn pushed(&self, names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| push(&self.engine, &self.registry, name)).collect()
+    }
+
+    /// Asks for the installer and these images.
+    fn wants(&self, references: &[String]) {
+        self.world.write(WANTED, wanted(&self.vendor, references));
+    }
+
+    fn bakes(&self, arguments: &[&str]) -> Finished {
+        self.bake(arguments).run(SOON)
+    }
+
+    fn bake(&self, arguments: &[&str]) -> Agent {
+        Agent::new(&self.world).arg("bake").args(arguments)
+    }
+
+    /// The checks of `bake --verify` that failed, with the kinds of what they found.
+    fn verdict(&self) -> (Option<i32>, Vec<(String, Vec<String>)>) {
+        let finished = self.bakes(&["--verify", "--output", "json"]);
+        let answer: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished}"));
+        assert_eq!(answer["fit"], finished.code == Some(0), "{finished}");
+        let kinds = |check: &Value| {
+            let failures = check["failures"].as_array().cloned().unwrap_or_default();
+            failures.iter().map(|cause| cause["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let checks = answer["checks"].as_array().unwrap().iter();
+        let failed = checks.filter(|check| check["outcome"] == "failed");
+        (
+            finished.code,
+            failed.map(|check| (check["id"].as_str().unwrap().to_owned(), kinds(check))).collect(),
+        )
+    }
+}
+
+/// `images.toml`.
+pub(crate) fn wanted(vendor: &Vendor, references: &[String]) -> String {
+    let mut text = format!(
+        "[replicated]\nurl = \"{}\"\nreplicated_tag = \"2.38.6\"\nreplicated_ui_tag = \"2.38.6\"\n",
+        vendor.url()
+    );
+    for reference in references {
+        text.push_str(&format!("[[image]]\nreference = \"{reference}\"\nalias = true\n"));
+    }
+    text
+}
+
+/// Makes an image with a layer of its own, pushes it, and takes it off the engine again.
+pub(crate) fn push(engine: &EngineLease, registry: &Registry, name: &str) -> String {
+    let fill = "head -c 3000000 /dev/urandom >/content";
+    engine.docker(&["run", "--name=maker", "--network=none", "busybox", "sh", "-c", fill]);
+    let id = engine.docker(&["commit", "maker", "thing:made"]);
+    engine.docker(&["rm", "maker"]);
+    registry.push(engine, "thing:made", name);
+    engine.docker(&["rmi", "--force", &id]);
+    format!("{}/{name}", registry.address())
+}
+
+/// The id that the engine has for a name.
+fn id_of(engine: &EngineLease, name: &str) -> Option<String> {
+    let asked = engine.try_docker(&["image", "inspect", "--format={{.Id}}", name]);
+    asked.status.success().then(|| String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+}
+
+#[test]
+fn baked_image_boots_with_what_was_locked() {
+    let scene = Scene::new();
+    let (registry, vendor) = (Registry::start(), Vendor::start());
+    vendor.serve(scene.world.read(INSTALLER));
+    fs::remove_file(scene.world.path(INSTALLER)).unwrap();
+    let reference = push(&scene.engine, &registry, "circleci/frontend:2.19");
+    scene.world.write(WANTED, wanted(&vendor, std::slice::from_ref(&reference)));
+    let baked = Agent::new(&scene.world).args(["bake"]).run(SOON);
+    baked.assert_code(1).assert_says("/var/lib/replicated is in the image");
+    assert!(id_of(&scene.engine, &reference).is_some());
+
+    let requests = registry.requests().len();
+    scene.boots().assert_code(0);
+    assert_eq!(registry.requests().len(), requests, "the boot has all that it needs");
+    assert_eq!(
+        id_of(&scene.engine, &format!("{ADDRESS}:9874/circleci/frontend:2.19")),
+        id_of(&scene.engine, &reference)
+    );
+    assert_eq!((scene.installer_runs(), scene.completions()), (1, vec!["CONTINUE".to_owned()]));
+
+    // The lock is what a boot goes by.
+    scene.engine.docker(&["rmi", "--force", &id_of(&scene.engine, &reference).unwrap()]);
+    scene.boots().assert_code(0).assert_says(&format!("pulling {reference}: layers"));
+    let said = Agent::new(&scene.world).args(["bake", "--clean"]).run(SOON);
+    said.assert_code(1).assert_says("bake.box_in_use");
+    assert!(scene.world.exists("/etc/settings.conf"), "a box that serves is left as it is");
+}
+
+#[test]
+fn lock_is_sorted_complete_and_the_same_again() {
+    let bakery = Bakery::new();
+    let mut references = bakery.pushed(&["b/two:1", "a/one:1", "c:3"]);
+    bakery.wants(&references);
+    let finished = bakery.bakes(&[]);
+    finished.assert_code(0).assert_says("3 images locked, the installer pinned, the unit enabled");
+    finished
+        .assert_says("not for its image quay.io/replicated/replicated-ui:stable-2.38.6. [images.forgotten");
+    let first = bakery.world.read(LOCK);
+    let lock: toml::Table = first.parse().unwrap();
+    let images = lock["image"].as_array().unwrap();
+    let names: Vec<&str> = images.iter().map(|image| image["reference"].as_str().unwrap()).collect();
+    let mut sorted = references.clone();
+    sorted.sort();
+    assert_eq!(names, sorted);
+    for image in images {
+        let reference = image["reference"].as_str().unwrap();
+        let (repository, alias) =
+            (reference.rsplit_once(':').unwrap().0, reference.split_once('/').unwrap().1);
+        let by_digest = format!("{repository}@{}", image["digest"].as_str().unwrap());
+        assert_eq!(id_of(&bakery.engine, &by_digest).as_deref(), image["id"].as_str());
+        assert_eq!(image["alias"].as_str(), Some(alias));
+        assert!(image["size"].as_integer().unwrap() > 3_000_000);
+    }
+    assert_eq!(lock["installer"]["url"].as_str(), Some(bakery.vendor.asked()[0].as_str()));
+    assert!(bakery.vendor.asked()[0].ends_with("?replicated_tag=2.38.6&replicated_ui_tag=2.38.6"));
+    assert_eq!((bakery.world.mode(LOCK), bakery.world.mode(INSTALLER)), (0o644, 0o755));
+
+    references.reverse();
+    bakery.wants(&references);
+    let again = bakery.bakes(&["--output", "json"]);
+    again.assert_code(0);
+    assert_eq!(bakery.world.read(LOCK), first);
+    let answer: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&answer["version"], &answer["clean"]), (&1.into(), &true.into()));
+    assert_eq!(answer["lock"]["image"].as_array().unwrap().len(), 3);
+
+    push(&bakery.engine, &bakery.registry, "c:3");
+    bakery.bakes(&[]).assert_code(0).assert_says(&format!("changed {}", references[0]));
+    assert_ne!(bakery.world.read(LOCK), first, "a tag that was moved is another image");
+}
+
+#[test]
+fn registry_that_fails_midway_is_waited_for_and_what_came_stays() {
+    let mut bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1", "b:1"]);
+    bakery.wants(&references[..1]);
+    bakery.bakes(&[]).assert_code(0);
+    bakery.wants(&references);
+    let before = bakery.world.read(LOCK);
+    bakery.registry.stop();
+    let mut bake = bakery.bake(&[]).spawn();
+    let line = bake.wait_for_line("registry.refused", LINE);
+    assert!(line.starts_with("images") && line.contains("waiting"), "{line}");
+    assert_eq!(bakery.world.read(LOCK), before, "written when all is there, and not before");
+    bakery.registry.resume();
+    bake.finish(SOON).assert_code(0).assert_says(&format!("{}: all of it is there", references[0]));
+    assert!(bakery.world.read(LOCK).contains(&references[1]));
+}
+
+#[test]
+fn what_cannot_be_had_is_named_at_once_and_nothing_is_locked() {
+    let mut bakery = Bakery::new();
+    let mut references = bakery.pushed(&["a:1"]);
+    references.extend(["x:9", "y:9"].map(|name| format!("{}/{name}", bakery.registry.address())));
+    bakery.wants(&references);
+    let finished = bakery.bakes(&[]);
+    finished.assert_code(1).assert_says("registry.not_found");
+    finished.assert_says(&references[1]).assert_says(&references[2]);
+    assert!(!bakery.world.exists(LOCK) && !bakery.world.exists(UNIT));
+    assert!(id_of(&bakery.engine, &references[0]).is_some(), "what came stays");
+
+    bakery.registry.stop();
+    bakery.world.agent_toml("[images]\nwait = \"2s\"\n");
+    bakery.wants(&references[..1]);
+    bakery.bakes(&[]).assert_code(3).assert_says("registry.refused");
+    assert!(!bakery.world.exists(LOCK));
+}
+
+#[test]
+fn installer_that_is_none_is_refused_before_anything_is_pulled() {
+    let bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1"]);
+    let ask = |replicated: &str| {
+        let image = format!("[[image]]\nreference = \"{}\"\n", references[0]);
+        bakery.world.write(WANTED, format!("[replicated]\n{replicated}\n{image}"));
+        bakery.bakes(&[])
+    };
+    let url = bakery.vendor.url();
+    let unknown = ask(&format!("url = \"{url}\"\nreplicated_tag = \"9.9.9\""));
+    unknown
+        .assert_code(1)
+        .assert_says("installer.download")
+        .assert_says("Replicated version 9.9.9 not found");
+    unknown.assert_says("Correct the versions");
+    for page in ["<!DOCTYPE html><html>", "Replicated is down for maintenance\n", ""] {
+        bakery.vendor.serve(page);
+        ask(&format!("url = \"{url}\"")).assert_code(1).assert_says("installer.not_a_script");
+    }
+    bakery.vendor.serve("#!/bin/bash\n");
+    let sum = "0".repeat(64);
+    ask(&format!("url = \"{url}\"\nsha256 = \"{sum}\"")).assert_code(1).assert_says("installer.checksum");
+    assert!(!bakery.world.exists(INSTALLER) && !bakery.world.exists(LOCK));
+    assert_eq!(id_of(&bakery.engine, &references[0]), None);
+}
+
+#[test]
+fn login_is_used_and_never_shown() {
+    use base64::Engine as _;
+    let bakery = Bakery::with_registry(Registry::with_login());
+    bakery.registry.login(&bakery.engine);
+    let references = bakery.pushed(&["a:1"]);
+    bakery.wants(&references);
+    bakery.bakes(&[]).assert_code(1).assert_says("registry.unauthorized");
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let logins = format!(r#"{{"auths": {{"{}": {{"auth": "{login}"}}}}}}"#, bakery.registry.address());
+    bakery.world.write("/root/.docker/config.json", logins);
+    let finished = bakery.bakes(&["-v"]);
+    finished.assert_code(0).assert_silent_about(PASSWORD).assert_silent_about(&login);
+    finished.assert_says("config.json is in the image: the image carries registry logins");
+}
+
+#[test]
+fn image_is_taken_as_loaded_or_by_its_digest() {
+    let bakery = Bakery::new();
+    let pinned = bakery.pushed(&["a:1"]).remove(0);
+    bakery.world.write(WANTED, format!("[[image]]\nreference = \"{pinned}\"\n"));
+    bakery.bakes(&[]).assert_code(0).assert_says("no installer pinned");
+    let lock: toml::Table = bakery.world.read(LOCK).parse().unwrap();
+    let digest = lock["image"][0]["digest"].as_str().unwrap().to_owned();
+    push(&bakery.engine, &bakery.registry, "a:1");
+    bakery.engine.docker(&["rmi", "--force", &pinned]);
+    bakery.engine.docker(&["tag", "busybox", "10.9.9.9:9874/frontend:2.19"]);
+    let text = format!(
+        "[[image]]\nreference = \"{pinned}\"\ndigest = \"{digest}\"\n\
+         [[image]]\nreference = \"10.9.9.9:9874/frontend:2.19\"\npull = false\nalias = true\n"
+    );
+    bakery.world.write(WANTED, &text);
+    bakery.bakes(&[]).assert_code(0);
+    let lock: toml::Table = bakery.world.read(LOCK).parse().unwrap();
+    let by_name = |name: &str| {
+        let images = lock["image"].as_array().unwrap().iter();
+        images.clone().find(|image| image["reference"].as_str() == Some(name)).unwrap()
+    };
+    assert_eq!(by_name(&pinned)["digest"].as_str(), Some(digest.as_str()));
+    assert_eq!(id_of(&bakery.engine, &pinned).as_deref(), by_name(&pinned)["id"].as_str());
+    let loaded = by_name("10.9.9.9:9874/frontend:2.19");
+    assert_eq!(loaded["id"].as_str(), id_of(&bakery.engine, "busybox").as_deref());
+    assert_eq!((loaded.get("digest"), loaded["alias"].as_str()), (None, Some("frontend:2.19")));
+    bakery.world.write(WANTED, text.replace("frontend:2.19", "frontend:2.20"));
+    bakery.bakes(&[]).assert_code(1).assert_says("images.missing").assert_says("docker load");
+}
+
+#[test]
+fn wrong_request_is_a_matter_of_settings() {
+    let world = World::new().with_docker("unix:///nonexistent/docker.sock");
+    let bake = || Agent::new(&world).arg("bake").run(SOON);
+    bake().assert_code(2).assert_says("settings.missing").assert_says("packer/images.toml");
+    world.write(WANTED, "[[image]]\nreferense = \"a:1\"\n");
+    bake().assert_code(2).assert_says("line 2: unknown field `referense`");
+}
+
+#[test]
+fn second_bake_at_the_same_time_is_refused() {
+    let mut bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1"]);
+    bakery.wants(&references);
+    bakery.registry.stop();
+    let mut first = bakery.bake(&[]).spawn();
+    first.wait_for_line("registry.refused", LINE);
+    bakery.bakes(&[]).assert_code(1).assert_says("bake.other_runs");
+    bakery.registry.resume();
+    first.finish(SOON).assert_code(0);
+}
+
+#[test]
+fn terminal_shows_each_pull_and_all_of_them() {
+    let bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1", "b:1", "c:1"]);
+    bakery.wants(&references);
+    let finished = on_a_terminal(bakery.bake(&[])).run(SOON);
+    finished.assert_code(0);
+    let screen = screen(&finished.stdout);
+    let line = |words: &str| {
+        let found = screen.iter().find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("no {words:?} in {screen:#?}\n{finished}")).clone()
+    };
+    assert!(line("✓ images").contains("3 images, "), "{screen:#?}");
+    line(&format!("{}: pulled, 2 layers, 2.86 MiB", references[0]));
+    line("✓ baked: 3 images locked");
+    assert!(!screen.iter().any(|line| line.contains('━')), "the bars are gone at the end: {screen:#?}");
+    for shown in ["of 3 images, ", "/2 layers"] {
+        assert!(finished.stdout.contains(shown), "{shown} was not drawn\n{finished}");
+    }
+}
+
+/// What a used box leaves, as paths under its root.
+const LEFT: [&str; 15] = [
+    "/etc/default/replicated",
+    "/etc/default/replicated-operator",
+    "/etc/systemd/system/replicated-ui.service",
+    "/etc/systemd/system/multi-user.target.wants/replicated.service",
+    "/usr/local/bin/replicatedctl",
+    "/var/lib/replicated",
+    "/var/lib/boot-agent",
+    "/var/lib/cloud/instances",
+    "/var/lib/cloud/sem",
+    "/var/log/cloud-init-output.log",
+    "/etc/settings.conf",
+    "/etc/license.rli",
+    "/etc/circle-installation-customizations",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/srv/internal.crt",
+];
+
+fn leave(bakery: &Bakery) {
+    for path in LEFT {
+        let inner = matches!(path, "/var/lib/replicated" | "/var/lib/boot-agent")
+            || path.starts_with("/var/lib/cloud/");
+        bakery.world.write(&if inner { format!("{path}/deep/file") } else { path.to_owned() }, "left");
+    }
+    bakery.world.write("/etc/cloud/cloud.cfg", "");
+    bakery.world.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    bakery.world.write("/data/circle/circleci-encryption-keys/key", "irreplaceable");
+    // These belong to the image.
+    bakery.world.write("/etc/systemd/system/replicated.service.d/own.conf", "kept");
+    bakery.world.write("/var/lib/cloud/seed/nocloud/meta-data", "kept");
+    bakery.world.agent_toml("[[extra]]\nobject = \"internal.crt\"\npath = \"/srv/internal.crt\"\n");
+    bakery.engine.docker(&["create", "--name=replicated-statsd", "--network=none", "busybox", "true"]);
+}
+
+#[test]
+fn what_another_box_left_is_named_and_removed_when_that_is_asked_for() {
+    let bakery = Bakery::new();
+    bakery.wants(&[]);
+    leave(&bakery);
+    let found = bakery.bakes(&[]);
+    found
+        .assert_code(1)
+        .assert_says("not fit to ship")
+        .assert_says("The container replicated-statsd is in the image");
+    for path in LEFT.iter().chain(&["/etc/machine-id", "/data/circle"]) {
+        found.assert_says(&format!("{} is in the image", bakery.world.path(path).display()));
+        assert!(bakery.world.exists(path), "{path}");
+    }
+    found.assert_silent_about("own.conf").assert_silent_about("/var/lib/cloud/seed");
+
+    let cleaned = bakery.bakes(&["--clean"]);
+    cleaned.assert_code(1).assert_says("whose loss may be final");
+    for path in LEFT {
+        assert!(!bakery.world.exists(path), "{path}");
+        cleaned.assert_says(&format!("removed: {} is", bakery.world.path(path).display()));
+    }
+    // Without the file, systemd would reset what is enabled.
+    assert_eq!(bakery.world.read("/etc/machine-id"), "");
+    assert_eq!(bakery.engine.docker(&["ps", "--all", "--quiet"]), "");
+    for kept in [
+        "/data/circle/circleci-encryption-keys/key",
+        "/etc/systemd/system/replicated.service.d/own.conf",
+        "/var/lib/cloud/seed/nocloud/meta-data",
+    ] {
+        assert!(bakery.world.exists(kept), "{kept}");
+    }
+    fs::remove_dir_all(bakery.world.path("/data")).unwrap();
+    bakery.bakes(&["--clean"]).assert_code(0).assert_silent_about("removed:");
+    assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
+}
+
+#[test]
+fn image_that_was_baked_passes_and_changes_nothing() {
+    let bakery = Bakery::new();
+    bakery.wants(&bakery.pushed(&["a:1", "b:1"]));
+    bakery.bakes(&[]).assert_code(0);
+    let before = bakery.world.files();
+    bakery.bakes(&["--verify"]).assert_code(0).assert_says("fit to ship").assert_silent_about("✗");
+    assert_eq!(bakery.world.files(), before);
+    assert!(bakery.world.read("/etc/boot-agent/agent.toml").contains("#source ="), "every key is shown");
+}
+
+#[test]
+fn everything_that_is_wrong_with_an_image_is_said_at_once() {
+    let mut bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1", "b:1"]);
+    bakery.wants(&references);
+    let kinds = |of: &[(&str, &[&str])]| {
+        let owned = |(id, kinds): &(&str, &[&str])| {
+            ((*id).to_owned(), kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>())
+        };
+        of.iter().map(owned).collect::<Vec<_>>()
+    };
+    let (code, failed) = bakery.verdict();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        failed,
+        kinds(&[("lock", &["lock.missing"]), ("unit", &["unit.missing", "unit.not_enabled"])])
+    );
+
+    bakery.bakes(&[]).assert_code(0);
+    bakery.engine.docker(&["rmi", "--force", &references[0]]);
+    bakery.engine.docker(&["tag", "busybox", &references[1]]);
+    bakery.world.write(INSTALLER, "#!/bin/bash\nrm -rf /\n");
+    bakery.world.write(UNIT, "[Service]\nExecStart=/bin/true\n");
+    fs::remove_file(bakery.world.path(ENABLED)).unwrap();
+    fs::remove_file(bakery.world.path("/usr/local/bin/agent")).unwrap();
+    bakery.world.write("/etc/default/replicated", "REPLICATED_OPTS=");
+    bakery.wants(&[references[0].clone(), format!("{}/c:1", bakery.registry.address())]);
+    let (code, failed) = bakery.verdict();
+    assert_eq!(code, Some(1));
+    let expected = kinds(&[
+        ("lock", &["lock.stale", "lock.stale"]),
+        ("images", &["images.missing", "images.wrong_id"]),
+        ("installer", &["installer.checksum"]),
+        ("unit", &["unit.other", "unit.not_enabled"]),
+        ("binary", &["binary.missing"]),
+        ("hygiene", &["hygiene.replicated"]),
+    ]);
+    assert_eq!(failed, expected);
+
+    bakery.world.write("/usr/local/bin/agent", "#!/bin/sh\nexit 7\n");
+    let lock = bakery.world.read(LOCK);
+    bakery.world.write(LOCK, &lock[..lock.len() / 2]);
+    bakery.engine.stop();
+    let (_, failed) = bakery.verdict();
+    let found: Vec<String> = failed.into_iter().flat_map(|(_, kinds)| kinds).collect();
+    assert!(found.contains(&"binary.not_executable".to_owned()), "{found:?}");
+    assert!(found.iter().any(|kind| kind.starts_with("lock.")), "{found:?}");
+}
+
+#[test]
+#[ignore = "slow: 30 s"]
+fn bake_that_is_killed_at_any_moment_leaves_nothing_torn() {
+    let bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1", "b:1"]);
+    bakery.wants(&references[..1]);
+    bakery.bakes(&[]).assert_code(0);
+    let read = || [LOCK, INSTALLER, UNIT].map(|path| bakery.world.read(path));
+    let old = read();
+    bakery.vendor.serve("#!/bin/bash\n# another one\n");
+    bakery.wants(&references);
+    let started = std::time::Instant::now();
+    bakery.bakes(&[]).assert_code(0);
+    let (whole, new) = (started.elapsed(), read());
+    assert!(old[0] != new[0] && old[1] != new[1]);
+    for moment in 0..20_u32 {
+        for (path, content) in [LOCK, INSTALLER, UNIT].iter().zip(&old) {
+            bakery.world.write(path, content);
+        }
+        bakery.engine.docker(&["rmi", "--force", &references[1]]);
+        let bake = bakery.bake(&[]).spawn();
+        std::thread::sleep(whole * moment / 20);
+        bake.kill();
+        for ((found, old), new) in read().iter().zip(&old).zip(&new) {
+            assert!(found == old || found == new, "torn at moment {moment}: {found}");
+        }
+        if bakery.world.read(LOCK) == new[0] {
+            assert_eq!(bakery.world.read(INSTALLER), new[1], "the lock promises it");
+            assert!(id_of(&bakery.engine, &references[1]).is_some(), "the lock promises it");
+        }
+    }
+    bakery.bakes(&[]).assert_code(0);
+    assert_eq!(read(), new);
+    assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
+}
