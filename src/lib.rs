@@ -36,4 +36,5 @@ pub mod http;
 pub mod names;
 pub mod secret;
 pub mod settings;
+pub mod unit;
 pub mod wait;

@@ -33,6 +33,8 @@ mod leaks;
 mod packer;
 mod plot;
 mod probe;
+mod probe_checks;
+mod probe_checks_sight;
 mod scene;
 mod source;
 mod static_binary;

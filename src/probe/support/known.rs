@@ -69,19 +69,37 @@ fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
     doubts
 }
 
-/// The bundle at the source, which may not be the one in place.
+/// The bundle at the source, which may not be the one in place: as much of it as comes.
 async fn of_source(ground: &Ground<'_>) -> Option<String> {
     let facts = Facts::new(ground);
-    match timeout(SOURCE, facts.fetched()).await {
-        Ok(Ok((fetched, _))) => {
-            bundle::validate(fetched);
-            None
+    let mut fetched = Fetched::default();
+    let mut missing = None;
+    let fetch = async {
+        for file in BundleFile::ALL {
+            match facts.object(file).await {
+                Ok(content) => {
+                    fetched.files.insert(file, content.to_vec());
+                }
+                Err(stopped) => missing = missing.take().or(why(stopped)),
+            }
         }
-        Ok(Err(Stopped::NotAsked(_))) => None,
-        Ok(Err(Stopped::Failed(cause) | Stopped::Missing { cause, .. })) => {
-            Some(format!("The source could not be fetched: {}", cause.sentence))
+        match facts.extra().await {
+            Ok(extra) => fetched.extra = extra.to_vec(),
+            Err(stopped) => missing = missing.take().or(why(stopped)),
         }
+    };
+    let in_time = timeout(SOURCE, fetch).await;
+    bundle::validate(&fetched);
+    match in_time {
+        Ok(()) => missing.map(|sentence| format!("The source could not be fetched whole: {sentence}")),
         Err(_) => Some(format!("The source did not answer within {} s.", SOURCE.as_secs())),
+    }
+}
+
+fn why(stopped: Stopped) -> Option<String> {
+    match stopped {
+        Stopped::NotAsked(_) => None,
+        Stopped::Failed(cause) | Stopped::Missing { cause, .. } => Some(cause.sentence),
     }
 }
 
