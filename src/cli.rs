@@ -90,9 +90,10 @@ settings, 3 a deadline passed.")]
     #[command(after_help = "Examples:
   agent status
   agent status --output json | jq .stages
+  agent status --plot boot.svg                 the same as a picture, for a browser
 
 Exit codes: 0 the last boot is in service or still running, 1 otherwise.")]
-    Status,
+    Status(Status),
     /// Print a shell's completions
     #[command(after_help = "Example:
   agent completions bash > /usr/share/bash-completion/completions/agent")]
@@ -161,6 +162,14 @@ pub struct Probe {
     /// Print the JSON Schema of this command's JSON output
     #[arg(long, conflicts_with_all = ["list", "uri", "wait"])]
     pub schema: bool,
+}
+
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Draw the boot into this SVG file too: stages, what they waited for, heartbeats
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }
 
 /// The flags of `check`.

@@ -29,7 +29,7 @@ pub fn run(cli: Cli) -> Exit {
             return Exit::Good;
         }
         Command::Man => return man(),
-        Command::Status => status::run(&Root::new(cli.common.root)),
+        Command::Status(flags) => status::run(&Root::new(cli.common.root), &flags),
         Command::Boot(flags) => boot(&cli.common, &flags),
         Command::Bake(flags) => {
             with_runtime(&cli.common, Fragment::from_flags([]), async |world| bake::run(world, &flags).await)

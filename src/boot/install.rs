@@ -29,7 +29,7 @@ pub(super) async fn install(
     let run = stage.run;
     let settings = &run.settings.install;
     let arguments = installer::arguments(identity.local_ipv4, &settings.arguments);
-    if !run.force && runs_already(stage, engine, &arguments).await {
+    if !run.force && runs_already(stage, engine, &arguments, identity).await {
         note_installed(run);
         return Ok(Achieved::skipped((), "Replicated's containers run"));
     }
@@ -52,11 +52,18 @@ pub(super) async fn install(
 
 /// Whether Replicated's containers run, which is waited for on a box where they did: after a reboot, systemd may still
 /// be starting them.
-async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String]) -> bool {
+async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String], identity: &Identity) -> bool {
     let instance = stage.run.record().instance;
     let limit = match instance.and_then(|instance| instance.installed_at) {
         Some(_) => START_AFTER_REBOOT,
-        None => Duration::ZERO,
+        None => {
+            let baked = installer::installed_for(&stage.run.root);
+            if let Some(address) = baked.filter(|address| *address != identity.local_ipv4) {
+                stage.progress(format!("the image has the Replicated of {address}, another box"), None);
+                return false;
+            }
+            Duration::ZERO
+        }
     };
     let waiting = |cause: &Cause| stage.waiting(cause);
     let running =

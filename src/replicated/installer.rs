@@ -88,6 +88,16 @@ pub async fn installed(engine: &Engine, arguments: &[String]) -> Result<(), Caus
     running(&engine.containers().await?, &expected_containers(arguments))
 }
 
+/// The address for which Replicated was installed last, by the files that the installer wrote; `None` where these name
+/// none. An image of a used box starts containers too, and they serve that box's address.
+pub fn installed_for(root: &Root) -> Option<Ipv4Addr> {
+    OPTIONS.iter().find_map(|file| {
+        let text = fs::read_to_string(root.path(file)).ok()?;
+        let value = text.lines().find_map(|line| line.trim().strip_prefix("PRIVATE_ADDRESS="))?;
+        value.trim_matches(['"', '\'']).parse().ok()
+    })
+}
+
 /// Runs the installer and judges what it left.
 ///
 /// `on_line` gets each line as it comes, scrubbed and without control characters; of a flood it gets 200 lines a second
@@ -334,6 +344,7 @@ mod tests {
         .unwrap();
         fs::write(root.path(OPTIONS[1]), "DAEMON_TOKEN=\"token-canary-2\"\nTAGS=local\n").unwrap();
         register_daemon_token(&root);
+        assert_eq!(installed_for(&root), None);
         assert!(
             secret::is_in("token-canary-1") && secret::is_in("token-canary-2") && !secret::is_in("local")
         );

@@ -15,7 +15,7 @@ use stand_ins::imds::{self, Fault};
 use super::harness::process::{Server, bound};
 use super::harness::shell;
 use super::root::{Disk, ENGINE};
-use super::scene::{INSTANCE, PLACED, Scene};
+use super::scene::{ADDRESS, INSTANCE, PLACED, Scene};
 
 /// Where every instance finds its metadata service.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -43,13 +43,14 @@ struct Power {
 }
 
 impl Instance {
-    /// Everything is good; SOURCE in the user-data becomes the scene's.
+    /// Everything is good; SOURCE and ENDPOINT in the user-data become the scene's.
     pub(super) fn new(user_data: &str) -> Self {
         static ONLY: Mutex<()> = Mutex::new(());
         let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
         enter_network();
         let mut scene = Scene::new();
-        scene.imds = metadata(INSTANCE, &user_data.replace("SOURCE", &scene.source()));
+        let user_data = user_data.replace("SOURCE", &scene.source()).replace("ENDPOINT", &scene.s3.url());
+        scene.imds = metadata(INSTANCE, ADDRESS, &user_data);
         let disk = Disk::of(&scene);
         Instance { power: None, disk, scene, _only: only }
     }
@@ -231,6 +232,7 @@ impl Instance {
     pub(super) fn become_another(
         &mut self,
         instance_id: &str,
+        address: &str,
         group: stand_ins::autoscaling::Handle,
         user_data: &str,
     ) {
@@ -238,7 +240,7 @@ impl Instance {
         let user_data = user_data.replace("SOURCE", &self.scene.source());
         // The address must be free before it is taken again.
         self.scene.imds = imds::start(imds::Config::default()).unwrap();
-        self.scene.imds = metadata(instance_id, &user_data);
+        self.scene.imds = metadata(instance_id, address, &user_data);
         self.scene.auto_scaling = group;
         let url = self.scene.auto_scaling.url();
         let drop_in = "/etc/systemd/system/boot-agent.service.d/group.conf";
@@ -259,9 +261,10 @@ impl Drop for Instance {
     }
 }
 
-fn metadata(instance_id: &str, user_data: &str) -> imds::Handle {
+fn metadata(instance_id: &str, address: &str, user_data: &str) -> imds::Handle {
     let instance = imds::Instance {
         id: instance_id.to_owned(),
+        local_ipv4: address.to_owned(),
         user_data: Some(user_data.as_bytes().to_vec()),
         ..imds::Instance::default()
     };

@@ -1,1 +1,132 @@
-//! tbd
+//! A crash, a hang or a power cut in the middle of a boot: systemd starts the unit again, and it goes on.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use boot_agent::unit;
+
+use super::instance::{BOOTED, INTERPRETER, Instance, SHELL};
+
+const LATE: &str = "0 starting started true 503\n";
+const READY: &str = "0 started started false 200\n";
+const ORDER: &str = "/var/lib/boot-agent/order.json";
+
+/// How often the power is cut.
+const CUTS: u32 = 10;
+/// How many of these come before the agent has been told what to boot.
+const EARLY: u32 = 2;
+
+/// Waits until the app is waited for, and gives the agent's process id.
+fn stands_still(instance: &Instance) -> String {
+    instance.wait_for("the wait for the app", BOOTED, || {
+        instance.record().is_some_and(|record| {
+            let stages = record["stages"].as_array().unwrap();
+            stages.iter().any(|stage| stage["name"] == "ready" && stage["waits"].is_array())
+        })
+    });
+    instance.property(unit::NAME, "MainPID")
+}
+
+fn wait_for_restart(instance: &Instance, old: &str, times: &str) {
+    instance.wait_for("the unit's restart", Duration::from_secs(60), || {
+        let pid = instance.property(unit::NAME, "MainPID");
+        pid != old && pid != "0" && instance.property(unit::NAME, "NRestarts") == times
+    });
+}
+
+#[test]
+#[ignore = "slow: 30 s"]
+fn a_crash_and_a_hang_are_restarted_and_user_data_ends_well() {
+    let mut instance = Instance::new(SHELL);
+    instance.scene.stand_in("timeline", LATE);
+    let drop_in = format!("{}.d/impatient.conf", unit::PATH);
+    let impatient = "[Service]\nWatchdogSec=3s\nTimeoutStartSec=3s\nTimeoutStopSec=3s\n";
+    instance.scene.world.write(&drop_in, impatient);
+    instance.power_on();
+
+    let first = stands_still(&instance);
+    let began = instance.began();
+    instance.must(&["kill", "-KILL", &first]);
+    wait_for_restart(&instance, &first, "1");
+    instance.wait_for("the next boot", BOOTED, || instance.began() != began);
+
+    // Longer than the time to start: the beats have extended it.
+    let second = stands_still(&instance);
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(instance.property(unit::NAME, "MainPID"), second, "{}", instance.words());
+    let began = instance.began();
+    instance.must(&["kill", "-STOP", &second]);
+    wait_for_restart(&instance, &second, "2");
+    instance.wait_for("the next boot", BOOTED, || instance.began() != began);
+
+    stands_still(&instance);
+    instance.scene.stand_in("timeline", READY);
+    instance.wait_until_in_service(began.as_deref());
+    instance.must(&["cloud-init", "status", "--wait"]);
+    instance.assert_in_service();
+    assert_eq!(instance.property("cloud-final.service", "Result"), "success");
+    assert_eq!(instance.scene.completions(), ["CONTINUE"]);
+    assert_eq!(instance.scene.installer_runs(), 1);
+}
+
+/// When the power is cut: a share of what a boot took that was left alone, before or after it had its order.
+struct Moment {
+    after: PathBuf,
+    wait: Duration,
+}
+
+#[test]
+#[ignore = "slow: 160 s"]
+fn a_power_cut_at_any_moment_ends_in_service_at_the_next_boot() {
+    let (to_order, to_service) = undisturbed();
+    println!("an undisturbed boot has its order after {to_order:?}, and is in service {to_service:?} later");
+    for cut in 0..CUTS {
+        let mut instance = blank();
+        let order = instance.scene.world.path(ORDER);
+        let moment = if cut < EARLY {
+            Moment { after: PathBuf::from("/"), wait: to_order * (cut + 1) / (EARLY + 2) }
+        } else {
+            Moment { after: order, wait: to_service * (cut - EARLY) / (CUTS - EARLY) }
+        };
+        instance.power_on();
+        instance.wait_for("the moment", BOOTED, || moment.after.exists());
+        thread::sleep(moment.wait);
+        instance.cut_power();
+        instance.assert_nothing_torn();
+        let record = instance.record();
+        let stages = record.as_ref().and_then(|record| record["stages"].as_array());
+        let stood = stages
+            .and_then(|stages| stages.last())
+            .map(|stage| (stage["name"].clone(), stage["outcome"].clone()));
+        println!("cut {cut}, {:?} after {}: stood in {stood:?}", moment.wait, moment.after.display());
+
+        instance.power_on();
+        let before = record.as_ref().and_then(|record| record["started_at"].as_str());
+        instance.wait_until_in_service(before);
+        instance.assert_in_service();
+        assert_eq!(instance.scene.completions().last().unwrap(), "CONTINUE");
+        assert!((1..=2).contains(&instance.scene.installer_runs()));
+        let leftovers = instance.must(&["find", "/etc", "/var/lib", "-name", "*.boot-agent-new"]);
+        assert_eq!(leftovers, "");
+    }
+}
+
+/// An instance whose installer takes long enough to be cut in the middle.
+fn blank() -> Instance {
+    let instance = Instance::new(INTERPRETER);
+    instance.scene.stand_in("mode", "slow 1\n");
+    instance
+}
+
+/// How long a boot takes to its order, and from there.
+fn undisturbed() -> (Duration, Duration) {
+    let mut instance = blank();
+    let on = Instant::now();
+    instance.power_on();
+    let order = instance.scene.world.path(ORDER);
+    instance.wait_for("the order", BOOTED, || order.exists());
+    let to_order = on.elapsed();
+    instance.wait_until_in_service(None);
+    (to_order, on.elapsed() - to_order)
+}

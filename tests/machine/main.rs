@@ -9,6 +9,7 @@
 mod first_boot;
 mod instance;
 mod interrupted;
+mod old_way;
 mod root;
 mod used_image;
 

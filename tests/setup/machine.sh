@@ -15,6 +15,7 @@ fi
 ((EUID == 0)) || die "only root can make the root of a machine"
 command -v mmdebstrap >/dev/null || die "mmdebstrap is missing: tests/setup/packages.sh machine"
 rm -rf "$root" "$root.new"
+# shellcheck disable=SC2016 # "$1" is mmdebstrap's to fill in.
 again 3 mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --skip=cleanup/apt/lists \

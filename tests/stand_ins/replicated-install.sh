@@ -242,7 +242,7 @@ Requires=docker.service
 After=docker.service
 StartLimitIntervalSec=0
 [Service]
-ExecStart=/usr/bin/docker start --attach --sig-proxy=false $1
+ExecStart=/usr/bin/docker start --attach $1
 ExecStop=/usr/bin/docker kill $1
 TimeoutStopSec=5s
 Restart=always

@@ -89,6 +89,10 @@ fn the_clients_certificate() {
     let other = with(&stranger.certificate, &stranger.key);
     let rejected = "tls.client_certificate_rejected";
     node.breaks(&other, Rung::Tls, rejected, Config, "the CA which the server trusts");
+    let expired = authority.issue_expired("circle-of-old", &["DNS:circle"]);
+    mode(&expired.key, 0o600);
+    let old = with(&expired.certificate, &expired.key);
+    node.breaks(&old, Rung::Tls, rejected, Config, "still good");
     let mixed = with(&client.certificate, &stranger.key);
     node.breaks(&mixed, Rung::Tls, unusable, Config, "Correct");
     node.breaks(&with(Path::new("/no/such.crt"), &client.key), Rung::Tls, unusable, Config, "Correct");

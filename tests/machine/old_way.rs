@@ -1,0 +1,64 @@
+//! The old way beside the agent: the user-data that boxes were booted with before, on the same machine.
+
+use std::time::{Duration, Instant};
+
+use super::instance::{BOOTED, INTERPRETER, Instance};
+use super::scene::{PLACED, STAND_IN};
+
+/// How often each way boots a blank instance, in turns.
+const RUNS: usize = 3;
+
+/// What boxes were booted with, in its best case: awscli is on the image already, and so is the installer.
+const OLD_WAY: &str = "#!/bin/bash
+export AWS_DEFAULT_REGION=us-east-1
+startup() {
+  aws --endpoint-url ENDPOINT s3 cp SOURCE/settings.conf /etc/settings.conf
+  aws --endpoint-url ENDPOINT s3 cp SOURCE/replicated.conf /etc/replicated.conf
+  aws --endpoint-url ENDPOINT s3 cp SOURCE/license.rli /etc/license.rli
+  aws --endpoint-url ENDPOINT s3 cp SOURCE/circle-installation-customizations /etc/circle-installation-customizations
+  bash /usr/local/lib/boot-agent/replicated-install.sh local_address=$(curl http://169.254.169.254/latest/meta-data/local-ipv4) no_proxy=1 no-docker no-public-address skip-preflights
+}
+time startup
+";
+
+/// From power on: until the four files are in place, and until the installer runs.
+struct Took {
+    files: Duration,
+    installer: Duration,
+}
+
+fn boot(user_data: &str) -> Took {
+    let mut instance = Instance::new(user_data);
+    let world = &instance.scene.world;
+    let placed: Vec<_> = PLACED.iter().map(|path| world.path(path)).collect();
+    let runs = world.path(&format!("{STAND_IN}/runs"));
+    let on = Instant::now();
+    instance.power_on();
+    instance.wait_for("the files", BOOTED, || placed.iter().all(|path| path.exists()));
+    let files = on.elapsed();
+    instance.wait_for("the installer", BOOTED, || runs.exists());
+    Took { files, installer: on.elapsed() }
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64()
+}
+
+#[test]
+#[ignore = "slow: 60 s"]
+fn the_agent_is_faster_than_the_old_way_from_power_to_installer() {
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        old.push(boot(OLD_WAY));
+        new.push(boot(INTERPRETER));
+    }
+    for (what, time) in [
+        ("files in place", (|took| took.files) as fn(&Took) -> Duration),
+        ("installer start", |took| took.installer),
+    ] {
+        let (old, new) = (median(old.iter().map(time).collect()), median(new.iter().map(time).collect()));
+        println!("power on to {what}: old way {old:.2} s, agent {new:.2} s, old / agent {:.2}", old / new);
+        assert!(new < old, "{what}: {new} s against {old} s");
+    }
+}
