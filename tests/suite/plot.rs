@@ -28,7 +28,7 @@ fn plot_shows_stages_what_they_waited_for_and_heartbeats() {
     let parse = "import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])";
     shell::must(Command::new("python3").args(["-c", parse]).arg(&file));
     for words in
-        ["identity", "databases", "waited for tcp.refused", "CONTINUE acknowledged", "class=\"heartbeat\""]
+        ["identity", "databases", "tcp.refused", "CONTINUE acknowledged", "class=\"heartbeat\""]
     {
         assert!(picture.contains(words), "{words} is not in\n{picture}");
     }

@@ -128,8 +128,8 @@ fn cautions(doubts: &Doubts) -> Vec<String> {
     let mut cautions = Vec::new();
     if !doubts.unread.is_empty() {
         cautions.push(format!(
-            "This user could not read {}. Their secrets are not known, so the logs of other programs were held back. \
-             Run the agent as root.",
+            "Not read: {}. Their secrets are not known, so the logs of other programs were held back. As root, and with \
+             the source at hand, the agent knows them.",
             doubts.unread.join(", ")
         ));
     }
