@@ -22,7 +22,7 @@ use super::scene::{ADDRESS, INSTANCE, PLACED, Scene};
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// How long a machine may take from power to in service: a few seconds, on a machine that does nothing else.
-pub(super) const BOOTED: Duration = Duration::from_secs(40);
+pub(super) const BOOTED: Duration = Duration::from_secs(120);
 
 /// User-data, both forms.
 pub(super) const INTERPRETER: &str = "#!/usr/bin/env -S agent boot SOURCE\n";

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use boot_agent::unit;
+use serde_json::Value;
 
 use super::instance::{BOOTED, INTERPRETER, Instance, SHELL};
 
@@ -114,6 +115,10 @@ fn a_power_cut_at_any_moment_ends_in_service_at_the_next_boot() {
             .and_then(|stages| stages.last())
             .map(|stage| (stage["name"].clone(), stage["outcome"].clone()));
         println!("cut {cut}, {:?} after {}: stood in {stood:?}", moment.wait, moment.after.display());
+
+        // The boot that was cut off was a good one.
+        let cause = record.as_ref().map(|record| &record["cause"]);
+        assert!(cause.is_none_or(Value::is_null), "{cause:#?}");
 
         instance.power_on();
         let before = record.as_ref().and_then(|record| record["started_at"].as_str());
