@@ -62,6 +62,7 @@ Exit codes: 0 in service, 1 failed, 2 usage or settings, 3 a deadline passed.")]
   agent probe                                   what is wrong with this box
   agent probe --only postgres --only mongodb    the databases alone
   agent probe --wait 10m                        ask until it is good
+  agent probe --support-bundle box.tar.gz       and pack what a vendor needs, without a secret
   agent probe --uri - < uri.txt                 one database, from any machine, without a bundle
 
 It changes nothing and completes no lifecycle action. Without root it says what it could not see.
@@ -89,9 +90,10 @@ settings, 3 a deadline passed.")]
     #[command(after_help = "Examples:
   agent status
   agent status --output json | jq .stages
+  agent status --plot boot.svg                 the same as a picture, for a browser
 
 Exit codes: 0 the last boot is in service or still running, 1 otherwise.")]
-    Status,
+    Status(Status),
     /// Print a shell's completions
     #[command(after_help = "Example:
   agent completions bash > /usr/share/bash-completion/completions/agent")]
@@ -154,9 +156,20 @@ pub struct Probe {
     /// Probe one database address, without a bundle; "-" reads it from standard input, where no other user sees it
     #[arg(long, value_name = "URI", conflicts_with = "list")]
     pub uri: Option<String>,
+    /// Write what a vendor needs to find the fault into this .tar.gz, every secret taken out, and a manifest of what was
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "uri", "schema"])]
+    pub support_bundle: Option<PathBuf>,
     /// Print the JSON Schema of this command's JSON output
     #[arg(long, conflicts_with_all = ["list", "uri", "wait"])]
     pub schema: bool,
+}
+
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Draw the boot into this SVG file too: stages, what they waited for, heartbeats
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }
 
 /// The flags of `check`.

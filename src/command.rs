@@ -1,5 +1,6 @@
 //! What every command works with, and what it comes to.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cause::Cause;
@@ -58,8 +59,8 @@ pub(crate) struct World {
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
-    /// Whether `--config` names a file that no other process would read.
-    pub(crate) has_own_settings_file: bool,
+    /// The file that `--config` names, which no other process would read.
+    pub(crate) own_settings_file: Option<PathBuf>,
     /// Where it says what it does.
     pub(crate) console: Console,
 }

@@ -29,7 +29,7 @@ pub fn run(cli: Cli) -> Exit {
             return Exit::Good;
         }
         Command::Man => return man(),
-        Command::Status => status::run(&Root::new(cli.common.root)),
+        Command::Status(flags) => status::run(&Root::new(cli.common.root), &flags),
         Command::Boot(flags) => boot(&cli.common, &flags),
         Command::Bake(flags) => {
             with_runtime(&cli.common, Fragment::from_flags([]), async |world| bake::run(world, &flags).await)
@@ -93,8 +93,8 @@ fn with_runtime(
         )?;
     let printed = runtime.block_on(async {
         let console = Console::of_this_process(verbosity(common));
-        let has_own_settings_file = common.config.is_some();
-        command(World { root, settings, has_own_settings_file, console }).await
+        let own_settings_file = common.config.clone();
+        command(World { root, settings, own_settings_file, console }).await
     });
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();

@@ -27,7 +27,6 @@ mod placement;
 pub mod record;
 pub mod replicated;
 pub mod source;
-pub mod unit;
 
 // Ground floor.
 pub mod cause;
@@ -37,4 +36,5 @@ pub mod http;
 pub mod names;
 pub mod secret;
 pub mod settings;
+pub mod unit;
 pub mod wait;

@@ -24,11 +24,13 @@ use crate::cause::Cause;
 use crate::files::Root;
 
 /// How long one question may take over all servers and attempts. The resolver's own default (two attempts of five
-/// seconds per server) would hide a dead server behind other timeouts.
-const QUESTION_DEADLINE: Duration = Duration::from_secs(4);
+/// seconds per server) would hide a dead server behind other timeouts; this one has to be below
+/// [`CONNECT_TIMEOUT`](crate::http::CONNECT_TIMEOUT), within which a client resolves and connects, or a dead DNS server
+/// would be reported as a service that cannot be reached.
+const QUESTION_DEADLINE: Duration = Duration::from_millis(2500);
 
-/// How long one server is given for one attempt.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long one server is given for one attempt, of which there are two.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1200);
 
 /// Resolves names with the resolver files under a [`Root`].
 #[derive(Debug, Clone)]

@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -116,24 +117,37 @@ fn registry() -> Option<Arc<Registry>> {
 
 /// The text with every known secret replaced by [`REDACTED`].
 pub fn scrub(text: &str) -> Cow<'_, str> {
-    let Some(registry) = registry() else {
-        return Cow::Borrowed(text);
-    };
     let mut clean = String::new();
     let mut copied = 0;
-    for found in registry.matcher.find_iter(text) {
-        if found.len() < SHORTEST_ANYWHERE && !stands_alone(text, found.start(), found.end()) {
-            continue;
-        }
-        clean.push_str(&text[copied..found.start()]);
+    for place in places(text) {
+        clean.push_str(&text[copied..place.start]);
         clean.push_str(REDACTED);
-        copied = found.end();
+        copied = place.end;
     }
     if copied == 0 {
         return Cow::Borrowed(text);
     }
     clean.push_str(&text[copied..]);
     Cow::Owned(clean)
+}
+
+/// Where known secrets stand in a text, from its start on; none overlaps another.
+pub fn places(text: &str) -> Vec<Range<usize>> {
+    let Some(registry) = registry() else {
+        return Vec::new();
+    };
+    let mut places = Vec::new();
+    let mut at = 0;
+    while let Some(found) = registry.matcher.find(Input::new(text).range(at..)) {
+        if found.len() >= SHORTEST_ANYWHERE || stands_alone(text, found.start(), found.end()) {
+            places.push(found.range());
+            at = found.end();
+        } else {
+            // A longer secret may begin within the short one that is none here.
+            at = found.start() + 1;
+        }
+    }
+    places
 }
 
 fn stands_alone(text: &str, start: usize, end: usize) -> bool {
@@ -262,6 +276,12 @@ mod tests {
         register("zq7");
         assert_eq!(scrub("password=zq7;"), format!("password={REDACTED};"));
         assert_eq!(scrub("azq7b"), "azq7b");
+    }
+
+    #[test]
+    fn a_short_secret_that_is_no_word_does_not_hide_a_longer_one() {
+        register_all(["qj", "jw-longer-canary"]);
+        assert_eq!(scrub("xqjw-longer-canary"), format!("xq{REDACTED}"));
     }
 
     #[test]

@@ -15,9 +15,10 @@ use std::fs::{File, TryLockError};
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
-use crate::console::{Event, text};
+use crate::console::{Event, Level, text};
 use crate::docker::engine::Engine;
 use crate::docker::lock::Lock;
+use crate::docker::reference::Reference;
 use crate::files::{self, Root};
 
 use hygiene::Hygiene;
@@ -46,6 +47,9 @@ async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Ca
     })
     .await?;
     let images = Step::run(console, "images", async |step| {
+        for image in wanted.forgotten() {
+            step.note(Level::Warning, "", Some(forgotten(&image)));
+        }
         pull::pull(step, engine, &wanted.images, settings.images_wait).await
     })
     .await?;
@@ -65,6 +69,14 @@ async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Ca
     })
     .await?;
     Ok(printed(&lock, &hygiene))
+}
+
+fn forgotten(image: &Reference) -> Cause {
+    Cause::config(
+        "images.forgotten",
+        format!("images.toml asks for a version of Replicated and not for its image {image}."),
+        "Add it to images.toml; else each instance pulls it while it boots.",
+    )
 }
 
 /// One bake at a time. The lock is on `images.toml` itself, so that it leaves no file in the image.

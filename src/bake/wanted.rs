@@ -116,7 +116,28 @@ impl Replicated {
     }
 }
 
+/// The name of an image of Replicated's own. The vendor moved them from quay.io to Docker Hub with 2.45.0.
+fn replicated_image(name: &str, version: &str) -> Option<Reference> {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let is_old = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (2, 45);
+    let registry = if is_old { "quay.io/" } else { "" };
+    format!("{registry}replicated/{name}:stable-{version}").parse().ok()
+}
+
 impl Wanted {
+    /// Images of the Replicated versions asked for that are not asked for themselves: each instance would pull them
+    /// while it boots.
+    pub(super) fn forgotten(&self) -> Vec<Reference> {
+        let Some(replicated) = &self.replicated else { return Vec::new() };
+        let parts = [
+            ("replicated", &replicated.replicated_tag),
+            ("replicated-ui", &replicated.replicated_ui_tag),
+            ("replicated-operator", &replicated.replicated_operator_tag),
+        ];
+        let images = parts.into_iter().filter_map(|(name, tag)| replicated_image(name, tag.as_deref()?));
+        images.filter(|name| !self.images.iter().any(|image| image.reference == *name)).collect()
+    }
+
     /// Reads `images.toml`.
     ///
     /// # Errors
@@ -176,6 +197,21 @@ mod tests {
         assert!(wanted.images.len() >= 3);
         let url = wanted.replicated.unwrap().url().unwrap();
         assert!(url.as_str().starts_with("https://get.replicated.com/docker?replicated_tag="), "{url}");
+    }
+
+    #[test]
+    fn replicateds_own_images_are_not_forgotten() {
+        let forgotten = |version: &str, more: &str| {
+            let tags = format!("replicated_tag = \"{version}\"\nreplicated_ui_tag = \"{version}\"");
+            let wanted = Wanted::parse(&format!("[replicated]\n{tags}\n{more}")).unwrap();
+            wanted.forgotten().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let named = "[[image]]\nreference = \"quay.io/replicated/replicated:stable-2.44.9\"\n";
+        assert_eq!(forgotten("2.44.9", named), ["quay.io/replicated/replicated-ui:stable-2.44.9"]);
+        let newer = ["replicated/replicated:stable-2.45.0", "replicated/replicated-ui:stable-2.45.0"];
+        assert_eq!(forgotten("2.45.0", ""), newer);
+        let example = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
+        assert!(example.forgotten().is_empty());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) enum HandedOver {
 pub(super) fn is_possible(world: &World, flags: &cli::Boot) -> bool {
     // Flags without a source are about this one boot, and the unit has no other way to hear of them.
     let is_about_this_boot = flags.on_failure.is_some() || flags.deadline.is_some();
-    let in_place = flags.unit || flags.foreground || flags.force || world.has_own_settings_file;
+    let in_place = flags.unit || flags.foreground || flags.force || world.own_settings_file.is_some();
     if in_place || !has_unit(world) || (is_about_this_boot && !super::names_source(flags)) {
         return false;
     }

@@ -54,12 +54,12 @@ impl Terminal {
             Some((text, (done, total))) => {
                 let bar = parts.entry(name.to_owned()).or_insert_with(|| {
                     let bar = self.screen.add(ProgressBar::new(*total));
-                    if let Some(style) = part_style() {
-                        bar.set_style(style);
-                    }
                     bar.set_prefix(name.to_owned());
                     bar
                 });
+                if let Some(style) = part_style(*total > 0) {
+                    bar.set_style(style);
+                }
                 bar.set_length(*total);
                 bar.set_position(*done);
                 bar.set_message(text.clone());
@@ -111,9 +111,13 @@ fn bytes_style() -> Option<ProgressStyle> {
     ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
 }
 
-/// The name last: it is the one piece whose end may be cut off.
-fn part_style() -> Option<ProgressStyle> {
-    let template = "  {bar:24} {bytes:>10}/{total_bytes:<10} {msg:<14} {prefix}";
+/// The name last: it is the one piece whose end may be cut off. Where no size is known, a bar of nothing would be full.
+fn part_style(has_size: bool) -> Option<ProgressStyle> {
+    let template = if has_size {
+        "  {bar:24} {bytes:>10}/{total_bytes:<10} {msg:<14} {prefix}"
+    } else {
+        "                                                {msg:<14} {prefix}"
+    };
     ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
 }
 
@@ -126,7 +130,7 @@ impl Renderer for Terminal {
                 self.with_bar(stage, |bar| bar.set_message(text));
             }
             Event::Progress { stage, text, bytes } => self.with_bar(stage, |bar| {
-                if let Some((done, total)) = bytes {
+                if let Some((done, total)) = bytes.as_ref().filter(|(_, total)| *total > 0) {
                     if let Some(style) = bytes_style() {
                         bar.set_style(style);
                     }

@@ -39,12 +39,27 @@ struct Login {
 /// # Errors
 /// `registry.credentials` if the file is there and not what `docker login` writes; `host.file` if it cannot be read.
 pub(super) fn header(root: &Root, reference: &Reference) -> Result<Option<String>, Cause> {
+    let logins = logins(root)?;
+    let registry = reference.registry();
+    let login = logins.iter().find(|(key, _)| host(key) == registry);
+    Ok(login.and_then(|(key, login)| login.header(key)))
+}
+
+/// Makes every secret of the file known to the scrubber.
+///
+/// # Errors
+/// As for [`header`].
+pub fn register_logins(root: &Root) -> Result<(), Cause> {
+    logins(root).map(drop)
+}
+
+fn logins(root: &Root) -> Result<HashMap<String, Login>, Cause> {
     let path = root.path(FILE);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         // Like the docker command, go on without a login where the file cannot be seen at all.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
-            return Ok(None);
+            return Ok(HashMap::new());
         }
         Err(error) => return Err(files::failed("read", &path, &error)),
     };
@@ -64,9 +79,7 @@ pub(super) fn header(root: &Root, reference: &Reference) -> Result<Option<String
     for login in config.auths.values_mut() {
         login.complete().map_err(wrong)?;
     }
-    let registry = reference.registry();
-    let login = config.auths.iter().find(|(key, _)| host(key) == registry);
-    Ok(login.and_then(|(key, login)| login.header(key)))
+    Ok(config.auths)
 }
 
 /// The registry that a key of `auths` means: a host, or an URL whose path is the API's.

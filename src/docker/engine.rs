@@ -184,24 +184,43 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::version`], and `docker.no_container` if it does not exist.
     pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
+        let mut text: Vec<u8> = Vec::new();
+        let keep = |piece: &[u8]| {
+            text.extend_from_slice(piece);
+            if text.len() > 2 * LOG_LIMIT {
+                text.drain(..text.len() - LOG_LIMIT);
+            }
+        };
+        self.read_log(container, tail, keep).await?;
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    /// The same piece by piece, so that what has come is there also when this fails. A piece may end within a line, and
+    /// the first one may begin within one that is longer than 16 KiB.
+    ///
+    /// The engine's own times are left out: it would write them into the middle of long lines, too.
+    ///
+    /// # Errors
+    /// As for [`Engine::logs`].
+    pub async fn read_log(
+        &self,
+        container: &str,
+        tail: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), Cause> {
         let docker = self.client()?;
         let options =
             LogsOptions { stdout: true, stderr: true, tail: tail.to_string(), ..Default::default() };
         let mut stream = docker.logs(container, Some(options));
         let reading = async {
-            let mut text: Vec<u8> = Vec::new();
             while let Some(piece) = stream.next().await {
-                text.extend_from_slice(piece?.as_ref());
-                if text.len() > 2 * LOG_LIMIT {
-                    text.drain(..text.len() - LOG_LIMIT);
-                }
+                take(piece?.as_ref());
             }
-            Ok(text)
+            Ok(())
         };
-        let text = self.answer("show the log of a container", reading).await?;
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
+        self.answer("show the log of a container", reading).await
     }
 
     /// The ports and the rest are of no interest here; whether the container exists and runs is.

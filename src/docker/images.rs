@@ -1,6 +1,6 @@
 //! The images of the lock against what the engine holds: what is missing, and how it is put right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use futures_util::stream::{self, StreamExt};
@@ -73,10 +73,12 @@ impl Plan {
     pub fn make(lock: &Lock, images: &[LocalImage], address: Ipv4Addr) -> Self {
         let mut plan = Plan::default();
         let own_registry = format!("{address}:{REPLICATED_REGISTRY_PORT}/");
+        let bearers: HashMap<&str, &LocalImage> =
+            images.iter().flat_map(|image| image.tags.iter().map(move |tag| (tag.as_str(), image))).collect();
+        let ids: HashSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
         for locked in &lock.images {
-            let name = locked.reference.to_string();
-            let bearer = images.iter().find(|image| image.tags.contains(&name));
-            let content_present = images.iter().any(|image| image.id == locked.id.as_str());
+            let bearer = bearers.get(locked.reference.to_string().as_str());
+            let content_present = ids.contains(locked.id.as_str());
             match bearer {
                 Some(image) if image.id == locked.id.as_str() => plan.present.push(locked.reference.clone()),
                 Some(image) => plan.wrong_id.push(WrongId {
@@ -91,8 +93,7 @@ impl Plan {
                 && let Ok(alias) = format!("{own_registry}{alias}").parse::<Reference>()
             {
                 let text = alias.to_string();
-                let is_there =
-                    images.iter().any(|image| image.id == locked.id.as_str() && image.tags.contains(&text));
+                let is_there = bearers.get(text.as_str()).is_some_and(|image| image.id == locked.id.as_str());
                 if content_present && !is_there {
                     plan.to_tag.push(naming(locked, alias));
                 } else if !content_present {

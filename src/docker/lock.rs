@@ -107,9 +107,16 @@ impl Lock {
     /// `lock.syntax`, `lock.unknown_key`, `lock.value`, `lock.version` and `lock.duplicate`, all of class config and
     /// with the line, since every instance of this AMI carries the same file.
     pub fn parse(text: &str) -> Result<Self, Cause> {
-        // The version first: a later format must not be reported as a page of unknown keys.
-        if let Ok(table) = text.parse::<toml::Table>()
-            && let Some(found) = table.get("version").and_then(toml::Value::as_integer)
+        let read: Result<Lock, _> = toml::from_str(text);
+        // The version is told first: a later format must not be reported as a page of unknown keys.
+        let found = match &read {
+            Ok(lock) => Some(i64::from(lock.version)),
+            Err(_) => text
+                .parse::<toml::Table>()
+                .ok()
+                .and_then(|table| table.get("version").and_then(toml::Value::as_integer)),
+        };
+        if let Some(found) = found
             && found != i64::from(VERSION)
         {
             return Err(Cause::config(
@@ -120,7 +127,7 @@ impl Lock {
                 "Write the lock again with the agent that is installed: agent bake.",
             ));
         }
-        let mut lock: Lock = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
+        let mut lock = read.map_err(|error| unreadable(text, &error))?;
         lock.refuse_duplicates()?;
         lock.images.sort_by(|a, b| a.reference.cmp(&b.reference));
         Ok(lock)

@@ -12,3 +12,5 @@ pub mod reference;
 
 mod credentials;
 mod listing;
+
+pub use credentials::register_logins;

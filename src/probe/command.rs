@@ -13,15 +13,17 @@ use super::questions::climbed;
 use super::report::Report;
 use super::round;
 use super::selection::Selection;
+use super::support::{self, Target};
 use super::text;
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
-use crate::console::Level;
+use crate::console::{self, Level};
 use crate::database::ladder::{Climber, Request};
 use crate::database::uri::{self, Kind};
 use crate::http::Http;
 use crate::secret;
+use crate::settings;
 
 /// The JSON Schema of the report.
 const SCHEMA: &str = include_str!("report.schema.json");
@@ -45,6 +47,7 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
     if flags.list {
         return Ok(listed(catalogue.into_iter().filter(|check| wanted.wants(&check.id)).collect()));
     }
+    let bundle = flags.support_bundle.as_deref().map(Target::new).transpose()?;
     let limit = flags.wait.as_deref().map(duration).transpose()?;
     let http = Http::new(world.root.clone());
     let given = flags.uri.as_deref().map(given).transpose()?;
@@ -67,7 +70,35 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
                 }
                 tokio::time::sleep(PAUSE.min(left)).await;
             }
-            _ => return Ok(printed(&report, is_good, limit.is_some())),
+            _ => {
+                let mut printed = printed(&report, is_good, limit.is_some());
+                if let Some(target) = &bundle {
+                    add_bundle(&mut printed, &world, &http, target).await;
+                }
+                return Ok(printed);
+            }
+        }
+    }
+}
+
+/// Writes the support bundle and says so; the exit code stays the probe's own, unless the bundle is what failed.
+async fn add_bundle(printed: &mut Printed, world: &World, http: &Http, target: &Target) {
+    world.console.note(Level::Info, "collecting the support bundle");
+    let ground = Ground { root: &world.root, settings: &world.settings, http };
+    let said = (printed.text.as_str(), printed.json.clone());
+    let settings_file =
+        world.own_settings_file.clone().unwrap_or_else(|| world.root.path(settings::SETTINGS_FILE));
+    match support::write(target, &ground, settings_file, said).await {
+        Ok(written) => {
+            printed.text.push_str(&written.text());
+            printed.json["support_bundle"] = written.json();
+        }
+        Err(cause) => {
+            printed.text.push_str(&format!("\n{}", console::text::cause(&cause)));
+            printed.json["support_bundle"] = serde_json::json!({ "cause": cause });
+            if printed.exit == Exit::Good {
+                printed.exit = Exit::Failed;
+            }
         }
     }
 }

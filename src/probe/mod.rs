@@ -15,6 +15,7 @@ mod report;
 mod roots;
 mod round;
 mod selection;
+mod support;
 mod text;
 
 use crate::cause::Cause;

@@ -12,6 +12,7 @@ use super::harness::engine::{self, EngineLease};
 use super::harness::registry::{PASSWORD, Registry, USER};
 use super::harness::vendor::Vendor;
 use super::scene::{ADDRESS, INSTALLER, SOON, Scene};
+use super::terminal::{on_a_terminal, screen};
 
 const LOCK: &str = "/etc/boot-agent/images.lock";
 const WANTED: &str = "/etc/boot-agent/images.toml";
@@ -139,7 +140,10 @@ fn lock_is_sorted_complete_and_the_same_again() {
     let bakery = Bakery::new();
     let mut references = bakery.pushed(&["b/two:1", "a/one:1", "c:3"]);
     bakery.wants(&references);
-    bakery.bakes(&[]).assert_code(0).assert_says("3 images locked, the installer pinned, the unit enabled");
+    let finished = bakery.bakes(&[]);
+    finished.assert_code(0).assert_says("3 images locked, the installer pinned, the unit enabled");
+    finished
+        .assert_says("not for its image quay.io/replicated/replicated-ui:stable-2.38.6. [images.forgotten");
     let first = bakery.world.read(LOCK);
     let lock: toml::Table = first.parse().unwrap();
     let images = lock["image"].as_array().unwrap();
@@ -305,6 +309,27 @@ fn second_bake_at_the_same_time_is_refused() {
     bakery.bakes(&[]).assert_code(1).assert_says("bake.other_runs");
     bakery.registry.resume();
     first.finish(SOON).assert_code(0);
+}
+
+#[test]
+fn terminal_shows_each_pull_and_all_of_them() {
+    let bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1", "b:1", "c:1"]);
+    bakery.wants(&references);
+    let finished = on_a_terminal(bakery.bake(&[])).run(SOON);
+    finished.assert_code(0);
+    let screen = screen(&finished.stdout);
+    let line = |words: &str| {
+        let found = screen.iter().find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("no {words:?} in {screen:#?}\n{finished}")).clone()
+    };
+    assert!(line("✓ images").contains("3 images, "), "{screen:#?}");
+    line(&format!("{}: pulled, 2 layers, 2.86 MiB", references[0]));
+    line("✓ baked: 3 images locked");
+    assert!(!screen.iter().any(|line| line.contains('━')), "the bars are gone at the end: {screen:#?}");
+    for shown in ["of 3 images, ", "/2 layers"] {
+        assert!(finished.stdout.contains(shown), "{shown} was not drawn\n{finished}");
+    }
 }
 
 /// What a used box leaves, as paths under its root.

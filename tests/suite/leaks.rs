@@ -20,7 +20,7 @@ use super::harness::postgres::Postgres;
 use super::scene::{REPLICATED, SETTINGS, SOON, Scene, customizations, databases};
 
 /// How every canary begins. What follows tells where it stood.
-const WORD: &str = "cAn4Ry7";
+pub(super) const WORD: &str = "cAn4Ry7";
 
 /// The places, and how the secret there is written: each of them needs another encoding somewhere.
 const PLACES: [(&str, &str); 14] = [
@@ -41,23 +41,23 @@ const PLACES: [(&str, &str); 14] = [
 ];
 
 /// The secret of a place.
-fn secret(place: &str) -> String {
+pub(super) fn secret(place: &str) -> String {
     let (_, characters) = PLACES.iter().find(|(name, _)| *name == place).unwrap();
     format!("{WORD}{place}{characters}{WORD}")
 }
 
-fn percent(text: &str) -> String {
+pub(super) fn percent(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-fn json(text: &str) -> String {
+pub(super) fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
 /// # Panics
 /// When a canary is in there; `what` is where this was found.
 #[track_caller]
-fn assert_clean(what: &str, text: &str) {
+pub(super) fn assert_clean(what: &str, text: &str) {
     let around = |at: usize| {
         let from = text[..at].char_indices().rev().nth(80).map_or(0, |(at, _)| at);
         text[from..].chars().take(240).collect::<String>()
@@ -77,14 +77,14 @@ fn assert_clean(what: &str, text: &str) {
 }
 
 /// A scene whose every secret is a canary, and what must stay clean in it.
-struct Guarded {
-    scene: Scene,
+pub(super) struct Guarded {
+    pub(super) scene: Scene,
     /// Gives the role's credentials, which are canaries too.
     imds: imds::Handle,
 }
 
 impl Guarded {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let scene = Scene::new();
         let defaults = imds::Instance::default();
         let instance = imds::Instance {
@@ -137,7 +137,7 @@ impl Guarded {
         ));
     }
 
-    fn agent(&self, arguments: &[&str]) -> Agent {
+    pub(super) fn agent(&self, arguments: &[&str]) -> Agent {
         Agent::new(&self.scene.world)
             .args(arguments)
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", self.imds.url())
@@ -151,7 +151,7 @@ impl Guarded {
             .env("AWS_SESSION_TOKEN", secret("EnvironmentToken"))
     }
 
-    fn boot(&self) -> Agent {
+    pub(super) fn boot(&self) -> Agent {
         self.agent(&["--verbose", "boot", &self.scene.source()])
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use stand_ins::{autoscaling, imds};
 
 use super::harness::agent::{Agent, Finished, World};
+use super::harness::dns;
 use super::harness::engine::{self, EngineLease};
 use super::harness::mongo::{Mongo, Options, Version};
 use super::harness::parts;
@@ -75,6 +76,7 @@ impl Scene {
         for (name, content) in good_bundle() {
             scene.put(name, content);
         }
+        scene.world.write("/etc/resolv.conf", format!("nameserver {}\n", dns::server()));
         scene.install_installer();
         scene.stand_in("port", &health_port.to_string());
         scene.write_settings("");

@@ -24,7 +24,7 @@ const STAGES: [&str; 10] = [
 const COLUMNS: usize = 200;
 
 /// `agent` on a terminal of its own, wide enough for every line; both its streams are the one of [`Finished::stdout`].
-fn on_a_terminal(agent: Agent) -> Agent {
+pub(crate) fn on_a_terminal(agent: Agent) -> Agent {
     // `script` takes a command line alone, so the words go round it: it ends with `sh -c`, which has them as its own.
     let inner = format!("stty cols {COLUMNS} rows 60; exec \"$@\"");
     let quote = "for word in sh \"$@\"; do printf \" '%s'\" \"$word\"; done";
@@ -35,7 +35,7 @@ fn on_a_terminal(agent: Agent) -> Agent {
 }
 
 /// A screen as a terminal would show it after all that was printed, without colours; nothing scrolls away.
-fn screen(printed: &str) -> Vec<String> {
+pub(crate) fn screen(printed: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column) = (0_usize, 0_usize);
     let mut characters = printed.chars().peekable();

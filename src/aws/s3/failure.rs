@@ -152,16 +152,17 @@ fn kms(request: &Request<'_>, refusal: &Refusal) -> Cause {
     let key = word(|word| word.starts_with("arn:") && word.contains(":kms:"));
     let (wanted_action, resource) =
         (action.as_deref().unwrap_or("kms:Decrypt"), key.as_deref().unwrap_or("the key's ARN"));
+    let said = refusal.message.trim_end_matches('.');
     let mut cause = if refusal.code.starts_with("KMS.") {
         Cause::config(
             "s3.kms_unusable",
-            format!("The KMS key of {} cannot be used: {}", request.url(), refusal.message),
+            format!("The KMS key of {} cannot be used: {said}.", request.url()),
             "Enable the key, or encrypt the object with another.",
         )
     } else {
         Cause::config(
             "s3.kms_denied",
-            format!("S3 may not use the KMS key of {} for this instance: {}", request.url(), refusal.message),
+            format!("S3 may not use the KMS key of {} for this instance: {said}.", request.url()),
             format!(
                 r#"Add to the role's policy (and let the key's policy allow it): {{"Effect":"Allow","Action":"{wanted_action}","Resource":"{resource}"}}"#
             ),

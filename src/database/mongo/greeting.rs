@@ -164,8 +164,11 @@ pub(super) async fn greet(
         if let Some(cause) = tls::after_handshake(&terms, &server, error) {
             return Err(cause);
         }
-        if uri.tls.on && uri.tls.certificate_key_file.is_none() && refusal::is_end(error) {
-            return Err(refusal::certificate_required(&server));
+        if uri.tls.on && refusal::is_end(error) {
+            return Err(match uri.tls.certificate_key_file {
+                Some(_) => refusal::certificate_rejected(&server),
+                None => refusal::certificate_required(&server),
+            });
         }
         if !uri.tls.on && speaks_tls(climber, &server, &place).await {
             return Err(refusal::tls_required(&server));

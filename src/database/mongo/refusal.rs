@@ -93,7 +93,7 @@ fn broken(server: &Server, error: &io::Error) -> Cause {
         Cause::external(
             "mongo.closed",
             format!("{server} accepts connections and closes them without an answer."),
-            "Look at mongod's log; a proxy or load balancer without a live server behind it does the same.",
+            "Check that the port is MongoDB's, and look at mongod's log; a proxy or load balancer without a live server behind it does the same.",
         )
     } else {
         Cause::external(
@@ -120,6 +120,17 @@ pub(super) fn certificate_required(server: &Server) -> Cause {
         "Name a client certificate with tlsCertificateKeyFile, or set allowConnectionsWithoutCertificates in mongod.conf.",
     )
     .with("TLS", "the handshake succeeds without a client certificate")
+}
+
+/// A server that hangs up once it has seen the client's certificate: mongod looks at it after the handshake, and says why
+/// in its log alone.
+pub(super) fn certificate_rejected(server: &Server) -> Cause {
+    Cause::config(
+        "tls.client_certificate_rejected",
+        format!("{server} hangs up after the TLS handshake, as a mongod does that rejects the client certificate."),
+        "Use a client certificate that is still good and was issued by the CA which the server trusts (tlsCertificateKeyFile).",
+    )
+    .with("TLS", "the handshake succeeds with the client certificate")
 }
 
 /// A server that accepts and does not answer.

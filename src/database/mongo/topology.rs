@@ -4,6 +4,7 @@
 //! whose members call themselves by names that this box cannot resolve is unusable although every seed answers.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -232,7 +233,7 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
         Cause::external(
             "mongo.lag",
             format!("{name} is {} s behind the primary.", behind / 1000),
-            "Look at rs.printSlaveReplicationInfo() and at that member's load; a failover to it would lose time or data.",
+            "Look at rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and at that member's load; a failover to it would lose time or data.",
         )
     })
 }
@@ -338,8 +339,8 @@ const RELEASES: [(i64, &str); 10] = [
     (25, "8.0"),
 ];
 
-/// The wire version of MongoDB 3.2, the oldest that CircleCI documents.
-const OLDEST: i64 = 4;
+/// The wire versions of MongoDB 3.2 and 3.6, the oldest and the newest that CircleCI documents.
+const DOCUMENTED: RangeInclusive<i64> = 4..=6;
 
 /// The wire version of MongoDB 5.1, which removed the commands by OP_QUERY that drivers of 3.2's time use.
 const WITHOUT_OLD_COMMANDS: i64 = 14;
@@ -365,17 +366,67 @@ impl Version {
     /// A word about a version that the app's driver may not get along with.
     pub(super) fn advice(&self) -> Option<Cause> {
         let version = &self.words;
-        let sentence = if self.wire < OLDEST {
+        let sentence = if DOCUMENTED.contains(&self.wire) {
+            return None;
+        } else if self.wire < *DOCUMENTED.start() {
             format!("The server is MongoDB {version}, older than the 3.2 that CircleCI documents.")
         } else if self.wire >= WITHOUT_OLD_COMMANDS {
             format!(
-                "The server is MongoDB {version}; since 5.1 it refuses the commands of drivers as old as the 3.2 that CircleCI documents."
+                "The server is MongoDB {version}, newer than the 3.6 that CircleCI documents; since 5.1 it refuses the commands of drivers as old as that."
             )
         } else {
-            return None;
+            format!(
+                "The server is MongoDB {version}, newer than the 3.6 that CircleCI documents; it still takes the commands of drivers as old as that."
+            )
         };
         let next_step =
             "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
         Some(Cause::config("mongo.version", sentence, next_step))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn hello(last_write: Option<i64>, is_secondary: bool) -> Hello {
+        Hello { last_write, is_secondary, is_writable: !is_secondary, ..Hello::default() }
+    }
+
+    #[test]
+    fn a_secondary_is_lagging_when_it_misses_more_than_idle_sets_do() {
+        let primary = hello(Some(1_795_385_281_000), false);
+        let behind = |seconds: i64| {
+            let member = hello(primary.last_write.map(|last| last - seconds * 1000), true);
+            lagging("db3:27017", &member, &primary)
+        };
+        for seconds in [-5, 0, 10, 60] {
+            assert_eq!(behind(seconds), None, "{seconds}");
+        }
+        let cause = behind(61).unwrap();
+        assert_eq!((cause.kind.as_ref(), cause.class), ("mongo.lag", Class::External));
+        assert_eq!(cause.sentence, "db3:27017 is 61 s behind the primary.");
+        // 3.2 does not say when it wrote last, and an arbiter never does.
+        assert_eq!(lagging("db3:27017", &hello(None, true), &primary), None);
+        assert_eq!(lagging("db3:27017", &hello(Some(0), false), &primary), None);
+    }
+
+    #[test]
+    fn a_version_is_advised_about_unless_it_is_documented() {
+        let advice = |wire: i64| Version { words: "x".to_owned(), wire }.advice();
+        for documented in [4, 5, 6] {
+            assert_eq!(advice(documented), None, "{documented}");
+        }
+        for (wire, said) in [
+            (3, "older than the 3.2"),
+            (7, "still takes"),
+            (13, "still takes"),
+            (14, "refuses"),
+            (25, "refuses"),
+        ] {
+            let cause = advice(wire).unwrap();
+            assert!(cause.sentence.contains(said), "{wire}: {cause:?}");
+        }
     }
 }

@@ -232,7 +232,7 @@ pub(super) fn closed(server: &Server) -> Cause {
     Cause::external(
         CLOSED,
         format!("{server} accepts connections and closes them without a word."),
-        "Look at PostgreSQL's log; a proxy or load balancer without a live server behind it does the same.",
+        "Check that the port is PostgreSQL's, and look at its log; a proxy or load balancer without a live server behind it does the same.",
     )
 }
 

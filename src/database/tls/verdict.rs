@@ -29,6 +29,7 @@ const UNSUPPORTED_PROTOCOL: i32 = 258;
 const ALERT: i32 = 1000;
 const ALERT_HANDSHAKE_FAILURE: i32 = ALERT + 40;
 const ALERT_BAD_CERTIFICATE: i32 = ALERT + 42;
+const ALERT_CERTIFICATE_EXPIRED: i32 = ALERT + 45;
 const ALERT_CERTIFICATE_UNKNOWN: i32 = ALERT + 46;
 const ALERT_UNKNOWN_CA: i32 = ALERT + 48;
 const ALERT_PROTOCOL_VERSION: i32 = ALERT + 70;
@@ -130,11 +131,13 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
             format!("{server} refuses the TLS handshake: no cipher in common."),
             "Look at the server's cipher settings and its log.",
         ),
-        ALERT_BAD_CERTIFICATE | ALERT_CERTIFICATE_UNKNOWN | ALERT_UNKNOWN_CA if terms.identity.is_some() => {
+        ALERT_BAD_CERTIFICATE | ALERT_CERTIFICATE_EXPIRED | ALERT_CERTIFICATE_UNKNOWN | ALERT_UNKNOWN_CA
+            if terms.identity.is_some() =>
+        {
             Cause::config(
                 "tls.client_certificate_rejected",
                 format!("{server} does not accept the client certificate."),
-                "Use a client certificate that is issued by the CA which the server trusts.",
+                "Use a client certificate that is still good and was issued by the CA which the server trusts.",
             )
         }
         ALERT_PROTOCOL_VERSION => too_old(server),

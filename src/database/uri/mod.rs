@@ -107,10 +107,13 @@ pub fn parse(text: &str) -> Result<Parsed, UriError> {
     let other = text.starts_with("postgres");
     match parse_as(kind, text) {
         Err(error) if kind == Kind::Postgres && !other && error.column == Some(1) => Err(UriError {
-            sentence: error.sentence.replace(
-                &Kind::Postgres.expected_schemes(),
-                &format!("{}, {}", Kind::Postgres.expected_schemes(), Kind::Mongo.expected_schemes()),
-            ),
+            sentence: error
+                .sentence
+                .replace(
+                    &Kind::Postgres.expected_schemes(),
+                    &format!("{}, {}", Kind::Postgres.expected_schemes(), Kind::Mongo.expected_schemes()),
+                )
+                .replace("The PostgreSQL URI", "The URI"),
             ..error
         }),
         outcome => outcome,

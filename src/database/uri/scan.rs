@@ -162,7 +162,7 @@ pub(super) fn decode(kind: Kind, piece: Piece<'_>) -> Result<String, UriError> {
             kind,
             piece.at,
             "holds percent-encoded bytes that are not UTF-8",
-            "Percent-encode the UTF-8 form of the text.",
+            "Write a % that is meant as itself as %25, and percent-encode the UTF-8 form of everything else.",
         )
     })
 }

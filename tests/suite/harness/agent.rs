@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -114,6 +114,7 @@ pub(crate) struct Agent {
     program: PathBuf,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
+    input: Option<String>,
 }
 
 impl Agent {
@@ -126,6 +127,7 @@ impl Agent {
             program: PathBuf::from(env!("CARGO_BIN_EXE_agent")),
             arguments: vec!["--root".to_owned(), world.root().display().to_string()],
             environment,
+            input: None,
         }
     }
 
@@ -157,22 +159,32 @@ impl Agent {
         self
     }
 
+    /// What it is given on standard input, at most what a pipe holds.
+    pub(crate) fn input(mut self, text: &str) -> Self {
+        self.input = Some(text.to_owned());
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(self, within: Duration) -> Finished {
         self.spawn().finish(within)
     }
 
-    /// Starts it, with nobody at its standard input.
+    /// Starts it, with nobody at its standard input unless something was given.
     pub(crate) fn spawn(self) -> Running {
         let mut command = bound(&self.program, Signal::SIGKILL);
         command
             .args(&self.arguments)
             .env_clear()
             .envs(&self.environment)
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = process::spawn(command);
+        if let (Some(mut pipe), Some(text)) = (child.stdin.take(), &self.input) {
+            // One that ends without reading closes it, which is no fault of the test.
+            let _ = pipe.write_all(text.as_bytes());
+        }
         let said = Arc::new(Said::default());
         let readers = vec![
             listen(child.stdout.take().unwrap(), Arc::clone(&said), Stream::Stdout),

@@ -44,25 +44,30 @@ impl Authority {
         self.directory.path().join(name)
     }
 
-    /// A certificate `name` for `subjects` as OpenSSL writes them (`DNS:localhost`, `IP:127.0.0.1`), good for `days`;
-    /// with 0 it is expired at once, to the second.
-    pub(crate) fn issue(&self, name: &str, subjects: &[&str], days: u32) -> Certificate {
-        let request = self.request(name, subjects);
-        let mut command = Command::new("openssl");
-        command.args(["x509", "-req", "-CAcreateserial", "-days", &days.to_string()]);
-        command.arg("-CA").arg(self.certificate()).arg("-CAkey").arg(self.path("ca.key"));
-        command.arg("-in").arg(&request.request).arg("-extfile").arg(&request.extensions);
-        shell::must(command.arg("-out").arg(self.path(&format!("{name}.pem"))));
-        self.issued(name)
+    /// A certificate `name` for `subjects` as OpenSSL writes them (`DNS:localhost`, `IP:127.0.0.1`), good for `days`.
+    pub(crate) fn issue(&self, name: &str, subjects: &[&str], days: u64) -> Certificate {
+        self.issue_until(name, subjects, days * 86_400)
     }
 
     /// The same, good for `seconds`.
     pub(crate) fn issue_until(&self, name: &str, subjects: &[&str], seconds: u64) -> Certificate {
+        let now = SystemTime::now();
+        self.issue_between(name, subjects, now - Duration::from_secs(60), now + Duration::from_secs(seconds))
+    }
+
+    /// The same, that was good until yesterday.
+    pub(crate) fn issue_expired(&self, name: &str, subjects: &[&str]) -> Certificate {
+        let yesterday = SystemTime::now() - Duration::from_secs(86_400);
+        self.issue_between(name, subjects, yesterday - Duration::from_secs(86_400), yesterday)
+    }
+
+    fn issue_between(&self, name: &str, subjects: &[&str], from: SystemTime, to: SystemTime) -> Certificate {
         let request = self.request(name, subjects);
-        let end = SystemTime::now() + Duration::from_secs(seconds);
-        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
-        let end =
-            shell::must(Command::new("date").args(["--utc", "--date", &format!("@{end}"), "+%Y%m%d%H%M%SZ"]));
+        let [from, to] = [from, to].map(|time| {
+            let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            let mut command = Command::new("date");
+            shell::must(command.args(["--utc", "--date", &format!("@{seconds}"), "+%Y%m%d%H%M%SZ"]))
+        });
         fs::write(self.path("index.txt"), "").unwrap();
         let configuration = self.path("ca.cnf");
         let directory = self.directory.path().display();
@@ -75,7 +80,8 @@ impl Authority {
         )
         .unwrap();
         let mut command = Command::new("openssl");
-        command.args(["ca", "-batch", "-notext", "-enddate", end.trim(), "-config"]).arg(configuration);
+        command.args(["ca", "-batch", "-notext", "-startdate", &from, "-enddate", &to]);
+        command.arg("-config").arg(configuration);
         command.arg("-cert").arg(self.certificate()).arg("-keyfile").arg(self.path("ca.key"));
         command.arg("-in").arg(&request.request).arg("-extfile").arg(&request.extensions);
         shell::must(command.arg("-out").arg(self.path(&format!("{name}.pem"))));
@@ -102,6 +108,18 @@ impl Authority {
         let text = [&key, &certificate].map(|file: &PathBuf| fs::read_to_string(file).unwrap());
         fs::write(&both, text.concat()).unwrap();
         Certificate { certificate, key, both }
+    }
+}
+
+impl Certificate {
+    /// The key, encrypted with `password`, in a file of its own beside it; readable by its owner alone.
+    pub(crate) fn encrypted_key(&self, password: &str) -> PathBuf {
+        let encrypted = self.key.with_extension("encrypted.key");
+        let mut command = Command::new("openssl");
+        command.args(["rsa", "-aes256", "-passout", &format!("pass:{password}"), "-in"]).arg(&self.key);
+        shell::must(command.arg("-out").arg(&encrypted));
+        shell::must(Command::new("chmod").arg("0600").arg(&encrypted));
+        encrypted
     }
 }
 

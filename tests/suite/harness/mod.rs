@@ -3,6 +3,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod certificates;
+pub(crate) mod dns;
 pub(crate) mod engine;
 pub(crate) mod mongo;
 pub(crate) mod parts;

@@ -111,6 +111,11 @@ impl Mongo {
         self.uri_of(&login, database, "authSource=admin")
     }
 
+    /// What a client must add to its URI to get in.
+    pub(crate) fn client_options(&self) -> &str {
+        &self.options.client_options
+    }
+
     fn uri_of(&self, login: &str, database: &str, option: &str) -> String {
         let options = [option, &self.options.client_options];
         let options = options.into_iter().filter(|option| !option.is_empty());
@@ -125,15 +130,25 @@ impl Mongo {
         self.uri_of(login, "", "directConnection=true")
     }
 
+    /// Without a login, for what the localhost exception allows.
+    pub(crate) fn nobody_uri(&self) -> String {
+        self.uri_of("", "", "directConnection=true")
+    }
+
     /// Makes the users `root` and `circle`.
     pub(crate) fn create_users(&self) {
-        let nobody = self.uri_of("", "", "directConnection=true");
+        let nobody = self.nobody_uri();
         let root = format!(r#"{{"createUser": "root", "pwd": "{ROOT_PASSWORD}", "roles": ["root"]}}"#);
         shell::must(&mut client(&nobody, "admin", &[&root]));
-        let roles = DATABASES.map(|database| format!(r#"{{"role": "readWrite", "db": "{database}"}}"#));
-        let roles = roles.join(", ");
-        let circle = format!(r#"{{"createUser": "circle", "pwd": "{PASSWORD}", "roles": [{roles}]}}"#);
+        let roles = Self::roles();
+        let circle = format!(r#"{{"createUser": "circle", "pwd": "{PASSWORD}", "roles": {roles}}}"#);
         self.command("admin", &[&circle]);
+    }
+
+    /// The roles of `circle`, in JSON.
+    pub(crate) fn roles() -> String {
+        let roles = DATABASES.map(|database| format!(r#"{{"role": "readWrite", "db": "{database}"}}"#));
+        format!("[{}]", roles.join(", "))
     }
 
     /// Runs commands (extended JSON) as `root`; the answer to the last one.
@@ -148,6 +163,13 @@ impl Mongo {
 
     pub(crate) fn stop(&mut self) {
         self.server = None;
+    }
+
+    /// Ends it as a power cut does. A member of a replica set takes many seconds to stop in order.
+    pub(crate) fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.signal(Signal::SIGKILL);
+        }
     }
 
     /// Stands still: its port accepts, and nobody answers.
@@ -165,6 +187,8 @@ impl Mongo {
             .arg(self.directory.path().join("data"))
             // Its default is half of the machine's memory, and there are several at once.
             .args(["--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"])
+            // Its journal would be two files of 100 MB, written in advance.
+            .args(["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=8MB)"])
             .args(self.options.authorization.then_some("--auth"))
             .args(&self.options.arguments)
             .env("LD_LIBRARY_PATH", home.join("lib"));

@@ -1,0 +1,164 @@
+//! The tarball itself: packed, read again, and only then written.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+
+use super::redact;
+use crate::cause::Cause;
+use crate::files::{self, Access, Prepared};
+
+/// Who made the bundle reads it, and decides who else does.
+const MODE: u32 = 0o600;
+
+/// Where a bundle will lie, after it was seen that nothing lies there yet.
+#[derive(Debug)]
+pub(crate) struct Target(PathBuf);
+
+impl Target {
+    /// A path as a person types it: of this machine, wherever the box's root lies.
+    ///
+    /// # Errors
+    /// `usage.file_exists` if something is there, since an earlier bundle may be all that is left of a fault;
+    /// `usage.no_directory`; `host.file`. All are found before anything is asked.
+    pub(crate) fn new(path: &Path) -> Result<Self, Cause> {
+        let path = std::path::absolute(path).map_err(|error| files::failed("find", path, &error))?;
+        let target = Target(path);
+        target.must_be_free()?;
+        let directory = target.0.parent().unwrap_or(Path::new("/"));
+        if !directory.is_dir() {
+            return Err(Cause::config(
+                "usage.no_directory",
+                format!("There is no directory {} for the support bundle.", directory.display()),
+                "Make it, or give another name.",
+            ));
+        }
+        Ok(target)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn must_be_free(&self) -> Result<(), Cause> {
+        match fs::symlink_metadata(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(files::failed("write", &self.0, &error)),
+            Ok(_) => Err(Cause::config(
+                "usage.file_exists",
+                format!("{} exists, and is not overwritten.", self.0.display()),
+                "Give another name, or remove it.",
+            )),
+        }
+    }
+
+    /// Writes the whole at once, durable, and readable by its owner alone.
+    ///
+    /// # Errors
+    /// `host.file`, `usage.file_exists`.
+    pub(super) fn write(&self, content: &[u8]) -> Result<(), Cause> {
+        let failed = |error: io::Error| files::failed("write", &self.0, &error);
+        let access = Access { mode: MODE, owner: None };
+        let prepared = Prepared::write(self.0.clone(), content, access).map_err(failed)?;
+        self.must_be_free()?;
+        prepared.commit().map_err(failed)
+    }
+}
+
+/// One file of the tarball.
+pub(super) struct Entry<'e> {
+    pub(super) name: &'e str,
+    pub(super) text: &'e str,
+}
+
+/// Packs the entries below `directory`, reads the result again byte by byte, and compresses it when no known secret is
+/// in it.
+///
+/// # Errors
+/// `support.unclean` (see [`redact::verify`]); `support.archive` if it cannot be packed, or is read back otherwise than
+/// it was packed.
+pub(super) fn packed(directory: &str, entries: &[Entry<'_>]) -> Result<Vec<u8>, Cause> {
+    let plain = tar(directory, entries).map_err(|error| not_packed(&error))?;
+    let count = verified(&plain)?;
+    if count != entries.len() {
+        return Err(not_packed(&io::Error::other(format!("{count} of {} files are in it", entries.len()))));
+    }
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(&plain).and_then(|()| gzip.finish()).map_err(|error| not_packed(&error))
+}
+
+fn tar(directory: &str, entries: &[Entry<'_>]) -> io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    for entry in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(entry.text.len() as u64);
+        header.set_mode(MODE);
+        header.set_mtime(now);
+        builder.append_data(&mut header, format!("{directory}/{}", entry.name), entry.text.as_bytes())?;
+    }
+    builder.into_inner()
+}
+
+/// Looks at every name and every byte of every file, as a reader of the tarball will find them.
+fn verified(plain: &[u8]) -> Result<usize, Cause> {
+    let mut archive = tar::Archive::new(plain);
+    let mut count = 0;
+    for entry in archive.entries().map_err(|error| not_packed(&error))? {
+        let mut entry = entry.map_err(|error| not_packed(&error))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        redact::verify("a name", &name)?;
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(|error| not_packed(&error))?;
+        redact::verify(&name, &String::from_utf8_lossy(&content))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn not_packed(error: &io::Error) -> Cause {
+    Cause::host(
+        "support.archive",
+        "The support bundle could not be packed.",
+        "Look at the memory of this box: free -m.",
+    )
+    .with("error", error)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::secret;
+
+    #[test]
+    fn a_secret_that_was_not_scrubbed_is_found_in_the_packed_bytes() {
+        secret::register("archive-canary");
+        for (name, text) in [("a", "x archive-canary x"), ("b/archive-canary.log", "")] {
+            let cause = packed("bundle", &[Entry { name, text }]).unwrap_err();
+            assert_eq!(cause.kind, "support.unclean");
+            assert!(!format!("{cause:?}").contains("canary"), "{cause:?}");
+        }
+        assert!(packed("bundle", &[Entry { name: "a", text: "clean" }]).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_overwritten_and_only_the_owner_reads_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bundle.tar.gz");
+        let target = Target::new(&path).unwrap();
+        target.write(b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(Target::new(&path).unwrap_err().kind, "usage.file_exists");
+        assert_eq!(target.write(b"two").unwrap_err().kind, "usage.file_exists");
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let missing = directory.path().join("missing/bundle.tar.gz");
+        assert_eq!(Target::new(&missing).unwrap_err().kind, "usage.no_directory");
+    }
+}

@@ -1,0 +1,179 @@
+//! Makes every secret of this box known to the scrubber, wherever it stands, before a word is written.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use futures_util::future::join_all;
+use tokio::time::{Duration, timeout};
+
+use super::super::facts::{Facts, Ground, Stopped};
+use super::piece::on_a_thread;
+use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
+use crate::docker;
+use crate::files::Root;
+use crate::replicated::installer;
+use crate::settings::Extra;
+
+/// How long the source may take; the probe has just waited for it as well.
+const SOURCE: Duration = Duration::from_secs(10);
+
+/// How long reading the box's own files may take.
+const ON_BOX: Duration = Duration::from_secs(10);
+
+/// The most bytes of one file that are looked through for secrets.
+const LARGEST: u64 = 16 << 20;
+
+/// The most files of one tree of extra files.
+const MOST: usize = 1000;
+
+/// Where Replicated's token for this box stands.
+const REPLICATED: [&str; 2] = ["/etc/default/replicated", "/etc/default/replicated-operator"];
+
+/// What may not be known.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// Files in place whose secrets are not known, since they cannot be read: what other programs say on this box may
+    /// carry them.
+    pub(super) unread: Vec<String>,
+    /// The files of the bundle that are not in place although others are: Replicated removes its settings once it has
+    /// imported them, if it is told to.
+    gone: Vec<&'static str>,
+    /// Further places that could not be looked at, each in one sentence.
+    pub(super) elsewhere: Vec<String>,
+}
+
+/// Learns all that can be learnt.
+pub(super) async fn learn(ground: &Ground<'_>) -> Doubts {
+    let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
+    let (on_box, at_source) =
+        tokio::join!(on_a_thread(ON_BOX, move || Ok(of_box(&root, &extra))), of_source(ground));
+    let mut doubts = on_box.unwrap_or_else(|why| Doubts {
+        unread: vec![format!("the bundle in place ({why})")],
+        ..Doubts::default()
+    });
+    if at_source.is_some() {
+        let gone = doubts
+            .gone
+            .iter()
+            .map(|path| format!("{path} (gone from this box, and not at hand at the source)"));
+        doubts.unread.extend(gone);
+    }
+    doubts.elsewhere.extend(at_source);
+    doubts
+}
+
+/// The bundle in place, Replicated's token, the logins of registries.
+fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
+    let mut doubts = Doubts::default();
+    // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
+    bundle::validate(&installed(root, extra, &mut doubts));
+    installer::register_daemon_token(root);
+    for path in REPLICATED {
+        if let Err(error) = fs::File::open(root.path(path)) {
+            doubts.unread_unless_absent(Path::new(path), &error);
+        }
+    }
+    if let Err(cause) = docker::register_logins(root) {
+        doubts.elsewhere.push(format!("The registry logins of this box are not known: {}", cause.sentence));
+    }
+    doubts
+}
+
+/// The bundle at the source, which may not be the one in place: every object of it that can be had.
+async fn of_source(ground: &Ground<'_>) -> Option<String> {
+    let facts = Facts::new(ground);
+    let fetching = async {
+        let objects = join_all(BundleFile::ALL.map(async |file| (file, facts.object(file).await)));
+        tokio::join!(objects, facts.extra())
+    };
+    let Ok((objects, extra)) = timeout(SOURCE, fetching).await else {
+        return Some(format!("The source did not answer within {} s.", SOURCE.as_secs()));
+    };
+    let mut fetched = Fetched::default();
+    let mut doubt = None;
+    for (file, object) in objects {
+        match object {
+            Ok(content) => drop(fetched.files.insert(file, content.to_vec())),
+            Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
+        }
+    }
+    match extra {
+        Ok(extra) => fetched.extra = extra.to_vec(),
+        Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
+    }
+    bundle::validate(&fetched);
+    doubt
+}
+
+/// What to say of it, unless there is no source at all.
+fn not_fetched(stopped: Stopped) -> Option<String> {
+    match stopped {
+        Stopped::Failed(cause) | Stopped::Missing { cause, .. } => {
+            Some(format!("The source could not be fetched whole: {}", cause.sentence))
+        }
+        Stopped::NotAsked(_) => None,
+    }
+}
+
+impl Doubts {
+    fn unread_unless_absent(&mut self, path: &Path, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            self.unread.push(format!("{} ({error})", path.display()));
+        }
+    }
+}
+
+/// The bundle in place, as far as it can be read.
+fn installed(root: &Root, extra: &[Extra], doubts: &mut Doubts) -> Fetched {
+    let mut fetched = Fetched::default();
+    for file in BundleFile::ALL {
+        let path = Path::new(file.installed_path());
+        match read(root, path) {
+            Ok(content) => {
+                fetched.files.insert(file, content);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => doubts.gone.push(file.installed_path()),
+            Err(error) => doubts.unread_unless_absent(path, &error),
+        }
+    }
+    if fetched.files.is_empty() {
+        // Nothing was ever placed.
+        doubts.gone.clear();
+    }
+    for path in extra_files(root, extra) {
+        match read(root, &path) {
+            Ok(content) => fetched.extra.push(ExtraFile { path, mode: None, content }),
+            Err(error) => doubts.unread_unless_absent(&path, &error),
+        }
+    }
+    fetched
+}
+
+/// The extra files in place, by their paths on the box; a directory that cannot be listed stands for what is in it.
+pub(super) fn extra_files(root: &Root, extra: &[Extra]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in extra {
+        let mut left = vec![entry.path.clone()];
+        while let Some(path) = left.pop().filter(|_| found.len() < MOST) {
+            let real = root.path(&path);
+            // A link is listed and not followed: it may lead anywhere, and round in a circle.
+            let is_directory = fs::symlink_metadata(&real).is_ok_and(|metadata| metadata.is_dir());
+            match fs::read_dir(&real) {
+                Ok(entries) if is_directory => {
+                    left.extend(entries.flatten().map(|found| path.join(found.file_name())));
+                }
+                _ => found.push(path),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(root: &Root, path: &Path) -> io::Result<Vec<u8>> {
+    use io::Read as _;
+    let mut content = Vec::new();
+    fs::File::open(root.path(path))?.take(LARGEST).read_to_end(&mut content)?;
+    Ok(content)
+}

@@ -1,0 +1,208 @@
+//! `--support-bundle`: what a vendor needs to find a fault from afar, in one file, with every secret taken out.
+//!
+//! Three steps. Everything is collected at the same time, each part with a deadline of its own, while every secret of
+//! this box is made known to the scrubber ([`known`]). Then each text is cleaned ([`redact`]): known secrets as literals,
+//! and as a last net whatever has the form of a secret ([`patterns`]). Then the whole is packed, read again to prove that
+//! no known secret is in it, and written ([`archive`]). A [`manifest::Manifest`] says what was taken out of what, and
+//! what could not be had.
+
+mod archive;
+mod engine;
+mod host;
+mod known;
+mod manifest;
+mod patterns;
+mod piece;
+mod redact;
+mod systemd;
+mod tail;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+pub(super) use archive::Target;
+
+use archive::Entry;
+use known::Doubts;
+use manifest::{File, Gap, Manifest};
+use patterns::Net;
+use piece::{Content, Found, Piece};
+
+use super::facts::Ground;
+use crate::cause::Cause;
+use crate::console::text;
+use crate::files::Root;
+use crate::secret;
+
+/// A bundle that was written.
+pub(super) struct Written {
+    file: PathBuf,
+    directory: String,
+    bytes: usize,
+    files: usize,
+    redactions: usize,
+    not_collected: usize,
+}
+
+/// Collects, scrubs, proves and writes. `said` is what the probe prints, as text and as JSON.
+///
+/// # Errors
+/// `support.unclean`, `support.archive`, `usage.file_exists`, `host.file`. A part that cannot be collected is none.
+pub(super) async fn write(
+    target: &Target,
+    ground: &Ground<'_>,
+    settings_file: PathBuf,
+    said: (&str, serde_json::Value),
+) -> Result<Written, Cause> {
+    let made_at = Timestamp::now();
+    let (mut pieces, doubts) = tokio::join!(collect(ground, settings_file), known::learn(ground));
+    let (probe_text, probe_json) = said;
+    pieces.push(Piece::new("probe.txt", "agent probe", Ok(Found::text(probe_text))));
+    pieces.push(Piece::new("probe.json", "agent probe --output json", Ok(Found::json(probe_json))));
+    withhold(&mut pieces, &doubts);
+    pieces.sort_by(|one, other| one.name.cmp(&other.name));
+
+    let net = Net::new()?;
+    let (files, texts, gaps) = cleaned(pieces, &net);
+    let manifest = Manifest::new(made_at, files, gaps, cautions(&doubts));
+    let as_text = redact::text(&manifest.text(), &net).text;
+    let as_json = redact::json(serde_json::to_value(&manifest).unwrap_or_default(), &net).text;
+    let own = [("MANIFEST.txt", &as_text), ("manifest.json", &as_json)];
+    let names = manifest.files.iter().map(|file| file.name.as_str());
+    let entries: Vec<Entry<'_>> =
+        own.into_iter().chain(names.zip(&texts)).map(|(name, text)| Entry { name, text }).collect();
+
+    let directory =
+        secret::scrub(&format!("boot-agent-support-{}", made_at.strftime("%Y%m%dT%H%M%SZ"))).into_owned();
+    let packed = archive::packed(&directory, &entries)?;
+    target.write(&packed)?;
+    Ok(Written {
+        file: target.path().to_path_buf(),
+        directory,
+        bytes: packed.len(),
+        files: entries.len(),
+        redactions: manifest.redactions,
+        not_collected: manifest.not_collected.len(),
+    })
+}
+
+/// Everything at the same time.
+async fn collect(ground: &Ground<'_>, settings_file: PathBuf) -> Vec<Piece> {
+    let (files, bundle, systemd, engine) = tokio::join!(
+        host::files(ground.root, &settings_file),
+        host::bundle_in_place(ground),
+        systemd::ask(ground.root),
+        engine_and_disk(ground.root),
+    );
+    files.into_iter().chain([bundle]).chain(systemd).chain(engine).collect()
+}
+
+/// The engine says where its data lies, and so which file system is of interest.
+async fn engine_and_disk(root: &Root) -> Vec<Piece> {
+    let engine::Told { mut pieces, info } = engine::ask(root).await;
+    pieces.push(host::disk(root, info.map(|info| info.root_directory)).await);
+    pieces
+}
+
+/// Without what other programs say, while this box may hold secrets that the scrubber does not know: a pattern alone is
+/// no promise.
+fn withhold(pieces: &mut [Piece], doubts: &Doubts) {
+    if doubts.unread.is_empty() {
+        return;
+    }
+    for piece in pieces.iter_mut().filter(|piece| piece.found.is_ok() && is_of_others(&piece.name)) {
+        piece.found =
+            Err("held back, since secrets that it may carry are not known; see the cautions".to_owned());
+    }
+}
+
+fn is_of_others(name: &str) -> bool {
+    name.starts_with("containers/") || matches!(name, "journal/docker.log" | "journal/replicated.log")
+}
+
+fn cautions(doubts: &Doubts) -> Vec<String> {
+    let mut cautions = Vec::new();
+    if !doubts.unread.is_empty() {
+        cautions.push(format!(
+            "Not read: {}. Their secrets are not known, so the logs of other programs were held back. As root, and with \
+             the source at hand, the agent knows them.",
+            doubts.unread.join(", ")
+        ));
+    }
+    cautions.extend(doubts.elsewhere.iter().map(|doubt| {
+        format!("{doubt} A secret that stands there and nowhere on this box would be found by pattern only.")
+    }));
+    cautions
+}
+
+/// Each piece without its secrets, in the same order: what the manifest says of it, and its text; and what is missing.
+fn cleaned(pieces: Vec<Piece>, net: &Net) -> (Vec<File>, Vec<String>, Vec<Gap>) {
+    let (mut files, mut texts, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+    let mut taken = BTreeSet::new();
+    for Piece { name, source, found } in pieces {
+        let name = free_name(&name, &mut taken);
+        match found {
+            Ok(Found { content, cut }) => {
+                let clean = match content {
+                    Content::Text(raw) => redact::text(&raw, net),
+                    Content::Json(value) => redact::json(value, net),
+                };
+                let (bytes, redacted_earlier) = (clean.text.len(), clean.earlier);
+                files.push(File { name, source, bytes, cut, redactions: clean.redactions, redacted_earlier });
+                texts.push(clean.text);
+            }
+            Err(why) => gaps.push(Gap { name, source, why }),
+        }
+    }
+    (files, texts, gaps)
+}
+
+/// A name without secrets and without what could lead out of the directory, which no other file has.
+fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-[]*".contains(c);
+    let plain: String = secret::scrub(name).chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let plain = plain.replace("..", "_");
+    let numbered = (2..).map(|number| format!("{plain}.{number}"));
+    let mut candidates = std::iter::once(plain.clone()).chain(numbered);
+    let free = candidates.find(|candidate| !taken.contains(candidate)).unwrap_or_default();
+    taken.insert(free.clone());
+    free
+}
+
+impl Written {
+    /// What a person is told at the end.
+    pub(super) fn text(&self) -> String {
+        let mut said = format!("\n{} Support bundle: {}\n", text::green("✓"), self.file.display());
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            said,
+            "    {:.1} KB, {} files, {} redactions, {} not collected",
+            self.bytes as f64 / 1000.0,
+            self.files,
+            self.redactions,
+            self.not_collected
+        );
+        let _ = writeln!(
+            said,
+            "    Read MANIFEST.txt before you send it: tar -xzOf {} {}/MANIFEST.txt",
+            self.file.display(),
+            self.directory
+        );
+        said
+    }
+
+    /// The same for programs.
+    pub(super) fn json(&self) -> serde_json::Value {
+        json!({
+            "file": self.file.display().to_string(),
+            "bytes": self.bytes,
+            "files": self.files,
+            "redactions": self.redactions,
+            "not_collected": self.not_collected,
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! Takes every secret out of what was collected, and says what was taken from where.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::patterns::Net;
+use crate::cause::Cause;
+use crate::secret::{self, REDACTED};
+
+/// How a manifest calls a secret that was known as a literal.
+pub(super) const KNOWN: &str = "known secret";
+
+/// How every marker begins.
+const MARKER: &str = "[redacted";
+
+/// What stands where a pattern of this class took something.
+pub(super) fn marker(class: &str) -> String {
+    format!("{MARKER}: {class}]")
+}
+
+/// The redactions of one class in one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Redactions {
+    /// `known secret`, or the name of a pattern.
+    pub(super) class: String,
+    /// `literal` or `pattern`: whether the secret was known, or only looked like one.
+    pub(super) by: &'static str,
+    pub(super) count: usize,
+    /// Lines of the file, counted from 1; several in one line stand once.
+    pub(super) lines: Vec<usize>,
+}
+
+/// A text without secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Clean {
+    pub(super) text: String,
+    pub(super) redactions: Vec<Redactions>,
+    /// How many of them stood there already: whoever wrote the text had taken a secret out.
+    pub(super) earlier: usize,
+}
+
+/// Cleans a text: known secrets first, since they are certain, then what looks like one.
+pub(super) fn text(raw: &str, net: &Net) -> Clean {
+    finished(cleaned(raw, net), raw.matches(REDACTED).count())
+}
+
+/// The same for a JSON value, which stays JSON: a number that is a secret becomes a string.
+pub(super) fn json(mut value: Value, net: &Net) -> Clean {
+    let earlier = value.to_string().matches(REDACTED).count();
+    clean_json(&mut value, net);
+    finished(format!("{value:#}\n"), earlier)
+}
+
+fn cleaned(raw: &str, net: &Net) -> String {
+    // A secret may hold a control character, or be split by one: it is looked for before and after they go.
+    let known = secret::scrub(raw);
+    let plain = without_controls(&known);
+    net.catch(&secret::scrub(&plain))
+}
+
+/// Colours and cursor movements help nobody in a file, and may hurt on the terminal of whoever looks at it.
+fn without_controls(text: &str) -> Cow<'_, str> {
+    let is_unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
+    if !text.contains(is_unwanted) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' && chars.peek() == Some(&'[') {
+            chars.next();
+            while chars.peek().is_some_and(|c| matches!(c, ' '..='?')) {
+                chars.next();
+            }
+            chars.next_if(|c| matches!(c, '@'..='~'));
+        } else if !is_unwanted(c) {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn clean_json(value: &mut Value, net: &Net) {
+    match value {
+        Value::String(text) => *text = cleaned(text, net),
+        Value::Number(number) if secret::is_in(&number.to_string()) => {
+            *value = Value::String(REDACTED.to_owned());
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| clean_json(item, net)),
+        Value::Object(members) => {
+            let renamed = std::mem::take(members).into_iter();
+            members.extend(renamed.map(|(key, mut inner)| {
+                clean_json(&mut inner, net);
+                (secret::scrub(&key).into_owned(), inner)
+            }));
+        }
+        _ => {}
+    }
+}
+
+fn finished(text: String, earlier: usize) -> Clean {
+    let mut found: BTreeMap<String, (usize, Vec<usize>)> = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        for place in markers(line) {
+            let class = line[place].trim_start_matches(MARKER).trim_start_matches(": ").trim_end_matches(']');
+            let class = if class.is_empty() { KNOWN } else { class };
+            let (count, lines) = found.entry(class.to_owned()).or_default();
+            *count += 1;
+            if lines.last() != Some(&number) {
+                lines.push(number);
+            }
+        }
+    }
+    let redactions = found.into_iter().map(|(class, (count, lines))| {
+        let by = if class == KNOWN { "literal" } else { "pattern" };
+        Redactions { class, by, count, lines }
+    });
+    Clean { redactions: redactions.collect(), text, earlier }
+}
+
+/// Where markers stand in a line.
+fn markers(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
+    text.match_indices(MARKER).filter_map(|(start, _)| {
+        let end = start + text[start..].find(']')? + 1;
+        Some(start..end)
+    })
+}
+
+/// Whether no known secret is in what will be sent; a secret that is a word of the markers themselves is not in them.
+///
+/// # Errors
+/// `support.unclean` (host), naming the file and nothing else.
+pub(super) fn verify(file: &str, text: &str) -> Result<(), Cause> {
+    let allowed: Vec<_> = markers(text).collect();
+    let is_left = |place: &std::ops::Range<usize>| {
+        !allowed.iter().any(|marker| marker.start <= place.start && place.end <= marker.end)
+    };
+    if !secret::places(text).iter().any(is_left) {
+        return Ok(());
+    }
+    Err(Cause::host(
+        "support.unclean",
+        "A secret was still in the support bundle after it had been scrubbed, so nothing was written.",
+        "Report this to the makers of the agent, without the bundle; agent probe --output json is what can be sent.",
+    )
+    .with("file in the bundle", file))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn count(clean: &Clean) -> usize {
+        clean.redactions.iter().map(|of_class| of_class.count).sum()
+    }
+
+    #[test]
+    fn each_redaction_is_counted_with_its_line_and_class() {
+        secret::register("redact-canary");
+        let net = Net::new().unwrap();
+        let raw = "one\nredact-canary and redact-canary\nX_TOKEN=unknown-thing\nwas [redacted] before\n";
+        let clean = text(raw, &net);
+        assert_eq!(clean.text.matches(MARKER).count(), count(&clean));
+        assert_eq!(clean.earlier, 1);
+        let known = clean.redactions.iter().find(|of_class| of_class.class == KNOWN).unwrap();
+        assert_eq!((known.count, known.lines.as_slice(), known.by), (3, &[2, 4][..], "literal"));
+        let named = clean.redactions.iter().find(|of_class| of_class.by == "pattern").unwrap();
+        assert_eq!((named.count, named.lines.as_slice()), (1, &[3][..]));
+    }
+
+    #[test]
+    fn json_stays_json_with_secrets_in_keys_numbers_and_strings() {
+        secret::register_all(["json-key-canary", "918273645"]);
+        let value = serde_json::json!({"json-key-canary": 918273645, "a": [1, "x json-key-canary"], "n": 9182736450u64});
+        let clean = json(value, &Net::new().unwrap());
+        let read: Value = serde_json::from_str(&clean.text).unwrap();
+        assert_eq!(read["a"][1], "x [redacted]");
+        assert_eq!(read["[redacted]"], "[redacted]");
+        assert!(verify("x", &clean.text).is_ok());
+        assert_eq!(count(&clean), 4);
+    }
+
+    #[test]
+    fn colours_cannot_hide_a_secret() {
+        secret::register("coloured-canary");
+        let clean = text("a \u{1b}[1;31mcoloured\u{1b}[0m-canary\u{7} b\n", &Net::new().unwrap());
+        assert_eq!(clean.text, "a [redacted] b\n");
+    }
+
+    #[test]
+    fn what_was_missed_is_found_and_a_secret_that_is_a_word_of_the_marker_is_not() {
+        secret::register_all(["missed-canary", "redacted"]);
+        assert_eq!(verify("x", "a missed-canary").unwrap_err().kind, "support.unclean");
+        assert!(verify("x", "a [redacted] and [redacted: cookie]").is_ok());
+        assert!(verify("x", "it was redacted").is_err());
+    }
+}

@@ -1,0 +1,416 @@
+//! `agent probe --support-bundle`: everything a vendor needs, and nothing that is secret.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::harness::agent::{Agent, Finished, World};
+use super::harness::{parts, shell};
+use super::leaks::{Guarded, WORD, assert_clean, json, percent, secret};
+use super::scene::{PLACED, SETTINGS, SOON, Scene};
+
+/// How every redaction begins.
+const MARKER: &str = "[redacted";
+
+/// A bundle as whoever receives it sees it.
+struct Unpacked {
+    _directory: TempDir,
+    /// Name below the bundle's own directory, and content.
+    files: BTreeMap<String, String>,
+    manifest: Value,
+}
+
+impl Unpacked {
+    /// # Panics
+    /// Unless it is one directory with files in it that nobody but the owner may read.
+    fn of(path: &Path) -> Self {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{}", path.display());
+        let directory = parts::directory("unpacked");
+        let tar = |what: &str| {
+            let mut command = Command::new("tar");
+            shell::must(command.arg(what).arg(path).arg("-C").arg(directory.path()))
+        };
+        let listed = tar("-tzf");
+        let top = listed.lines().next().unwrap().split('/').next().unwrap().to_owned();
+        assert!(top.starts_with("boot-agent-support-"), "{listed}");
+        tar("-xzf");
+        let prefix = format!("{top}/");
+        let mut files = BTreeMap::new();
+        for name in listed.lines() {
+            let below = name.strip_prefix(&prefix).unwrap_or_else(|| panic!("{name} lies outside of {top}"));
+            let content = fs::read_to_string(directory.path().join(name)).unwrap();
+            assert_eq!(files.insert(below.to_owned(), content), None, "{name} stands twice");
+        }
+        let manifest = serde_json::from_str(&files["manifest.json"]).unwrap();
+        Unpacked { _directory: directory, files, manifest }
+    }
+
+    fn read(&self, name: &str) -> &str {
+        self.files.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.files.keys()))
+    }
+
+    /// Why something is not in it.
+    fn gap(&self, name: &str) -> &str {
+        let mut gaps = self.manifest["not_collected"].as_array().unwrap().iter();
+        let gap = gaps.find(|gap| gap["name"] == name);
+        gap.unwrap_or_else(|| panic!("{name} is not missing: {:#}", self.manifest))["why"].as_str().unwrap()
+    }
+
+    fn listed(&self, name: &str) -> &Value {
+        let mut files = self.manifest["files"].as_array().unwrap().iter();
+        files.find(|file| file["name"] == name).unwrap_or_else(|| panic!("{name} is not in the manifest"))
+    }
+
+    /// The redactions of a class in a file.
+    fn redactions(&self, name: &str, class: &str) -> u64 {
+        let mut of_file = self.listed(name)["redactions"].as_array().unwrap().iter();
+        of_file.find(|one| one["class"] == class).map_or(0, |one| one["count"].as_u64().unwrap())
+    }
+
+    /// No canary, in any encoding, in any file or name.
+    #[track_caller]
+    fn assert_clean(&self) {
+        for (name, content) in &self.files {
+            assert_clean("a name", name);
+            assert_clean(name, content);
+        }
+    }
+
+    /// The manifest names every file with its size, and every redaction with its line.
+    #[track_caller]
+    fn assert_true(&self, finished: &Finished) {
+        assert_eq!(self.manifest["version"], 1);
+        let mut total = 0;
+        for (name, content) in &self.files {
+            if matches!(name.as_str(), "manifest.json" | "MANIFEST.txt") {
+                continue;
+            }
+            let listed = self.listed(name);
+            assert_eq!(listed["bytes"], content.len(), "{name}");
+            let redactions = listed["redactions"].as_array().unwrap();
+            let counted: u64 = redactions.iter().map(|one| one["count"].as_u64().unwrap()).sum();
+            assert_eq!(counted, content.matches(MARKER).count() as u64, "{name}: {listed:#}");
+            let mut lines: Vec<u64> = redactions
+                .iter()
+                .flat_map(|one| one["lines"].as_array().unwrap().iter().map(|line| line.as_u64().unwrap()))
+                .collect();
+            lines.sort_unstable();
+            lines.dedup();
+            let with_marker = (1..).zip(content.lines()).filter(|(_, line)| line.contains(MARKER));
+            assert_eq!(lines, with_marker.map(|(number, _)| number).collect::<Vec<u64>>(), "{name}");
+            total += counted;
+        }
+        assert_eq!(self.manifest["redactions"], total);
+        assert_eq!(self.manifest["files"].as_array().unwrap().len() + 2, self.files.len());
+        for gap in self.manifest["not_collected"].as_array().unwrap() {
+            assert!(!self.files.contains_key(gap["name"].as_str().unwrap()), "{gap}");
+        }
+        finished
+            .assert_says(&format!("{total} redactions"))
+            .assert_says("Read MANIFEST.txt before you send it");
+    }
+}
+
+/// Runs a probe with a support bundle, and unpacks that.
+fn bundle_of(agent: Agent) -> (Finished, Unpacked) {
+    let place = parts::directory("support");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = place.path().join("box.tar.gz");
+    let finished = agent.arg("probe").arg("--support-bundle").arg(path.display()).run(SOON);
+    assert!(path.exists(), "{finished}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "something is left beside it");
+    let unpacked = Unpacked::of(&path);
+    (finished, unpacked)
+}
+
+/// `agent`, with the real journal daemon keeping its journal in the world's `/run` while it runs.
+fn with_a_journal(world: &World, agent: Agent) -> Agent {
+    const SCRIPT: &str = r#"
+        mount --bind "$1/run" /run && mkdir -p /run/systemd/journal || exit 99
+        /lib/systemd/systemd-journald & journald=$!
+        for _ in $(seq 200); do [ -S /run/systemd/journal/socket ] && break; sleep 0.05; done
+        : >"$1/tmp/stderr"
+        export JOURNAL_STREAM=$(stat -c %d:%i "$1/tmp/stderr")
+        stderr=$1/tmp/stderr
+        shift
+        "$@" 2>"$stderr"
+        code=$?
+        kill $journald
+        wait $journald
+        exit $code"#;
+    agent.under("unshare", ["--mount", "sh", "-c", SCRIPT, "sh", &world.root().display().to_string()])
+}
+
+/// Secrets that no bundle holds: each in a form by which it can be known, and how the manifest calls that.
+fn strangers() -> Vec<(&'static str, String)> {
+    let web_token = |part: &str| URL_SAFE_NO_PAD.encode(format!("{{\"{part}\":\"{WORD}\"}}"));
+    let pem = format!("MII{WORD}0123456789\n{WORD}+/abcdef==");
+    vec![
+        ("password in an address", format!("cannot reach postgres://other:{WORD}Unknown@db.example/x")),
+        ("password in an address", format!("cannot reach postgres://other:{WORD}/Un@known@db.example/x")),
+        ("authorization", format!("> Authorization: Basic {}", STANDARD.encode(format!("user:{WORD}")))),
+        ("authorization", format!("> Authorization: Bearer {WORD}Bearer0123456789")),
+        ("JSON web token", format!("user is {}.{}.{WORD}", web_token("alg"), web_token("sub"))),
+        ("AWS key", format!("found AKIA{} with {WORD}{}", "C4NARYCANARY1234", "k".repeat(33))),
+        ("named as a secret", format!("AWS_SECRET_ACCESS_KEY={WORD}/0123456789")),
+        ("named as a secret", format!("{{:user \"x\", :password \"{WORD} of clojure\"}}")),
+        ("cookie", format!("Set-Cookie: ring-session={WORD}; Path=/")),
+        ("private key", format!("-----BEGIN RSA PRIVATE KEY-----\n{pem}\n-----END RSA PRIVATE KEY-----")),
+    ]
+}
+
+#[test]
+fn a_bundle_of_a_booted_box_holds_no_secret_and_its_manifest_is_true() {
+    let guarded = Guarded::new();
+    let scene = &guarded.scene;
+    let (passphrase, token, changed) =
+        (secret("Passphrase"), secret("DaemonToken"), format!("{WORD}OnlyAtTheSource"));
+    let known = [
+        format!("passphrase is {passphrase}"),
+        format!("as JSON {}", json(&passphrase)),
+        format!("https://admin:{}@localhost/", percent(&token)),
+        format!("base64 {}", STANDARD.encode(&token)),
+        format!("\u{1b}[31m{}\u{1b}[0m in red", secret("ClientSecret")),
+        format!("changed to {changed}"),
+    ];
+    let strangers = strangers();
+    let lines: Vec<&str> =
+        known.iter().map(String::as_str).chain(strangers.iter().map(|(_, line)| line.as_str())).collect();
+    scene.stand_in("frontend.log", &format!("{}\nthe last line\n", lines.join("\n")));
+    with_a_journal(&scene.world, guarded.boot()).run(SOON).assert_code(0);
+    // Whoever changes the passphrase at the source makes the app say it before this box has it.
+    scene.put("settings.conf", SETTINGS.replace("passphrase-of-the-test", &changed));
+    scene.world.write("/etc/hosts", "127.0.0.1 localhost\n");
+    let login = STANDARD.encode(format!("robot:{}", secret("HubPassword")));
+    scene
+        .world
+        .write("/root/.docker/config.json", format!(r#"{{"auths": {{"quay.io": {{"auth": "{login}"}}}}}}"#));
+
+    let alone = guarded.agent(&["probe"]).run(SOON);
+    let (finished, bundle) = bundle_of(guarded.agent(&[]));
+    assert_eq!(finished.code, alone.code, "{finished}");
+    bundle.assert_clean();
+    bundle.assert_true(&finished);
+
+    let log = bundle.read("containers/frontend.log");
+    assert!(log.contains("passphrase is [redacted]\n") && log.contains("the last line\n"), "{log}");
+    assert!(log.contains("[redacted] in red") && log.contains("changed to [redacted]\n"), "{log}");
+    assert!(!log.contains("AKIA"), "{log}");
+    for (class, line) in &strangers {
+        assert!(bundle.redactions("containers/frontend.log", class) > 0, "{class} for {line}\n{log}");
+    }
+    assert_eq!(bundle.redactions("containers/frontend.log", "known secret"), known.len() as u64, "{log}");
+    assert!(bundle.read("MANIFEST.txt").contains("private key (by pattern), line "));
+
+    let record: Value = serde_json::from_str(bundle.read("boot.json")).unwrap();
+    assert_eq!(record["outcome"], "in_service");
+    let journal = bundle.read("journal/boot-agent.log");
+    assert!(journal.contains("install") && journal.contains("boot-agent["), "{journal}");
+    assert!(bundle.read("docker/containers.json").contains("\"replicated-ui\""));
+    assert!(bundle.read("probe.txt").contains("checks in "));
+    assert_eq!(serde_json::from_str::<Value>(bundle.read("probe.json")).unwrap()["version"], 1);
+    assert!(bundle.read("settings/agent.toml").contains("[app]"));
+    assert_eq!(bundle.read("host/hosts"), "127.0.0.1 localhost\n");
+    // The test's own namespaces have no systemd.
+    assert!(bundle.gap("units.txt").contains("systemctl"));
+    assert_sums_are_right(scene, &bundle);
+}
+
+/// The bundle's files are described and not told.
+fn assert_sums_are_right(scene: &Scene, bundle: &Unpacked) {
+    let described: Value = serde_json::from_str(bundle.read("bundle-in-place.json")).unwrap();
+    let files = described["files"].as_array().unwrap();
+    for path in PLACED {
+        let file = files.iter().find(|file| file["path"] == path).unwrap();
+        let content = scene.world.read(path);
+        assert_eq!((&file["bytes"], &file["mode"]), (&content.len().into(), &"0640".into()), "{path}");
+        let sum = shell::must(Command::new("sha256sum").arg(scene.world.path(path)));
+        match file["sha256"].as_str() {
+            Some(told) => assert!(content.len() >= 512 && sum.starts_with(told), "{file:#}"),
+            // What is short could be guessed from its sum.
+            None => assert!(content.len() < 512, "{file:#}"),
+        }
+    }
+    let key = files.iter().find(|file| file["path"] == "/data/circle/circleci-encryption-keys/key").unwrap();
+    assert!(key["sha256"].is_null() && key["bytes"].as_u64().unwrap() > 0, "{key:#}");
+}
+
+#[test]
+fn a_bundle_is_written_while_the_engine_is_down_and_says_so() {
+    let mut scene = Scene::new();
+    scene.boots().assert_code(0);
+    scene.engine.stop();
+    let (finished, bundle) = bundle_of(Agent::new(&scene.world));
+    finished.assert_code(1);
+    bundle.assert_true(&finished);
+    for name in ["docker/engine.json", "docker/containers.json", "containers/*.log"] {
+        assert!(bundle.gap(name).contains("docker.socket_missing"), "{name}");
+    }
+    assert!(bundle.read("probe.txt").contains("docker.socket_missing"));
+}
+
+/// An engine in front of the real one, which never answers when asked for the log of `frontend`.
+fn with_a_hanging_log(scene: &Scene) -> (TempDir, String) {
+    let place = parts::directory("hanging");
+    let path = place.path().join("docker.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (real, frontend) =
+        (scene.engine.socket(), scene.engine.docker(&["inspect", "-f", "{{.Id}}", "frontend"]));
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (real, frontend) = (real.clone(), frontend.clone());
+            thread::spawn(move || pass_on(client, &real, &frontend));
+        }
+    });
+    let address = format!("unix://{}", path.display());
+    (place, address)
+}
+
+fn pass_on(mut client: UnixStream, real: &PathBuf, frontend: &str) -> io::Result<()> {
+    let mut engine = UnixStream::connect(real)?;
+    let (mut answers, mut back) = (engine.try_clone()?, client.try_clone()?);
+    thread::spawn(move || io::copy(&mut answers, &mut back));
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = client.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let asked = String::from_utf8_lossy(&buffer[..count]);
+        if asked.contains("/logs?") && asked.contains(frontend) {
+            thread::park();
+        }
+        engine.write_all(&buffer[..count])?;
+    }
+}
+
+#[test]
+fn a_log_that_hangs_is_named_and_keeps_nothing_else_out() {
+    let scene = Scene::new();
+    scene.boots().assert_code(0);
+    let (_place, address) = with_a_hanging_log(&scene);
+    let started = Instant::now();
+    let agent = Agent::new(&scene.world).env("DOCKER_HOST", address).args(["--output", "json"]);
+    let place = parts::directory("support");
+    let path = place.path().join("box.tar.gz");
+    let finished =
+        agent.args(["probe", "--only", "docker.engine", "--support-bundle"]).arg(path.display()).run(SOON);
+    finished.assert_code(0);
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+    let bundle = Unpacked::of(&path);
+    assert!(bundle.gap("containers/frontend.log").contains("docker.silent"));
+    assert!(bundle.files.contains_key("containers/replicated.log"));
+    let said: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(said["support_bundle"]["redactions"], bundle.manifest["redactions"]);
+    assert_eq!(said["support_bundle"]["file"], path.display().to_string());
+}
+
+#[test]
+fn without_root_what_cannot_be_scrubbed_for_certain_is_held_back() {
+    let guarded = Guarded::new();
+    let scene = &guarded.scene;
+    scene.stand_in("frontend.log", &format!("the passphrase is {}\n", secret("Passphrase")));
+    guarded.boot().run(SOON).assert_code(0);
+    fs::set_permissions(scene.engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let agent = guarded.agent(&[]).under("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let (finished, bundle) = bundle_of(agent);
+    bundle.assert_clean();
+    bundle.assert_true(&finished);
+    // The list itself could be had, so it is the bundle that could not.
+    assert!(bundle.read("docker/containers.json").contains("\"frontend\""));
+    assert!(bundle.gap("containers/frontend.log").contains("held back"));
+    assert!(bundle.read("MANIFEST.txt").contains("! Not read: /etc/settings.conf ("));
+    assert!(bundle.read("boot.json").contains("in_service"));
+}
+
+#[test]
+fn secrets_that_were_removed_from_the_box_are_learnt_at_the_source_or_the_logs_held_back() {
+    let guarded = Guarded::new();
+    let scene = &guarded.scene;
+    scene.stand_in("frontend.log", &format!("the passphrase is {}\n", secret("Passphrase")));
+    guarded.boot().run(SOON).assert_code(0);
+    fs::remove_file(scene.world.path("/etc/settings.conf")).unwrap();
+    let (finished, bundle) = bundle_of(guarded.agent(&[]));
+    bundle.assert_clean();
+    bundle.assert_true(&finished);
+    assert_eq!(bundle.read("containers/frontend.log"), "the passphrase is [redacted]\n");
+
+    let nobody = format!("http://127.0.0.1:{}", parts::free_port());
+    let (finished, bundle) = bundle_of(guarded.agent(&[]).env("AWS_ENDPOINT_URL_S3", nobody));
+    bundle.assert_clean();
+    bundle.assert_true(&finished);
+    assert!(bundle.gap("containers/frontend.log").contains("held back"));
+}
+
+/// Commands of the box in place of systemd's.
+fn command(place: &Path, name: &str, script: &str) {
+    let path = place.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_box_without_systemd_still_has_a_bundle() {
+    let (world, empty) = (World::new(), parts::directory("empty"));
+    let (finished, bundle) = bundle_of(Agent::new(&world).env("PATH", empty.path().display()));
+    bundle.assert_true(&finished);
+    assert_eq!(bundle.gap("units.txt"), "there is no systemctl on this box");
+    assert_eq!(bundle.gap("journal/boot-agent.log"), "there is no journalctl on this box");
+    assert_eq!(bundle.gap("boot.json"), "it does not exist");
+}
+
+#[test]
+#[ignore = "slow: 20 s"]
+fn commands_that_hang_or_fail_are_named_and_are_given_no_secret() {
+    let (world, place) = (World::new(), parts::directory("commands"));
+    let seen = place.path().join("seen");
+    command(
+        place.path(),
+        "systemctl",
+        &format!(
+            "/usr/bin/env >{0}; echo \"$@\" >>{0}; echo Id=docker.service; echo of no use >&2; exit 4",
+            seen.display()
+        ),
+    );
+    command(place.path(), "journalctl", "echo half; exec /bin/sleep 300");
+    let started = Instant::now();
+    let agent = Agent::new(&world)
+        .env("PATH", place.path().display())
+        .env("AWS_SECRET_ACCESS_KEY", format!("{WORD}OfTheEnvironment"));
+    let (finished, bundle) = bundle_of(agent);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    bundle.assert_clean();
+    bundle.assert_true(&finished);
+    assert_eq!(bundle.read("units.txt"), "Id=docker.service\n");
+    assert_eq!(bundle.listed("units.txt")["cut"], "incomplete: systemctl: of no use");
+    assert_eq!(bundle.read("journal/boot-agent.log"), "half\n");
+    let cut = bundle.listed("journal/boot-agent.log")["cut"].as_str().unwrap();
+    assert!(cut.contains("did not end within"), "{cut}");
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(!seen.contains(WORD) && !seen.contains("Environment") && seen.contains("replicated*"), "{seen}");
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_asked_before_that_is_known() {
+    let (world, place) = (World::new(), parts::directory("support"));
+    let path = place.path().join("box.tar.gz");
+    fs::write(&path, "an earlier one").unwrap();
+    let probe =
+        |file: &Path| Agent::new(&world).args(["probe", "--support-bundle"]).arg(file.display()).run(SOON);
+    probe(&path).assert_code(2).assert_says("usage.file_exists").assert_silent_about("This instance");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "an earlier one");
+    probe(&place.path().join("no/such.tar.gz")).assert_code(2).assert_says("usage.no_directory");
+    assert!(!place.path().join("no").exists());
+}
