@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use serde_json::Value;
 use stand_ins::imds::{self, Fault};
 
@@ -21,7 +22,7 @@ use super::scene::{ADDRESS, INSTANCE, PLACED, Scene};
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// How long a machine may take from power to in service: a few seconds, on a machine that does nothing else.
-pub(super) const BOOTED: Duration = Duration::from_secs(40);
+pub(super) const BOOTED: Duration = Duration::from_secs(120);
 
 /// User-data, both forms.
 pub(super) const INTERPRETER: &str = "#!/usr/bin/env -S agent boot SOURCE\n";
@@ -40,6 +41,14 @@ struct Power {
     container: Server,
     /// systemd of the machine, as seen from outside.
     init: u32,
+}
+
+impl Power {
+    /// With its first process every other process of the machine ends; the container's keeper alone is not enough.
+    fn kill(&self) {
+        let _ = signal::kill(Pid::from_raw(i32::try_from(self.init).unwrap()), Signal::SIGKILL);
+        self.container.signal(Signal::SIGKILL);
+    }
 }
 
 impl Instance {
@@ -86,7 +95,7 @@ impl Instance {
     /// Takes the plug out. The engine's containers end as well: they would have run on it.
     pub(super) fn cut_power(&mut self) {
         let power = self.power.take().expect("the machine is on");
-        power.container.signal(Signal::SIGKILL);
+        power.kill();
         wait_for("the end of the machine", Duration::from_secs(20), || !runs(power.init));
         drop(power);
         self.kill_containers();
@@ -143,9 +152,10 @@ impl Instance {
         command
     }
 
-    /// A property of a unit.
+    /// A property of a unit; nothing while the machine's systemd does not answer yet.
     pub(super) fn property(&self, unit: &str, name: &str) -> String {
-        self.must(&["systemctl", "show", "--value", &format!("--property={name}"), unit])
+        let output = self.run(&["systemctl", "show", "--value", &format!("--property={name}"), unit]);
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
     /// `boot.json`, if there is one; it must be whole.
@@ -253,7 +263,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(power) = self.power.take() {
-            power.container.signal(Signal::SIGKILL);
+            power.kill();
         }
         if !thread::panicking() {
             self.kill_containers();

@@ -200,6 +200,15 @@ fn logins_that_the_server_refuses() {
         node.breaks(&old, Rung::Auth, "mongo.mechanism", Config, "Remove authMechanism");
         let plain = format!("{uri}&authMechanism=PLAIN");
         node.breaks(&plain, Rung::Auth, "mongo.mechanism_unsupported", Config, "SCRAM");
+        let token =
+            format!("{uri}&authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:{WRONG}");
+        node.breaks(
+            &token.replace("?authSource=admin&", "?"),
+            Rung::Auth,
+            "mongo.mechanism_unsupported",
+            Config,
+            "SCRAM",
+        );
         let reader = uri.replace("circle:", "reader:");
         let cause = node.breaks(&reader, Rung::Database, "mongo.no_role", Config, "readWrite");
         assert!(cause.sentence.contains("may not write"), "{cause:?}");

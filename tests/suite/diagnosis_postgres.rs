@@ -168,6 +168,11 @@ fn logins_that_the_server_refuses() {
     let wrong = login(&format!("circle:{WRONG}"));
     let cause = node.breaks(&wrong, Rung::Auth, rejected, Config, "ALTER ROLE");
     shows(&cause, "SQLSTATE", "28P01");
+    let as_option = |password: &str| {
+        format!("postgres://127.0.0.1:{}/circle?user=circle&password={password}", postgres.port())
+    };
+    node.holds(&as_option(PASSWORD));
+    node.breaks(&as_option(WRONG), Rung::Auth, rejected, Config, "Correct user");
     let nobody = login(&format!("nobody:{WRONG}"));
     node.breaks(&nobody, Rung::Auth, rejected, Config, "Correct user");
     node.breaks(&login("circle"), Rung::Auth, "postgres.no_password", Config, "PASSWORD");
