@@ -44,11 +44,24 @@ struct Power {
 }
 
 impl Power {
-    /// With its first process every other process of the machine ends; the container's keeper alone is not enough.
+    /// Ends every process at one moment, as a power cut does: each is stopped first, so that none lives to see another
+    /// one's end. With the machine's first process the kernel ends all of them.
     fn kill(&self) {
-        let _ = signal::kill(Pid::from_raw(i32::try_from(self.init).unwrap()), Signal::SIGKILL);
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let its = namespace(self.init);
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        for pid in pids.filter(|pid| its.is_some() && namespace(*pid) == its) {
+            send(pid, Signal::SIGSTOP);
+        }
+        send(self.init, Signal::SIGKILL);
         self.container.signal(Signal::SIGKILL);
     }
+}
+
+/// To a process that may have ended by now.
+fn send(pid: u32, signal: Signal) {
+    let _ = signal::kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal);
 }
 
 impl Instance {
