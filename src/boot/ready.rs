@@ -87,16 +87,17 @@ async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infall
         }
         let seen = standstill.borrow().seen.clone();
         let cause = probe::leading_cause(&ground, SUSPECTS).await;
-        let mut now = standstill.borrow_mut();
-        if now.seen == seen {
-            if let Some(cause) = &cause
-                && now.deeper.as_ref().is_none_or(|known| known.sentence != cause.sentence)
-            {
-                stage.waiting(cause);
+        {
+            let mut now = standstill.borrow_mut();
+            if now.seen == seen {
+                if let Some(cause) = &cause
+                    && now.deeper.as_ref().is_none_or(|known| known.sentence != cause.sentence)
+                {
+                    stage.waiting(cause);
+                }
+                now.deeper = cause;
             }
-            now.deeper = cause;
         }
-        drop(now);
         tokio::time::sleep(DIAGNOSE_EVERY).await;
     }
 }

@@ -1,10 +1,15 @@
 //! systemd as the supervisor: READY, STATUS and WATCHDOG by `sd_notify(3)`.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 use super::{Event, Renderer, human};
+
+/// How often it is looked for a beat, in the time within which one must come.
+const LOOKS: u32 = 4;
 
 pub(super) struct Supervisor {}
 
@@ -22,18 +27,38 @@ impl Supervisor {
 /// Beats from a task of the runtime that does the work, not from a thread of its own: a runtime that is stuck must
 /// miss the beat.
 ///
-/// systemd counts the watchdog's time from READY=1 on, which is the end of a boot (systemd.service(5)). Until then, each
-/// beat extends the time to start by the watchdog's, which comes to the same.
+/// systemd counts the watchdog's time from READY=1 on (systemd.service(5)), and for a boot that is the end. Until then
+/// a thread of this process listens, and ends it when it hears nothing for as long. (Extending the start's timeout with
+/// each beat would not do: a daemon-reload, which the installer asks for, forgets the extension.)
 fn beat(limit: Duration) {
-    let extension = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(async move {
-            let mut interval = tokio::time::interval(limit / 2);
-            loop {
-                interval.tick().await;
-                tell(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(extension)]);
-            }
-        });
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let missed = Arc::new(AtomicU32::new(0));
+    let heard = Arc::downgrade(&missed);
+    std::thread::spawn(move || {
+        if listen(&heard, limit) {
+            eprintln!("agent: nothing has moved for {}: ending, to be started again", human(limit));
+            std::process::abort();
+        }
+    });
+    runtime.spawn(async move {
+        let mut interval = tokio::time::interval(limit / 2);
+        loop {
+            interval.tick().await;
+            missed.store(0, Ordering::Relaxed);
+            tell(&[NotifyState::Watchdog]);
+        }
+    });
+}
+
+/// Returns true when no beat has come for `limit`, and false when the beat's runtime is gone, in good order. Looks are
+/// counted and not the clock, which goes on while a whole machine stands still.
+fn listen(heard: &Weak<AtomicU32>, limit: Duration) -> bool {
+    loop {
+        std::thread::sleep(limit / LOOKS);
+        let Some(missed) = heard.upgrade() else { return false };
+        if missed.fetch_add(1, Ordering::Relaxed) >= LOOKS {
+            return true;
+        }
     }
 }
 
@@ -58,5 +83,32 @@ impl Renderer for Supervisor {
             _ => return,
         };
         tell(&[NotifyState::Status(&status)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(80);
+
+    #[test]
+    fn a_beat_that_stays_away_is_noticed() {
+        let missed = Arc::new(AtomicU32::new(0));
+        assert!(listen(&Arc::downgrade(&missed), LIMIT));
+    }
+
+    #[test]
+    fn a_beat_that_comes_keeps_the_listener_quiet_and_its_end_ends_it() {
+        let missed = Arc::new(AtomicU32::new(0));
+        let heard = Arc::downgrade(&missed);
+        let listener = std::thread::spawn(move || listen(&heard, LIMIT));
+        for _ in 0..30 {
+            missed.store(0, Ordering::Relaxed);
+            std::thread::sleep(LIMIT / 16);
+        }
+        assert!(!listener.is_finished());
+        drop(missed);
+        assert!(matches!(listener.join(), Ok(false)));
     }
 }

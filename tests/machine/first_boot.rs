@@ -1,5 +1,6 @@
 //! From power to in service by user-data alone, and again after a reboot.
 
+use boot_agent::unit;
 use serde_json::Value;
 
 use super::instance::{INTERPRETER, Instance, SHELL};
@@ -44,6 +45,15 @@ fn a_blank_instance_boots_by_a_shell_script() {
     instance.assert_in_service();
     assert_eq!(instance.scene.completions(), ["CONTINUE"]);
     assert_eq!(instance.scene.installer_runs(), 1);
+
+    let verified = instance.run(&["systemd-analyze", "verify", unit::PATH]);
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
+    let security = ["systemd-analyze", "security", "--offline=true", "--no-pager", unit::PATH];
+    let score = instance.must(&security).lines().last().unwrap().to_owned();
+    println!("{score}");
+    // What keeps it from less is said in the unit.
+    let exposure = score.split(": ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
+    assert!(exposure.is_some_and(|exposure| exposure <= 5.0), "{score}");
 }
 
 fn journal_knows_the_stages(instance: &Instance) {

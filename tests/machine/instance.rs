@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use serde_json::Value;
 use stand_ins::imds::{self, Fault};
 
@@ -21,7 +22,7 @@ use super::scene::{ADDRESS, INSTANCE, PLACED, Scene};
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// How long a machine may take from power to in service: a few seconds, on a machine that does nothing else.
-pub(super) const BOOTED: Duration = Duration::from_secs(40);
+pub(super) const BOOTED: Duration = Duration::from_secs(120);
 
 /// User-data, both forms.
 pub(super) const INTERPRETER: &str = "#!/usr/bin/env -S agent boot SOURCE\n";
@@ -40,6 +41,27 @@ struct Power {
     container: Server,
     /// systemd of the machine, as seen from outside.
     init: u32,
+}
+
+impl Power {
+    /// Ends every process at one moment, as a power cut does: each is stopped first, so that none lives to see another
+    /// one's end. With the machine's first process the kernel ends all of them.
+    fn kill(&self) {
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let its = namespace(self.init);
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        for pid in pids.filter(|pid| its.is_some() && namespace(*pid) == its) {
+            send(pid, Signal::SIGSTOP);
+        }
+        send(self.init, Signal::SIGKILL);
+        self.container.signal(Signal::SIGKILL);
+    }
+}
+
+/// To a process that may have ended by now.
+fn send(pid: u32, signal: Signal) {
+    let _ = signal::kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal);
 }
 
 impl Instance {
@@ -86,7 +108,7 @@ impl Instance {
     /// Takes the plug out. The engine's containers end as well: they would have run on it.
     pub(super) fn cut_power(&mut self) {
         let power = self.power.take().expect("the machine is on");
-        power.container.signal(Signal::SIGKILL);
+        power.kill();
         wait_for("the end of the machine", Duration::from_secs(20), || !runs(power.init));
         drop(power);
         self.kill_containers();
@@ -143,9 +165,10 @@ impl Instance {
         command
     }
 
-    /// A property of a unit.
+    /// A property of a unit; nothing while the machine's systemd does not answer yet.
     pub(super) fn property(&self, unit: &str, name: &str) -> String {
-        self.must(&["systemctl", "show", "--value", &format!("--property={name}"), unit])
+        let output = self.run(&["systemctl", "show", "--value", &format!("--property={name}"), unit]);
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
     /// `boot.json`, if there is one; it must be whole.
@@ -253,7 +276,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(power) = self.power.take() {
-            power.container.signal(Signal::SIGKILL);
+            power.kill();
         }
         if !thread::panicking() {
             self.kill_containers();

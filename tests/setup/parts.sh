@@ -23,8 +23,9 @@ part() {
 
 # A package may be installed and broken; asking each program is cheap, and a test that fails for want of it says less.
 programs() {
-    local program missing=()
-    for program in docker dockerd docker-registry busybox /usr/bin/aws curl hyperfine ip jq openssl ps setpriv shellcheck \
+    local program missing=() more=()
+    [[ ${1-} != machine ]] || more=(mmdebstrap nsenter packer systemd-analyze systemd-nspawn "$parts/machine-root/usr/bin/cloud-init")
+    for program in "${more[@]}" docker dockerd docker-registry busybox /usr/bin/aws curl hyperfine ip jq openssl ps setpriv shellcheck \
         unshare /usr/lib/postgresql/15/bin/postgres "$parts/venv/bin/python" \
         "$parts/s3s/bin/s3s-fs"; do
         command -v "$program" >/dev/null || missing+=("$program")
@@ -39,4 +40,4 @@ part "PostgreSQL cluster to copy" "$here/cluster.sh"
 if [[ ${1-} == machine ]]; then
     part "root of a machine" "$here/machine.sh"
 fi
-part "every program is there" programs
+part "every program is there" programs "$@"

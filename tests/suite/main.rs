@@ -9,6 +9,7 @@ mod aftermath;
 mod app;
 mod bake;
 mod boot;
+mod boot_faults;
 mod canaries;
 mod check;
 mod check_replicated;

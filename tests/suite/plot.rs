@@ -27,9 +27,7 @@ fn plot_shows_stages_what_they_waited_for_and_heartbeats() {
     let picture = fs::read_to_string(&file).unwrap();
     let parse = "import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])";
     shell::must(Command::new("python3").args(["-c", parse]).arg(&file));
-    for words in
-        ["identity", "databases", "waited for tcp.refused", "CONTINUE acknowledged", "class=\"heartbeat\""]
-    {
+    for words in ["identity", "databases", "tcp.refused", "CONTINUE acknowledged", "class=\"heartbeat\""] {
         assert!(picture.contains(words), "{words} is not in\n{picture}");
     }
     let bars = |class: &str| picture.matches(&format!("class=\"{class}\"")).count();

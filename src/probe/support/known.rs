@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::join_all;
 use tokio::time::{Duration, timeout};
 
 use super::super::facts::{Facts, Ground, Stopped};
@@ -35,6 +36,9 @@ pub(super) struct Doubts {
     /// Files in place whose secrets are not known, since they cannot be read: what other programs say on this box may
     /// carry them.
     pub(super) unread: Vec<String>,
+    /// The files of the bundle that are not in place although others are: Replicated removes its settings once it has
+    /// imported them, if it is told to.
+    gone: Vec<&'static str>,
     /// Further places that could not be looked at, each in one sentence.
     pub(super) elsewhere: Vec<String>,
 }
@@ -46,8 +50,15 @@ pub(super) async fn learn(ground: &Ground<'_>) -> Doubts {
         tokio::join!(on_a_thread(ON_BOX, move || Ok(of_box(&root, &extra))), of_source(ground));
     let mut doubts = on_box.unwrap_or_else(|why| Doubts {
         unread: vec![format!("the bundle in place ({why})")],
-        elsewhere: Vec::new(),
+        ..Doubts::default()
     });
+    if at_source.is_some() {
+        let gone = doubts
+            .gone
+            .iter()
+            .map(|path| format!("{path} (gone from this box, and not at hand at the source)"));
+        doubts.unread.extend(gone);
+    }
     doubts.elsewhere.extend(at_source);
     doubts
 }
@@ -69,37 +80,39 @@ fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
     doubts
 }
 
-/// The bundle at the source, which may not be the one in place: as much of it as comes.
+/// The bundle at the source, which may not be the one in place: every object of it that can be had.
 async fn of_source(ground: &Ground<'_>) -> Option<String> {
     let facts = Facts::new(ground);
-    let mut fetched = Fetched::default();
-    let mut missing = None;
-    let fetch = async {
-        for file in BundleFile::ALL {
-            match facts.object(file).await {
-                Ok(content) => {
-                    fetched.files.insert(file, content.to_vec());
-                }
-                Err(stopped) => missing = missing.take().or(why(stopped)),
-            }
-        }
-        match facts.extra().await {
-            Ok(extra) => fetched.extra = extra.to_vec(),
-            Err(stopped) => missing = missing.take().or(why(stopped)),
-        }
+    let fetching = async {
+        let objects = join_all(BundleFile::ALL.map(async |file| (file, facts.object(file).await)));
+        tokio::join!(objects, facts.extra())
     };
-    let in_time = timeout(SOURCE, fetch).await;
-    bundle::validate(&fetched);
-    match in_time {
-        Ok(()) => missing.map(|sentence| format!("The source could not be fetched whole: {sentence}")),
-        Err(_) => Some(format!("The source did not answer within {} s.", SOURCE.as_secs())),
+    let Ok((objects, extra)) = timeout(SOURCE, fetching).await else {
+        return Some(format!("The source did not answer within {} s.", SOURCE.as_secs()));
+    };
+    let mut fetched = Fetched::default();
+    let mut doubt = None;
+    for (file, object) in objects {
+        match object {
+            Ok(content) => drop(fetched.files.insert(file, content.to_vec())),
+            Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
+        }
     }
+    match extra {
+        Ok(extra) => fetched.extra = extra.to_vec(),
+        Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
+    }
+    bundle::validate(&fetched);
+    doubt
 }
 
-fn why(stopped: Stopped) -> Option<String> {
+/// What to say of it, unless there is no source at all.
+fn not_fetched(stopped: Stopped) -> Option<String> {
     match stopped {
+        Stopped::Failed(cause) | Stopped::Missing { cause, .. } => {
+            Some(format!("The source could not be fetched whole: {}", cause.sentence))
+        }
         Stopped::NotAsked(_) => None,
-        Stopped::Failed(cause) | Stopped::Missing { cause, .. } => Some(cause.sentence),
     }
 }
 
@@ -120,8 +133,13 @@ fn installed(root: &Root, extra: &[Extra], doubts: &mut Doubts) -> Fetched {
             Ok(content) => {
                 fetched.files.insert(file, content);
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => doubts.gone.push(file.installed_path()),
             Err(error) => doubts.unread_unless_absent(path, &error),
         }
+    }
+    if fetched.files.is_empty() {
+        // Nothing was ever placed.
+        doubts.gone.clear();
     }
     for path in extra_files(root, extra) {
         match read(root, &path) {
