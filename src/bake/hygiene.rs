@@ -120,6 +120,9 @@ const REGISTRY_LOGINS: &str = "/root/.docker/config.json";
 /// One thing that was found.
 #[derive(Debug)]
 struct Left {
+    /// The path or the container, and what is wrong about it.
+    name: String,
+    what: String,
     cause: Cause,
     is_error: bool,
     remedy: Remedy,
@@ -230,19 +233,27 @@ impl Hygiene {
             }
         };
         let cause = Cause::config(kind, format!("{shown} is in the image: {what}."), next_step);
-        self.left.push(Left { cause, is_error, remedy: Remedy::Path(way, path), removed: false });
+        self.left.push(Left {
+            name: shown.to_string(),
+            what: what.to_owned(),
+            cause,
+            is_error,
+            remedy: Remedy::Path(way, path),
+            removed: false,
+        });
     }
 
     fn container(&mut self, container: &Container) {
-        let name = &container.name;
+        let name = format!("the container {}", container.name);
+        let what = "it is another box's, with its token in its environment";
         let cause = Cause::config(
             "hygiene.container",
-            format!("The container {name} is in the image: it is another box's, with its token in its environment."),
-            format!("Remove it: agent bake --clean, or docker rm --force --volumes {name}"),
+            format!("The container {} is in the image: {what}.", container.name),
+            format!("Remove it: agent bake --clean, or docker rm --force --volumes {}", container.name),
         )
         .with("state", &container.status);
         let remedy = Remedy::Container(container.id.clone());
-        self.left.push(Left { cause, is_error: true, remedy, removed: false });
+        self.left.push(Left { name, what: what.to_owned(), cause, is_error: true, remedy, removed: false });
     }
 
     /// Removes what may be removed.
@@ -288,9 +299,10 @@ impl Hygiene {
     /// Two lines for each that was found.
     pub(super) fn text(&self) -> String {
         let mut said = String::new();
-        for Left { cause, is_error, removed, .. } in &self.left {
+        for Left { name, what, cause, is_error, remedy, removed } in &self.left {
+            let done = if matches!(remedy, Remedy::Path(Way::Empty, _)) { "emptied" } else { "removed" };
             said.push_str(&match (removed, is_error) {
-                (true, _) => format!("{} removed: {}\n", text::green("✓"), cause.sentence),
+                (true, _) => format!("{} {done} {name}: {what}\n", text::green("✓")),
                 (_, true) => format!("{} {cause}\n    → {}\n", text::red("✗"), cause.next_step),
                 (_, false) => format!("{} {cause}\n    → {}\n", text::yellow("!"), cause.next_step),
             });

@@ -73,7 +73,7 @@ impl Check {
             Outcome::Failed => text::red("✗"),
             Outcome::Skipped => text::faint("–"),
         };
-        let mut said = format!("{sign} {:<10} {}\n", self.id, self.detail).replace(" \n", "\n");
+        let mut said = format!("{}\n", format!("{sign} {:<10} {}", self.id, self.detail).trim_end());
         for (cause, render) in
             [(&self.failures, text::cause as fn(&Cause) -> String), (&self.warnings, text::warning)]
                 .into_iter()
@@ -110,11 +110,10 @@ pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
         None => Check::skipped("images", "waits for lock"),
     });
     checks.push(installer_check(world, locked));
-    checks.push(Check::of(
-        "unit",
-        format!("{} is installed and enabled", unit::NAME),
-        unit_failures(world).await,
-    ));
+    let unit = unit_failures(world).await;
+    let detail =
+        if unit.is_empty() { format!("{} is installed and enabled", unit::NAME) } else { String::new() };
+    checks.push(Check::of("unit", detail, unit));
     checks.push(Check::from("binary", binary(&world.root.path(BINARY)).await));
     checks.push(hygiene_check(world, containers.as_deref().ok()));
 

@@ -22,14 +22,22 @@ pub(super) async fn bring(
     let settings = &stage.run.settings;
     let waiting = |cause: &Cause| stage.waiting(cause);
     let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.starts_with("docker.");
-    let lock = Lock::read(&stage.run.root.path(lock::FILE))?;
+    let file = stage.run.root.path(lock::FILE);
+    // A long lock is read while the engine lists its images; one that cannot be read is no reason to wait for that.
+    let listing = async { Ok(engine.images().await) };
+    let (listed, lock) = tokio::try_join!(listing, async { Lock::read(&file) })?;
     let Some(lock) = lock else {
         wait::until(settings.images_wait, is_worth_waiting, waiting, async || engine.version().await).await?;
         return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
     };
     let progress = Progress { stage, pulls: Mutex::default() };
+    let mut listed = Some(listed);
     let applied = wait::until(settings.images_wait, is_worth_waiting, waiting, async || {
-        let plan = Plan::make(&lock, &engine.images().await?, address);
+        let images = match listed.take() {
+            Some(first) => first?,
+            None => engine.images().await?,
+        };
+        let plan = Plan::make(&lock, &images, address);
         images::apply(engine, &plan, settings.on_missing, &|pull| progress.show(pull)).await
     })
     .await?;

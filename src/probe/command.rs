@@ -73,7 +73,7 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
             _ => {
                 let mut printed = printed(&report, is_good, limit.is_some());
                 if let Some(target) = &bundle {
-                    add_bundle(&mut printed, &world, &http, target).await;
+                    add_bundle(&mut printed, &world, &http, target, report).await;
                 }
                 return Ok(printed);
             }
@@ -82,13 +82,12 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
 }
 
 /// Writes the support bundle and says so; the exit code stays the probe's own, unless the bundle is what failed.
-async fn add_bundle(printed: &mut Printed, world: &World, http: &Http, target: &Target) {
+async fn add_bundle(printed: &mut Printed, world: &World, http: &Http, target: &Target, report: Report) {
     world.console.note(Level::Info, "collecting the support bundle");
     let ground = Ground { root: &world.root, settings: &world.settings, http };
-    let said = (printed.text.as_str(), printed.json.clone());
     let settings_file =
         world.own_settings_file.clone().unwrap_or_else(|| world.root.path(settings::SETTINGS_FILE));
-    match support::write(target, &ground, settings_file, said).await {
+    match support::write(target, &ground, settings_file, report).await {
         Ok(written) => {
             printed.text.push_str(&written.text());
             printed.json["support_bundle"] = written.json();

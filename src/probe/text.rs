@@ -153,7 +153,8 @@ fn mended(root: &RootCause, was_skipped: impl Fn(&Id) -> bool) -> String {
     let mut explained = joined(root.explains.iter().filter(|id| !was_skipped(id)));
     if not_asked > 0 {
         let and = if explained.is_empty() { "" } else { "; " };
-        let _ = write!(explained, "{and}{not_asked} that could not be asked");
+        let s = if not_asked == 1 { "" } else { "s" };
+        let _ = write!(explained, "{and}{not_asked} check{s} that could not be asked");
     }
     if !explained.is_empty() {
         block.push_str(&text::detail("explains", &explained));

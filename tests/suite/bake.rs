@@ -387,10 +387,11 @@ fn what_another_box_left_is_named_and_removed_when_that_is_asked_for() {
     cleaned.assert_code(1).assert_says("whose loss may be final");
     for path in LEFT {
         assert!(!bakery.world.exists(path), "{path}");
-        cleaned.assert_says(&format!("removed: {} is", bakery.world.path(path).display()));
+        cleaned.assert_says(&format!("removed {}: ", bakery.world.path(path).display()));
     }
     // Without the file, systemd would reset what is enabled.
     assert_eq!(bakery.world.read("/etc/machine-id"), "");
+    cleaned.assert_says("emptied ").assert_says("removed the container replicated-statsd: ");
     assert_eq!(bakery.engine.docker(&["ps", "--all", "--quiet"]), "");
     for kept in [
         "/data/circle/circleci-encryption-keys/key",
@@ -400,7 +401,7 @@ fn what_another_box_left_is_named_and_removed_when_that_is_asked_for() {
         assert!(bakery.world.exists(kept), "{kept}");
     }
     fs::remove_dir_all(bakery.world.path("/data")).unwrap();
-    bakery.bakes(&["--clean"]).assert_code(0).assert_silent_about("removed:");
+    bakery.bakes(&["--clean"]).assert_code(0).assert_silent_about("removed /").assert_silent_about("emptied");
     assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
 }
 

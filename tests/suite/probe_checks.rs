@@ -335,6 +335,9 @@ fn replicated_and_the_app_are_judged_by_their_containers_their_word_and_their_lo
         let check = ask(line, ("app.log", "failed", kind, class));
         assert!(check["cause"]["evidence"].to_string().contains(line), "{check:#}");
     }
+    log("decrypting with passphrase-of-the-test");
+    let finished = asking(&scene, &["--only", "app.log"]).run(SOON);
+    finished.assert_silent_about("passphrase-of-the-test").assert_says("decrypting with [redacted]");
     log(
         "connecting to mongodb://circle:circle-password@10.0.0.1/x; postgres://someone:unheard-of@10.0.0.2/y",
     );
@@ -383,8 +386,24 @@ fn the_instance_its_group_and_its_last_boot_are_told_as_they_are() {
     ask("baked from another box", ("boot.outcome", "skipped", "", ""));
     scene.world.write(RECORD, good.replace("\"outcome\": \"in_service\"", "\"outcome\": \"abandoned\""));
     ask("abandoned", ("boot.outcome", "failed", "boot.not_in_service", "host"));
-    scene.world.write(RECORD, good.replace("\"outcome\": \"in_service\"", "\"outcome\": \"running\""));
-    ask("killed", ("boot.outcome", "failed", "boot.killed", "host"));
     scene.world.write(RECORD, "{");
     ask("torn", ("boot.outcome", "failed", "record.unreadable", "host"));
+}
+
+#[test]
+fn a_boot_that_runs_is_no_failure_and_one_that_was_killed_is() {
+    let scene = Scene::new();
+    scene.stand_in("timeline", "0 starting started false 503\n");
+    let mut boot = scene.boot().spawn();
+    boot.wait_for_line("install    done", SOON);
+    scene.wait_for_stage("ready", "running", SOON);
+    let ask = |what: &str, told: Told| assert_told(asking(&scene, &[]), what, told);
+    let check = ask("running", ("boot.outcome", "good", "", ""));
+    assert!(check["detail"].as_str().unwrap().starts_with("running in stage ready"), "{check:#}");
+    let check = ask("waits for the boot", ("lifecycle.hook", "good", "", ""));
+    assert!(check["detail"].as_str().unwrap().ends_with("a boot runs"), "{check:#}");
+    boot.kill();
+    let check = ask("killed", ("boot.outcome", "failed", "boot.killed", "host"));
+    assert!(check["cause"]["sentence"].as_str().unwrap().contains("in stage ready"), "{check:#}");
+    ask("nobody completes it", ("lifecycle.hook", "warning", "lifecycle.pending", "host"));
 }

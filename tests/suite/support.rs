@@ -20,6 +20,9 @@ use super::harness::{parts, shell};
 use super::leaks::{Guarded, WORD, assert_clean, json, percent, secret};
 use super::scene::{PLACED, SETTINGS, SOON, Scene};
 
+/// In every secret that no bundle of the test holds.
+const STRANGER: &str = "sTr4nG3r";
+
 /// How every redaction begins.
 const MARKER: &str = "[redacted";
 
@@ -85,6 +88,13 @@ impl Unpacked {
         for (name, content) in &self.files {
             assert_clean("a name", name);
             assert_clean(name, content);
+            assert!(!content.contains(STRANGER) && !content.contains("C4NARY"), "{name}: {content}");
+            for encoded in [
+                STANDARD.encode(format!("user:{STRANGER}")),
+                URL_SAFE_NO_PAD.encode(format!("{{\"sub\":\"{STRANGER}\"}}")),
+            ] {
+                assert!(!content.contains(&encoded), "{name}: {content}");
+            }
         }
     }
 
@@ -124,11 +134,11 @@ impl Unpacked {
 }
 
 /// Runs a probe with a support bundle, and unpacks that.
-fn bundle_of(agent: Agent) -> (Finished, Unpacked) {
+fn bundle_of(agent: Agent, words: &[&str]) -> (Finished, Unpacked) {
     let place = parts::directory("support");
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let path = place.path().join("box.tar.gz");
-    let finished = agent.arg("probe").arg("--support-bundle").arg(path.display()).run(SOON);
+    let finished = agent.arg("probe").args(words).arg("--support-bundle").arg(path.display()).run(SOON);
     assert!(path.exists(), "{finished}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "something is left beside it");
     let unpacked = Unpacked::of(&path);
@@ -155,18 +165,18 @@ fn with_a_journal(world: &World, agent: Agent) -> Agent {
 
 /// Secrets that no bundle holds: each in a form by which it can be known, and how the manifest calls that.
 fn strangers() -> Vec<(&'static str, String)> {
-    let web_token = |part: &str| URL_SAFE_NO_PAD.encode(format!("{{\"{part}\":\"{WORD}\"}}"));
-    let pem = format!("MII{WORD}0123456789\n{WORD}+/abcdef==");
+    let web_token = |part: &str| URL_SAFE_NO_PAD.encode(format!("{{\"{part}\":\"{STRANGER}\"}}"));
+    let pem = format!("MII{STRANGER}0123456789\n{STRANGER}+/abcdef==");
     vec![
-        ("password in an address", format!("cannot reach postgres://other:{WORD}Unknown@db.example/x")),
-        ("password in an address", format!("cannot reach postgres://other:{WORD}/Un@known@db.example/x")),
-        ("authorization", format!("> Authorization: Basic {}", STANDARD.encode(format!("user:{WORD}")))),
-        ("authorization", format!("> Authorization: Bearer {WORD}Bearer0123456789")),
-        ("JSON web token", format!("user is {}.{}.{WORD}", web_token("alg"), web_token("sub"))),
-        ("AWS key", format!("found AKIA{} with {WORD}{}", "C4NARYCANARY1234", "k".repeat(33))),
-        ("named as a secret", format!("AWS_SECRET_ACCESS_KEY={WORD}/0123456789")),
-        ("named as a secret", format!("{{:user \"x\", :password \"{WORD} of clojure\"}}")),
-        ("cookie", format!("Set-Cookie: ring-session={WORD}; Path=/")),
+        ("password in an address", format!("cannot reach postgres://other:{STRANGER}Unknown@db.example/x")),
+        ("password in an address", format!("cannot reach postgres://other:{STRANGER}/Un@known@db.example/x")),
+        ("authorization", format!("> Authorization: Basic {}", STANDARD.encode(format!("user:{STRANGER}")))),
+        ("authorization", format!("> Authorization: Bearer {STRANGER}Bearer0123456789")),
+        ("JSON web token", format!("user is {}.{}.{STRANGER}", web_token("alg"), web_token("sub"))),
+        ("AWS key", format!("found AKIA{} with {STRANGER}{}", "C4NARYCANARY1234", "k".repeat(32))),
+        ("named as a secret", format!("AWS_SECRET_ACCESS_KEY={STRANGER}/0123456789")),
+        ("named as a secret", format!("{{:user \"x\", :password \"{STRANGER} of clojure\"}}")),
+        ("cookie", format!("Set-Cookie: ring-session={STRANGER}; Path=/")),
         ("private key", format!("-----BEGIN RSA PRIVATE KEY-----\n{pem}\n-----END RSA PRIVATE KEY-----")),
     ]
 }
@@ -198,8 +208,12 @@ fn a_bundle_of_a_booted_box_holds_no_secret_and_its_manifest_is_true() {
         .world
         .write("/root/.docker/config.json", format!(r#"{{"auths": {{"quay.io": {{"auth": "{login}"}}}}}}"#));
 
-    let alone = guarded.agent(&["probe"]).run(SOON);
-    let (finished, bundle) = bundle_of(guarded.agent(&[]));
+    let (_, whole) = bundle_of(guarded.agent(&[]), &[]);
+    whole.assert_clean();
+    // The check of the app's log knows passwords in addresses by itself; without it, the last net has to hold.
+    let words = ["--skip", "app.log"];
+    let alone = guarded.agent(&["probe"]).args(words).run(SOON);
+    let (finished, bundle) = bundle_of(guarded.agent(&[]), &words);
     assert_eq!(finished.code, alone.code, "{finished}");
     bundle.assert_clean();
     bundle.assert_true(&finished);
@@ -252,7 +266,7 @@ fn a_bundle_is_written_while_the_engine_is_down_and_says_so() {
     let mut scene = Scene::new();
     scene.boots().assert_code(0);
     scene.engine.stop();
-    let (finished, bundle) = bundle_of(Agent::new(&scene.world));
+    let (finished, bundle) = bundle_of(Agent::new(&scene.world), &[]);
     finished.assert_code(1);
     bundle.assert_true(&finished);
     for name in ["docker/engine.json", "docker/containers.json", "containers/*.log"] {
@@ -325,7 +339,7 @@ fn without_root_what_cannot_be_scrubbed_for_certain_is_held_back() {
     guarded.boot().run(SOON).assert_code(0);
     fs::set_permissions(scene.engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let agent = guarded.agent(&[]).under("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    let (finished, bundle) = bundle_of(agent);
+    let (finished, bundle) = bundle_of(agent, &[]);
     bundle.assert_clean();
     bundle.assert_true(&finished);
     // The list itself could be had, so it is the bundle that could not.
@@ -342,16 +356,21 @@ fn secrets_that_were_removed_from_the_box_are_learnt_at_the_source_or_the_logs_h
     scene.stand_in("frontend.log", &format!("the passphrase is {}\n", secret("Passphrase")));
     guarded.boot().run(SOON).assert_code(0);
     fs::remove_file(scene.world.path("/etc/settings.conf")).unwrap();
-    let (finished, bundle) = bundle_of(guarded.agent(&[]));
+    let (finished, bundle) = bundle_of(guarded.agent(&[]), &[]);
     bundle.assert_clean();
     bundle.assert_true(&finished);
     assert_eq!(bundle.read("containers/frontend.log"), "the passphrase is [redacted]\n");
 
     let nobody = format!("http://127.0.0.1:{}", parts::free_port());
-    let (finished, bundle) = bundle_of(guarded.agent(&[]).env("AWS_ENDPOINT_URL_S3", nobody));
+    let (finished, bundle) = bundle_of(guarded.agent(&[]).env("AWS_ENDPOINT_URL_S3", nobody), &[]);
     bundle.assert_clean();
     bundle.assert_true(&finished);
     assert!(bundle.gap("containers/frontend.log").contains("held back"));
+}
+
+/// `agent` where commands are looked for in one directory alone.
+fn with_path(agent: Agent, path: &Path) -> Agent {
+    agent.under("/usr/bin/env", [format!("PATH={}", path.display())])
 }
 
 /// Commands of the box in place of systemd's.
@@ -364,7 +383,7 @@ fn command(place: &Path, name: &str, script: &str) {
 #[test]
 fn a_box_without_systemd_still_has_a_bundle() {
     let (world, empty) = (World::new(), parts::directory("empty"));
-    let (finished, bundle) = bundle_of(Agent::new(&world).env("PATH", empty.path().display()));
+    let (finished, bundle) = bundle_of(with_path(Agent::new(&world), empty.path()), &[]);
     bundle.assert_true(&finished);
     assert_eq!(bundle.gap("units.txt"), "there is no systemctl on this box");
     assert_eq!(bundle.gap("journal/boot-agent.log"), "there is no journalctl on this box");
@@ -386,10 +405,9 @@ fn commands_that_hang_or_fail_are_named_and_are_given_no_secret() {
     );
     command(place.path(), "journalctl", "echo half; exec /bin/sleep 300");
     let started = Instant::now();
-    let agent = Agent::new(&world)
-        .env("PATH", place.path().display())
+    let agent = with_path(Agent::new(&world), place.path())
         .env("AWS_SECRET_ACCESS_KEY", format!("{WORD}OfTheEnvironment"));
-    let (finished, bundle) = bundle_of(agent);
+    let (finished, bundle) = bundle_of(agent, &[]);
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     bundle.assert_clean();
     bundle.assert_true(&finished);

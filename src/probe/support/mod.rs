@@ -32,11 +32,17 @@ use manifest::{File, Gap, Manifest};
 use patterns::Net;
 use piece::{Content, Found, Piece};
 
+use super::answer::Outcome;
+use super::check::is_in;
 use super::facts::Ground;
+use super::report::Report;
 use crate::cause::Cause;
 use crate::console::text;
 use crate::files::Root;
 use crate::secret;
+
+/// What stands in the place of what other programs said, where it cannot be scrubbed for certain.
+const HELD_BACK: &str = "held back, since secrets that it may carry are not known; see the cautions";
 
 /// A bundle that was written.
 pub(super) struct Written {
@@ -48,7 +54,7 @@ pub(super) struct Written {
     not_collected: usize,
 }
 
-/// Collects, scrubs, proves and writes. `said` is what the probe prints, as text and as JSON.
+/// Collects, scrubs, proves and writes what there is to know beside the `report`, and that.
 ///
 /// # Errors
 /// `support.unclean`, `support.archive`, `usage.file_exists`, `host.file`. A part that cannot be collected is none.
@@ -56,14 +62,17 @@ pub(super) async fn write(
     target: &Target,
     ground: &Ground<'_>,
     settings_file: PathBuf,
-    said: (&str, serde_json::Value),
+    mut report: Report,
 ) -> Result<Written, Cause> {
     let made_at = Timestamp::now();
     let (mut pieces, doubts) = tokio::join!(collect(ground, settings_file), known::learn(ground));
-    let (probe_text, probe_json) = said;
-    pieces.push(Piece::new("probe.txt", "agent probe", Ok(Found::text(probe_text))));
-    pieces.push(Piece::new("probe.json", "agent probe --output json", Ok(Found::json(probe_json))));
-    withhold(&mut pieces, &doubts);
+    if !doubts.unread.is_empty() {
+        withhold(&mut pieces);
+        withhold_quotes(&mut report);
+    }
+    let as_json = serde_json::to_value(&report).unwrap_or_default();
+    pieces.push(Piece::new("probe.txt", "agent probe", Ok(Found::text(super::text::report(&report)))));
+    pieces.push(Piece::new("probe.json", "agent probe --output json", Ok(Found::json(as_json))));
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
 
     let net = Net::new()?;
@@ -110,10 +119,7 @@ async fn engine_and_disk(root: &Root) -> Vec<Piece> {
 
 /// Without what other programs say, while this box may hold secrets that the scrubber does not know: a pattern alone is
 /// no promise.
-fn withhold(pieces: &mut [Piece], doubts: &Doubts) {
-    if doubts.unread.is_empty() {
-        return;
-    }
+fn withhold(pieces: &mut [Piece]) {
     for piece in pieces.iter_mut().filter(|piece| piece.found.is_ok() && is_of_others(&piece.name)) {
         piece.found =
             Err("held back, since secrets that it may carry are not known; see the cautions".to_owned());
@@ -122,6 +128,25 @@ fn withhold(pieces: &mut [Piece], doubts: &Doubts) {
 
 fn is_of_others(name: &str) -> bool {
     name.starts_with("containers/") || matches!(name, "journal/docker.log" | "journal/replicated.log")
+}
+
+/// What the probe quotes of the app and of Replicated goes for the same reason; the causes themselves stay.
+fn withhold_quotes(report: &mut Report) {
+    let quotes = |id: &str| ["app", "replicated"].iter().any(|family| is_in(id, family));
+    for answer in report.checks.iter_mut().filter(|answer| quotes(&answer.id)) {
+        match &mut answer.outcome {
+            Outcome::Good { detail } => *detail = HELD_BACK.to_owned(),
+            Outcome::Warning { cause } | Outcome::Failed { cause } => without_quotes(cause),
+            Outcome::Skipped { .. } => {}
+        }
+    }
+    for root in report.root_causes.iter_mut().filter(|root| root.seen_by.iter().any(|id| quotes(id))) {
+        without_quotes(&mut root.cause);
+    }
+}
+
+fn without_quotes(cause: &mut Cause) {
+    cause.evidence.iter_mut().for_each(|fact| fact.value = HELD_BACK.to_owned());
 }
 
 fn cautions(doubts: &Doubts) -> Vec<String> {

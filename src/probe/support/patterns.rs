@@ -9,7 +9,7 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 use regex_lite::{Captures, Regex};
 
-use super::redact::marker;
+use super::redact::{MARKER, marker};
 use crate::cause::Cause;
 
 /// The forms, as a manifest names them.
@@ -163,11 +163,17 @@ fn hidden(captures: &Captures<'_>, class: &str) -> String {
 }
 
 fn is_worth_hiding(value: &str) -> bool {
-    let bare = value.trim().trim_end_matches([',', ';', '.', ')', '}', ']']);
+    let is_end = |c: char| c.is_whitespace() || ",;.)}]".contains(c);
+    let bare = value.trim().trim_end_matches(is_end);
     let is_small_number = bare.len() < 6 && bare.bytes().all(|byte| byte.is_ascii_digit());
-    !bare.starts_with("[redacted")
+    !is_gone(value.trim().trim_end_matches([',', ';', '.', ')', '}']))
         && !is_small_number
         && !HARMLESS.contains(&bare.to_ascii_lowercase().as_str())
+}
+
+/// Whether nothing but a marker stands there; beside a part that was known, the rest of a secret may stand.
+fn is_gone(value: &str) -> bool {
+    value.starts_with(MARKER) && value.find(']').is_some_and(|end| end + 1 == value.len())
 }
 
 /// Without the passwords of addresses, `scheme://user:password@host`.
@@ -340,6 +346,7 @@ mod tests {
             (AWS_KEY, &format!("ASIACANARYCANARY1234 {aws}")),
             (NAMED, &format!("aws_secret_access_key = {aws}")),
             (NAMED, "DB_PASSWORD=canary"),
+            (NAMED, "DB_PASSWORD=[redacted]-canary"),
             (NAMED, "DB_PASSWORD='a canary'"),
             (NAMED, r#"{"apiKey": "a \"canary\" b"}"#),
             (NAMED, r#"{:user "x", :password "canary"}"#),

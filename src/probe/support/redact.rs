@@ -14,7 +14,7 @@ use crate::secret::{self, REDACTED};
 pub(super) const KNOWN: &str = "known secret";
 
 /// How every marker begins.
-const MARKER: &str = "[redacted";
+pub(super) const MARKER: &str = "[redacted";
 
 /// What stands where a pattern of this class took something.
 pub(super) fn marker(class: &str) -> String {

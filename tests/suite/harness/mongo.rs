@@ -202,6 +202,14 @@ impl Mongo {
     }
 }
 
+impl Drop for Mongo {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("mongod on port {} said last:\n{}", self.port, self.log());
+        }
+    }
+}
+
 fn client(uri: &str, database: &str, commands: &[&str]) -> Command {
     let mut command = Command::new(parts::part("venv/bin/python"));
     command.arg(parts::source("tests/suite/harness/mongo_command.py")).args([uri, database]).args(commands);
