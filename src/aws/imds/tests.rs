@@ -137,9 +137,14 @@ async fn silence_and_refusal_are_told_apart() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let imds = Imds::new(&Http::new(Root::default()), &format!("http://{address}")).unwrap();
-    let cause = imds.identity().await.unwrap_err();
-    assert_eq!(cause.kind, "imds.unreachable");
-    assert!(cause.sentence.contains("hop limit"), "{cause}");
+    let mut sentences = Vec::new();
+    // On a machine that is busy enough, the two seconds can be over before the connection is made.
+    while sentences.len() < 5 && !sentences.iter().any(|said: &String| said.contains("hop limit")) {
+        let cause = imds.identity().await.unwrap_err();
+        assert_eq!(cause.kind, "imds.unreachable");
+        sentences.push(cause.sentence);
+    }
+    assert!(sentences.iter().any(|said| said.contains("hop limit")), "{sentences:?}");
     drop(silent);
     let cause = imds.identity().await.unwrap_err();
     assert_eq!(cause.kind, "imds.unreachable");

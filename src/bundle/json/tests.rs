@@ -119,7 +119,8 @@ proptest! {
     fn what_is_json_and_only_that_is_read_without_a_slip(text in nearly_json()) {
         let reading = read(&text);
         let duplicate = reading.slips.iter().any(|slip| slip.flaw == Flaw::DuplicateKey);
-        let is_json = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        // As a value, a number that no float can hold would be refused, which is no question of the grammar.
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         if !duplicate {
             prop_assert_eq!(reading.slips.is_empty(), is_json, "{:?}: {:?}", text, reading.slips);
         }
