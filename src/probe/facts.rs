@@ -18,6 +18,7 @@ use crate::files::Root;
 use crate::http::Http;
 use crate::record::Record;
 use crate::replicated::app::{self, AppStatus};
+use crate::replicated::installer;
 use crate::settings::{Settings, Source};
 use crate::source;
 
@@ -297,6 +298,21 @@ impl<'g> Facts<'g> {
             Ok(look)
         };
         self.in_place.get(look).await
+    }
+
+    /// Makes known to the scrubber whatever is secret on this box, as far as this user may read it: to be waited for before
+    /// the words of anybody else are shown, since they may quote it.
+    ///
+    /// # Errors
+    /// None: what cannot be read is told by the check that is about it.
+    pub(super) async fn secrets(&self) -> Result<(), Stopped> {
+        installer::register_daemon_token(self.ground.root);
+        let has_settings = |look: &Look| look.fetched.files.contains_key(&BundleFile::Settings);
+        if !self.in_place().await.is_ok_and(has_settings) {
+            // Replicated may have been told to remove the file, and uses what stood in it.
+            let _ = self.at_source().await;
+        }
+        Ok(())
     }
 
     /// The addresses of the app's databases: those in place, and on a box that nothing was placed on, those at the source.

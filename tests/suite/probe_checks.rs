@@ -335,6 +335,9 @@ fn replicated_and_the_app_are_judged_by_their_containers_their_word_and_their_lo
         let check = ask(line, ("app.log", "failed", kind, class));
         assert!(check["cause"]["evidence"].to_string().contains(line), "{check:#}");
     }
+    log("decrypting with passphrase-of-the-test");
+    let finished = asking(&scene, &["--only", "app.log"]).run(SOON);
+    finished.assert_silent_about("passphrase-of-the-test").assert_says("decrypting with [redacted]");
     log(
         "connecting to mongodb://circle:circle-password@10.0.0.1/x; postgres://someone:unheard-of@10.0.0.2/y",
     );
@@ -391,7 +394,8 @@ fn the_instance_its_group_and_its_last_boot_are_told_as_they_are() {
 fn a_boot_that_runs_is_no_failure_and_one_that_was_killed_is() {
     let scene = Scene::new();
     scene.stand_in("timeline", "0 starting started false 503\n");
-    let boot = scene.boot().spawn();
+    let mut boot = scene.boot().spawn();
+    boot.wait_for_line("install    done", SOON);
     scene.wait_for_stage("ready", "running", SOON);
     let ask = |what: &str, told: Told| assert_told(asking(&scene, &[]), what, told);
     let check = ask("running", ("boot.outcome", "good", "", ""));

@@ -31,6 +31,7 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         return Ok(Outcome::waits_for("app.status"));
     };
     let lines = engine.logs(&frontend.id, SEARCHED).await?;
+    inquiry.need(inquiry.facts.secrets()).await?;
     // Whoever may not read the bundle does not know its secrets; those that stand in addresses are found there.
     let secrets: Vec<String> = bundle::secrets_in_addresses(&lines.join("\n")).collect();
     secret::register_all(secrets.iter().map(String::as_str));

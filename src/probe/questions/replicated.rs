@@ -45,6 +45,7 @@ pub(super) async fn containers(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped
         && let Ok(lines) = engine.logs(name, LOG_LINES).await
         && !lines.is_empty()
     {
+        inquiry.need(inquiry.facts.secrets()).await?;
         cause = cause.with("its last lines", secret::scrub(&lines.join("\n")));
     }
     Ok(Outcome::Failed { cause })

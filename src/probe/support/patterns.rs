@@ -171,9 +171,10 @@ fn is_worth_hiding(value: &str) -> bool {
         && !HARMLESS.contains(&bare.to_ascii_lowercase().as_str())
 }
 
-/// Whether nothing but a marker stands there; beside a part that was known, the rest of a secret may stand.
+/// Whether nothing but a marker stands there, or its first word; beside a part that was known, the rest of a secret may
+/// stand.
 fn is_gone(value: &str) -> bool {
-    value.starts_with(MARKER) && value.find(']').is_some_and(|end| end + 1 == value.len())
+    value.starts_with(MARKER) && value.find(']').is_none_or(|end| end + 1 == value.len())
 }
 
 /// Without the passwords of addresses, `scheme://user:password@host`.
