@@ -160,11 +160,14 @@ fn a_primary_that_steps_down() {
     set.is_healthy(&node);
     // Nobody may stand for election meanwhile.
     for member in &set.members[1..] {
-        member.command("admin", &[r#"{"replSetFreeze": 10}"#]);
+        member.command("admin", &[r#"{"replSetFreeze": 60}"#]);
     }
-    let step_down = r#"{"replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 0, "force": true}"#;
+    let step_down = r#"{"replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true}"#;
     let _ = Mongo::try_command(&set.members[0].root_uri(), "admin", &[step_down]);
     node.breaks(&set.whole(), Rung::Role, "mongo.no_primary", External, "Wait for the election");
+    for member in &set.members[1..] {
+        member.command("admin", &[r#"{"replSetFreeze": 0}"#]);
+    }
     until("the next election", 60, || node.diagnose(&set.whole()).is_good());
 }
 

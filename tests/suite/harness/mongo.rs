@@ -204,7 +204,7 @@ impl Mongo {
 
 impl Drop for Mongo {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.server.is_some() {
             eprintln!("mongod on port {} said last:\n{}", self.port, self.log());
         }
     }
