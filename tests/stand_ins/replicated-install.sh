@@ -282,16 +282,17 @@ write_defaults
 write_wrappers
 [ ! -f "$conf" ] || chmod 0644 "$conf"
 
+# The daemon starts the app by itself, so the app is there wherever the three containers are, also when this script was
+# ended half-way; its first moment is now.
+cut -d ' ' -f 1 /proc/uptime >"$stand_in/installed"
+if docker image inspect circleci/frontend:2.18.3 >/dev/null 2>&1; then
+    start frontend circleci/frontend:2.18.3
+fi
+
 start replicated quay.io/replicated/replicated:current
 start replicated-ui quay.io/replicated/replicated-ui:current
 if [ -z "$no_operator" ] && ! mode missing-one >/dev/null; then
     start replicated-operator quay.io/replicated/replicated-operator:current
-fi
-
-# The daemon starts the app by itself; its first moment is now.
-cut -d ' ' -f 1 /proc/uptime >"$stand_in/installed"
-if docker image inspect circleci/frontend:2.18.3 >/dev/null 2>&1; then
-    start frontend circleci/frontend:2.18.3
 fi
 
 printf 'Operator installation successful\n\n'
