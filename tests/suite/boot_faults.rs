@@ -31,7 +31,8 @@ fn boots_through(scene: &Scene, kind: &str, cure: impl FnOnce()) {
     assert!(took <= TO_THE_CAUSE, "{kind} was named after {took} s");
 }
 
-/// A blank box with the databases at these addresses.
+/// A blank box with the databases at these addresses. A test has one at a time: each holds an engine, of which there are
+/// few, and other tests wait for several.
 fn scene_with(mongo: &Mongo, postgres: &str) -> Scene {
     let scene = Scene::new();
     let addresses = scene::customizations(|name| mongo.uri(name), postgres);
@@ -87,30 +88,24 @@ fn faults_of_postgresql_are_named_and_waited_for() {
 fn faults_of_mongodb_are_named_and_waited_for() {
     let (mut mongo, postgres) = (Options::new(Version::V6_0).start(), scene::databases().1.uri());
 
-    let scene = scene_with(&mongo, &postgres);
-    mongo.command("admin", &[r#"{"updateUser": "circle", "pwd": "another"}"#]);
     let login = mongo.uri("circle_ghe");
-    let password = login.split("circle:").nth(1).unwrap().split('@').next().unwrap();
-    boots_through(&scene, "mongo.login_rejected", || {
+    let password = login.split("circle:").nth(1).unwrap().split('@').next().unwrap().to_owned();
+    mongo.command("admin", &[r#"{"updateUser": "circle", "pwd": "another"}"#]);
+    boots_through(&scene_with(&mongo, &postgres), "mongo.login_rejected", || {
         mongo.command("admin", &[&format!(r#"{{"updateUser": "circle", "pwd": "{password}"}}"#)]);
     });
 
-    let scene = scene_with(&mongo, &postgres);
-    mongo.command(
-        "admin",
-        &[r#"{"updateUser": "circle", "roles": [{"role": "readWrite", "db": "circle_ghe"}]}"#],
-    );
-    boots_through(&scene, "mongo.no_role", || {
+    let one_role = r#"{"updateUser": "circle", "roles": [{"role": "readWrite", "db": "circle_ghe"}]}"#;
+    mongo.command("admin", &[one_role]);
+    boots_through(&scene_with(&mongo, &postgres), "mongo.no_role", || {
         mongo.command("admin", &[&format!(r#"{{"updateUser": "circle", "roles": {}}}"#, Mongo::roles())]);
     });
 
-    let scene = scene_with(&mongo, &postgres);
     mongo.signal(Signal::SIGSTOP);
-    boots_through(&scene, "mongo.silent", || mongo.signal(Signal::SIGCONT));
+    boots_through(&scene_with(&mongo, &postgres), "mongo.silent", || mongo.signal(Signal::SIGCONT));
 
-    let scene = scene_with(&mongo, &postgres);
     mongo.stop();
-    boots_through(&scene, "tcp.refused", || mongo.resume());
+    boots_through(&scene_with(&mongo, &postgres), "tcp.refused", || mongo.resume());
 }
 
 #[test]
