@@ -17,7 +17,7 @@ use crate::docker::engine::{Container, Engine, Info, LocalImage};
 use crate::files::Root;
 use crate::http::Http;
 use crate::record::Record;
-use crate::replicated::app::{self, AppStatus};
+use crate::replicated::app::{self, AppStatus, SystemPart};
 use crate::replicated::installer;
 use crate::settings::{Settings, Source};
 use crate::source;
@@ -90,6 +90,13 @@ impl<T> Fact<T> {
     }
 }
 
+fn missing(check: &'static str, cause: &Cause) -> Stopped {
+    Stopped::Missing { check: Id::Borrowed(check), cause: cause.clone() }
+}
+
+/// What the daemon says of the apps, and of its own parts.
+type Statuses = (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>);
+
 /// Every deadline below has passed without a word; this is the last one.
 pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
     Cause::host(
@@ -109,7 +116,7 @@ pub(super) struct Facts<'g> {
     info: Fact<Info>,
     containers: Fact<Vec<Container>>,
     images: Fact<Vec<LocalImage>>,
-    apps: Fact<Vec<AppStatus>>,
+    daemon: OnceCell<Statuses>,
     s3: Fact<S3>,
     files: [Fact<Vec<u8>>; 4],
     extra: Fact<Vec<ExtraFile>>,
@@ -157,7 +164,7 @@ impl<'g> Facts<'g> {
             info: Fact::of("docker.engine"),
             containers: Fact::of("docker.engine"),
             images: Fact::of("docker.engine"),
-            apps: Fact::of("app.status"),
+            daemon: OnceCell::new(),
             s3: Fact::of("aws.credentials"),
             files: BundleFile::ALL.map(|file| Fact::of(of_object(file))),
             extra: Fact::of("source.extra"),
@@ -232,8 +239,19 @@ impl<'g> Facts<'g> {
 
     /// What Replicated says of its apps.
     pub(super) async fn apps(&self) -> Result<&[AppStatus], Stopped> {
+        let (apps, _) = self.daemon().await?;
+        apps.as_deref().map_err(|cause| missing("app.status", cause))
+    }
+
+    /// What Replicated says of its own parts.
+    pub(super) async fn parts(&self) -> Result<&[SystemPart], Stopped> {
+        let (_, parts) = self.daemon().await?;
+        parts.as_deref().map_err(|cause| missing("replicated.system", cause))
+    }
+
+    async fn daemon(&self) -> Result<&Statuses, Stopped> {
         let engine = self.engine().await?;
-        self.apps.get(app::app_status(engine)).await.map(Vec::as_slice)
+        Ok(self.daemon.get_or_init(async || app::statuses(engine).await).await)
     }
 
     /// S3, shared by all objects of the source so that what one learns of the bucket's region serves the others.

@@ -1,21 +1,14 @@
 //! What Replicated says of the app that it runs.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::cause::{Cause, Class};
 use crate::docker::engine::Engine;
-use crate::docker::exec::Executed;
 
-/// The container of the Replicated daemon, in which its command lines are run.
-const DAEMON: &str = "replicated";
+use super::daemon::{self, Answer};
 
-/// How long one command may take; the daemon answers in well under a second, and in some seconds while it starts the app.
-const COMMAND: Duration = Duration::from_secs(15);
-
-/// How much of a command's words is quoted, in characters.
-const QUOTED: usize = 400;
+const APP_STATUS: &[&str] = &["replicatedctl", "app", "status"];
+const SYSTEM_STATUS: &[&str] = &["replicatedctl", "system", "status"];
 
 /// One app's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,26 +63,34 @@ pub struct SystemPart {
 /// `replicated.container_missing`, `replicated.container_down`, `replicated.ctl_timeout`, `replicated.ctl_failed` and
 /// those of [`Engine::version`], all of class host.
 pub async fn app_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
-    match run(engine, &["replicatedctl", "app", "status"]).await? {
+    apps(engine, daemon::ask(engine, APP_STATUS).await).await
+}
+
+/// Asks the daemon for its apps and for the state of its own parts, in one go where that can be had. The latter can flap
+/// while everything works, so it decides nothing by itself. Releases that have no `replicatedctl` have no such question:
+/// the list is empty.
+///
+/// # Errors
+/// Of each as for [`app_status`].
+pub async fn statuses(engine: &Engine) -> (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>) {
+    let [of_apps, of_system] = daemon::ask_both(engine, [APP_STATUS, SYSTEM_STATUS]).await;
+    (apps(engine, of_apps).await, parts(of_system))
+}
+
+async fn apps(engine: &Engine, answer: Result<Answer, Cause>) -> Result<Vec<AppStatus>, Cause> {
+    match answer? {
         Answer::Said(text) => match parse_status(&text) {
             Some(apps) => Ok(apps),
-            None => Err(not_understood("replicatedctl app status", &text)),
+            None => Err(daemon::not_understood(APP_STATUS, &text)),
         },
         Answer::NoApp => Ok(Vec::new()),
         Answer::NoCommand => old_status(engine).await,
     }
 }
 
-/// Asks the daemon for the state of its own parts. It can flap while everything works, so it decides nothing by itself.
-/// Releases that have no `replicatedctl` have no such question: the list is empty.
-///
-/// # Errors
-/// As for [`app_status`].
-pub async fn system_status(engine: &Engine) -> Result<Vec<SystemPart>, Cause> {
-    match run(engine, &["replicatedctl", "system", "status"]).await? {
-        Answer::Said(text) => {
-            parse_system(&text).ok_or_else(|| not_understood("replicatedctl system status", &text))
-        }
+fn parts(answer: Result<Answer, Cause>) -> Result<Vec<SystemPart>, Cause> {
+    match answer? {
+        Answer::Said(text) => parse_system(&text).ok_or_else(|| daemon::not_understood(SYSTEM_STATUS, &text)),
         Answer::NoApp | Answer::NoCommand => Ok(Vec::new()),
     }
 }
@@ -126,96 +127,10 @@ fn not_ready(app: &AppStatus) -> Cause {
     };
     let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
     if !app.error.is_empty() {
-        cause = cause.with("error", quote(&app.error));
+        cause = cause.with("error", daemon::quote(&app.error));
     }
     cause = cause.with("state", app.doing());
     if app.id.is_empty() { cause } else { cause.with("app", &app.id) }
-}
-
-enum Answer {
-    Said(String),
-    NoApp,
-    NoCommand,
-}
-
-async fn run(engine: &Engine, command: &[&str]) -> Result<Answer, Cause> {
-    let asked = command.join(" ");
-    let executed = match engine.exec(DAEMON, command, COMMAND).await {
-        Ok(executed) => executed,
-        // Engines from 23 on refuse to start what does not exist; earlier ones start it and exit with 126 or 127.
-        Err(cause) if cause.evidence.iter().any(|fact| is_no_command(&fact.value)) => {
-            return Ok(Answer::NoCommand);
-        }
-        Err(cause) => return Err(of_daemon(cause, &asked)),
-    };
-    let Executed { exit_code, stdout, stderr } = executed;
-    match exit_code {
-        0 => Ok(Answer::Said(stdout)),
-        126 | 127 if is_no_command(&stdout) || is_no_command(&stderr) => Ok(Answer::NoCommand),
-        code => {
-            let words = format!("{stderr}\n{stdout}");
-            if is_no_app(&words) {
-                return Ok(Answer::NoApp);
-            }
-            Err(Cause::host(
-                "replicated.ctl_failed",
-                format!("The Replicated daemon did not answer {asked}."),
-                "Wait if it has just started; otherwise: docker logs --tail 50 replicated.",
-            )
-            .with("exit code", code)
-            .with("answer", quote(&words)))
-        }
-    }
-}
-
-/// The engine's cause in the words of Replicated, where it is about the daemon's container.
-fn of_daemon(cause: Cause, asked: &str) -> Cause {
-    let mut named = match cause.kind.as_ref() {
-        "docker.no_container" => Cause::host(
-            "replicated.container_missing",
-            "The container replicated does not exist: Replicated is not installed, or its unit does not start it.",
-            "Look at its unit: systemctl status replicated; journalctl -u replicated -n 50.",
-        ),
-        "docker.not_running" => Cause::host(
-            "replicated.container_down",
-            "The container replicated does not run.",
-            "See how it ended: docker logs --tail 50 replicated; journalctl -u replicated -n 50.",
-        ),
-        "docker.exec_timeout" => Cause::host(
-            "replicated.ctl_timeout",
-            format!("The Replicated daemon did not answer {asked} within {} s.", COMMAND.as_secs()),
-            "Look at what it does: docker logs --tail 50 replicated.",
-        ),
-        _ => return cause,
-    };
-    named.evidence = cause.evidence;
-    named
-}
-
-fn is_no_command(words: &str) -> bool {
-    words.contains("executable file not found") || words.contains("no such file or directory: unknown")
-}
-
-/// While no app is installed the command fails, in words that differ between releases.
-fn is_no_app(words: &str) -> bool {
-    let lower = words.to_ascii_lowercase();
-    ["no app", "app not found", "app is not installed", "not installed", "no license"]
-        .iter()
-        .any(|word| lower.contains(word))
-}
-
-fn not_understood(command: &str, text: &str) -> Cause {
-    Cause::host(
-        "replicated.ctl_failed",
-        format!("The answer of {command} is not what this agent knows."),
-        "Run it by hand, and report the release of Replicated: docker inspect -f '{{.Config.Image}}' replicated.",
-    )
-    .with("answer", quote(text))
-}
-
-fn quote(words: &str) -> String {
-    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= QUOTED { line } else { line.chars().take(QUOTED).chain(['…']).collect() }
 }
 
 /// Reads the JSON of `replicatedctl app status`: a list, or one object; unknown fields and text before it are passed over.
@@ -269,12 +184,12 @@ fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
 }
 
 async fn old_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
-    let Answer::Said(listed) = run(engine, &["replicated", "apps"]).await? else {
+    let Answer::Said(listed) = daemon::ask(engine, &["replicated", "apps"]).await? else {
         return Ok(Vec::new());
     };
     let mut apps = parse_old_list(&listed);
     for app in &mut apps {
-        if let Answer::Said(said) = run(engine, &["replicated", "app", &app.id, "status"]).await? {
+        if let Answer::Said(said) = daemon::ask(engine, &["replicated", "app", &app.id, "status"]).await? {
             take_old_status(app, &said);
         }
     }

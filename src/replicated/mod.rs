@@ -7,6 +7,7 @@ pub mod health;
 pub mod installer;
 pub mod script;
 
+mod daemon;
 mod explain;
 mod output;
 mod process;

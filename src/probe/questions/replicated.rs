@@ -11,7 +11,7 @@ use super::super::round::Inquiry;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, LocalImage};
 use crate::docker::lock::{self, Lock};
-use crate::replicated::{app, installer};
+use crate::replicated::installer;
 use crate::secret;
 
 /// The daemon's container.
@@ -103,13 +103,12 @@ fn judge_version(
 
 /// Its parts can flap while everything works, so that this is never more than a warning.
 pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
-    let engine = inquiry.need(inquiry.facts.engine()).await?;
-    let parts = match app::system_status(engine).await {
-        Ok(parts) => parts,
-        Err(cause) if cause.kind.starts_with("replicated.container_") => {
+    inquiry.need(inquiry.facts.engine()).await?;
+    let parts = match inquiry.facts.parts().await {
+        Err(Stopped::Missing { cause, .. }) if cause.kind.starts_with("replicated.container_") => {
             return Ok(Outcome::waits_for("replicated.containers"));
         }
-        Err(cause) => return Err(cause.into()),
+        parts => parts?,
     };
     if parts.is_empty() {
         return Ok(Outcome::not_asked("this release of Replicated does not say"));
