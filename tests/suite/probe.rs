@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::harness::agent::{Agent, Finished, World};
 use super::scene::{SOON, Scene};
+use super::terminal::{on_a_terminal, screen};
 
 /// The file in place that names the databases.
 const CUSTOMIZATIONS: &str = "/etc/circle-installation-customizations";
@@ -176,6 +177,20 @@ fn one_uri_is_probed_without_a_bundle_from_standard_input_or_the_command_line() 
         Agent::new(&world).args(["probe", "--uri", "postgres://circle:p@ss/word@db/circle"]).run(SOON);
     malformed.assert_code(1).assert_says("✗ postgres.given.uri");
     malformed.assert_silent_about("ss/word");
+}
+
+#[test]
+fn list_is_live_on_a_terminal_and_what_stays_is_the_report() {
+    let world = World::new().with_imds("http://127.0.0.1:1");
+    world.write("/etc/resolv.conf", "nameserver 127.0.0.77\n");
+    let finished = on_a_terminal(Agent::new(&world).arg("probe")).run(SOON);
+    // Each heading has a line while it is being asked, with a sign for what was answered.
+    let live: Vec<&str> =
+        finished.stdout.split('\r').filter(|part| part.contains("This instance   ")).collect();
+    assert!(live.iter().any(|part| part.contains('✗')), "{finished}");
+    let screen = screen(&finished.stdout);
+    let first = screen.iter().find(|line| !line.trim().is_empty()).unwrap();
+    assert_eq!(first.trim_end(), "This instance", "{}", screen.join("\n"));
 }
 
 #[test]
