@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 
 use super::aftermath::waits;
+use super::harness::dns;
 use super::harness::mongo::{Mongo, Options, Version};
 use super::harness::postgres::Postgres;
 use super::scene::{self, SOON, Scene};
@@ -115,6 +116,6 @@ fn dead_dns_server_is_named_and_waited_for() {
     let scene = Scene::new();
     let addresses = scene::customizations(|name| by_name(mongo.uri(name)), &by_name(postgres.uri()));
     scene.put("circle-installation-customizations", addresses);
-    scene.world.write("/etc/resolv.conf", "nameserver 127.0.0.77\n");
+    scene.world.write("/etc/resolv.conf", format!("nameserver {}\n", dns::nobody()));
     boots_through(&scene, "dns.timeout", || scene.world.write("/etc/hosts", "127.0.0.1 db.internal\n"));
 }

@@ -84,8 +84,16 @@ impl Server {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
+    /// Sends a signal. After SIGSTOP, returns when every thread of it stands still: until then it may still answer.
     pub(crate) fn signal(&self, signal: Signal) {
         signal::kill(self.pid(), signal).unwrap();
+        if signal == Signal::SIGSTOP {
+            let asked = Instant::now();
+            while !stands_still(self.pid()) {
+                assert!(asked.elapsed() < Duration::from_secs(10), "it does not stop");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 
     /// Asks again and again until `ready` says yes.
@@ -169,4 +177,13 @@ fn start_time(pid: u32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(") ").next().unwrap_or_default();
     after_name.split(' ').nth(19).unwrap_or("0").to_owned()
+}
+
+/// Whether every thread of a process is stopped. One that waits in the kernel stops when it leaves it.
+fn stands_still(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    })
 }
