@@ -259,7 +259,7 @@ impl Hygiene {
     /// Removes what may be removed.
     ///
     /// # Errors
-    /// `host.file`, and those of [`Engine::version`]; run again, it goes on where it stopped.
+    /// `host.file`, and those of [`Engine::ping`]; run again, it goes on where it stopped.
     pub(super) async fn clean(&mut self, engine: &Engine) -> Result<(), Cause> {
         for left in &mut self.left {
             match &left.remedy {

@@ -36,7 +36,7 @@ pub(super) async fn pull(
     let left = || limit.saturating_sub(started.elapsed());
     let waiting = |cause: &Cause| step.waiting(cause);
     // An engine that is not there is one cause, and not one for each image.
-    wait::until(left(), is_worth_waiting, waiting, async || engine.version().await).await?;
+    wait::until(left(), is_worth_waiting, waiting, async || engine.ping().await).await?;
     let shown = Shown { step, count: wanted.len(), pulls: Mutex::default() };
     let pulls: Vec<_> = wanted
         .iter()

@@ -27,7 +27,7 @@ pub(super) async fn bring(
     let listing = async { Ok(engine.images().await) };
     let (listed, lock) = tokio::try_join!(listing, async { Lock::read(&file) })?;
     let Some(lock) = lock else {
-        wait::until(settings.images_wait, is_worth_waiting, waiting, async || engine.version().await).await?;
+        wait::until(settings.images_wait, is_worth_waiting, waiting, async || engine.ping().await).await?;
         return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
     };
     let progress = Progress { stage, pulls: Mutex::default() };

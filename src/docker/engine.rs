@@ -88,21 +88,20 @@ impl Engine {
         self.address.to_string()
     }
 
-    /// Whether the engine answers, and its version.
+    /// Whether the engine answers. For its version it would start two programs, which is many times the work.
     ///
     /// # Errors
     /// `docker.socket_missing`, `docker.permission`, `docker.silent`, `docker.down` and `docker.error`, all of class
     /// host. Every other function of this type fails with these as well.
-    pub async fn version(&self) -> Result<String, Cause> {
+    pub async fn ping(&self) -> Result<(), Cause> {
         let docker = self.client()?;
-        let version = self.answer("say its version", docker.version()).await?;
-        Ok(version.version.unwrap_or_default())
+        self.answer("answer", docker.ping()).await.map(drop)
     }
 
     /// Storage and version.
     ///
     /// # Errors
-    /// As for [`Engine::version`].
+    /// As for [`Engine::ping`].
     pub async fn info(&self) -> Result<Info, Cause> {
         let docker = self.client()?;
         let info = self.answer("describe itself", docker.info()).await?;
@@ -118,7 +117,7 @@ impl Engine {
     /// Every image, in one call.
     ///
     /// # Errors
-    /// As for [`Engine::version`].
+    /// As for [`Engine::ping`].
     pub async fn images(&self) -> Result<Vec<LocalImage>, Cause> {
         let docker = self.client()?;
         let listed = self.answer("list its images", docker.list_images(None::<ListImagesOptions>)).await?;
@@ -128,7 +127,7 @@ impl Engine {
     /// The id of the image that goes by `name` (`name:tag` or `name@sha256:…`); `None` if there is none.
     ///
     /// # Errors
-    /// As for [`Engine::version`].
+    /// As for [`Engine::ping`].
     pub async fn image_id(&self, name: &str) -> Result<Option<String>, Cause> {
         let docker = self.client()?;
         let question = async {
@@ -143,7 +142,7 @@ impl Engine {
     /// Every container, running or not, in one call.
     ///
     /// # Errors
-    /// As for [`Engine::version`].
+    /// As for [`Engine::ping`].
     pub async fn containers(&self) -> Result<Vec<Container>, Cause> {
         let docker = self.client()?;
         let options = ListContainersOptions { all: true, ..Default::default() };
@@ -154,7 +153,7 @@ impl Engine {
     /// Gives the image `image` (an id or a name) the further name `name`, taking it from whatever image bore it.
     ///
     /// # Errors
-    /// As for [`Engine::version`].
+    /// As for [`Engine::ping`].
     pub async fn tag(&self, image: &str, name: &Reference) -> Result<(), Cause> {
         let docker = self.client()?;
         let options =
@@ -165,7 +164,7 @@ impl Engine {
     /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
     ///
     /// # Errors
-    /// As for [`Engine::version`]; `docker.error` too if it runs.
+    /// As for [`Engine::ping`]; `docker.error` too if it runs.
     pub async fn remove_container(&self, container: &str) -> Result<(), Cause> {
         let docker = self.client()?;
         let options = RemoveContainerOptions { v: true, ..Default::default() };
@@ -182,7 +181,7 @@ impl Engine {
     /// as the container wrote it: the caller scrubs.
     ///
     /// # Errors
-    /// As for [`Engine::version`], and `docker.no_container` if it does not exist.
+    /// As for [`Engine::ping`], and `docker.no_container` if it does not exist.
     pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
         let mut text: Vec<u8> = Vec::new();
         let keep = |piece: &[u8]| {
@@ -357,14 +356,14 @@ mod tests {
         let mut engine =
             Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
         engine.patience = Duration::from_millis(200);
-        assert_eq!(engine.version().await.unwrap_err().kind, "docker.socket_missing");
+        assert_eq!(engine.ping().await.unwrap_err().kind, "docker.socket_missing");
 
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let cause = engine.version().await.unwrap_err();
+        let cause = engine.ping().await.unwrap_err();
         assert_eq!(cause.kind, "docker.silent", "{cause:?}");
 
         drop(listener);
-        let cause = engine.version().await.unwrap_err();
+        let cause = engine.ping().await.unwrap_err();
         assert_eq!(cause.kind, "docker.down", "{cause:?}");
     }
 }

@@ -37,7 +37,7 @@ impl Engine {
     /// itself would let it run on, and a question that is asked every few seconds would fill the box.
     ///
     /// # Errors
-    /// As for [`Engine::version`]; `docker.no_container`; `docker.not_running`; `docker.exec_timeout`. All of class host.
+    /// As for [`Engine::ping`]; `docker.no_container`; `docker.not_running`; `docker.exec_timeout`. All of class host.
     pub async fn exec(
         &self,
         container: &str,

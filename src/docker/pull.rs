@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// `registry.refused`, `registry.unreachable`, `registry.error`, `registry.rate_limited` (external);
     /// `registry.unauthorized`, `registry.not_found`, `registry.tls`, `registry.credentials` (config);
-    /// `docker.disk_full` and those of [`Engine::version`] (host).
+    /// `docker.disk_full` and those of [`Engine::ping`] (host).
     pub async fn pull(
         &self,
         reference: &Reference,

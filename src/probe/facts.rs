@@ -213,7 +213,7 @@ impl<'g> Facts<'g> {
         self.engine
             .get(async {
                 let engine = Engine::connect(self.ground.root, environment("DOCKER_HOST").as_deref())?;
-                engine.version().await?;
+                engine.ping().await?;
                 Ok(engine)
             })
             .await

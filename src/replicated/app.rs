@@ -61,7 +61,7 @@ pub struct SystemPart {
 ///
 /// # Errors
 /// `replicated.container_missing`, `replicated.container_down`, `replicated.ctl_timeout`, `replicated.ctl_failed` and
-/// those of [`Engine::version`], all of class host.
+/// those of [`Engine::ping`], all of class host.
 pub async fn app_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
     apps(engine, daemon::ask(engine, APP_STATUS).await).await
 }

@@ -33,7 +33,7 @@ pub(super) enum Answer {
 ///
 /// # Errors
 /// `replicated.container_missing`, `replicated.container_down`, `replicated.ctl_timeout`, `replicated.ctl_failed` and
-/// those of [`Engine::version`], all of class host.
+/// those of [`Engine::ping`], all of class host.
 pub(super) async fn ask(engine: &Engine, command: &[&str]) -> Result<Answer, Cause> {
     let asked = command.join(" ");
     match engine.exec(DAEMON, command, COMMAND).await {

@@ -83,7 +83,7 @@ pub fn expected_containers(arguments: &[String]) -> Vec<&'static str> {
 /// Whether the containers run that this installer leaves: the postcondition, which alone proves an installation.
 ///
 /// # Errors
-/// `replicated.container_missing` and `replicated.container_down` (host), and those of [`Engine::version`].
+/// `replicated.container_missing` and `replicated.container_down` (host), and those of [`Engine::ping`].
 pub async fn installed(engine: &Engine, arguments: &[String]) -> Result<(), Cause> {
     running(&engine.containers().await?, &expected_containers(arguments))
 }
@@ -105,7 +105,7 @@ pub fn installed_for(root: &Root) -> Option<Ipv4Addr> {
 ///
 /// # Errors
 /// `installer.start`, `installer.exit`, `installer.deadline`, `installer.nothing_installed`, `installer.incomplete`, and
-/// those of [`Engine::version`] where the engine cannot be asked for the result.
+/// those of [`Engine::ping`] where the engine cannot be asked for the result.
 pub async fn install(
     engine: &Engine,
     script: &Script,
