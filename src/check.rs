@@ -15,9 +15,6 @@ use crate::http::Http;
 use crate::settings::Source;
 use crate::source;
 
-/// The region that is asked first where nothing names one; S3 says if the bucket is elsewhere.
-const SOME_REGION: &str = "us-east-1";
-
 pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cause> {
     let (fetched, what) = match &flags.source {
         None => (source::installed(&world.root, &world.settings.extra)?, "what is installed".to_owned()),
@@ -51,7 +48,9 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
     let imds = Imds::new(http, &imds::endpoint(environment))?;
     let region = match aws::region(environment) {
         Some(region) => region,
-        None => imds.identity().await.map_or_else(|_| SOME_REGION.to_owned(), |identity| identity.region),
+        None => {
+            imds.identity().await.map_or_else(|_| aws::SOME_REGION.to_owned(), |identity| identity.region)
+        }
     };
     Aws::new(http, &region, Some(imds)).await
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cause::Cause;
-use crate::console::Console;
+use crate::console::{Console, StageOutcome};
 use crate::files::Root;
 use crate::settings::Settings;
 
@@ -63,4 +63,23 @@ pub(crate) struct World {
     pub(crate) own_settings_file: Option<PathBuf>,
     /// Where it says what it does.
     pub(crate) console: Console,
+}
+
+/// What a stage of a boot or a step of a bake achieved: its value for those after it, and what to say of it.
+pub(crate) struct Achieved<T> {
+    pub(crate) value: T,
+    pub(crate) outcome: StageOutcome,
+    pub(crate) detail: String,
+}
+
+impl<T> Achieved<T> {
+    /// It did its work.
+    pub(crate) fn done(value: T, detail: impl Into<String>) -> Self {
+        Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
+    }
+
+    /// Its postcondition held already, or it had nothing to do.
+    pub(crate) fn skipped(value: T, why: impl Into<String>) -> Self {
+        Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }
+    }
 }

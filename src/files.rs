@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::cause::Cause;
@@ -67,6 +67,14 @@ pub struct Access {
     pub mode: u32,
     /// Owner and group, numeric; `None` leaves them to the process.
     pub owner: Option<(u32, u32)>,
+}
+
+impl Access {
+    /// Whether a file is so.
+    pub fn is_of(&self, metadata: &fs::Metadata) -> bool {
+        metadata.mode() & 0o7777 == self.mode
+            && self.owner.is_none_or(|owner| owner == (metadata.uid(), metadata.gid()))
+    }
 }
 
 /// A file whose new content is on disk beside it, and not yet in its place.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::bundle::{BundleFile, Placement, ReplicatedConf};
@@ -49,9 +48,7 @@ pub(crate) fn state(root: &Root, wanted: Placement<'_>, access: Access) -> Resul
         if !metadata.is_file() || fs::read(&path)? != wanted.content {
             return Ok(State::OtherContent);
         }
-        let is_same = metadata.mode() & 0o7777 == access.mode
-            && access.owner.is_none_or(|owner| owner == (metadata.uid(), metadata.gid()));
-        Ok(if is_same { State::Right } else { State::OtherAccess })
+        Ok(if access.is_of(&metadata) { State::Right } else { State::OtherAccess })
     };
     match read() {
         Ok(state) => Ok(state),

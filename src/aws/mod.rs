@@ -25,6 +25,9 @@ use crate::secret;
 use credentials::Chain;
 use imds::Imds;
 
+/// The region that is asked first where nothing names one; S3 says if a bucket is elsewhere.
+pub const SOME_REGION: &str = "us-east-1";
+
 /// How long one request may take until its answer begins: connecting, TLS, and the server's own time. Auto Scaling
 /// answers within a second, S3 within a tenth; what takes longer is better asked again on a new connection.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);

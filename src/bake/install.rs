@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::command::World;
 use crate::console::Level;
 use crate::docker::lock::{self, Lock, LockedInstaller, Sha256};
@@ -17,7 +18,7 @@ use crate::replicated::script;
 use crate::settings::SETTINGS_FILE;
 use crate::{unit, wait};
 
-use super::step::{Achieved, Step};
+use super::step::Step;
 use super::wanted::Replicated;
 
 /// The settings file that documents every key, and changes nothing as it stands.

@@ -14,6 +14,7 @@ use std::fs::{File, TryLockError};
 
 use crate::cause::Cause;
 use crate::cli;
+use crate::command::Achieved;
 use crate::command::{Exit, Printed, World};
 use crate::console::{Event, Level, text};
 use crate::docker::engine::Engine;
@@ -22,7 +23,7 @@ use crate::docker::reference::Reference;
 use crate::files::{self, Root};
 
 use hygiene::Hygiene;
-use step::{Achieved, Step};
+use step::Step;
 use wanted::Wanted;
 
 pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Cause> {

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use indicatif::HumanBytes;
 
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::console::Level;
 use crate::docker::engine::Engine;
 use crate::docker::images::PULLS_AT_ONCE;
@@ -17,7 +18,7 @@ use crate::docker::pull::PullProgress;
 use crate::docker::reference::Digest;
 use crate::wait;
 
-use super::step::{Achieved, Step};
+use super::step::Step;
 use super::wanted::WantedImage;
 
 /// Pulls all of them, several at a time, each again and again until `limit` has passed for the step as a whole. What

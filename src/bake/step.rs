@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::console::{Console, Event, Level, StageOutcome};
 
 /// A step that is running.
@@ -10,23 +11,6 @@ pub(super) struct Step<'a> {
     console: &'a Console,
     name: &'static str,
     started: Instant,
-}
-
-/// What a step achieved, and what to say of it.
-pub(super) struct Achieved<T> {
-    value: T,
-    outcome: StageOutcome,
-    detail: String,
-}
-
-impl<T> Achieved<T> {
-    pub(super) fn done(value: T, detail: impl Into<String>) -> Self {
-        Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
-    }
-
-    pub(super) fn skipped(value: T, why: impl Into<String>) -> Self {
-        Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }
-    }
 }
 
 impl<'a> Step<'a> {

@@ -2,12 +2,13 @@
 
 use crate::bundle::{self, Bundle};
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::database::ladder::{Climb, Climber};
 use crate::files::Root;
 use crate::names::Names;
 use crate::wait;
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// Waits until every database can be climbed to the top. It waits for whatever is the matter: a password that is
 /// wrong now may be set right at the server, and replacing this box would not do it.

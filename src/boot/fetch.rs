@@ -4,10 +4,11 @@ use crate::aws::Aws;
 use crate::aws::s3::S3;
 use crate::bundle::Fetched;
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::settings::Source;
 use crate::{source, wait};
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// Fetches the bundle, waiting for a source that does not answer.
 pub(super) async fn fetch(stage: &Stage<'_>, from: &Source, aws: &Aws) -> Result<Achieved<Fetched>, Cause> {

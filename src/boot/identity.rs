@@ -2,11 +2,12 @@
 
 use crate::aws::imds::{Identity, Imds};
 use crate::cause::{Cause, Class};
+use crate::command::Achieved;
 use crate::console::Event;
 use crate::record::Instance;
 use crate::wait;
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// Asks IMDS, once and before anything can fail, so that every later failure can be reported.
 ///

@@ -4,13 +4,14 @@ use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::docker::engine::Engine;
 use crate::docker::images::{self, Applied, Plan};
 use crate::docker::lock::{self, Lock};
 use crate::docker::pull::PullProgress;
 use crate::wait;
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// Waits for the engine, then brings its images to what the lock says. A box without a lock has no promise to keep:
 /// the installer pulls what it needs.

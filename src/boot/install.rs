@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::aws::imds::Identity;
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::docker::engine::Engine;
 use crate::docker::lock::{Lock, Sha256};
 use crate::placement;
@@ -14,7 +15,7 @@ use crate::replicated::script::{self, Script};
 use crate::settings;
 use crate::wait;
 
-use super::run::{Achieved, Run, Stage};
+use super::run::{Run, Stage};
 
 /// How long systemd is given to start Replicated's containers again after a reboot, before they are installed anew.
 const START_AFTER_REBOOT: Duration = Duration::from_secs(60);

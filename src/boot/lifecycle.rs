@@ -9,12 +9,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::aws::Aws;
 use crate::aws::autoscaling::{Acknowledgement, AutoScaling, Hook};
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::console::Level;
 use crate::lifecycle;
 use crate::record::LifecycleRecord;
 use crate::wait;
 
-use super::run::{Achieved, Run, Stage};
+use super::run::{Run, Stage};
 
 /// The group of this box, and its hook that this boot completes.
 #[derive(Debug, Clone)]

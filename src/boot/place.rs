@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::bundle::Bundle;
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::files::{self, Prepared};
 use crate::placement::{self, State, access, state};
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// Places what differs. All new content is on disk beside its place before the first file changes, and each changes
 /// by a rename: at any moment every file is wholly old or wholly new.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::docker::engine::Engine;
 use crate::probe::{self, Ground};
 use crate::replicated::{app, health};
 use crate::secret;
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// How often the app is asked. Each question starts a process in the daemon's container, which costs the box that is
 /// just starting everything else.

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use crate::aws::autoscaling::{Acknowledgement, ActionResult};
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::wait;
 
 use super::lifecycle::Lifecycle;
-use super::run::{Achieved, Run, Stage};
+use super::run::{Run, Stage};
 
 /// Completes the lifecycle action with CONTINUE.
 pub(super) async fn success(stage: &Stage<'_>, lifecycle: Option<&Lifecycle>) -> Result<Achieved<()>, Cause> {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::cause::Cause;
+use crate::command::Achieved;
 use crate::console::{Console, Event, Level, StageOutcome};
 use crate::files::Root;
 use crate::http::Http;
@@ -29,25 +30,6 @@ pub(crate) struct Run {
     is_noted: Notify,
     /// False once the record on disk may be another run's. Locked while it is written.
     may_write: Mutex<bool>,
-}
-
-/// What a stage achieved: its value for the stages after it, and what to say of it.
-pub(crate) struct Achieved<T> {
-    value: T,
-    outcome: StageOutcome,
-    detail: String,
-}
-
-impl<T> Achieved<T> {
-    /// The stage did its work.
-    pub(crate) fn done(value: T, detail: impl Into<String>) -> Self {
-        Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
-    }
-
-    /// The stage's postcondition held already, or it had nothing to do.
-    pub(crate) fn skipped(value: T, why: impl Into<String>) -> Self {
-        Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }
-    }
 }
 
 impl Run {

@@ -2,8 +2,9 @@
 
 use crate::bundle::{self, Bundle, Fetched, Finding};
 use crate::cause::Cause;
+use crate::command::Achieved;
 
-use super::run::{Achieved, Stage};
+use super::run::Stage;
 
 /// Validates all of it; every finding is said, the errors together in the cause.
 pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<Bundle>, Cause> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -76,6 +76,23 @@ impl fmt::Debug for ExtraFile {
     }
 }
 
+/// One file to put on the box.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Placement<'b> {
+    /// Absolute path on the box.
+    pub path: &'b Path,
+    /// The bytes, exactly as they came.
+    pub content: &'b [u8],
+    /// Permission bits, if not the bundle's own 0640.
+    pub mode: Option<u32>,
+}
+
+impl fmt::Debug for Placement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Placement({}, {} bytes)", self.path.display(), self.content.len())
+    }
+}
+
 /// What came from a source. `Debug` shows sizes, never content.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
@@ -94,6 +111,24 @@ impl fmt::Debug for Fetched {
 }
 
 impl Fetched {
+    /// Where each of the four goes that came.
+    pub fn four(&self) -> impl Iterator<Item = Placement<'_>> {
+        self.files.iter().map(|(file, content)| Placement {
+            path: Path::new(file.installed_path()),
+            content,
+            mode: None,
+        })
+    }
+
+    /// Where each extra file goes.
+    pub fn others(&self) -> impl Iterator<Item = Placement<'_>> {
+        self.extra.iter().map(|extra| Placement {
+            path: &extra.path,
+            content: &extra.content,
+            mode: extra.mode,
+        })
+    }
+
     /// Where everything goes: the extra files, then the four.
     pub fn installed_paths(&self) -> impl Iterator<Item = PathBuf> {
         let four = BundleFile::ALL.iter().map(|file| PathBuf::from(file.installed_path()));

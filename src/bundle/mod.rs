@@ -47,8 +47,8 @@ mod validate;
 mod tests;
 
 pub use customizations::{Address, DatabaseUri, VARIABLES, database_name, requests};
-pub use fetched::{BundleFile, ExtraFile, Fetched};
+pub use fetched::{BundleFile, ExtraFile, Fetched, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use replicated_conf::ReplicatedConf;
 pub(crate) use secrets::addresses as secrets_in_addresses;
-pub use validate::{Bundle, Placement, Validation, validate};
+pub use validate::{Bundle, Validation, validate};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use super::customizations::{self, DatabaseUri};
-use super::fetched::{BundleFile, ExtraFile, Fetched};
+use super::fetched::{BundleFile, ExtraFile, Fetched, Placement};
 use super::finding::{Finding, Notes};
 use super::replicated_conf::{self, ReplicatedConf};
 use super::{json, license, secrets, settings_conf, text};
@@ -45,36 +45,10 @@ impl fmt::Debug for Bundle {
     }
 }
 
-/// One file to put on the box.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Placement<'b> {
-    /// Absolute path on the box.
-    pub path: &'b Path,
-    /// The bytes, exactly as they came.
-    pub content: &'b [u8],
-    /// Permission bits, if not the bundle's own 0640.
-    pub mode: Option<u32>,
-}
-
-impl fmt::Debug for Placement<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Placement({}, {} bytes)", self.path.display(), self.content.len())
-    }
-}
-
 impl Bundle {
     /// Every file to place: the extra files first, since the four name some of them.
     pub fn placements(&self) -> impl Iterator<Item = Placement<'_>> {
-        let extra = self.fetched.extra.iter().map(|extra| Placement {
-            path: &extra.path,
-            content: &extra.content,
-            mode: extra.mode,
-        });
-        extra.chain(self.fetched.files.iter().map(|(file, content)| Placement {
-            path: Path::new(file.installed_path()),
-            content,
-            mode: None,
-        }))
+        self.fetched.others().chain(self.fetched.four())
     }
 
     /// What it was made from.

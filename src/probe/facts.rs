@@ -82,16 +82,17 @@ impl<T> Fact<T> {
         });
         match known.await {
             Ok(value) => Ok(value),
-            Err(cause) => match unseen(cause) {
-                Some(reason) => Err(Stopped::NotAsked(reason)),
-                None => Err(Stopped::Missing { check: Id::Borrowed(self.check), cause: cause.clone() }),
-            },
+            Err(cause) => Err(missing(self.check, cause)),
         }
     }
 }
 
+/// What a question comes to that needs a fact of `check`.
 fn missing(check: &'static str, cause: &Cause) -> Stopped {
-    Stopped::Missing { check: Id::Borrowed(check), cause: cause.clone() }
+    match unseen(cause) {
+        Some(reason) => Stopped::NotAsked(reason),
+        None => Stopped::Missing { check: Id::Borrowed(check), cause: cause.clone() },
+    }
 }
 
 /// What the daemon says of the apps, and of its own parts.

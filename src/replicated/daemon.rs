@@ -7,7 +7,7 @@ use crate::docker::engine::Engine;
 use crate::docker::exec::Executed;
 
 /// The container of the Replicated daemon.
-const DAEMON: &str = "replicated";
+pub const DAEMON: &str = "replicated";
 
 /// How long one command may take; the daemon answers in well under a second, and in some seconds while it starts the app.
 const COMMAND: Duration = Duration::from_secs(15);

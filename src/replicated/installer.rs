@@ -31,7 +31,7 @@ pub const DEFAULT_ARGUMENTS: &[&str] = &["no-public-address", "no-proxy", "no-do
 pub const REPLICATED_CONF: &str = "/etc/replicated.conf";
 
 /// Where the installer keeps the token by which the operator logs in to the daemon.
-const OPTIONS: &[&str] = &[
+pub const OPTIONS: &[&str] = &[
     "/etc/default/replicated",
     "/etc/default/replicated-operator",
     "/etc/sysconfig/replicated",

@@ -3,11 +3,11 @@
 //! As in [`crate::docker`], every function makes one bounded attempt; dropping a future stops what it started.
 
 pub mod app;
+pub mod daemon;
 pub mod health;
 pub mod installer;
 pub mod script;
 
-mod daemon;
 mod explain;
 mod output;
 mod process;

@@ -4,7 +4,7 @@ use boot_agent::unit;
 use serde_json::Value;
 
 use super::instance::{INTERPRETER, Instance, SHELL};
-use super::scene::INSTANCE;
+use super::scene::{INSTANCE, STAGES};
 
 #[test]
 #[ignore = "slow: 40 s"]
@@ -57,18 +57,7 @@ fn a_blank_instance_boots_by_a_shell_script() {
 }
 
 fn journal_knows_the_stages(instance: &Instance) {
-    for stage in [
-        "identity",
-        "lifecycle",
-        "fetch",
-        "validate",
-        "place",
-        "databases",
-        "images",
-        "install",
-        "ready",
-        "report",
-    ] {
+    for stage in STAGES {
         let entries =
             instance.must(&["journalctl", "--boot", "--output=json", &format!("BOOT_STAGE={stage}")]);
         let entries: Vec<Value> = entries.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

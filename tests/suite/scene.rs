@@ -27,6 +27,20 @@ pub(crate) const SOON: Duration = Duration::from_secs(90);
 pub(crate) const STAND_IN: &str = "/var/lib/replicated/stand-in";
 pub(crate) const INSTALLER: &str = "/usr/local/lib/boot-agent/replicated-install.sh";
 
+/// The stages of a boot, in their order.
+pub(crate) const STAGES: [&str; 10] = [
+    "identity",
+    "lifecycle",
+    "fetch",
+    "validate",
+    "place",
+    "databases",
+    "images",
+    "install",
+    "ready",
+    "report",
+];
+
 /// The four files in place.
 pub(crate) const PLACED: [&str; 4] = [
     "/etc/settings.conf",

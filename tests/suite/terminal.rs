@@ -6,20 +6,7 @@ use serde_json::Value;
 use stand_ins::autoscaling::{self, Fault};
 
 use super::harness::agent::{Agent, Finished};
-use super::scene::{SOON, Scene};
-
-const STAGES: [&str; 10] = [
-    "identity",
-    "lifecycle",
-    "fetch",
-    "validate",
-    "place",
-    "databases",
-    "images",
-    "install",
-    "ready",
-    "report",
-];
+use super::scene::{SOON, STAGES, Scene};
 
 const COLUMNS: usize = 200;
 

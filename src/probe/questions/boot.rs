@@ -23,8 +23,7 @@ pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(match record.outcome {
         BootOutcome::InService => Outcome::good(said),
         BootOutcome::Running if record::boot_runs(facts.ground.root) => {
-            let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
-            let stage = stage.map_or("between stages", |stage| stage.name.as_str());
+            let stage = running(&record).unwrap_or("between stages");
             Outcome::good(format!("running in stage {stage} since {:.0}", record.started_at))
         }
         BootOutcome::Running => Outcome::Failed { cause: killed(&record) },
@@ -32,9 +31,14 @@ pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     })
 }
 
-fn killed(record: &Record) -> Cause {
+/// The stage in which a boot stands, or stood when it was killed.
+fn running(record: &Record) -> Option<&str> {
     let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
-    let stage = stage.map_or("no stage", |stage| stage.name.as_str());
+    stage.map(|stage| stage.name.as_str())
+}
+
+fn killed(record: &Record) -> Cause {
+    let stage = running(record).unwrap_or("no stage");
     Cause::host(
         "boot.killed",
         format!("The last boot was killed in stage {stage}."),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
 use super::super::round::Inquiry;
-use crate::bundle::{self, BundleFile, Finding, Placement};
+use crate::bundle::{self, BundleFile, Finding};
 use crate::cause::Cause;
 use crate::files::{self, Access, Root};
 use crate::placement::{self, State};
@@ -69,11 +69,10 @@ fn outside(root: &Root, path: &Path, wanted: Access) -> Result<Outside, Cause> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outside::Absent),
         Err(error) => return Err(files::failed("look at", &shown, &error)),
     };
-    let (mode, owner) = (metadata.mode() & 0o7777, (metadata.uid(), metadata.gid()));
-    let is_right = metadata.is_file() && mode == wanted.mode && wanted.owner.is_none_or(|it| it == owner);
-    if is_right {
+    if metadata.is_file() && wanted.is_of(&metadata) {
         return Ok(Outside::Right);
     }
+    let (mode, owner) = (metadata.mode() & 0o7777, (metadata.uid(), metadata.gid()));
     let is_of_group = wanted.owner.is_none_or(|(_, group)| group == owner.1);
     let is_readable =
         metadata.is_file() && (mode & ALL_READ != 0 || (is_of_group && mode & GROUP_READS != 0));
@@ -154,17 +153,7 @@ pub(super) async fn drift(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let at_source = inquiry.need(facts.at_source()).await?;
     let root = facts.ground.root;
     let mut drifted = Vec::new();
-    let four = at_source.fetched.files.iter().map(|(file, content)| Placement {
-        path: Path::new(file.installed_path()),
-        content,
-        mode: None,
-    });
-    let extra = at_source.fetched.extra.iter().map(|extra| Placement {
-        path: &extra.path,
-        content: &extra.content,
-        mode: extra.mode,
-    });
-    for wanted in four.chain(extra) {
+    for wanted in at_source.fetched.four().chain(at_source.fetched.others()) {
         let access = placement::access(root, wanted.mode)?;
         let state = placement::state(root, wanted, access)?;
         if placement::is_drift(wanted.path, &state, &in_place.validation.replicated) {

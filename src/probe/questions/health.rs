@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, Outcome};
-use super::super::check::{Group, HEALTH, catalogue};
+use super::super::check::{Group, HEALTH, catalogue, is_in};
 use super::super::facts::{Facts, Stopped};
 use super::super::round::Sink;
 use crate::http;
@@ -22,7 +22,7 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
         Ok(targets) => targets,
         Err(stopped) => {
             let outcome = sink.stopped("", stopped);
-            let checks = all.iter().filter(|check| check.id.starts_with(HEALTH));
+            let checks = all.iter().filter(|check| is_in(&check.id, HEALTH));
             for check in checks {
                 sink.take(Answer::new(check.id.clone(), Group::App, outcome.clone(), Default::default()));
             }

@@ -16,9 +16,6 @@ use crate::names::Asked;
 /// answer too.
 const HARMLESS_NAME: &str = "amazonaws.com";
 
-/// Where S3 is asked for the time when nothing says in which region this box is.
-const SOME_REGION: &str = "us-east-1";
-
 /// Below this share of its memory, in percent, a box begins to live off its page cache: databases' drivers and the JVMs
 /// of the app pause, and the next container that starts may find nothing.
 const LITTLE_MEMORY: u64 = 10;
@@ -68,7 +65,7 @@ fn judge_dns(asked: &[Asked]) -> Outcome {
 pub(super) async fn clock(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let given = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].into_iter().find_map(environment);
-    let region = aws::region(environment).unwrap_or_else(|| SOME_REGION.to_owned());
+    let region = aws::region(environment).unwrap_or_else(|| aws::SOME_REGION.to_owned());
     let endpoint = given.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com/"));
     let imds = facts.imds().ok();
     let Some(reading) = clock::read(facts.ground.http, &endpoint, imds.as_ref()).await? else {

@@ -11,11 +11,9 @@ use super::super::round::Inquiry;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, LocalImage};
 use crate::docker::lock::{self, Lock};
+use crate::replicated::daemon::DAEMON;
 use crate::replicated::installer;
 use crate::secret;
-
-/// The daemon's container.
-const DAEMON: &str = "replicated";
 
 /// What systemd starts on such a box.
 const UNITS: [&str; 5] = [

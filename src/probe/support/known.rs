@@ -27,9 +27,6 @@ const LARGEST: u64 = 16 << 20;
 /// The most files of one tree of extra files.
 const MOST: usize = 1000;
 
-/// Where Replicated's token for this box stands.
-const REPLICATED: [&str; 2] = ["/etc/default/replicated", "/etc/default/replicated-operator"];
-
 /// What may not be known.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
@@ -69,7 +66,7 @@ fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
     // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
     bundle::validate(&installed(root, extra, &mut doubts));
     installer::register_daemon_token(root);
-    for path in REPLICATED {
+    for path in installer::OPTIONS {
         if let Err(error) = fs::File::open(root.path(path)) {
             doubts.unread_unless_absent(Path::new(path), &error);
         }

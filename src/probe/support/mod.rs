@@ -121,8 +121,7 @@ async fn engine_and_disk(root: &Root) -> Vec<Piece> {
 /// no promise.
 fn withhold(pieces: &mut [Piece]) {
     for piece in pieces.iter_mut().filter(|piece| piece.found.is_ok() && is_of_others(&piece.name)) {
-        piece.found =
-            Err("held back, since secrets that it may carry are not known; see the cautions".to_owned());
+        piece.found = Err(HELD_BACK.to_owned());
     }
 }
 
