@@ -36,6 +36,10 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         }
         return Ok(Achieved::skipped((), "Replicated is installed and has read its files"));
     }
+    if stage.is_dry_run() {
+        let would: Vec<_> = different.iter().map(|(wanted, _, state)| would(state, wanted.path)).collect();
+        return Ok(Achieved::done((), format!("would {}", would.join(", "))));
+    }
     let mut prepared = Vec::with_capacity(different.len());
     for (wanted, access, _) in &different {
         let path = run.root.path(wanted.path);
@@ -46,6 +50,15 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
     files::commit_all(prepared)?;
     let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(wanted.path)).collect();
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
+}
+
+fn would(state: &State, path: &Path) -> String {
+    let verb = match state {
+        State::Absent => "place",
+        State::OtherContent => "replace",
+        State::OtherAccess | State::Right => "set the mode and owner of",
+    };
+    format!("{verb} {}", path.display())
 }
 
 fn file_name(path: &Path) -> String {
