@@ -4,5 +4,6 @@ pub mod ladder;
 mod mongo;
 mod postgres;
 mod reach;
+pub mod rung;
 mod tls;
 pub mod uri;
