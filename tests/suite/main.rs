@@ -32,6 +32,7 @@ mod installer;
 mod interruption;
 mod journal;
 mod leaks;
+mod names;
 mod packer;
 mod plot;
 mod probe;
