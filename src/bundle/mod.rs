@@ -30,7 +30,9 @@
 //! | `customizations.missing_database`, `.database_name`, `mongo.uri…`, `postgres.uri…` | the database addresses |
 
 mod customizations;
+mod excerpt;
 mod fetched;
+mod file_name;
 mod finding;
 mod host;
 mod json;
@@ -47,6 +49,7 @@ mod validate;
 mod tests;
 
 pub use customizations::{Address, DatabaseUri, VARIABLES, database_name, requests};
+pub use excerpt::Excerpt;
 pub use fetched::{BundleFile, ExtraFile, Fetched, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use replicated_conf::ReplicatedConf;

@@ -80,9 +80,7 @@ pub fn requests(databases: &[DatabaseUri]) -> Vec<Request> {
 /// Notes everything that is wrong, and gives the addresses that are set.
 pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Reading) -> Vec<DatabaseUri> {
     remarks::check(notes, name, text, reading);
-    // Windows line ends have been named, and are the one thing to mend.
-    let windows = text.contains("\r\n");
-    let as_meant = |value: &str| if windows { value.replace('\r', "") } else { value.to_owned() };
+    let explained = remarks::explained(reading);
     // Base addresses first: what is wrong in one shows in every address that is made of it, and is said once, where it is.
     let mut others: Vec<(&String, &Variable)> =
         reading.variables().iter().filter(|(name, _)| !is_database(name)).collect();
@@ -91,9 +89,11 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
         if let Value::Known(value) = &variable.value
             && let Some(kind) = kind_of(value)
             && !has_placeholder(value)
+            && !explained.contains(name)
+            && !unexpanded(notes, name, variable, value, reading)
         {
             // What is wrong with it has been noted, and it is no address of its own.
-            let _ = parsed(notes, kind, name, variable, &as_meant(value));
+            let _ = parsed(notes, kind, name, variable, value);
         }
     }
     let mut unknown: BTreeMap<usize, (Unknown, Vec<&str>)> = BTreeMap::new();
@@ -107,10 +107,21 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
             }
             (Value::Known(value), Some(set)) if !value.trim().is_empty() => {
                 exported(notes, variable, Some(set));
-                Some(known(notes, variable, kind, database, set, &as_meant(&value)))
+                if explained.contains(variable)
+                    || has_placeholder(&value)
+                    || unexpanded(notes, variable, set, &value, reading)
+                {
+                    // What is wrong with it has been reported, and is the one thing to correct.
+                    let parsed = uri::parse_as(kind, &value);
+                    Some(parsed.map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri))))
+                } else {
+                    Some(known(notes, variable, kind, database, set, &value))
+                }
             }
             (_, set) => {
-                missing(notes, variable, database, set);
+                if !explained.contains(variable) {
+                    missing(notes, variable, database, set);
+                }
                 None
             }
         };
@@ -122,14 +133,11 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
         matches!(what, What::Syntax(_))
             || placeholders.iter().any(|range| (range.start..=range.end).contains(&at))
     };
-    for (at, (why, variables)) in unknown.into_iter().filter(|(at, (why, _))| !named(*at, &why.what)) {
-        let sentence = format!(
-            "{} cannot be known before the app sources this file, because of {}.",
-            variables.join(", "),
-            why.what
-        );
-        let next_step = "Write the value out in single quotes, or run `agent probe` on the box to see whether the app got it.";
-        notes.warning(at, Cause::config("customizations.unknown_value", sentence, next_step));
+    for (at, (why, mut variables)) in unknown {
+        variables.retain(|variable| !explained.contains(*variable));
+        if !named(at, &why.what) && !variables.is_empty() {
+            remarks::unknown(notes, &why, &variables);
+        }
     }
     addresses
 }
@@ -152,6 +160,44 @@ fn kind_of(value: &str) -> Option<Kind> {
     } else {
         None
     }
+}
+
+/// Whether a `$NAME` or `${NAME}` stands in an address as it is, because of single quotes; notes that once for a name.
+fn unexpanded(
+    notes: &mut Notes<'_>,
+    name: &str,
+    variable: &Variable,
+    value: &str,
+    reading: &Reading,
+) -> bool {
+    let found = value.match_indices('$').find_map(|(at, _)| {
+        let rest = &value[at + 1..];
+        let braced = rest.strip_prefix('{');
+        let inner = braced.unwrap_or(rest);
+        let length = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+        let named = &inner[..length];
+        let is_closed = inner[length..].starts_with('}');
+        let is_variable = !named.is_empty() && !named.starts_with(|c: char| c.is_ascii_digit());
+        let counts = if braced.is_some() { is_closed } else { reading.variables().contains_key(named) };
+        (is_variable && counts && named != name).then(|| (at, named.to_owned()))
+    });
+    let Some((at, named)) = found else { return false };
+    let at = variable.place(at);
+    let is_set = reading.variables().contains_key(&named);
+    let (sentence, next_step) = if is_set {
+        (
+            format!("${named} is in single quotes, so bash does not expand it."),
+            format!("Use double quotes: export {name}=\"…\""),
+        )
+    } else {
+        (
+            format!("${{{named}}} is in single quotes and was not filled in: {name} contains it literally."),
+            format!("Render the template that should fill in ${{{named}}}, or write the value itself."),
+        )
+    };
+    let cause = Cause::config("customizations.unexpanded_variable", sentence, next_step);
+    notes.error_once(at, &named, name, cause);
+    true
 }
 
 /// The address, if it can be read; notes what is wrong or doubtful about it at the very place.
@@ -186,11 +232,6 @@ fn known(
     set: &Variable,
     value: &str,
 ) -> Address {
-    if has_placeholder(value) {
-        // The placeholder has been named, and is the one thing to mend.
-        return uri::parse_as(kind, value)
-            .map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri)));
-    }
     let parsed = match parsed(notes, kind, variable, set, value) {
         Ok(parsed) => parsed,
         Err(error) => return Address::Malformed(error),
