@@ -36,6 +36,11 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         }
         return Ok(Achieved::skipped((), "Replicated is installed and has read its files"));
     }
+    if let Some(cause) =
+        placement::other_keys(different.iter().map(|(wanted, _, state)| (wanted.path, state)))
+    {
+        return Err(cause);
+    }
     let mut prepared = Vec::with_capacity(different.len());
     for (wanted, access, _) in &different {
         let path = run.root.path(wanted.path);
