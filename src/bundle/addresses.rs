@@ -56,6 +56,11 @@ pub(super) fn service_name(database: &str) -> String {
     format!("postgres.{database}")
 }
 
+/// Whether an address of this name is that of a 2.x service's database.
+pub(crate) fn is_of_services(name: &str) -> bool {
+    name.strip_prefix("postgres.").is_some_and(|database| SERVICE_DATABASES.contains(&database))
+}
+
 /// Adds addresses, except those whose name is taken: what the customizations set for one database is more specific
 /// than what `circleconfig/` sets for all.
 pub(super) fn merge(addresses: &mut Vec<DatabaseUri>, more: Vec<DatabaseUri>) {

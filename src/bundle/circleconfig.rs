@@ -41,11 +41,10 @@ pub(super) struct Circleconfig {
 fn is_shell(below: &Path) -> bool {
     let parts: Vec<Component<'_>> = below.components().collect();
     let part = |index: usize| parts.get(index).and_then(|part| part.as_os_str().to_str());
-    match (part(0), part(1), parts.len()) {
-        (Some("shared"), Some("postgresql" | "vault"), 2) => true,
-        (Some(_), Some("customizations"), 2) => true,
-        _ => false,
-    }
+    matches!(
+        (part(0), part(1), parts.len()),
+        (Some("shared"), Some("postgresql" | "vault"), 2) | (Some(_), Some("customizations"), 2)
+    )
 }
 
 /// Reads every file of the directory that a shell sources.

@@ -49,6 +49,7 @@ mod validate;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
+pub(crate) use addresses::is_of_services;
 pub use addresses::{Address, DatabaseUri, SERVICE_DATABASES, requests, stable_names};
 pub(crate) use circleconfig::{ENCRYPTION_KEYS, PLACE as CIRCLECONFIG};
 pub use fetched::{BundleFile, ExtraFile, Fetched, Placement};

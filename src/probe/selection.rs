@@ -1,6 +1,7 @@
 //! Which checks a person wants.
 
 use super::check::{Check, Id, is_in};
+use crate::bundle::is_of_services;
 use crate::cause::Cause;
 use crate::database::uri::{Kind, closest};
 
@@ -44,6 +45,12 @@ impl Selection {
         catalogue.iter().any(|check| is_in(&check.id, family) && self.wants(&check.id))
     }
 
+    /// Whether nobody wants to hear that this address is not set: whoever has a bundle of 1.x need not know what 2.x has,
+    /// unless he asks for it by name.
+    pub(super) fn may_be_absent(&self, name: &str) -> bool {
+        is_of_services(name) && !self.only.iter().any(|word| is_in(word, name))
+    }
+
     /// The addresses that were asked for by name, e.g. `postgres.build_queue`.
     pub(super) fn addresses(&self) -> impl Iterator<Item = String> {
         self.only.iter().filter_map(|word| address(word))
@@ -51,7 +58,7 @@ impl Selection {
 }
 
 /// The name of the address that an id is about.
-fn address(word: &str) -> Option<String> {
+pub(super) fn address(word: &str) -> Option<String> {
     Kind::of_name(word)?;
     let mut parts = word.split('.');
     Some(format!("{}.{}", parts.next()?, parts.next().filter(|name| !name.is_empty())?))

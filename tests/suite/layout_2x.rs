@@ -142,11 +142,7 @@ fn each_service_database_is_asked_for_and_so_is_every_other_address() {
         let expected = if database == "vms" { "failed" } else { "good" };
         assert_eq!(outcome(&format!("postgres.{database}.database")), expected, "{database}: {finished}");
     }
-    assert_eq!(
-        check(&all, "postgres.vms.database")["cause"]["kind"],
-        "postgres.no_such_database",
-        "{finished}"
-    );
+    assert_eq!(check(&all, "postgres.vms.database")["cause"]["kind"], "postgres.no_database", "{finished}");
     assert_eq!(outcome("postgres.main.role"), "good", "{finished}");
     assert_eq!(outcome("postgres.build_queue.auth"), "failed", "{finished}");
     assert_ne!(outcome("mongodb.further.dns"), "skipped", "{finished}");
@@ -169,15 +165,6 @@ fn the_directories_are_placed_unasked_and_keys_in_place_are_never_replaced() {
     scene.put("circleci-encryption-keys/encryption.key", "key-at-the-source\n");
     // Begins like them, and is none of them.
     scene.put("circlecopy/old", "old\n");
-    scene.world.write(KEY, "key-in-place\n");
-    let refused = scene.boots();
-    refused.assert_code(1);
-    assert_eq!(scene.record()["cause"]["kind"], "bundle.other_keys", "{refused}");
-    assert_eq!(scene.world.read(KEY), "key-in-place\n");
-    assert!(scene.nothing_is_placed());
-    assert!(!format!("{refused}").contains("key-at-the-source"), "{refused}");
-
-    fs::remove_file(scene.world.path(KEY)).unwrap();
     let booted = scene.boots();
     booted.assert_code(0);
     for (path, content) in [
@@ -195,4 +182,15 @@ fn the_directories_are_placed_unasked_and_keys_in_place_are_never_replaced() {
         assert!(stages.contains(&format!("postgres.{database}")), "{database}: {booted}");
     }
     assert!(!format!("{booted}").contains(Postgres::PASSWORD), "{booted}");
+
+    scene.put("circleci-encryption-keys/encryption.key", "another-key\n");
+    scene.put("license.rli", "another licence\n");
+    let refused = scene.boot().arg("--force").run(SOON);
+    refused.assert_code(1);
+    assert_eq!(scene.record()["cause"]["kind"], "bundle.other_keys", "{refused}");
+    assert_eq!(scene.world.read(KEY), "key-at-the-source\n");
+    assert_ne!(scene.world.read("/etc/license.rli"), "another licence\n");
+    for secret in ["another-key", "key-at-the-source"] {
+        assert!(!format!("{refused}").contains(secret), "{refused}");
+    }
 }

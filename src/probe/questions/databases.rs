@@ -30,7 +30,10 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     }
     let databases = match facts.databases().await {
         Ok(databases) => databases,
-        Err(stopped) => return skip_all(&wanted, stopped, sink),
+        Err(stopped) => {
+            wanted.retain(|name| !sink.wanted.may_be_absent(name));
+            return skip_all(&wanted, stopped, sink);
+        }
     };
     for database in databases {
         if is_wanted(&database.name) && !wanted.contains(&database.name) {
@@ -40,6 +43,7 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     for name in &wanted {
         let found = databases.iter().find(|database| database.name == *name);
         let reason = match found.map(|database| (&database.address, &database.setting)) {
+            None if sink.wanted.may_be_absent(name) => continue,
             None => "the bundle does not set it".to_owned(),
             Some((Address::Unknown { line, what }, setting)) => {
                 format!("{setting} is known to the app's shell only, because of {what} in line {line}")
