@@ -122,12 +122,12 @@ fn versions_out_of_what_circleci_documents_are_a_warning() {
     };
     // 4.4 takes every command by OP_QUERY, as 3.2 does; it only has to say that it is one.
     for documented in [4, 5] {
-        assert_eq!(node.holds(&other(9, documented)).remarks(), None);
+        assert_eq!(node.holds(&other(9, documented)).warnings(), []);
     }
     let old = node.holds(&other(9, 3)).warns("mongo.version");
-    assert!(old.sentence.contains("older than the 3.2"), "{old:?}");
+    assert!(old.sentence.contains("older than 3.2"), "{old:?}");
     let new = node.holds(&uri(&mongo, "circle_ghe")).warns("mongo.version");
-    assert!(new.sentence.contains("newer than the 3.6"), "{new:?}");
+    assert!(new.sentence.contains("newer than 3.6"), "{new:?}");
 
     let postgres = diagnosis_postgres::server(None);
     let uri = diagnosis_postgres::uri(&postgres);
@@ -135,7 +135,7 @@ fn versions_out_of_what_circleci_documents_are_a_warning() {
     let mut old = number.clone();
     old.replace_range(..3, "090");
     let port = misquoting(postgres.port(), number.into(), old.into());
-    assert_eq!(node.holds(&uri).remarks(), None);
+    assert_eq!(node.holds(&uri).warnings(), []);
     let uri = uri.replace(&postgres.port().to_string(), &port.to_string());
     node.holds(&uri).warns("postgres.version");
 }
