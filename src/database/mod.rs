@@ -5,5 +5,6 @@ mod listener;
 mod mongo;
 mod postgres;
 mod reach;
+pub mod rung;
 mod tls;
 pub mod uri;

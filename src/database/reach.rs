@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
-use super::ladder::{Ascent, Climber, Rung};
+use super::rung::{Ascent, Climber, Rung};
 use super::uri::mongo::Seeds;
 use super::uri::{Host, Kind, MongoUri, Server};
 use crate::cause::Cause;
