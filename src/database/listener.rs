@@ -74,8 +74,10 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Asks in several protocols at once what listens there, for at most `limit`; the first that is recognised counts.
 pub(super) async fn identify(place: &Place, limit: Duration) -> Option<Listener> {
     let asked = timeout(limit, async {
-        let mut answers: FuturesUnordered<_> =
-            [Question::Nothing, Question::Postgres, Question::Http].map(|it| ask(place, it)).into_iter().collect();
+        let mut answers: FuturesUnordered<_> = [Question::Nothing, Question::Postgres, Question::Http]
+            .map(|it| ask(place, it))
+            .into_iter()
+            .collect();
         let mut closes = None;
         while let Some(answer) = answers.next().await {
             match answer {
@@ -126,7 +128,9 @@ async fn ask(place: &Place, question: Question) -> Option<Listener> {
         (Question::Nothing, []) if ended => Some(Listener::ClosesAtOnce),
         (Question::Postgres, [b'S' | b'N']) => Some(Listener::Postgres),
         // mongod answers HTTP with a word of advice.
-        (Question::Http, answer) if answer.windows(7).any(|window| window == b"MongoDB") => Some(Listener::MongoDb),
+        (Question::Http, answer) if answer.windows(7).any(|window| window == b"MongoDB") => {
+            Some(Listener::MongoDb)
+        }
         (_, bytes) => by_first_bytes(bytes),
     }
 }

@@ -134,14 +134,12 @@ pub(super) async fn climb(
 /// The members to log in at, the best first: of the set that the URI asks for, the primary, members that know every user.
 /// Arbiters have no users.
 fn login_order(uri: &MongoUri, members: Vec<Member>) -> Vec<Member> {
-    let mut members: Vec<Member> =
-        members.into_iter().filter(|member| !member.hello.is_arbiter).collect();
+    let mut members: Vec<Member> = members.into_iter().filter(|member| !member.hello.is_arbiter).collect();
     members.sort_by_key(|member| {
         let hello = &member.hello;
         // Drivers drop a standalone server from a list of several.
         let belongs = topology::belongs(uri, hello) && (uri.is_single_seed() || !hello.is_standalone());
-        let merits =
-            (belongs, hello.is_writable, hello.knows_users(), hello.serves(), !hello.is_hidden);
+        let merits = (belongs, hello.is_writable, hello.knows_users(), hello.serves(), !hello.is_hidden);
         std::cmp::Reverse(merits)
     });
     members

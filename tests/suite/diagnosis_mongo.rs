@@ -237,8 +237,11 @@ fn the_network_and_a_server_that_is_hung_or_another() {
     let found = node.diagnose(&uri.replace(&format!("127.0.0.1:{}", mongo.port()), &hole.address()));
     found.breaks(Rung::Tcp, "tcp.timeout", External, "security group");
     assert!(found.took() < CLIMB_LIMIT, "{found:?}");
+    // Drivers drop a standalone server from a list of several, whether or not the others answer.
     let both = uri.replace("@127.0.0.1:", &format!("@{},127.0.0.1:", hole.address()));
-    node.holds(&both).warns("tcp.timeout");
+    let found = node.diagnose(&both);
+    found.breaks(Rung::Role, "mongo.not_a_replica_set", Config, "this one server alone");
+    found.warns("tcp.timeout");
     mongo.signal(Signal::SIGSTOP);
     node.breaks(&uri, Rung::Tls, "mongo.silent", External, "not hung");
     mongo.signal(Signal::SIGCONT);
@@ -246,7 +249,10 @@ fn the_network_and_a_server_that_is_hung_or_another() {
 
     let postgres = diagnosis_postgres::server(None);
     let other = uri.replace(&mongo.port().to_string(), &postgres.port().to_string());
-    node.breaks(&other, Rung::Tls, "mongo.closed", External, "the port is MongoDB's");
+    let cause = node.breaks(&other, Rung::Tls, "mongo.not_mongodb", Config, "Correct host and port");
+    assert!(cause.sentence.contains("a PostgreSQL server"), "{cause:?}");
+    let other = format!("{other}&ssl=true&tlsInsecure=true");
+    node.breaks(&other, Rung::Tls, "mongo.not_mongodb", Config, "Correct host and port");
 }
 
 /// The URIs of a whole bundle, of which one leads to a database that the user has no role on.

@@ -18,6 +18,7 @@ mod diagnosis;
 mod diagnosis_malformed;
 mod diagnosis_mongo;
 mod diagnosis_mongo_set;
+mod diagnosis_mongo_states;
 mod diagnosis_mongo_tls;
 mod diagnosis_postgres;
 mod diagnosis_postgres_tls;

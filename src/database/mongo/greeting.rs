@@ -230,13 +230,12 @@ async fn instead_of_tls(uri: &MongoUri, server: &Server, place: &Place, cause: C
 }
 
 /// What answers in place of a mongod without TLS.
-async fn instead_of_plaintext(
-    climber: &Climber,
-    server: &Server,
-    place: &Place,
-    failure: &Failure,
-) -> Cause {
+async fn instead_of_plaintext(climber: &Climber, server: &Server, place: &Place, failure: &Failure) -> Cause {
     let cause = refusal::of(server, failure);
+    let answered = |cause: Cause| match failure {
+        Failure::Foreign(_) => cause.with("answer", failure),
+        _ => cause,
+    };
     let told = match failure {
         Failure::Foreign(bytes) => listener::by_first_bytes(bytes),
         Failure::Connection(error) if refusal::is_end(error) => None,
@@ -246,12 +245,14 @@ async fn instead_of_plaintext(
     if let Some(listener) = told
         && !matches!(listener, Listener::Tls | Listener::Http)
     {
-        return refusal::other(server, listener).with("answer", failure);
+        return answered(refusal::other(server, listener));
     }
     let (in_tls, listener) =
         tokio::join!(in_tls(climber, server, place), listener::identify(place, SECOND_LOOK));
     match (in_tls, told.or(listener)) {
-        (Some(InTls::Mongo), _) => refusal::tls_required(server, "the handshake succeeds, and MongoDB answers"),
+        (Some(InTls::Mongo), _) => {
+            refusal::tls_required(server, "the handshake succeeds, and MongoDB answers")
+        }
         (Some(InTls::WantsCertificate), _) => {
             refusal::tls_required(server, "the server asks for a client certificate")
         }
@@ -263,7 +264,7 @@ async fn instead_of_plaintext(
             refusal::tls_required(server, "the handshake succeeds, and the connection is closed after it")
         }
         (_, Some(Listener::ClosesAtOnce)) => refusal::nothing_behind(server, cause),
-        (_, Some(listener)) => refusal::other(server, listener).with("answer", failure),
+        (_, Some(listener)) => answered(refusal::other(server, listener)),
         (_, None) => cause,
     }
 }

@@ -55,11 +55,7 @@ impl From<Result<String, Cause>> for Judgement {
 }
 
 /// Whether the user may read and write each database.
-pub(super) async fn ask(
-    uri: &MongoUri,
-    databases: &[Option<String>],
-    member: &mut Member,
-) -> Vec<Judgement> {
+pub(super) async fn ask(uri: &MongoUri, databases: &[Option<String>], member: &mut Member) -> Vec<Judgement> {
     let Some(credentials) = &uri.credentials else {
         return databases
             .iter()
@@ -167,7 +163,8 @@ async fn collections(member: &mut Member, database: &str) -> Vec<String> {
         question = question.with("authorizedCollections", true);
     }
     let Ok(reply) = member.wire.command(database, question).await else { return Vec::new() };
-    let batch = reply.document("cursor").map(|cursor| cursor.items("firstBatch").to_vec()).unwrap_or_default();
+    let batch =
+        reply.document("cursor").map(|cursor| cursor.items("firstBatch").to_vec()).unwrap_or_default();
     batch
         .iter()
         .filter_map(Value::as_document)
@@ -182,10 +179,8 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
     let lacks_everywhere = missing_everywhere(privileges, database);
     let may_create = CREATE.iter().any(|action| granted(privileges, database, None, action));
     if lacks_everywhere.is_empty() && may_create {
-        let unseen: Vec<&str> = EXPECTED
-            .into_iter()
-            .filter(|action| !granted(privileges, database, None, action))
-            .collect();
+        let unseen: Vec<&str> =
+            EXPECTED.into_iter().filter(|action| !granted(privileges, database, None, action)).collect();
         let warning = (!unseen.is_empty()).then(|| {
             Cause::config(
                 "mongo.narrow_role",
@@ -353,7 +348,8 @@ mod tests {
 
     #[test]
     fn whoever_may_insert_may_create_collections() {
-        let privileges = [privilege(on("circle_ghe", ""), &["find", "insert", "update", "remove", "createIndex"])];
+        let privileges =
+            [privilege(on("circle_ghe", ""), &["find", "insert", "update", "remove", "createIndex"])];
         let judged = judged(&privileges, &[]);
         judged.outcome.unwrap();
         assert_eq!(judged.warnings[0].evidence[0].value, "listCollections, listIndexes");
@@ -402,7 +398,12 @@ mod tests {
         ] {
             judge_roles(&[good], "circle_ghe", "circle").unwrap();
         }
-        for bad in [vec![], vec![role("dbAdmin", "circle_ghe")], vec![role("read", "circle_ghe")], vec![role("readWrite", "other")]] {
+        for bad in [
+            vec![],
+            vec![role("dbAdmin", "circle_ghe")],
+            vec![role("read", "circle_ghe")],
+            vec![role("readWrite", "other")],
+        ] {
             judge_roles(&bad, "circle_ghe", "circle").unwrap_err();
         }
     }

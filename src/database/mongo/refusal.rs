@@ -62,7 +62,9 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
         11600 | 11602 | 13436 | 189 | 91 => recovering(server),
         334 => Cause::config(
             "mongo.mechanism",
-            format!("{server} does not support the authentication mechanism, or the user has no credentials for it."),
+            format!(
+                "{server} does not support the authentication mechanism, or the user has no credentials for it."
+            ),
             "Remove authMechanism from the URI, or create the user's credentials for it.",
         ),
         _ => Cause::external(
@@ -119,7 +121,9 @@ pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
     let mut cause = Cause::external(
         // In TLS it is the handshake that was cut off.
         if cause.kind == "tls.closed" { "tls.closed" } else { "mongo.closed" },
-        format!("{server} closes every connection at once: a proxy or load balancer with no healthy server behind it."),
+        format!(
+            "{server} closes every connection at once: a proxy or load balancer with no healthy server behind it."
+        ),
         "Check the targets of the proxy or load balancer, and that mongod runs there; a mongod at maxIncomingConnections does the same.",
     );
     cause.evidence = seen;
@@ -213,7 +217,9 @@ pub(super) fn arbiter_only() -> Cause {
 pub(super) fn not_initiated(server: &Server) -> Cause {
     Cause::external(
         "mongo.not_initiated",
-        format!("{server} is not a member of its replica set: the set was never initiated, or the member was removed."),
+        format!(
+            "{server} is not a member of its replica set: the set was never initiated, or the member was removed."
+        ),
         "Run rs.initiate() on it for a new set, or rs.add() on the primary of an existing one.",
     )
 }

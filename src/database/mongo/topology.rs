@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::reach;
 use super::super::rung::Climber;
+use super::super::uri::mongo::Seeds;
 use super::super::uri::{Host, Kind, MongoUri, Server};
 use super::bson::Document;
 use super::greeting::{self, Hello, Member};
@@ -69,14 +70,24 @@ async fn member(climber: &Climber, uri: &MongoUri, name: &str, limit: Duration) 
     let resolved = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(cause)) => {
-            return Err(because("mongo.member_unresolvable", name, "has a name that does not resolve on this box", &cause));
+            return Err(because(
+                "mongo.member_unresolvable",
+                name,
+                "has a name that does not resolve on this box",
+                &cause,
+            ));
         }
-        Err(_) => return Err(unusable("mongo.member_unresolvable", name, "has a name that did not resolve in time")),
+        Err(_) => {
+            return Err(unusable(
+                "mongo.member_unresolvable",
+                name,
+                "has a name that did not resolve in time",
+            ));
+        }
     };
     let reached = reach::connect_server(Kind::Mongo, resolved, left().min(reach::CONNECT_LIMIT)).await;
-    let reached = reached.map_err(|cause| {
-        because("mongo.member_unreachable", name, "is unreachable from this box", &cause)
-    })?;
+    let reached = reached
+        .map_err(|cause| because("mongo.member_unreachable", name, "is unreachable from this box", &cause))?;
     greeting::greet(climber, uri, reached, left())
         .await
         .map_err(|cause| because("mongo.member_unusable", name, "is reachable but unusable", &cause))
@@ -112,6 +123,14 @@ fn because(kind: &'static str, name: &str, what: &str, inner: &Cause) -> Cause {
 /// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
 pub(super) fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
     uri.replica_set.as_ref().is_none_or(|wanted| hello.set_name.as_ref() == Some(wanted))
+}
+
+/// Whether the driver starts from more than one server; SRV records give as many as there are.
+fn has_several_seeds(uri: &MongoUri, seeds: &[Member]) -> bool {
+    match &uri.seeds {
+        Seeds::Servers(servers) => servers.len() > 1,
+        Seeds::Srv { .. } => seeds.len() > 1,
+    }
 }
 
 /// The rung role, and what is worth a word besides.
@@ -170,7 +189,11 @@ fn single(
         // Without any primary the election is what is missing, whatever the URI says.
         if hello.primary.is_some() { Class::Config } else { Class::External },
         "mongo.not_primary",
-        format!("{} is a {}, which takes no writes, and the URI names no other server.", seed.server, hello.state()),
+        format!(
+            "{} is a {}, which takes no writes, and the URI names no other server.",
+            seed.server,
+            hello.state()
+        ),
         format!(
             "List the members that serve clients in the URI and add replicaSet={}.",
             hello.set_name.as_deref().unwrap_or("NAME")
@@ -202,7 +225,10 @@ fn whole_set(
     let (standalone, ours): (Vec<&Member>, Vec<&Member>) =
         ours.into_iter().partition(|seed| seed.hello.is_standalone());
     if let (Some(seed), true) = (standalone.first(), ours.is_empty()) {
-        return Err(standalone_among_several(seed));
+        return match has_several_seeds(uri, seeds) {
+            true => Err(standalone_among_several(seed)),
+            false => Ok(format!("{}, {}", seed.server, seed.hello.state())),
+        };
     }
     warnings.extend(standalone.into_iter().map(standalone_among_several));
 
