@@ -6,5 +6,7 @@ mod mongo;
 mod postgres;
 mod reach;
 pub mod rung;
+mod srv;
+mod stream;
 mod tls;
 pub mod uri;
