@@ -14,17 +14,22 @@ mod wire;
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::reach::{Reached, apart, foremost};
+use super::reach::{Reached, foremost};
 use super::rung::{Ascent, Climber, Rung};
-use super::uri::MongoUri;
+use super::uri::{MongoUri, Server};
 use crate::cause::{Cause, Class};
+use crate::race::{GRACE, race};
 use greeting::Member;
+use topology::Limits;
 
 /// How long a server is given for TLS and for saying who it is.
 const GREETING_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the other members have to greet once the primary has. A busy member may take a while, and one that is hung
+/// is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long all advertised members are given, from resolving their names to their greeting.
 const MEMBERS_LIMIT: Duration = Duration::from_secs(4);
@@ -52,19 +57,42 @@ pub(super) async fn climb(
 ) -> Option<Upper> {
     let started = Instant::now();
     let limit = ascent.limit(GREETING_LIMIT);
-    let (mut seeds, failures) = apart(
-        join_all(reached.into_iter().map(|reached| greeting::greet(climber, uri, reached, limit))).await,
-    );
+    let servers: Vec<Server> = reached.iter().map(|reached| reached.server.clone()).collect();
+    let slowest = reached.iter().map(|reached| reached.took).max().unwrap_or_default();
+    let greetings = reached.into_iter().map(|reached| greeting::greet(climber, uri, reached, limit));
+    let is_primary =
+        |greeting: &Result<Member, _>| matches!(greeting, Ok(member) if member.hello.is_writable);
+    let greetings = race(greetings, is_primary, PATIENCE).await;
+    let (mut seeds, mut failures) = (Vec::new(), Vec::new());
+    for (server, greeting) in servers.into_iter().zip(greetings) {
+        match greeting {
+            Some(Ok(member)) => seeds.push(member),
+            Some(Err(cause)) => failures.push((server, cause)),
+            None => {
+                let cause = refusal::silent(&server, "isMaster", started.elapsed());
+                failures.push((server, cause));
+            }
+        }
+    }
     if seeds.is_empty() {
-        ascent.failed(Rung::Tls, foremost(failures)?, started.elapsed());
+        let causes = failures.into_iter().map(|(_, cause)| cause).collect();
+        ascent.failed(Rung::Tls, foremost(causes)?, started.elapsed());
         return None;
     }
-    ascent.warnings.extend(failures);
+    ascent.unreached(failures);
     ascent.good(Rung::Tls, seeds.first()?.channel.clone(), started.elapsed());
 
     let started = Instant::now();
-    let limit = ascent.limit(MEMBERS_LIMIT);
-    let advertised = topology::members(climber, uri, &seeds, limit).await;
+    let limits = Limits {
+        // The set has answered already; a member much further away than the others is rare.
+        connect: GRACE + slowest * 2,
+        greet: ascent.limit(if seeds.iter().any(|seed| seed.hello.is_writable) {
+            PATIENCE
+        } else {
+            MEMBERS_LIMIT
+        }),
+    };
+    let advertised = topology::members(climber, uri, &seeds, &ascent.unreached, limits).await;
     let members_took = started.elapsed();
     let judged = topology::judge(uri, &seeds, &advertised);
     seeds.extend(advertised.into_iter().filter_map(|member| member.outcome.ok()));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use boot_agent::cause::Class::{Config, External};
 use boot_agent::database::ladder::Rung;
 
-use super::diagnosis::{Node, PASSWORD, WRONG, shows};
+use super::diagnosis::{BlackHole, Diagnosis, Node, PASSWORD, WRONG, shows};
 use super::diagnosis_mongo::{misquoting, server, users};
 use super::diagnosis_mongo_tls::{WITHOUT_ECDHE, with_tls};
 use super::harness::certificates::Authority;
@@ -180,6 +180,45 @@ fn members_and_their_names() {
     set.members[0].resume();
     set.members[2].resume();
     until("the set's recovery", 60, || node.diagnose(&set.whole()).is_good());
+}
+
+/// A member whose packets are dropped is not waited for, and is tried once.
+#[test]
+fn black_holed_members() {
+    let set = Set::start(|| Options::new(Version::V4_4), DATA);
+    let node = Node::new("");
+    set.is_healthy(&node);
+    let open = BlackHole::open();
+    let hole = open.address();
+    let port = |index: usize| set.members[index].port();
+    // Secondaries that say of a member of theirs that it is where nobody answers.
+    let misplaced = |of: usize, seed: usize| {
+        let real = format!("127.0.0.1:{}", port(of));
+        let liar = misquoting(port(seed), real.into(), hole.clone().into());
+        format!("mongodb://circle:{PASSWORD}@127.0.0.1:{liar}/circle_ghe?authSource=admin&replicaSet=rs0")
+    };
+    let seed = set.whole().replace(&format!("127.0.0.1:{}/", port(2)), &format!("{hole}/"));
+    let quick = |uri: &str| {
+        let found: Vec<Diagnosis> = (0..3).map(|_| node.diagnose(uri)).collect();
+        let fastest = found.iter().map(Diagnosis::took).min().unwrap();
+        // Each address alone was given two seconds, and the seed and the member of one address one after the other.
+        assert!(fastest < Duration::from_millis(1500), "{fastest:?} {found:?}");
+        found.into_iter().next().unwrap()
+    };
+    let found = quick(&seed);
+    assert!(found.is_good(), "{found:?}");
+    found.warns("tcp.timeout");
+    let secondary = quick(&misplaced(1, 0));
+    assert!(secondary.is_good(), "{secondary:?}");
+    secondary.warns("mongo.member_unreachable");
+    let cause =
+        quick(&misplaced(0, 1)).breaks(Rung::Role, "mongo.member_unreachable", External, "its port open");
+    shows(&cause, "role", "primary");
+    // The seed and the member of that name are one, so it is said once.
+    let both = misplaced(0, 1).replace("@127", &format!("@{hole},127"));
+    let found = quick(&both);
+    found.breaks(Rung::Role, "mongo.member_unreachable", External, "its port open");
+    assert_eq!(found.warned_of(), ["tcp.timeout"]);
 }
 
 #[test]

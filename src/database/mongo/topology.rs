@@ -30,15 +30,27 @@ const LAG: i64 = 60_000;
 pub(super) struct Advertised {
     pub(super) name: String,
     pub(super) outcome: Result<Member, Cause>,
+    /// It was tried as a seed, and its failure has been told.
+    is_told: bool,
 }
 
-/// Resolves, connects to and greets every advertised member that was not reached under that very name, all at the same
-/// time and within `limit`.
+/// How long each advertised member is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// To accept a connection, once its name is resolved.
+    pub(super) connect: Duration,
+    /// For everything, up to its greeting.
+    pub(super) greet: Duration,
+}
+
+/// Resolves, connects to and greets every advertised member that was not tried under that very name, all at the same
+/// time. Those among `unreached`, the seeds that failed, are not tried again.
 pub(super) async fn members(
     climber: &Climber,
     uri: &MongoUri,
     seeds: &[Member],
-    limit: Duration,
+    unreached: &[(Server, Cause)],
+    limits: Limits,
 ) -> Vec<Advertised> {
     if uri.direct_connection || uri.load_balanced {
         return Vec::new();
@@ -54,13 +66,20 @@ pub(super) async fn members(
         }
     }
     join_all(names.into_iter().map(|name| async move {
-        let outcome = member(climber, uri, &name, limit).await;
-        Advertised { name, outcome }
+        let tried = unreached.iter().find(|(server, _)| server.to_string().eq_ignore_ascii_case(&name));
+        let outcome = match tried {
+            Some((_, cause)) => Err(because("mongo.member_unreachable", &name, UNREACHABLE, cause)),
+            None => member(climber, uri, &name, limits).await,
+        };
+        Advertised { name, outcome, is_told: tried.is_some() }
     }))
     .await
 }
 
-async fn member(climber: &Climber, uri: &MongoUri, name: &str, limit: Duration) -> Result<Member, Cause> {
+const UNREACHABLE: &str = "is unreachable from this box";
+
+async fn member(climber: &Climber, uri: &MongoUri, name: &str, limits: Limits) -> Result<Member, Cause> {
+    let limit = limits.greet;
     let started = Instant::now();
     let left = || limit.saturating_sub(started.elapsed());
     let server = server(name).ok_or_else(|| {
@@ -85,9 +104,8 @@ async fn member(climber: &Climber, uri: &MongoUri, name: &str, limit: Duration) 
             ));
         }
     };
-    let reached = reach::connect_server(Kind::Mongo, resolved, left().min(reach::CONNECT_LIMIT)).await;
-    let reached = reached
-        .map_err(|cause| because("mongo.member_unreachable", name, "is unreachable from this box", &cause))?;
+    let reached = reach::connect_server(Kind::Mongo, resolved, left().min(limits.connect)).await;
+    let reached = reached.map_err(|cause| because("mongo.member_unreachable", name, UNREACHABLE, &cause))?;
     greeting::greet(climber, uri, reached, left())
         .await
         .map_err(|cause| because("mongo.member_unusable", name, "is reachable but unusable", &cause))
@@ -168,7 +186,7 @@ fn single(
             )
             .with("members", hello.members.join(", ")),
         );
-        warnings.extend(advertised.iter().filter_map(|member| member.outcome.as_ref().err().cloned()));
+        warnings.extend(untold(advertised));
     }
     if let Some(wanted) = &uri.replica_set
         && hello.set_name.as_ref() != Some(wanted)
@@ -246,12 +264,17 @@ fn whole_set(
     let Some((name, primary)) = primary else {
         return Err(no_primary(&ours, &members, &failures));
     };
-    warnings.extend(failures.iter().filter_map(|one| one.outcome.as_ref().err().cloned()));
+    warnings.extend(untold(advertised));
     warnings.extend(members.iter().filter_map(|(name, member)| lagging(name, &member.hello, &primary.hello)));
     let set = primary.hello.set_name.as_deref().unwrap_or_default();
     let states = members.iter().map(|(name, member)| format!("{name} {}", member.hello.state()));
     let states: Vec<String> = states.collect();
     Ok(format!("{name}, primary of {set} ({})", states.join(", ")))
+}
+
+/// The failures that nothing else tells.
+fn untold(advertised: &[Advertised]) -> impl Iterator<Item = Cause> {
+    advertised.iter().filter(|one| !one.is_told).filter_map(|one| one.outcome.as_ref().err().cloned())
 }
 
 fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
