@@ -9,7 +9,6 @@ use super::super::check::{ADVICE, Group, of_database};
 use super::super::facts::{Facts, Stopped};
 use super::super::round::Sink;
 use crate::bundle::{self, Address, stable_names};
-use crate::cause::Cause;
 use crate::database::ladder::{self, Climb, Climber};
 
 /// Where libpq looks for its default certificate files: the app runs as root in its containers.
@@ -81,14 +80,16 @@ pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
             Answer::new(format!("{}.{}", climb.name, step.rung), Group::Databases, outcome, took)
         })
         .collect();
-    let advice = match climb.failure() {
-        _ if !climb.warnings.is_empty() => {
-            Outcome::Warning { cause: Cause::together(climb.warnings.clone()) }
-        }
-        Some((rung, _)) => Outcome::waits_for(format!("{}.{rung}", climb.name)),
-        None => Outcome::good("nothing to remark"),
+    let mut warnings = climb.warnings.iter().cloned();
+    let advice = match (warnings.next(), climb.failure()) {
+        (Some(cause), _) => Outcome::Warning { cause },
+        (None, Some((rung, _))) => Outcome::waits_for(format!("{}.{rung}", climb.name)),
+        (None, None) => Outcome::good("no warnings"),
     };
-    answers.push(Answer::new(format!("{}.{ADVICE}", climb.name), Group::Databases, advice, Duration::ZERO));
+    let mut advice =
+        Answer::new(format!("{}.{ADVICE}", climb.name), Group::Databases, advice, Duration::ZERO);
+    advice.also = warnings.collect();
+    answers.push(advice);
     answers
 }
 
