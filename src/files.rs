@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::fcntl::OFlag;
 
 use crate::cause::Cause;
+
+/// How many files are synced at the same time, each by a thread of its own.
+const SYNCED_AT_ONCE: usize = 32;
 
 /// The directory under which every path lies that the agent reads or writes, `/` unless `--root` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +102,12 @@ impl Prepared {
     /// # Errors
     /// What the file system said.
     pub fn write(target: PathBuf, content: &[u8], access: Access) -> io::Result<Self> {
+        let (prepared, file) = Self::unsynced(target, content, access)?;
+        file.sync_all()?;
+        Ok(prepared)
+    }
+
+    fn unsynced(target: PathBuf, content: &[u8], access: Access) -> io::Result<(Self, File)> {
         let directory = parent(&target);
         fs::create_dir_all(directory)?;
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
@@ -113,8 +124,7 @@ impl Prepared {
             fchown(&file, Some(user), Some(group))?;
         }
         file.set_permissions(fs::Permissions::from_mode(access.mode))?;
-        file.sync_all()?;
-        Ok(prepared)
+        Ok((prepared, file))
     }
 
     /// Puts the new content in place. At any moment the target is wholly old or wholly new, also after a power cut.
@@ -133,6 +143,36 @@ impl Prepared {
     }
 }
 
+/// Prepares several files as [`Prepared::write`] prepares one. The disk makes them durable at the same time: a journaling
+/// file system needs one commit for all of them, and one for each if they are synced one after another.
+///
+/// # Errors
+/// `host.file`; nothing is left behind then.
+pub fn prepare_all(files: &[(PathBuf, &[u8], Access)]) -> Result<Vec<Prepared>, Cause> {
+    let mut prepared = Vec::with_capacity(files.len());
+    for group in files.chunks(SYNCED_AT_ONCE) {
+        let mut unsynced = Vec::with_capacity(group.len());
+        for (path, content, access) in group {
+            let (ready, file) = Prepared::unsynced(path.clone(), content, *access)
+                .map_err(|error| failed("write", path, &error))?;
+            prepared.push(ready);
+            unsynced.push((path.as_path(), file));
+        }
+        sync_together(&unsynced)?;
+    }
+    Ok(prepared)
+}
+
+fn sync_together(files: &[(&Path, File)]) -> Result<(), Cause> {
+    let sync = |(path, file): &(&Path, File)| file.sync_all().map_err(|error| failed("write", path, &error));
+    thread::scope(|scope| {
+        let syncs: Vec<_> = files.iter().map(|file| scope.spawn(move || sync(file))).collect();
+        // Every one is waited for, whatever the first one says.
+        let ended: Vec<_> = syncs.into_iter().map(|sync| sync.join()).collect();
+        ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 /// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
 /// once.
 ///
@@ -144,11 +184,12 @@ pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
         file.rename().map_err(|error| failed("replace", &file.target, &error))?;
         directories.insert(parent(&file.target).to_path_buf());
     }
-    for directory in directories {
-        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| failed("write", &directory, &error))?;
+    let mut opened = Vec::with_capacity(directories.len());
+    for directory in &directories {
+        let file = File::open(directory).map_err(|error| failed("open", directory, &error))?;
+        opened.push((directory.as_path(), file));
     }
-    Ok(())
+    opened.chunks(SYNCED_AT_ONCE).try_for_each(sync_together)
 }
 
 impl Drop for Prepared {
@@ -298,6 +339,23 @@ mod tests {
         drop(Prepared::write(target.clone(), b"new", Access { mode: 0o640, owner: None }).unwrap());
         assert!(!target.exists());
         assert_eq!(fs::read_dir(directory.path().join("etc")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_many_files_all_are_prepared_or_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..2 * SYNCED_AT_ONCE + 1).map(|number| format!("tree/{number}")).collect();
+        let access = Access { mode: 0o640, owner: None };
+        let mut wanted: Vec<_> =
+            names.iter().map(|name| (directory.path().join(name), name.as_bytes(), access)).collect();
+        commit_all(prepare_all(&wanted).unwrap()).unwrap();
+        for (path, content, _) in &wanted {
+            assert_eq!(fs::read(path).unwrap(), *content);
+        }
+        wanted.push((directory.path().join("tree/0/below-a-file"), b"", access));
+        let cause = prepare_all(&wanted).unwrap_err();
+        assert_eq!(cause.kind, "host.file");
+        assert_eq!(fs::read_dir(directory.path().join("tree")).unwrap().count(), names.len());
     }
 
     #[test]

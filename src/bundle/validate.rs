@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use super::customizations::{self, DatabaseUri};
+use super::addresses::{self, DatabaseUri};
 use super::fetched::{BundleFile, ExtraFile, Fetched, Placement};
 use super::file_name::FileName;
 use super::finding::{Finding, Notes, capped};
 use super::replicated_conf::{self, ReplicatedConf};
-use super::{excerpt, json, license, secrets, settings_conf, text};
+use super::{circleconfig, customizations, excerpt, json, license, secrets, settings_conf, text};
 use crate::cause::Cause;
 
 /// What a look at a whole bundle gave.
@@ -18,7 +18,7 @@ pub struct Validation {
     /// Everything that is wrong: file by file in the order of [`BundleFile::ALL`], then the extra files; in each by place,
     /// what is about the whole file first.
     pub findings: Vec<Finding>,
-    /// The addresses of the app's databases as far as they are set, in the order of [`VARIABLES`](super::VARIABLES).
+    /// The addresses of the app's databases as far as they are set, those of the customizations first.
     pub databases: Vec<DatabaseUri>,
     /// What could be read of `replicated.conf`.
     pub replicated: ReplicatedConf,
@@ -30,7 +30,7 @@ pub struct Validation {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {
     fetched: Fetched,
-    /// The addresses of the app's databases, none malformed, in the order of [`VARIABLES`](super::VARIABLES).
+    /// The addresses of the app's databases, none malformed, those of the customizations first.
     pub databases: Vec<DatabaseUri>,
     /// What the boot wants to know of `replicated.conf`.
     pub replicated: ReplicatedConf,
@@ -75,6 +75,7 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
 /// The validation, and the text of each file by its name.
 fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
     let placed: BTreeSet<PathBuf> = fetched.installed_paths().collect();
+    let circleconfig = circleconfig::read(&fetched.extra);
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
     let mut findings = Vec::new();
@@ -99,7 +100,8 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
                 let reading = customizations::read(&text);
                 text::windows_line_ends(&mut notes, &name, &original, true);
                 text::pasted(&mut notes, &name, &text, &reading.comments);
-                databases = customizations::check(&mut notes, file.name(), &text, &reading);
+                let elsewhere = circleconfig.has_postgres;
+                databases = customizations::check(&mut notes, file.name(), &text, &reading, elsewhere);
             }
             _ => {
                 text::windows_line_ends(&mut notes, &name, &original, false);
@@ -117,6 +119,9 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
         findings.extend(notes.finish());
         texts.insert(name.shown, text.into_owned());
     }
+    findings.extend(circleconfig.findings);
+    texts.extend(circleconfig.texts);
+    addresses::merge(&mut databases, circleconfig.databases);
     findings.extend(extra(&fetched.extra));
     let findings = capped(findings);
     let sound = !findings.iter().any(Finding::is_error);

@@ -56,7 +56,7 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
 }
 
 /// The variables whose values have been reported by [`check`], so that nothing need be said about what they hold.
-pub(super) fn explained(reading: &Reading) -> BTreeSet<String> {
+pub(in crate::bundle) fn explained(reading: &Reading) -> BTreeSet<String> {
     let named = reading.remarks.iter().filter_map(|(_, remark)| match remark {
         Remark::Slip(_, variable) => Some(variable.clone()),
         Remark::Command(command) => variable_in(command).map(str::to_owned),
@@ -199,7 +199,7 @@ fn slip(slip: Slip, variable: &str) -> Cause {
 
 /// Notes variables whose values are not known before a shell sources the file, because of one construct at `why.at`.
 /// Where it is a mistake whatever the value comes to, that is an error.
-pub(super) fn unknown(notes: &mut Notes<'_>, why: &Unknown, variables: &[&str]) {
+pub(in crate::bundle) fn unknown(notes: &mut Notes<'_>, why: &Unknown, variables: &[&str]) {
     if notes.affects(why.at, "customizations.unknown_rest", variables) {
         return;
     }

@@ -87,8 +87,8 @@ pub(super) fn is_no_name(word: &Word) -> bool {
             Piece::Char { c, quoted, .. } => {
                 decided |= *c == '=' || (!quoted && "*?[{~+".contains(*c));
                 refused |= !decided && !is_name_part(*c) && *c != '-';
-                // `=value`
-                refused |= *c == '=' && std::ptr::eq(piece, &word.pieces[0]);
+                // `=value`, `1=value`
+                refused |= std::ptr::eq(piece, &word.pieces[0]) && (*c == '=' || c.is_ascii_digit());
             }
             Piece::Empty | Piece::Variable { quoted: true, .. } => decided = true,
             _ => return false,
