@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn a_secret_is_masked_and_the_place_stays() {
         let line = "export A='mongodb://circle:p@ss:w@host/db?x=1'";
-        let found = excerpt(line, 0, &[27..33], 29);
+        let secret = 27..33;
+        let found = excerpt(line, 0, std::slice::from_ref(&secret), 29);
         assert_eq!(found.text, "export A='mongodb://circle:******@host/db?x=1'");
         assert_eq!(found.column, 29);
         // Also one that nobody has made known.

@@ -191,7 +191,8 @@ fn slip() -> impl Strategy<Value = String> {
         |(form, n, m, v)| {
             let text = form.replace('N', &n).replace('M', &m).replace('V', v);
             let splits = form.contains("$N") || form.contains("${N}");
-            (!(v == "-x" && form.starts_with("export")) && !splits).then_some(text)
+            let is_option = v == "-x" && form.starts_with("export");
+            (!is_option && !splits).then_some(text)
         },
     )
 }
