@@ -28,6 +28,9 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long systemd may take to answer: it is busy while a machine boots, yet never for as long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// In which cloud-init runs the scripts of user-data.
+const USER_DATA_UNIT: &str = "/cloud-final.service";
+
 /// What came of it.
 pub(super) enum HandedOver {
     /// The unit's boot ended, and this is its record.
@@ -64,7 +67,7 @@ pub(super) fn has_unit(world: &World) -> bool {
 /// Records the order, if it is a new one, has the unit boot the box by it, and follows that boot to its end.
 ///
 /// # Errors
-/// `host.file`; `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
+/// `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
 /// within `limit`.
 pub(super) async fn hand_over(
     world: &World,
@@ -82,8 +85,13 @@ pub(super) async fn hand_over(
             Turn::Theirs(_) => {}
         }
     };
-    if let Some(order) = new {
-        order.write(&world.root)?;
+    if let Some(record) = ended_for_this_script(world, new) {
+        Shown::default().show_news(&world.console, &record);
+        world.console.emit(Event::Over);
+        return Ok(HandedOver::Ended(record));
+    }
+    if let Some(Err(cause)) = new.map(|order| order.write(&world.root)) {
+        return Ok(HandedOver::Refused(cause));
     }
     let before = Record::read(&world.root).ok().flatten().map(|record| record.started_at);
     drop(lock);
@@ -95,6 +103,21 @@ pub(super) async fn hand_over(
     }
     world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
     follow(world, before, limit).await.map(HandedOver::Ended)
+}
+
+/// The boot that the unit has done already by the very user-data that runs here, read before cloud-init came to run it.
+/// A person who gives the same command wants another boot.
+fn ended_for_this_script(world: &World, new: Option<&Order>) -> Option<Box<Record>> {
+    let cgroup = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    if !cgroup.contains(USER_DATA_UNIT) {
+        return None;
+    }
+    let done = Order::read(&world.root).ok()?.filter(|order| new.is_some_and(|new| order.is_same(new)))?;
+    let record = Record::read(&world.root).ok()??;
+    let is_of_it = record.source == done.source()
+        && done.instance().is_some()
+        && record.instance.as_ref().map(|instance| instance.id.as_str()) == done.instance();
+    (is_of_it && is_result(&record)).then(|| Box::new(record))
 }
 
 /// Has systemd start the unit. A process of it that is left holds a failed boot, or has nothing to boot: it is ended.
