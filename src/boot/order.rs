@@ -79,34 +79,42 @@ impl Order {
         written.map_err(|error| files::failed("write", &path, &error))
     }
 
+    /// Whether this instance may boot by it.
+    ///
+    /// # Errors
+    /// [`ANOTHER_BOX`] if another one did: the order was baked into the image.
+    pub(super) fn check(&self, instance_id: &str) -> Result<(), Cause> {
+        match &self.instance {
+            Some(other) if other != instance_id => Err(Cause::config(
+                ANOTHER_BOX,
+                format!("This image was made from another instance, {other}, which booted {}.", self.source),
+                "Clean the image before it ships: agent bake --clean",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Notes that this instance boots by it. An order that cannot be written or removed is a warning: whatever is wrong
     /// with the disk, the group must be told first.
     ///
     /// # Errors
-    /// [`ANOTHER_BOX`] if another one did: the order was baked into the image, and is removed.
+    /// [`ANOTHER_BOX`], and then the order is removed.
     pub(super) fn claim(&self, run: &Run, instance_id: &str) -> Result<(), Cause> {
-        let root = &run.root;
-        let (done, refusal) = match &self.instance {
-            None => (Order { instance: Some(instance_id.to_owned()), ..self.clone() }.write(root), Ok(())),
-            Some(known) if known == instance_id => (Ok(()), Ok(())),
-            Some(other) => {
-                let path = root.path(ORDER_FILE);
-                let removed = fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error));
-                let refusal = Cause::config(
-                    ANOTHER_BOX,
-                    format!(
-                        "This image was made from another instance, {other}, which booted {}.",
-                        self.source
-                    ),
-                    "Clean the image before it ships: agent bake --clean",
-                );
-                (removed, Err(refusal))
+        let checked = self.check(instance_id);
+        let noted = match (&checked, &self.instance) {
+            (Err(_), _) => {
+                let path = run.root.path(ORDER_FILE);
+                fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error))
             }
+            (Ok(()), None) => {
+                Order { instance: Some(instance_id.to_owned()), ..self.clone() }.write(&run.root)
+            }
+            (Ok(()), Some(_)) => Ok(()),
         };
-        if let Err(cause) = done {
+        if let Err(cause) = noted {
             run.warn(None, cause);
         }
-        refusal
+        checked
     }
 
     /// Whether `other` asks for the same boot.
