@@ -85,18 +85,27 @@ pub(super) async fn hand_over(
             Turn::Theirs(_) => {}
         }
     };
-    if let Some(record) = ended_for_this_script(world, new) {
-        Shown::default().show_news(&world.console, &record);
+    let before = Record::read(&world.root).ok().flatten();
+    let is_under_way = new.is_some_and(|new| runs_user_data() && is_booted_by(world, new));
+    if is_under_way
+        && let Some(record) = before.as_ref().filter(|record| is_result(record) && record.source == source)
+    {
+        Shown::default().show_news(&world.console, record);
         world.console.emit(Event::Over);
-        return Ok(HandedOver::Ended(record));
+        return Ok(HandedOver::Ended(Box::new(record.clone())));
     }
-    if let Some(Err(cause)) = new.map(|order| order.write(&world.root)) {
-        return Ok(HandedOver::Refused(cause));
-    }
-    let before = Record::read(&world.root).ok().flatten().map(|record| record.started_at);
-    drop(lock);
-    if let Err(cause) = start().await {
-        return Ok(HandedOver::Refused(cause));
+    let before = before.map(|record| record.started_at);
+    // Where its process has just died, systemd is about to start it again by itself.
+    if !is_under_way || is_over().await.is_some() {
+        if let Some(Err(cause)) = new.map(|order| order.write(&world.root)) {
+            return Ok(HandedOver::Refused(cause));
+        }
+        drop(lock);
+        if let Err(cause) = start().await {
+            return Ok(HandedOver::Refused(cause));
+        }
+    } else {
+        drop(lock);
     }
     if is_early().await {
         return Ok(HandedOver::Later);
@@ -105,19 +114,20 @@ pub(super) async fn hand_over(
     follow(world, before, limit).await.map(HandedOver::Ended)
 }
 
-/// The boot that the unit has done already by the very user-data that runs here, read before cloud-init came to run it.
-/// A person who gives the same command wants another boot.
-fn ended_for_this_script(world: &World, new: Option<&Order>) -> Option<Box<Record>> {
-    let cgroup = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    if !cgroup.contains(USER_DATA_UNIT) {
-        return None;
-    }
-    let done = Order::read(&world.root).ok()?.filter(|order| new.is_some_and(|new| order.is_same(new)))?;
-    let record = Record::read(&world.root).ok()??;
-    let is_of_it = record.source == done.source()
-        && done.instance().is_some()
-        && record.instance.as_ref().map(|instance| instance.id.as_str()) == done.instance();
-    (is_of_it && is_result(&record)).then(|| Box::new(record))
+/// Whether this process is a script of user-data that cloud-init runs. A person who gives the same command wants another
+/// boot; a script wants the one that the unit has begun, having read the user-data before cloud-init came to run it.
+fn runs_user_data() -> bool {
+    std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|cgroup| cgroup.contains(USER_DATA_UNIT))
+}
+
+/// Whether this instance boots by the same order already.
+fn is_booted_by(world: &World, new: &Order) -> bool {
+    let order = Order::read(&world.root).ok().flatten().filter(|order| order.is_same(new));
+    let record = Record::read(&world.root).ok().flatten();
+    let instance = record.as_ref().and_then(|record| record.instance.as_ref());
+    order.is_some_and(|order| {
+        order.instance().is_some() && order.instance() == instance.map(|instance| instance.id.as_str())
+    })
 }
 
 /// Has systemd start the unit. A process of it that is left holds a failed boot, or has nothing to boot: it is ended.

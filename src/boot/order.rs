@@ -122,11 +122,6 @@ impl Order {
         Order { instance: None, ..self.clone() } == Order { instance: None, ..other.clone() }
     }
 
-    /// Where the bundle comes from.
-    pub(super) fn source(&self) -> &str {
-        &self.source
-    }
-
     /// The instance that has booted by it.
     pub(super) fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
