@@ -62,7 +62,13 @@ pub(super) async fn fetch(
     let detail = format!("{} bytes, SHA-256 {sha256}", content.len());
     let sha256 = Sha256::try_from(sha256)
         .map_err(|why| Cause::host("installer.checksum", why, "Report this as a bug."))?;
-    let locked = LockedInstaller { url: url.into(), sha256 };
+    let locked = LockedInstaller {
+        url: url.into(),
+        sha256,
+        version: None,
+        arguments_known: Vec::new(),
+        operator: None,
+    };
     Ok(Achieved::done(Some(Installer { content, locked }), detail))
 }
 

@@ -16,8 +16,11 @@ pub const FILE: &str = "/etc/boot-agent/images.lock";
 const HEADING: &str =
     "# Written by agent bake from images.toml: what was pulled, sorted. Review it; do not edit it.\n\n";
 
-/// The version of the format that this program reads and writes.
-const VERSION: u32 = 1;
+/// The version of the format that this program writes.
+const VERSION: u32 = 2;
+
+/// The versions that it reads. Version 1 knew neither the operator's script nor the installer's version and arguments.
+const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
 const NEXT_STEP: &str = "Write the lock again with agent bake, or correct the line.";
 
@@ -39,6 +42,25 @@ pub struct Lock {
 #[serde(deny_unknown_fields)]
 pub struct LockedInstaller {
     /// Where it came from.
+    pub url: String,
+    /// The SHA-256 of the file.
+    pub sha256: Sha256,
+    /// The version of Replicated that it installs, as the script itself states it. `None` in a lock of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The arguments that this edition of the script accepts. Empty in a lock of version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments_known: Vec<String>,
+    /// The operator's script, which the installer downloads and runs. `None` in a lock of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<LockedOperator>,
+}
+
+/// The operator's script as it was fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedOperator {
+    /// The URL from which the installer would download it.
     pub url: String,
     /// The SHA-256 of the file.
     pub sha256: Sha256,
@@ -117,17 +139,16 @@ impl Lock {
                 .and_then(|table| table.get("version").and_then(toml::Value::as_integer)),
         };
         if let Some(found) = found
-            && found != i64::from(VERSION)
+            && !u32::try_from(found).is_ok_and(|found| READ.contains(&found))
         {
             return Err(Cause::config(
                 "lock.version",
-                format!(
-                    "The image lock is of version {found}, and this agent reads version {VERSION} alone."
-                ),
+                format!("The image lock has version {found}; this agent reads versions 1 to {VERSION}."),
                 "Write the lock again with the agent that is installed: agent bake.",
             ));
         }
         let mut lock = read.map_err(|error| unreadable(text, &error))?;
+        lock.version = VERSION;
         lock.refuse_duplicates()?;
         lock.images.sort_by(|a, b| a.reference.cmp(&b.reference));
         Ok(lock)
@@ -244,9 +265,26 @@ mod tests {
             digest('4')
         );
         let lock = Lock::parse(&text).unwrap();
-        assert_eq!(lock.installer.as_ref().unwrap().sha256.as_str(), "ab".repeat(32));
+        let installer = lock.installer.as_ref().unwrap();
+        assert_eq!(installer.sha256.as_str(), "ab".repeat(32));
+        assert_eq!((&installer.version, &installer.operator), (&None, &None));
         let names: Vec<String> = lock.images.iter().map(|image| image.reference.to_string()).collect();
         assert_eq!(names, ["a:latest", "quay.io/b:1"]);
+        assert_eq!(Lock::parse(&lock.to_text().unwrap()).unwrap(), lock);
+    }
+
+    #[test]
+    fn a_lock_names_both_scripts() {
+        let sum = "ab".repeat(32);
+        let text = format!(
+            "version = 2\n[installer]\nurl = \"https://a/docker\"\nsha256 = \"{sum}\"\nversion = \"2.38.6\"\n\
+             arguments_known = [\"no-proxy\"]\n[installer.operator]\nurl = \"https://a/operator\"\nsha256 = \"{sum}\"\n"
+        );
+        let lock = Lock::parse(&text).unwrap();
+        let installer = lock.installer.as_ref().unwrap();
+        assert_eq!(installer.version.as_deref(), Some("2.38.6"));
+        assert_eq!(installer.arguments_known, ["no-proxy"]);
+        assert_eq!(installer.operator.as_ref().unwrap().url, "https://a/operator");
         assert_eq!(Lock::parse(&lock.to_text().unwrap()).unwrap(), lock);
     }
 
@@ -254,7 +292,8 @@ mod tests {
     fn each_mistake_has_its_kind_and_its_line() {
         for (text, kind, line) in [
             ("version = \n".to_owned(), "lock.syntax", Some("1")),
-            ("version = 2\nnew_key = 1\n".to_owned(), "lock.version", None),
+            ("version = 3\nnew_key = 1\n".to_owned(), "lock.version", None),
+            ("version = 0\n".to_owned(), "lock.version", None),
             ("[[image]]\n".to_owned(), "lock.value", Some("1")),
             (image("sise = 3\n"), "lock.unknown_key", Some("6")),
             (image("digest = \"sha256:12\"\n"), "lock.value", Some("6")),
