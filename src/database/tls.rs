@@ -223,19 +223,4 @@ fn unusable(error: &ErrorStack) -> Cause {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use openssl::pkey::PKey;
-
-    use super::*;
-
-    #[test]
-    fn openssl_knows_that_there_are_threads() {
-        // Built without thread support, it has one error queue for all of them, no locks, and counts references as if
-        // nobody else did: climbs beside each other would then corrupt the heap.
-        PKey::private_key_from_pem(b"no key").unwrap_err().put();
-        let elsewhere = std::thread::spawn(ErrorStack::get).join().unwrap();
-        let here = ErrorStack::get();
-        assert!(!here.errors().is_empty() && elsewhere.errors().is_empty(), "{here:?}, {elsewhere:?}");
-    }
-}
+mod tests;
