@@ -78,6 +78,11 @@ impl<T> Achieved<T> {
         Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
     }
 
+    /// In a dry run: what a boot would wait for at this point, before it went on.
+    pub(crate) fn waiting(value: T, detail: impl Into<String>) -> Self {
+        Achieved { value, outcome: StageOutcome::Running, detail: detail.into() }
+    }
+
     /// Its postcondition held already, or it had nothing to do.
     pub(crate) fn skipped(value: T, why: impl Into<String>) -> Self {
         Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::fcntl::OFlag;
 
 use crate::cause::Cause;
+
+/// How many files are synced at the same time, each by a thread of its own.
+const SYNCED_AT_ONCE: usize = 32;
 
 /// The directory under which every path lies that the agent reads or writes, `/` unless `--root` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +102,12 @@ impl Prepared {
     /// # Errors
     /// What the file system said.
     pub fn write(target: PathBuf, content: &[u8], access: Access) -> io::Result<Self> {
+        let (prepared, file) = Self::unsynced(target, content, access)?;
+        file.sync_all()?;
+        Ok(prepared)
+    }
+
+    fn unsynced(target: PathBuf, content: &[u8], access: Access) -> io::Result<(Self, File)> {
         let directory = parent(&target);
         fs::create_dir_all(directory)?;
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
@@ -111,8 +124,7 @@ impl Prepared {
             fchown(&file, Some(user), Some(group))?;
         }
         file.set_permissions(fs::Permissions::from_mode(access.mode))?;
-        file.sync_all()?;
-        Ok(prepared)
+        Ok((prepared, file))
     }
 
     /// Puts the new content in place. At any moment the target is wholly old or wholly new, also after a power cut.
@@ -131,6 +143,36 @@ impl Prepared {
     }
 }
 
+/// Prepares several files as [`Prepared::write`] prepares one. The disk makes them durable at the same time: a journaling
+/// file system needs one commit for all of them, and one for each if they are synced one after another.
+///
+/// # Errors
+/// `host.file`; nothing is left behind then.
+pub fn prepare_all(files: &[(PathBuf, &[u8], Access)]) -> Result<Vec<Prepared>, Cause> {
+    let mut prepared = Vec::with_capacity(files.len());
+    for group in files.chunks(SYNCED_AT_ONCE) {
+        let mut unsynced = Vec::with_capacity(group.len());
+        for (path, content, access) in group {
+            let (ready, file) = Prepared::unsynced(path.clone(), content, *access)
+                .map_err(|error| failed("write", path, &error))?;
+            prepared.push(ready);
+            unsynced.push((path.as_path(), file));
+        }
+        sync_together(&unsynced)?;
+    }
+    Ok(prepared)
+}
+
+fn sync_together(files: &[(&Path, File)]) -> Result<(), Cause> {
+    let sync = |(path, file): &(&Path, File)| file.sync_all().map_err(|error| failed("write", path, &error));
+    thread::scope(|scope| {
+        let syncs: Vec<_> = files.iter().map(|file| scope.spawn(move || sync(file))).collect();
+        // Every one is waited for, whatever the first one says.
+        let ended: Vec<_> = syncs.into_iter().map(|sync| sync.join()).collect();
+        ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 /// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
 /// once.
 ///
@@ -142,11 +184,12 @@ pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
         file.rename().map_err(|error| failed("replace", &file.target, &error))?;
         directories.insert(parent(&file.target).to_path_buf());
     }
-    for directory in directories {
-        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| failed("write", &directory, &error))?;
+    let mut opened = Vec::with_capacity(directories.len());
+    for directory in &directories {
+        let file = File::open(directory).map_err(|error| failed("open", directory, &error))?;
+        opened.push((directory.as_path(), file));
     }
-    Ok(())
+    opened.chunks(SYNCED_AT_ONCE).try_for_each(sync_together)
 }
 
 impl Drop for Prepared {
@@ -171,6 +214,99 @@ fn parent(path: &Path) -> &Path {
 /// What the file system said.
 pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()> {
     Prepared::write(target, content, access)?.commit()
+}
+
+/// Why [`read_bounded`] has not read a file.
+#[derive(Debug)]
+pub enum ReadError {
+    /// There is nothing at the path, or the symbolic link there leads nowhere.
+    NotFound,
+    /// It is no regular file; says what it is, with an article: "a directory".
+    NotRegular(&'static str),
+    /// It has more bytes than the limit.
+    TooLarge {
+        /// Its size in bytes as the file system gives it, which may be out of date.
+        size: u64,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Anything else that the file system said.
+    Io(io::Error),
+}
+
+impl ReadError {
+    /// The cause for a file of this box: `host.file` or `host.permission`.
+    pub fn cause(&self, path: &Path) -> Cause {
+        let path_shown = path.display();
+        match self {
+            ReadError::NotFound => failed("read", path, &io::ErrorKind::NotFound.into()),
+            ReadError::Io(error) => failed("read", path, error),
+            ReadError::NotRegular(what) => Cause::host(
+                "host.file",
+                format!("{path_shown} is {what}, not a regular file."),
+                format!("Replace it with a regular file: ls -ld {path_shown}"),
+            ),
+            ReadError::TooLarge { size, limit } => Cause::host(
+                "host.file",
+                format!("{path_shown} is larger than {limit} bytes."),
+                format!("Check that it is the right file: ls -l {path_shown}"),
+            )
+            .with("size", format!("{size} bytes")),
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // A component of the path that is a file and not a directory: there is nothing at the path.
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::NotFound,
+            _ => ReadError::Io(error),
+        }
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// Symbolic links are followed. A directory, FIFO, socket or device is never opened, so that this neither blocks nor
+/// reads without end; a file that is swapped for one of them in between is not read either.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+    regular(&fs::metadata(path)?)?;
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    regular(&metadata)?;
+    let too_large = |size: u64| ReadError::TooLarge { size, limit };
+    if metadata.len() > limit as u64 {
+        return Err(too_large(metadata.len()));
+    }
+    let mut content = Vec::with_capacity(metadata.len() as usize);
+    // One byte more than allowed shows a file that is still growing, or one of /proc that gives its size as 0.
+    file.take(limit as u64 + 1).read_to_end(&mut content)?;
+    if content.len() > limit { Err(too_large(content.len() as u64)) } else { Ok(content) }
+}
+
+fn regular(metadata: &fs::Metadata) -> Result<(), ReadError> {
+    let kind = metadata.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a named pipe (FIFO)"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else if kind.is_block_device() {
+        "a block device"
+    } else {
+        "a special file"
+    };
+    Err(ReadError::NotRegular(what))
 }
 
 /// The cause for a file that cannot be written or read on this box: `host.file`, or `host.permission` where this user
@@ -206,6 +342,23 @@ mod tests {
     }
 
     #[test]
+    fn of_many_files_all_are_prepared_or_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..2 * SYNCED_AT_ONCE + 1).map(|number| format!("tree/{number}")).collect();
+        let access = Access { mode: 0o640, owner: None };
+        let mut wanted: Vec<_> =
+            names.iter().map(|name| (directory.path().join(name), name.as_bytes(), access)).collect();
+        commit_all(prepare_all(&wanted).unwrap()).unwrap();
+        for (path, content, _) in &wanted {
+            assert_eq!(fs::read(path).unwrap(), *content);
+        }
+        wanted.push((directory.path().join("tree/0/below-a-file"), b"", access));
+        let cause = prepare_all(&wanted).unwrap_err();
+        assert_eq!(cause.kind, "host.file");
+        assert_eq!(fs::read_dir(directory.path().join("tree")).unwrap().count(), names.len());
+    }
+
+    #[test]
     fn a_replaced_file_has_its_mode_and_overwrites_what_a_killed_run_left() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("license.rli");
@@ -214,6 +367,38 @@ mod tests {
         assert_eq!(fs::read(&target).unwrap(), b"whole");
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o7777, 0o640);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_a_regular_file_within_the_limit_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), b"12345").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        assert_eq!(read_bounded(&path("file"), 5).unwrap(), b"12345");
+        assert_eq!(read_bounded(&path("link"), 5).unwrap(), b"12345");
+        assert!(matches!(read_bounded(&path("file"), 4), Err(ReadError::TooLarge { size: 5, limit: 4 })));
+
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero")).unwrap();
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
+        for (name, expected) in [
+            ("fifo", "NotRegular(\"a named pipe (FIFO)\")"),
+            ("directory", "NotRegular(\"a directory\")"),
+            ("socket", "NotRegular(\"a socket\")"),
+            ("zero", "NotRegular(\"a character device\")"),
+            ("dangling", "NotFound"),
+            ("absent", "NotFound"),
+            ("file/below", "NotFound"),
+        ] {
+            assert_eq!(format!("{:?}", read_bounded(&path(name), 5).unwrap_err()), expected, "{name}");
+        }
+        assert!(matches!(read_bounded(&path("loop"), 5), Err(ReadError::Io(_))));
+        // Its size is given as 0.
+        assert!(matches!(read_bounded(Path::new("/proc/self/status"), 5), Err(ReadError::TooLarge { .. })));
     }
 
     #[test]

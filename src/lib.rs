@@ -34,6 +34,7 @@ pub mod console;
 pub mod files;
 pub mod http;
 pub mod names;
+mod race;
 pub mod secret;
 pub mod settings;
 pub mod unit;

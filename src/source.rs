@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::aws::s3::{S3, Wanted};
 use crate::bundle::{BundleFile, ExtraFile, Fetched};
 use crate::cause::Cause;
-use crate::files::{self, Root};
+use crate::files::{self, ReadError, Root};
 use crate::settings::{Extra, Location, Source};
 
 /// The most bytes that one of the four files may have; the real ones have a few kilobytes.
@@ -100,17 +100,17 @@ fn no_region(location: &Location) -> Cause {
 /// # Errors
 /// `host.file`, `host.permission`.
 pub(crate) fn installed(root: &Root, extra: &[Extra]) -> Result<Fetched, Cause> {
-    let read = |path: &Path| {
+    let read = |path: &Path, limit: usize| {
         let path = root.path(path);
-        match fs::read(&path) {
+        match files::read_bounded(&path, limit) {
             Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(files::failed("read", &path, &error)),
+            Err(ReadError::NotFound) => Ok(None),
+            Err(error) => Err(error.cause(&path)),
         }
     };
     let mut present = Fetched::default();
     for file in BundleFile::ALL {
-        if let Some(content) = read(Path::new(file.installed_path()))? {
+        if let Some(content) = read(Path::new(file.installed_path()), FILE_LIMIT)? {
             present.files.insert(file, content);
         }
     }
@@ -118,7 +118,7 @@ pub(crate) fn installed(root: &Root, extra: &[Extra]) -> Result<Fetched, Cause> 
         let places = if entry.is_tree { tree(&root.path(&entry.path))? } else { vec![entry.path.clone()] };
         for place in places {
             let path = Path::new("/").join(place.strip_prefix(root.directory()).unwrap_or(&place));
-            if let Some(content) = read(&path)? {
+            if let Some(content) = read(&path, EXTRA_LIMIT)? {
                 present.extra.push(ExtraFile { path, mode: Some(entry.mode), content });
             }
         }
@@ -234,27 +234,31 @@ fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
 }
 
 fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, Cause> {
-    let no_such = || {
-        Cause::config(
+    files::read_bounded(path, limit).map_err(|error| unreadable(path, &error))
+}
+
+/// Why a file of a source was not read, in the source's terms.
+fn unreadable(path: &Path, error: &ReadError) -> Cause {
+    let shown = path.display();
+    match error {
+        ReadError::NotFound => Cause::config(
             "source.no_such_file",
-            format!("{} does not exist.", path.display()),
+            format!("{shown} does not exist."),
             "Put the file into the source, or correct the source.",
-        )
-    };
-    let size = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such()),
-        Err(error) => return Err(files::failed("read", path, &error)),
-    };
-    if size > limit as u64 {
-        return Err(Cause::config(
+        ),
+        ReadError::NotRegular(what) => Cause::config(
+            "source.not_a_file",
+            format!("{shown} is {what}, not a file."),
+            "Put the file itself in its place.",
+        ),
+        ReadError::TooLarge { size, limit } => Cause::config(
             "source.too_large",
-            format!("{} is larger than anything a bundle may hold.", path.display()),
-            "Check that it is the file it should be.",
+            format!("{shown} is too large for this file of a bundle."),
+            "Check that it is the right file.",
         )
-        .with("size", format!("{size} bytes, at most {limit}")));
+        .with("size", format!("{size} bytes, at most {limit}")),
+        ReadError::Io(error) => files::failed("read", path, error),
     }
-    fs::read(path).map_err(|error| files::failed("read", path, &error))
 }
 
 /// The files of a directory tree, in the order of their names; a tree that does not exist has none.

@@ -6,7 +6,6 @@ use crate::command::Achieved;
 use crate::database::ladder::{Climb, Climber};
 use crate::files::Root;
 use crate::names::Names;
-use crate::wait;
 
 use super::run::Stage;
 
@@ -18,29 +17,29 @@ pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achie
         return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
     }
     let climber = climber(stage.run.http.names(), &stage.run.root);
-    let climbs = wait::until(
-        stage.run.settings.databases_wait,
-        |_| true,
-        |cause| stage.waiting(cause),
-        async || {
-            let climbs = climber.climb_all(&requests).await;
-            match failure(&climbs) {
-                Some(cause) => Err(cause),
-                None => Ok(climbs),
-            }
-        },
-    )
-    .await?;
+    let climbed = stage
+        .until(
+            stage.run.settings.databases_wait,
+            |_| true,
+            async || {
+                let climbs = climber.climb_all(&requests).await;
+                match failure(&climbs) {
+                    Some(cause) => Err(cause),
+                    None => Ok(climbs),
+                }
+            },
+        )
+        .await;
+    let climbs = match climbed {
+        // The stages after this one need nothing of it, so a dry run can tell them too.
+        Err(cause) if stage.would_wait() => return Ok(Achieved::waiting((), cause.sentence)),
+        climbed => climbed?,
+    };
     for warning in climbs.iter().flat_map(|climb| &climb.warnings) {
         stage.warn(warning.clone());
     }
     let names: Vec<&str> = climbs.iter().map(|climb| climb.name.as_str()).collect();
     Ok(Achieved::done((), format!("{} answer", names.join(", "))))
-}
-
-/// What keeps a database from answering now, if anything does.
-pub(super) async fn first_failure(names: &Names, root: &Root, bundle: &Bundle) -> Option<Cause> {
-    failure(&climber(names, root).climb_all(&bundle::requests(&bundle.databases)).await)
 }
 
 fn climber(names: &Names, root: &Root) -> Climber {

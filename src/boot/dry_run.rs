@@ -1,207 +1,148 @@
-//! `agent boot --dry-run`: what a boot would do. Every question is asked once, and nothing is changed.
+//! `agent boot --dry-run`: what a boot would do. The procedure is the boot's own; each stage asks its questions once,
+//! decides, and returns before it changes anything.
 
-use crate::aws::autoscaling::AutoScaling;
-use crate::aws::imds::{self, Identity, Imds};
-use crate::aws::s3::S3;
-use crate::aws::{self, Aws};
-use crate::bundle::{self, Bundle};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
 use crate::cause::Cause;
 use crate::command::{Exit, Printed, World};
-use crate::console::text;
-use crate::docker::engine::Engine;
-use crate::docker::images::Plan;
-use crate::docker::lock::{self, Lock};
+use crate::console::{StageOutcome, text};
 use crate::http::Http;
-use crate::lifecycle;
-use crate::placement::{self, State};
-use crate::replicated::{installer, script};
-use crate::settings::{OnFailure, Source};
-use crate::source;
+use crate::record::{self, Record, StageRecord};
+use crate::settings::Source;
 
-use super::lifecycle::HEARTBEATS_PER_TIMEOUT;
-use super::{DATABASES, FETCH, IDENTITY, IMAGES, INSTALL, LIFECYCLE, PLACE, REPORT, VALIDATE};
-use super::{databases, install};
+use super::failure::Consequence;
+use super::order::Order;
+use super::run::Run;
+use super::{Told, order, procedure};
 
-/// What one stage would do, or why it would fail.
-struct Step {
-    stage: &'static str,
-    would: Result<String, Cause>,
-}
-
-/// Collects the steps; a step that needs what an earlier one could not get is left out.
-#[derive(Default)]
-struct Steps(Vec<Step>);
-
-impl Steps {
-    fn add<T>(&mut self, stage: &'static str, looked: Result<(T, String), Cause>) -> Option<T> {
-        let (value, would) = match looked {
-            Ok((value, would)) => (Some(value), Ok(would)),
-            Err(cause) => (None, Err(cause)),
-        };
-        self.0.push(Step { stage, would });
-        value
-    }
-}
-
-pub(super) async fn run(world: &World, http: &Http, from: &Source) -> Result<Printed, Cause> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let imds = Imds::new(http, &imds::endpoint(environment))?;
-    let engine = Engine::connect(&world.root, environment("DOCKER_HOST").as_deref())?;
-    let mut steps = Steps::default();
-
-    let identity = steps.add(
-        IDENTITY,
-        imds.identity().await.map(|identity| {
-            let said = format!("{} in {}, {}", identity.instance_id, identity.region, identity.local_ipv4);
-            (identity, said)
-        }),
-    );
-    let region = aws::region(environment).or_else(|| identity.as_ref().map(|known| known.region.clone()));
-    let aws = match region {
-        Some(region) => Some(Aws::new(http, &region, Some(imds)).await?),
-        None => None,
+/// What a boot by this command line would do, in `text` and as JSON.
+///
+/// # Errors
+/// [`order::ANOTHER_BOX`]: the boot would go on without that order, and so does the caller.
+pub(super) async fn run(
+    world: World,
+    source: &Source,
+    order: Option<&Order>,
+    force: bool,
+) -> Result<Printed, Cause> {
+    let World { root, settings, .. } = world;
+    let follows = record::boot_runs(&root);
+    // A record that cannot be read is none for a boot, too.
+    let (previous, unreadable) = match Record::read(&root) {
+        Ok(previous) => (previous, None),
+        Err(cause) => (None, Some(cause)),
     };
-    if let (Some(aws), Some(identity)) = (&aws, &identity) {
-        steps.add(LIFECYCLE, membership(world, aws, identity).await);
+    let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
+    let run = Run::dry(root.clone(), settings, Http::new(root), force, begun);
+    if let Some(cause) = unreadable {
+        run.warn(None, cause);
     }
-    let s3 = aws.as_ref().map(S3::new);
-    let extra = &world.settings.extra;
-    let fetched = source::fetch(&world.root, from, extra, s3.as_ref(), |_| {}).await;
-    let fetched = steps.add(
-        FETCH,
-        fetched.map(|fetched| {
-            let said = source::described(&fetched, from);
-            (fetched, said)
-        }),
-    );
-    if let Some(fetched) = &fetched {
-        let validation = bundle::validate(fetched);
-        let warnings = validation.findings.iter().filter(|finding| !finding.is_error()).count();
-        let bundle = validation
-            .bundle
-            .ok_or_else(|| bundle::invalid(&validation.findings, "nothing of it was placed"));
-        let said = format!("valid, {warnings} warnings");
-        let bundle = steps.add(VALIDATE, bundle.map(|bundle| (bundle, said)));
-        if let Some(bundle) = &bundle {
-            steps.add(PLACE, placement(world, bundle).map(|said| ((), said)));
-            steps.add(DATABASES, look_at_databases(world, http, bundle).await.map(|said| ((), said)));
-        }
-    }
-    if let Some(identity) = &identity {
-        let lock = look_at_images(world, &engine, identity).await;
-        let lock = steps.add(IMAGES, lock).flatten();
-        steps
-            .add(INSTALL, installation(world, &engine, lock.as_ref(), identity).await.map(|said| ((), said)));
-    }
-    let on_failure = match world.settings.on_failure {
-        OnFailure::Abandon => "ABANDON",
-        OnFailure::Hold => "hold the instance",
+    let told = Told::default();
+    let (deadline, _watched) = watch::channel(Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
+    let failure = match procedure(&run, source, order, &told, &deadline).await {
+        Err(cause) if cause.kind == order::ANOTHER_BOX => return Err(cause),
+        ended => ended.err(),
     };
-    steps.add(REPORT, Ok(((), format!("would complete with CONTINUE, and on failure {on_failure}"))));
-    Ok(printed(&steps.0))
+    let record = run.record();
+    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle.get()));
+    Ok(printed(&record, &end, follows))
 }
 
-async fn membership(world: &World, aws: &Aws, identity: &Identity) -> Result<((), String), Cause> {
-    let autoscaling = AutoScaling::new(aws);
-    let found = lifecycle::ask(&autoscaling, &world.settings.lifecycle, &identity.instance_id).await?;
-    let said = match found {
-        None => "not in an Auto Scaling group".to_owned(),
-        Some((group, None)) => format!("group {group}, no launch hook waits for this box"),
-        Some((group, Some(hook))) => format!(
-            "group {group}, hook {}: would send a heartbeat every {} s",
-            hook.name,
-            hook.heartbeat_timeout.as_secs() / u64::from(HEARTBEATS_PER_TIMEOUT)
-        ),
-    };
-    Ok(((), said))
+/// How the boot would end.
+struct End {
+    state: &'static str,
+    sentence: String,
+    failure: Option<Cause>,
+    exit: Exit,
 }
 
-fn placement(world: &World, bundle: &Bundle) -> Result<String, Cause> {
-    let mut said = Vec::new();
-    for wanted in bundle.placements() {
-        let access = placement::access(&world.root, wanted.mode)?;
-        let verb = match placement::state(&world.root, wanted, access)? {
-            State::Right => continue,
-            State::Absent => "place",
-            State::OtherContent => "replace",
-            State::OtherAccess => "set the mode and owner of",
-        };
-        said.push(format!("would {verb} {}", wanted.path.display()));
-    }
-    Ok(if said.is_empty() { "every file is in place".to_owned() } else { said.join("; ") })
-}
-
-async fn look_at_databases(world: &World, http: &Http, bundle: &Bundle) -> Result<String, Cause> {
-    match databases::first_failure(http.names(), &world.root, bundle).await {
-        Some(cause) => Err(cause),
-        None => Ok("every database answers".to_owned()),
-    }
-}
-
-async fn look_at_images(
-    world: &World,
-    engine: &Engine,
-    identity: &Identity,
-) -> Result<(Option<Lock>, String), Cause> {
-    let lock = Lock::read(&world.root.path(lock::FILE))?;
-    let listed = engine.images().await?;
-    let Some(lock) = lock else { return Ok((None, "no image lock".to_owned())) };
-    let plan = Plan::make(&lock, &listed, identity.local_ipv4);
-    let said = if plan.is_fulfilled() {
-        format!("{} locked images present", lock.images.len())
-    } else {
-        format!(
-            "{} locked images: {} present, would pull {}, repair {}, tag {}",
-            lock.images.len(),
-            plan.present.len(),
-            plan.missing.len(),
-            plan.wrong_id.len(),
-            plan.to_tag.len()
-        )
-    };
-    Ok((Some(lock), said))
-}
-
-async fn installation(
-    world: &World,
-    engine: &Engine,
-    lock: Option<&Lock>,
-    identity: &Identity,
-) -> Result<String, Cause> {
-    let settings = &world.settings.install;
-    let arguments = installer::arguments(identity.local_ipv4, &settings.arguments);
-    if installer::installed(engine, &arguments).await.is_ok() {
-        return Ok("Replicated's containers run".to_owned());
-    }
-    let what = match &settings.url {
-        Some(url) => url.to_string(),
-        None => {
-            let locked = lock.and_then(|lock| lock.installer.as_ref()).map(|installer| &installer.sha256);
-            let path = world.root.path(script::PINNED);
-            script::from_file(&path, install::given_checksum(settings)?.as_ref().or(locked))?;
-            path.display().to_string()
-        }
-    };
-    Ok(format!("would run {what} {}", arguments.join(" ")))
-}
-
-fn printed(steps: &[Step]) -> Printed {
-    let mut said = String::new();
-    for step in steps {
-        match &step.would {
-            Ok(would) => said.push_str(&format!("{} {:<10} {would}\n", text::green("✓"), step.stage)),
-            Err(cause) => {
-                said.push_str(&format!("\n{:<10} would fail:\n{}\n", step.stage, text::cause(cause)))
+impl End {
+    fn of(record: &Record, failure: Option<Cause>, consequence: Consequence) -> Self {
+        let waiting = record.stages.iter().find(|stage| would_wait(stage)).map(|stage| stage.name.as_str());
+        let failed = record.stages.iter().find(|stage| stage.outcome == StageOutcome::Failed);
+        let (state, sentence) = match (failed, waiting) {
+            (Some(failed), Some(waiting)) if failed.name == waiting => (
+                "waiting",
+                format!("The boot would wait in stage {waiting}, and if that lasts too long {consequence}."),
+            ),
+            (Some(failed), _) => {
+                ("failed", format!("The boot would fail in stage {} and {consequence}.", failed.name))
             }
+            (None, _) if failure.is_some() => ("failed", format!("The boot would fail and {consequence}.")),
+            (None, Some(waiting)) => (
+                "waiting",
+                format!("The boot would wait in stage {waiting}, and if that lasts too long {consequence}."),
+            ),
+            (None, None) => ("in_service", "The boot would end in service.".to_owned()),
+        };
+        let exit = if state == "in_service" { Exit::Good } else { Exit::Failed };
+        // A stage that failed shows its own cause.
+        let failure = failure.filter(|_| failed.is_none());
+        End { state, sentence, failure, exit }
+    }
+}
+
+/// Whether a boot would wait in this stage: for something that the stages after it do not need, or that they do.
+fn would_wait(stage: &StageRecord) -> bool {
+    matches!(stage.outcome, StageOutcome::Running | StageOutcome::Failed) && !stage.waits.is_empty()
+}
+
+fn printed(record: &Record, end: &End, follows: bool) -> Printed {
+    let mut said = String::new();
+    if follows {
+        said.push_str("Another boot of this box is running: agent boot would follow it.\n\n");
+    }
+    for stage in &record.stages {
+        let cause = stage.cause.as_ref().or(stage.waits.last().map(|wait| &wait.cause));
+        let sign = stage.outcome.sign();
+        match (stage.outcome, cause.filter(|_| stage.outcome == StageOutcome::Failed || would_wait(stage))) {
+            (_, Some(cause)) => {
+                let would = if would_wait(stage) { "would wait for this:" } else { "would fail:" };
+                said.push_str(&format!("{sign} {:<10} {would}\n{}", stage.name, text::cause(cause)));
+            }
+            (StageOutcome::Done, _) => {
+                said.push_str(&format!("{} {:<10} {}\n", text::green(sign), stage.name, stage.detail));
+            }
+            _ => said.push_str(&format!("{} {:<10} {}\n", text::faint(sign), stage.name, stage.detail)),
         }
     }
-    let json: Vec<_> = steps
-        .iter()
-        .map(|step| match &step.would {
-            Ok(would) => serde_json::json!({ "stage": step.stage, "would": would }),
-            Err(cause) => serde_json::json!({ "stage": step.stage, "cause": cause }),
-        })
-        .collect();
-    let exit = if steps.iter().all(|step| step.would.is_ok()) { Exit::Good } else { Exit::Failed };
-    Printed { text: said, json: serde_json::json!({ "version": 1, "steps": json }), exit }
+    for warning in &record.warnings {
+        said.push_str(&format!("\n{}", text::warning(warning)));
+    }
+    if let Some(cause) = &end.failure {
+        said.push_str(&format!("\n{}", text::cause(cause)));
+    }
+    said.push_str(&format!("\n{}\n", end.sentence));
+    let stages: Vec<_> = record.stages.iter().map(stage_json).collect();
+    let mut json = serde_json::json!({
+        "version": 1,
+        "dry_run": true,
+        "source": record.source,
+        "instance": record.instance,
+        "follows_running_boot": follows,
+        "stages": stages,
+        "warnings": record.warnings,
+        "would_end": end.state,
+        "detail": end.sentence,
+    });
+    if let Some(cause) = &end.failure {
+        json["cause"] = serde_json::json!(cause);
+    }
+    Printed { text: said, json, exit: end.exit }
+}
+
+fn stage_json(stage: &StageRecord) -> serde_json::Value {
+    let outcome = if would_wait(stage) { "waiting" } else { stage.outcome.as_str() };
+    let mut json = serde_json::json!({ "name": stage.name, "outcome": outcome });
+    if !stage.detail.is_empty() {
+        json["detail"] = stage.detail.as_str().into();
+    }
+    let waited = stage.waits.last().filter(|_| would_wait(stage)).map(|wait| &wait.cause);
+    if let Some(cause) = stage.cause.as_ref().or(waited) {
+        json["cause"] = serde_json::json!(cause);
+    }
+    json
 }

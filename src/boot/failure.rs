@@ -1,5 +1,6 @@
 //! The end of a failed boot: it is written down, shown, uploaded, and the group is told.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,12 +14,13 @@ use crate::aws::autoscaling::ActionResult;
 use crate::aws::s3::S3;
 use crate::cause::Cause;
 use crate::console::{Level, in_one_line};
-use crate::record::BootOutcome;
+use crate::record::{BootOutcome, Record};
 use crate::secret;
-use crate::settings::OnFailure;
+use crate::settings::{OnFailure, Settings};
 
 use super::Told;
 use super::exclusive::Exclusive;
+use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
 
@@ -28,6 +30,58 @@ const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
 /// The box's console, which `aws ec2 get-console-output` shows of a box that nobody can log in to.
 const CONSOLE: &str = "/dev/console";
 
+/// What a failed boot does about the group.
+pub(super) enum Consequence {
+    /// Whom to report to was not learned.
+    Unknown,
+    /// There is no group.
+    NoGroup,
+    /// The group waits for nothing.
+    NothingPending(String),
+    /// The launch is abandoned.
+    Abandon(Lifecycle, String),
+    /// The lifecycle action is kept alive.
+    Hold(Lifecycle, String),
+}
+
+impl Consequence {
+    /// What follows from the settings and from what is known of the group.
+    pub(super) fn of(settings: &Settings, record: &Record, lifecycle: Option<&Lifecycle>) -> Self {
+        match (lifecycle, settings.on_failure) {
+            (None, _) if record.is_in_no_group() => Consequence::NoGroup,
+            (None, _) => Consequence::Unknown,
+            (Some(lifecycle), on_failure) => match (&lifecycle.hook, on_failure) {
+                (None, _) => Consequence::NothingPending(lifecycle.group.clone()),
+                (Some(hook), OnFailure::Abandon) => {
+                    Consequence::Abandon(lifecycle.clone(), hook.name.clone())
+                }
+                (Some(hook), OnFailure::Hold) => Consequence::Hold(lifecycle.clone(), hook.name.clone()),
+            },
+        }
+    }
+}
+
+/// As the end of "the boot would fail and …".
+impl fmt::Display for Consequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Consequence::Unknown => f.write_str("could report to nobody, since the group is unknown"),
+            Consequence::NoGroup => {
+                f.write_str("report to nobody: this instance is in no Auto Scaling group")
+            }
+            Consequence::NothingPending(group) => {
+                write!(f, "report nothing: no lifecycle action of group {group} is pending")
+            }
+            Consequence::Abandon(lifecycle, hook) => {
+                write!(f, "complete hook {hook} of group {} with ABANDON", lifecycle.group)
+            }
+            Consequence::Hold(lifecycle, hook) => {
+                write!(f, "hold this instance, keeping hook {hook} of group {} alive", lifecycle.group)
+            }
+        }
+    }
+}
+
 /// Says the cause everywhere, then does what `on_failure` says.
 pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive: Exclusive) {
     run.update(|record| record.cause = Some(cause.clone()));
@@ -35,11 +89,11 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
     if let Some(aws) = told.aws.get() {
         upload(run, aws).await;
     }
-    let Some(lifecycle) = told.lifecycle.get().filter(|lifecycle| lifecycle.hook.is_some()).cloned() else {
-        return run.finish(BootOutcome::Failed);
-    };
-    match run.settings.on_failure {
-        OnFailure::Abandon => {
+    match Consequence::of(&run.settings, &run.record(), told.lifecycle.get()) {
+        Consequence::Unknown | Consequence::NoGroup | Consequence::NothingPending(_) => {
+            run.finish(BootOutcome::Failed);
+        }
+        Consequence::Abandon(lifecycle, _) => {
             let limit = run.settings.lifecycle.wait;
             let waiting = |cause: &Cause| run.console.note(Level::Warning, format!("ABANDON waits: {cause}"));
             let outcome = match report::complete(run, &lifecycle, ActionResult::Abandon, limit, waiting).await
@@ -55,7 +109,7 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
             };
             run.finish(outcome);
         }
-        OnFailure::Hold => {
+        Consequence::Hold(..) => {
             run.finish(BootOutcome::Held);
             // Whoever logs in may run the boot again by hand.
             drop(exclusive);

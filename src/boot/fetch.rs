@@ -16,16 +16,12 @@ pub(super) async fn fetch(stage: &Stage<'_>, from: &Source, aws: &Aws) -> Result
     let s3 = S3::new(aws);
     // A wrong clock is the box's own fault, and chrony cures it within a minute of the start.
     let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind == "s3.clock_skew";
-    let fetched = wait::until(
-        run.settings.fetch_wait,
-        is_worth_waiting,
-        |cause| stage.waiting(cause),
-        async || {
+    let fetched = stage
+        .until(run.settings.fetch_wait, is_worth_waiting, async || {
             let warn = |cause| stage.warn(cause);
             source::fetch(&run.root, from, &run.settings.extra, Some(&s3), warn).await
-        },
-    )
-    .await?;
+        })
+        .await?;
     let detail = source::described(&fetched, from);
     Ok(Achieved::done(fetched, detail))
 }

@@ -5,7 +5,6 @@ use crate::cause::{Cause, Class};
 use crate::command::Achieved;
 use crate::console::Event;
 use crate::record::Instance;
-use crate::wait;
 
 use super::run::Stage;
 
@@ -16,13 +15,8 @@ pub(super) async fn learn(stage: &Stage<'_>, imds: &Imds) -> Result<Achieved<Ide
     let run = stage.run;
     // A service that is not reachable yet is of class host or external; one that refuses is a setting to change.
     let worth_waiting = |cause: &Cause| cause.class != Class::Config;
-    let identity = wait::until(
-        run.settings.identity_wait,
-        worth_waiting,
-        |cause| stage.waiting(cause),
-        async || imds.identity().await,
-    )
-    .await?;
+    let identity =
+        stage.until(run.settings.identity_wait, worth_waiting, async || imds.identity().await).await?;
     run.console.emit(Event::Identified { instance_id: identity.instance_id.clone() });
     run.note(|record| {
         if record.instance.as_ref().is_none_or(|known| known.id != identity.instance_id) {

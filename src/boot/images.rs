@@ -21,27 +21,36 @@ pub(super) async fn bring(
     address: Ipv4Addr,
 ) -> Result<Achieved<Option<Lock>>, Cause> {
     let settings = &stage.run.settings;
-    let waiting = |cause: &Cause| stage.waiting(cause);
     let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.starts_with("docker.");
     let file = stage.run.root.path(lock::FILE);
     // A long lock is read while the engine lists its images; one that cannot be read is no reason to wait for that.
     let listing = async { Ok(engine.images().await) };
     let (listed, lock) = tokio::try_join!(listing, async { Lock::read(&file) })?;
     let Some(lock) = lock else {
-        wait::until(settings.images_wait, is_worth_waiting, waiting, async || engine.ping().await).await?;
+        stage.until(settings.images_wait, is_worth_waiting, async || engine.ping().await).await?;
         return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
     };
     let progress = Progress { stage, pulls: Mutex::default() };
     let mut listed = Some(listed);
-    let applied = wait::until(settings.images_wait, is_worth_waiting, waiting, async || {
-        let images = match listed.take() {
-            Some(first) => first?,
-            None => engine.images().await?,
-        };
-        let plan = Plan::make(&lock, &images, address);
-        images::apply(engine, &plan, settings.on_missing, &|pull| progress.show(pull)).await
-    })
-    .await?;
+    let mut would = None;
+    let applied = stage
+        .until(settings.images_wait, is_worth_waiting, async || {
+            let images = match listed.take() {
+                Some(first) => first?,
+                None => engine.images().await?,
+            };
+            let plan = Plan::make(&lock, &images, address);
+            if stage.is_dry_run() {
+                plan.permit(settings.on_missing)?;
+                would = (!plan.is_fulfilled()).then(|| would_do(&lock, &plan));
+                return Ok(Applied::default());
+            }
+            images::apply(engine, &plan, settings.on_missing, &|pull| progress.show(pull)).await
+        })
+        .await?;
+    if let Some(would) = would {
+        return Ok(Achieved::done(Some(lock), would));
+    }
     let detail = described(&lock, &applied);
     let achieved = if applied == Applied::default() { Achieved::skipped } else { Achieved::done };
     Ok(achieved(Some(lock), detail))
@@ -58,6 +67,12 @@ fn described(lock: &Lock, applied: &Applied) -> String {
         }
     }
     detail
+}
+
+fn would_do(lock: &Lock, plan: &Plan) -> String {
+    let parts = [("pull", plan.missing.len()), ("repair", plan.wrong_id.len()), ("tag", plan.to_tag.len())];
+    let parts = parts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what} {count}"));
+    format!("would {} of {} locked images", parts.collect::<Vec<_>>().join(", "), lock.images.len())
 }
 
 /// Adds up the pulls that run at the same time.

@@ -34,6 +34,10 @@ pub(super) async fn install(
         note_installed(run);
         return Ok(Achieved::skipped((), "Replicated's containers run"));
     }
+    if stage.is_dry_run() {
+        let script = to_run(run, lock)?;
+        return Ok(Achieved::done((), format!("would run {script} {}", arguments.join(" "))));
+    }
     let script = obtain(stage, lock).await?;
     stage.progress(format!("running {}", script.path.display()), None);
     let mut on_line = |line: &str| stage.output(line);
@@ -66,10 +70,7 @@ async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String], 
             Duration::ZERO
         }
     };
-    let waiting = |cause: &Cause| stage.waiting(cause);
-    let running =
-        wait::until(limit, |_| true, waiting, async || installer::installed(engine, arguments).await);
-    running.await.is_ok()
+    stage.until(limit, |_| true, async || installer::installed(engine, arguments).await).await.is_ok()
 }
 
 fn note_installed(run: &Run) {
@@ -81,21 +82,36 @@ fn note_installed(run: &Run) {
 }
 
 /// The checksum of the settings, in the form in which the lock has it.
-pub(super) fn given_checksum(settings: &settings::Install) -> Result<Option<Sha256>, Cause> {
+fn given_checksum(settings: &settings::Install) -> Result<Option<Sha256>, Cause> {
     let given = settings.sha256.clone().map(Sha256::try_from).transpose();
     given.map_err(|why| Cause::config("settings.invalid", why, "Correct install.sha256 in agent.toml."))
+}
+
+/// The installer that [`obtain`] would give, verified where it lies on this box.
+fn to_run(run: &Run, lock: Option<&Lock>) -> Result<String, Cause> {
+    match &run.settings.install.url {
+        Some(url) => {
+            given_checksum(&run.settings.install)?;
+            Ok(url.to_string())
+        }
+        None => pinned(run, lock).map(|script| script.path.display().to_string()),
+    }
+}
+
+/// The installer of the AMI, with the checksum of the settings or of the lock.
+fn pinned(run: &Run, lock: Option<&Lock>) -> Result<Script, Cause> {
+    let locked = lock.and_then(|lock| lock.installer.as_ref()).map(|installer| &installer.sha256);
+    let given = given_checksum(&run.settings.install)?;
+    script::from_file(&run.root.path(script::PINNED), given.as_ref().or(locked))
 }
 
 /// The installer: pinned in the AMI, or fetched, with the checksum of the settings or of the lock.
 async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>) -> Result<Script, Cause> {
     let run = stage.run;
     let settings = &run.settings.install;
-    let locked = lock.and_then(|lock| lock.installer.as_ref()).map(|installer| &installer.sha256);
+    let Some(url) = &settings.url else { return pinned(run, lock) };
     let given = given_checksum(settings)?;
     let given = given.as_ref();
-    let Some(url) = &settings.url else {
-        return script::from_file(&run.root.path(script::PINNED), given.or(locked));
-    };
     // The lock's checksum is the pinned installer's; another address may serve another version.
     if given.is_none() {
         stage.warn(Cause::config(
@@ -105,11 +121,9 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>) -> Result<Script, Cause>
         ));
     }
     let client = crate::http::build(run.http.outgoing()?)?;
-    wait::until(
-        settings.deadline,
-        wait::is_external,
-        |cause| stage.waiting(cause),
-        async || script::from_url(&run.root, url.as_str(), given, &client).await,
-    )
-    .await
+    stage
+        .until(settings.deadline, wait::is_external, async || {
+            script::from_url(&run.root, url.as_str(), given, &client).await
+        })
+        .await
 }

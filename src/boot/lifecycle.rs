@@ -27,7 +27,7 @@ pub(super) struct Lifecycle {
 }
 
 /// Heartbeats are sent at a third of the hook's timeout: two may be lost before the group gives up.
-pub(super) const HEARTBEATS_PER_TIMEOUT: u32 = 3;
+const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
 /// Finds group and hook; `None` outside of a group.
 pub(super) async fn find(
@@ -37,13 +37,11 @@ pub(super) async fn find(
 ) -> Result<Achieved<Option<Lifecycle>>, Cause> {
     let settings = &stage.run.settings.lifecycle;
     let autoscaling = AutoScaling::new(aws);
-    let found = wait::until(
-        settings.wait,
-        wait::is_external,
-        |cause| stage.waiting(cause),
-        async || lifecycle::ask(&autoscaling, settings, instance_id).await,
-    )
-    .await?;
+    let found = stage
+        .until(settings.wait, wait::is_external, async || {
+            lifecycle::ask(&autoscaling, settings, instance_id).await
+        })
+        .await?;
     let Some((group, hook)) = found else {
         return Ok(Achieved::skipped(None, "not in an Auto Scaling group: nobody to report to"));
     };

@@ -65,7 +65,7 @@ const REPORT: &str = "report";
 const STAGES: [&str; 10] =
     [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
-/// The procedure. What it learns of AWS it leaves in `told`, so that a failure at any later point can be reported.
+/// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later point can be reported.
 async fn procedure(
     run: &Arc<Run>,
     source: &Source,
@@ -79,7 +79,10 @@ async fn procedure(
 
     let identity = run.stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
     if let Some(order) = order {
-        order.claim(&run.root, &identity.instance_id)?;
+        match run.is_dry() {
+            true => order.check(&identity.instance_id)?,
+            false => order.claim(&run.root, &identity.instance_id)?,
+        }
     }
     let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
     let aws = Aws::new(&run.http, &region, Some(imds)).await?;
@@ -130,7 +133,9 @@ impl Told {
                 *deadline = limit.min(*deadline);
                 is_sooner
             });
-            if let Some(heartbeats) = Heartbeats::start(run.clone(), lifecycle.clone(), limit) {
+            if !run.is_dry()
+                && let Some(heartbeats) = Heartbeats::start(run.clone(), lifecycle.clone(), limit)
+            {
                 // Set once: the lifecycle stage runs once.
                 let _ = self.heartbeats.set(heartbeats);
             }
@@ -155,7 +160,7 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         source => source?,
     };
     if flags.dry_run {
-        return dry_run::run(&world, &Http::new(world.root.clone()), &source).await;
+        return dry_run::run(world, &source, order.as_ref(), flags.force).await;
     }
     // What the unit is to boot by from now on, also when this process does it today.
     let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));

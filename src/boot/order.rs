@@ -77,23 +77,34 @@ impl Order {
         written.map_err(|error| files::failed("write", &path, &error))
     }
 
+    /// Whether this instance may boot by it.
+    ///
+    /// # Errors
+    /// [`ANOTHER_BOX`] if another one did: the order was baked into the image.
+    pub(super) fn check(&self, instance_id: &str) -> Result<(), Cause> {
+        match &self.instance {
+            Some(other) if other != instance_id => Err(Cause::config(
+                ANOTHER_BOX,
+                format!("This image was made of another box, {other}, which booted {}.", self.source),
+                "Clean the image before it ships: agent bake --clean",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Notes that this instance boots by it.
     ///
     /// # Errors
-    /// [`ANOTHER_BOX`] if another one did: the order was baked into the image, and is removed. `host.file`.
+    /// [`ANOTHER_BOX`], and then the order is removed; `host.file`.
     pub(super) fn claim(&self, root: &Root, instance_id: &str) -> Result<(), Cause> {
-        match &self.instance {
+        if let Err(cause) = self.check(instance_id) {
+            let path = root.path(ORDER_FILE);
+            fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error))?;
+            return Err(cause);
+        }
+        match self.instance {
             None => Order { instance: Some(instance_id.to_owned()), ..self.clone() }.write(root),
-            Some(known) if known == instance_id => Ok(()),
-            Some(other) => {
-                let path = root.path(ORDER_FILE);
-                fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error))?;
-                Err(Cause::config(
-                    ANOTHER_BOX,
-                    format!("This image was made of another box, {other}, which booted {}.", self.source),
-                    "Clean the image before it ships: agent bake --clean",
-                ))
-            }
+            Some(_) => Ok(()),
         }
     }
 }

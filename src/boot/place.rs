@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::bundle::Bundle;
 use crate::cause::Cause;
 use crate::command::Achieved;
-use crate::files::{self, Prepared};
+use crate::files;
 use crate::placement::{self, State, access, state};
 
 use super::run::Stage;
@@ -36,16 +36,26 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         }
         return Ok(Achieved::skipped((), "Replicated is installed and has read its files"));
     }
-    let mut prepared = Vec::with_capacity(different.len());
-    for (wanted, access, _) in &different {
-        let path = run.root.path(wanted.path);
-        let file = Prepared::write(path.clone(), wanted.content, *access)
-            .map_err(|error| files::failed("write", &path, &error))?;
-        prepared.push(file);
+    if stage.is_dry_run() {
+        let would: Vec<_> = different.iter().map(|(wanted, _, state)| would(state, wanted.path)).collect();
+        return Ok(Achieved::done((), format!("would {}", would.join(", "))));
     }
-    files::commit_all(prepared)?;
+    let wanted: Vec<_> = different
+        .iter()
+        .map(|(wanted, access, _)| (run.root.path(wanted.path), wanted.content, *access))
+        .collect();
+    files::commit_all(files::prepare_all(&wanted)?)?;
     let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(wanted.path)).collect();
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
+}
+
+fn would(state: &State, path: &Path) -> String {
+    let verb = match state {
+        State::Absent => "place",
+        State::OtherContent => "replace",
+        State::OtherAccess | State::Right => "set the mode and owner of",
+    };
+    format!("{verb} {}", path.display())
 }
 
 fn file_name(path: &Path) -> String {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::command::Achieved;
+use crate::console::StageOutcome;
 use crate::docker::engine::Engine;
 use crate::probe::{self, Ground};
 use crate::replicated::{app, health};
@@ -28,14 +29,35 @@ const DIAGNOSE_EVERY: Duration = Duration::from_secs(15);
 /// What can keep an app from starting: the questions that are asked when it does not move.
 const SUSPECTS: &[&str] = &["host", "postgres", "mongodb", "docker", "replicated", "app.log"];
 
+/// What is said of an app that is ready.
+const READY: &str = "the app is started and its health URLs answer";
+
 /// Waits until the app is ready and has stayed so for `app.steady`. When nothing has moved for a while, the node is
 /// probed meanwhile, and the cause is shown in place of what is merely seen.
 pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
+    if stage.is_dry_run() {
+        return would_wait(stage, engine).await;
+    }
     let standstill = RefCell::new(Standstill::default());
     tokio::select! {
         achieved = until_ready(stage, engine, &standstill) => achieved,
         never = diagnose(stage, &standstill) => match never {},
     }
+}
+
+/// What a boot would find at this point: an app that the installation before it would start can only be waited for.
+async fn would_wait(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
+    if stage.outcome_of(super::INSTALL) == Some(StageOutcome::Done) {
+        return Ok(Achieved::done((), "would wait until the app is started and its health URLs answer"));
+    }
+    let client = crate::http::build(stage.run.http.direct()?)?;
+    Ok(match ask(stage, engine, &client).await {
+        Ok(()) => Achieved::done((), READY),
+        Err(cause) => {
+            stage.waiting(&cause);
+            Achieved::waiting((), cause.sentence)
+        }
+    })
 }
 
 async fn until_ready(
@@ -53,7 +75,7 @@ async fn until_ready(
                 standstill.borrow_mut().moved();
                 let since = *steady_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= settings.app_steady {
-                    return Ok(Achieved::done((), "the app is started and its health URLs answer"));
+                    return Ok(Achieved::done((), READY));
                 }
                 stage.progress("ready; watching whether it stays so", None);
             }

@@ -17,8 +17,14 @@ pub(super) async fn success(stage: &Stage<'_>, lifecycle: Option<&Lifecycle>) ->
     let Some(lifecycle) = lifecycle else {
         return Ok(Achieved::skipped((), "not in an Auto Scaling group"));
     };
-    if lifecycle.hook.is_none() {
-        return Ok(Achieved::skipped((), format!("group {} waits for nothing", lifecycle.group)));
+    let Some(hook) = &lifecycle.hook else {
+        return Ok(Achieved::skipped(
+            (),
+            format!("no lifecycle action of group {} is pending", lifecycle.group),
+        ));
+    };
+    if stage.is_dry_run() {
+        return Ok(Achieved::done((), format!("would complete hook {} with CONTINUE", hook.name)));
     }
     let limit = stage.run.settings.lifecycle.wait;
     let completed =

@@ -14,6 +14,7 @@ use crate::files::Root;
 use crate::http::Http;
 use crate::record::{BootOutcome, Record, StageRecord, Wait};
 use crate::settings::Settings;
+use crate::wait;
 
 /// How often the record of a run is written at most, while nothing that must not be lost changes.
 const WRITE_EVERY: Duration = Duration::from_millis(25);
@@ -26,6 +27,7 @@ pub(crate) struct Run {
     pub(crate) http: Http,
     /// Replace files and install again although this box has completed.
     pub(crate) force: bool,
+    is_dry: bool,
     record: Mutex<Record>,
     is_noted: Notify,
     /// False once the record on disk may be another run's. Locked while it is written.
@@ -47,10 +49,32 @@ impl Run {
             console,
             http,
             force,
+            is_dry: false,
             record: Mutex::new(record),
             is_noted: Notify::new(),
             may_write: Mutex::new(true),
         })
+    }
+
+    /// The same run, about to say what it would do: it asks everything once and changes nothing.
+    pub(crate) fn dry(root: Root, settings: Settings, http: Http, force: bool, record: Record) -> Arc<Self> {
+        Arc::new(Run {
+            root,
+            settings,
+            console: Console::silent(),
+            http,
+            force,
+            is_dry: true,
+            record: Mutex::new(record),
+            is_noted: Notify::new(),
+            may_write: Mutex::new(false),
+        })
+    }
+
+    /// Whether this run only says what it would do. A stage decides what to do by the same code either way, and
+    /// returns before it acts.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.is_dry
     }
 
     /// Runs one stage: says and records its start, its waits and its end, also when it is dropped half-way.
@@ -182,6 +206,42 @@ impl<'a> Stage<'a> {
         });
         run.console.emit(Event::Started { stage: name });
         Stage { run, name, index, started: Instant::now(), ended: false.into() }
+    }
+
+    /// Whether the stage must return before it acts: see [`Run::is_dry`].
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.run.is_dry
+    }
+
+    /// Attempts something until it succeeds, fails in a way that waiting does not cure, or `limit` has passed
+    /// ([`wait::until`]). A dry run attempts it once, and notes what a boot would wait for.
+    ///
+    /// # Errors
+    /// Those of `attempt`.
+    pub(crate) async fn until<T>(
+        &self,
+        limit: Duration,
+        worth_waiting: impl Fn(&Cause) -> bool,
+        mut attempt: impl AsyncFnMut() -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        if !self.is_dry_run() {
+            return wait::until(limit, worth_waiting, |cause| self.waiting(cause), attempt).await;
+        }
+        attempt().await.inspect_err(|cause| {
+            if worth_waiting(cause) && !limit.is_zero() {
+                self.waiting(cause);
+            }
+        })
+    }
+
+    /// In a dry run: whether a boot would wait now.
+    pub(crate) fn would_wait(&self) -> bool {
+        self.is_dry_run() && !self.run.locked().stages[self.index].waits.is_empty()
+    }
+
+    /// How a stage of this run before this one ended, if it has.
+    pub(crate) fn outcome_of(&self, name: &str) -> Option<StageOutcome> {
+        self.run.locked().stages.iter().rfind(|stage| stage.name == name).map(|stage| stage.outcome)
     }
 
     /// Says what the stage waits for. The record keeps each kind of wait once, from when to when.

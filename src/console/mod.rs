@@ -40,6 +40,17 @@ pub enum StageOutcome {
 }
 
 impl StageOutcome {
+    /// The outcome as it is written in output and state files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StageOutcome::Running => "running",
+            StageOutcome::Done => "done",
+            StageOutcome::Skipped => "skipped",
+            StageOutcome::Failed => "failed",
+            StageOutcome::Interrupted => "interrupted",
+        }
+    }
+
     /// The sign before a stage in a list.
     pub fn sign(self) -> &'static str {
         match self {

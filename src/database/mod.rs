@@ -4,5 +4,8 @@ pub mod ladder;
 mod mongo;
 mod postgres;
 mod reach;
+pub mod rung;
+mod srv;
+mod stream;
 mod tls;
 pub mod uri;

@@ -17,8 +17,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::ladder::{Ascent, Climber, Rung};
 use super::reach::{Reached, apart, foremost};
+use super::rung::{Ascent, Climber, Rung};
 use super::uri::MongoUri;
 use crate::cause::Cause;
 use greeting::Member;

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode as RawSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Connection};
 
-use super::ladder::{Ascent, Climber, Rung};
 use super::reach::{self, Bounded, Place, Reached, Stream};
+use super::rung::{Ascent, Climber, Rung};
 use super::tls::Terms;
 use super::uri::postgres::{SslMode, Target, Wish};
 use super::uri::{Host, Kind, PostgresUri, Server};

@@ -115,6 +115,17 @@ impl Plan {
         self.missing.is_empty() && self.wrong_id.is_empty() && self.to_tag.is_empty()
     }
 
+    /// Whether this may be applied: with [`OnMissing::Fail`] nothing may be missing.
+    ///
+    /// # Errors
+    /// `images.missing`, `images.wrong_id`.
+    pub fn permit(&self, on_missing: OnMissing) -> Result<(), Cause> {
+        match on_missing {
+            OnMissing::Fail => refuse(self),
+            OnMissing::Pull => Ok(()),
+        }
+    }
+
     /// What keeps this from being fulfilled, for somebody who only looks: `images.missing`, `images.wrong_id`,
     /// `images.untagged` (host, since a boot puts all of it right where it may pull).
     ///
@@ -158,9 +169,7 @@ pub async fn apply(
     on_missing: OnMissing,
     on_progress: &OnProgress<'_>,
 ) -> Result<Applied, Cause> {
-    if on_missing == OnMissing::Fail {
-        refuse(plan)?;
-    }
+    plan.permit(on_missing)?;
     let mut applied = Applied::default();
     for naming in &plan.to_tag {
         give(engine, naming, &mut applied).await?;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::bundle::{VARIABLES, database_name};
-use crate::database::ladder::Rung;
+use crate::database::rung::Rung;
+use crate::database::uri::Kind;
 use crate::replicated::health;
 
 /// The stable name of a check, e.g. `postgres.main.auth`. The parts before a dot name families of checks.
@@ -64,7 +65,7 @@ pub(super) const ADVICE: &str = "advice";
 
 /// The checks of one database, from the ground up.
 pub(super) fn of_database(name: &str) -> Vec<Check> {
-    let rungs = Rung::ALL.map(|rung| {
+    let rungs = Kind::of_name(name).map_or(&[][..], Kind::rungs).iter().map(|rung| {
         let asks = match rung {
             Rung::Uri => "whether the URI is well-formed",
             Rung::Dns => "whether its names have addresses",
@@ -81,7 +82,7 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
         format!("{name}.{ADVICE}"),
         "what works and deserves a look: version, members, the URI",
     );
-    rungs.into_iter().chain([advice]).collect()
+    rungs.chain([advice]).collect()
 }
 
 /// The family of the health checks; a URL of the settings is numbered in it.

@@ -7,7 +7,8 @@ use super::check::{ADVICE, Check, Group, Id};
 use super::report::Report;
 use super::roots::RootCause;
 use crate::console::{human, text};
-use crate::database::ladder::Rung;
+use crate::database::rung::Rung;
+use crate::database::uri::Kind;
 
 /// How wide the column of ids is at least and at most; a longer one pushes its line to the right.
 const ID_WIDTH: std::ops::RangeInclusive<usize> = 26..=36;
@@ -99,7 +100,8 @@ fn one_line(answers: &[Answer]) -> Line {
 fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
     let (advice, rungs): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.id.ends_with(ADVICE));
     let rungs: Vec<Answer> = rungs.into_iter().cloned().collect();
-    let mut lines = match rungs.len() == Rung::ALL.len() && rungs.iter().all(is_good) {
+    let whole = Kind::of_name(name).is_some_and(|kind| kind.rungs().len() == rungs.len());
+    let mut lines = match whole && rungs.iter().all(is_good) {
         true => vec![whole_ladder(name, &rungs)],
         false => rungs.chunk_by(says_the_same).map(one_line).collect(),
     };

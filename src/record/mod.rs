@@ -194,6 +194,13 @@ impl Record {
         }
     }
 
+    /// Whether this box was learned to be in no Auto Scaling group; false while that is unknown, too.
+    pub fn is_in_no_group(&self) -> bool {
+        let skipped =
+            |stage: &StageRecord| stage.name == "lifecycle" && stage.outcome == StageOutcome::Skipped;
+        self.lifecycle.is_none() && self.stages.iter().any(skipped)
+    }
+
     /// Reads the record of the last boot; `None` if there was none.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod daemon;
+pub mod edition;
 pub mod health;
 pub mod installer;
 pub mod script;

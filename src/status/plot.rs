@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use svg::Document;
 use svg::node::element::{Group, Line, Rectangle, Style, Text, Title};
 
-use crate::console::{StageOutcome, human};
+use crate::console::human;
 use crate::record::{Record, StageRecord, Wait, between};
 
 /// Pixels between the left edge and the begin of time, for labels of bars that end at the right edge, and above.
@@ -118,7 +118,7 @@ fn axis(scale: &Scale, bottom: f64) -> Group {
 fn stage_row(stage: &StageRecord, scale: &Scale, now: Timestamp, y: f64) -> Group {
     let end = stage.ended_at.unwrap_or(now);
     let said = stage.cause.as_ref().map_or(stage.detail.as_str(), |cause| cause.sentence.as_str());
-    let bar = bar(scale.x(stage.started_at), scale.x(end), y).set("class", class(stage.outcome));
+    let bar = bar(scale.x(stage.started_at), scale.x(end), y).set("class", stage.outcome.as_str());
     let mut group = Group::new().add(Title::new(format!("{}: {said}", stage.name))).add(bar);
     for wait in &stage.waits {
         group = group.add(waited(wait, scale, y));
@@ -168,16 +168,6 @@ fn bar(from: f64, to: f64, y: f64) -> Rectangle {
 
 fn label(x: f64, y: f64, text: &str) -> Text {
     Text::new(text).set("x", x).set("y", y)
-}
-
-fn class(outcome: StageOutcome) -> &'static str {
-    match outcome {
-        StageOutcome::Running => "running",
-        StageOutcome::Done => "done",
-        StageOutcome::Skipped => "skipped",
-        StageOutcome::Failed => "failed",
-        StageOutcome::Interrupted => "interrupted",
-    }
 }
 
 #[cfg(test)]

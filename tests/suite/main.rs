@@ -22,6 +22,7 @@ mod diagnosis_mongo_tls;
 mod diagnosis_postgres;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
+mod dry_run;
 mod front;
 mod harness;
 mod hook;

@@ -1,13 +1,11 @@
 //! What a person gets who types something wrong, or asks for help, or only wants to know.
 
-use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
 use super::front::Front;
 use super::harness::agent::{Agent, World};
 use super::harness::shell;
-use super::scene::{ADDRESS, SOON, Scene};
 
 const A_MOMENT: Duration = Duration::from_secs(30);
 
@@ -117,35 +115,4 @@ fn help_completions_and_the_manual_are_real() {
     let manual = say(&["man"]);
     assert!(manual.contains(".TH agent 1") && manual.contains("boot"), "{manual}");
     assert_eq!(say(&["--version"]), concat!("agent ", env!("CARGO_PKG_VERSION"), "\n"));
-}
-
-#[test]
-fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
-    let scene = Scene::new();
-    let before = scene.world.files();
-    let (images, containers) = docker_state(&scene);
-    let run = scene.boot().arg("--dry-run").run(SOON);
-    run.assert_code(0)
-        .assert_says("would place /etc/settings.conf")
-        .assert_says("every database answers")
-        .assert_says("would run ")
-        .assert_says(&format!("local-address={ADDRESS}"))
-        .assert_says("would complete with CONTINUE")
-        .assert_silent_about("\u{1b}");
-    assert_eq!(scene.world.files(), before);
-    assert_eq!(docker_state(&scene), (images, containers));
-    assert_eq!(scene.installer_runs(), 0);
-    let calls = scene.auto_scaling.calls();
-    assert!(!calls.is_empty() && calls.iter().all(|call| call.action.starts_with("Describe")), "{calls:?}");
-    assert_eq!(scene.state(), "Pending:Wait");
-
-    scene.put("license.rli", "<html>login</html>");
-    scene.boot().arg("--dry-run").run(SOON).assert_code(1).assert_says("license.rli");
-    assert_eq!(scene.world.files(), before);
-}
-
-/// Names and ids of the images, and the containers, running or not.
-fn docker_state(scene: &Scene) -> (BTreeSet<String>, String) {
-    let images = scene.engine.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
-    (images.lines().map(str::to_owned).collect(), scene.engine.docker(&["ps", "--all", "--quiet"]))
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::super::ladder::Climber;
 use super::super::reach::{self, Place, Reached, Stream};
+use super::super::rung::Climber;
 use super::super::tls::{self, Authorities, Identity, Terms, Verify};
 use super::super::uri::{Kind, MongoUri, Server};
 use super::bson::Document;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::super::ladder::Climber;
 use super::super::reach;
+use super::super::rung::Climber;
 use super::super::uri::{Host, Kind, MongoUri, Server};
 use super::bson::Document;
 use super::greeting::{self, Hello, Member};

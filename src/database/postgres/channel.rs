@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::tls::{self as raw, TlsConnect};
 
-use super::super::ladder::Climber;
 use super::super::reach::{Heard, Stream};
+use super::super::rung::Climber;
 use super::super::tls::{self, Authorities, Identity, Terms, Verify};
 use super::super::uri::postgres::{RootCert, SslMode};
 use super::super::uri::{Kind, PostgresUri, Server};

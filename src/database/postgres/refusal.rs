@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
-use super::super::ladder::Rung;
+use super::super::rung::Rung;
 use super::super::tls::{self, Terms};
 use super::super::uri::{PostgresUri, Server};
 use crate::cause::{Cause, Class, chain};

@@ -1,0 +1,214 @@
+//! What a rung of a ladder is, and one attempt to climb one: the words in which every product reports.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::uri::{Kind, Server};
+use crate::cause::Cause;
+use crate::files::Root;
+use crate::names::Names;
+
+/// One rung. Those of one product ([`Kind::rungs`]) stand here in the order in which they are climbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rung {
+    /// The URI is well-formed.
+    Uri,
+    /// Its names have addresses.
+    Dns,
+    /// One of them accepts connections.
+    Tcp,
+    /// Server and URI agree on TLS, and the server speaks the database's protocol.
+    Tls,
+    /// The user is who the URI says.
+    Auth,
+    /// The database exists, and the user may do there what the app does.
+    Database,
+    /// The server takes writes.
+    Role,
+}
+
+impl Rung {
+    /// The rung's name as it stands in check ids and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rung::Uri => "uri",
+            Rung::Dns => "dns",
+            Rung::Tcp => "tcp",
+            Rung::Tls => "tls",
+            Rung::Auth => "auth",
+            Rung::Database => "database",
+            Rung::Role => "role",
+        }
+    }
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Kind {
+    /// The rungs of this product's ladder, from the ground up.
+    pub fn rungs(self) -> &'static [Rung] {
+        use Rung::{Auth, Database, Dns, Role, Tcp, Tls, Uri};
+        match self {
+            Kind::Postgres | Kind::Mongo => &[Uri, Dns, Tcp, Tls, Auth, Database, Role],
+        }
+    }
+
+    /// What the names of this product's addresses begin with, e.g. `postgres` in `postgres.main`.
+    pub fn family(self) -> &'static str {
+        match self {
+            Kind::Postgres => "postgres",
+            Kind::Mongo => "mongodb",
+        }
+    }
+
+    /// The product whose [`Kind::family`] a name belongs to.
+    pub fn of_name(name: &str) -> Option<Kind> {
+        let family = name.split_once('.').map_or(name, |(family, _)| family);
+        [Kind::Postgres, Kind::Mongo].into_iter().find(|kind| kind.family() == family)
+    }
+}
+
+/// How a rung held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "outcome")]
+pub enum Outcome {
+    /// It held.
+    Good {
+        /// What was found, e.g. the address used and the time it took.
+        detail: String,
+    },
+    /// It broke.
+    Failed {
+        /// Why.
+        cause: Cause,
+    },
+    /// It was not tried.
+    Skipped {
+        /// The rung that broke.
+        because: Rung,
+    },
+}
+
+/// One rung of one climb.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Which.
+    pub rung: Rung,
+    /// How it held.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How long it took; zero for a rung that was skipped.
+    pub milliseconds: u64,
+}
+
+/// One attempt to reach one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Climb {
+    /// The name that was given to this database, e.g. `postgres.main`.
+    pub name: String,
+    /// Which kind of database.
+    pub kind: Kind,
+    /// The URI without its secrets; `None` when it is malformed, since then nobody knows which part is the secret.
+    pub address: Option<String>,
+    /// The rungs from the ground up; all of [`Kind::rungs`] unless the climb is still being built.
+    pub steps: Vec<Step>,
+    /// What did not break a rung and deserves a look: a member that is down, a URI that says something else than meant.
+    pub warnings: Vec<Cause>,
+}
+
+impl Climb {
+    /// The cause that broke the climb, with the rung that broke.
+    pub fn failure(&self) -> Option<(Rung, &Cause)> {
+        self.steps.iter().find_map(|step| match &step.outcome {
+            Outcome::Failed { cause } => Some((step.rung, cause)),
+            _ => None,
+        })
+    }
+
+    /// Whether every rung held.
+    pub fn is_good(&self) -> bool {
+        self.steps.iter().all(|step| matches!(step.outcome, Outcome::Good { .. }))
+    }
+
+    /// One rung.
+    pub fn step(&self, rung: Rung) -> Option<&Step> {
+        self.steps.iter().find(|step| step.rung == rung)
+    }
+}
+
+/// Climbs ladders.
+#[derive(Debug, Clone)]
+pub struct Climber {
+    pub(super) names: Names,
+    pub(super) root: Root,
+    pub(super) home: PathBuf,
+}
+
+impl Climber {
+    /// Resolves with `names`; certificate files and Unix sockets lie under `root`, libpq's default ones in `home`
+    /// (a path of the box, e.g. `/root`).
+    pub fn new(names: Names, root: Root, home: impl Into<PathBuf>) -> Self {
+        Climber { names, root, home: home.into() }
+    }
+}
+
+/// A climb while it goes on.
+#[derive(Debug, Clone)]
+pub(super) struct Ascent {
+    kind: Kind,
+    pub(super) steps: Vec<Step>,
+    pub(super) warnings: Vec<Cause>,
+    /// The servers of the URI that could not be resolved or connected to, each with its cause, which is among the
+    /// warnings too. They need not be tried again in this climb.
+    pub(super) unreached: Vec<(Server, Cause)>,
+    deadline: Instant,
+}
+
+impl Ascent {
+    pub(super) fn new(kind: Kind, limit: Duration) -> Self {
+        Ascent {
+            kind,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            unreached: Vec::new(),
+            deadline: Instant::now() + limit,
+        }
+    }
+
+    /// Notes servers that could not be reached while others could.
+    pub(super) fn unreached(&mut self, failures: Vec<(Server, Cause)>) {
+        self.warnings.extend(failures.iter().map(|(_, cause)| cause.clone()));
+        self.unreached.extend(failures);
+    }
+
+    /// How long something may take that is given `own` at most.
+    pub(super) fn limit(&self, own: Duration) -> Duration {
+        own.min(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn good(&mut self, rung: Rung, detail: String, took: Duration) {
+        self.push(rung, Outcome::Good { detail }, took);
+    }
+
+    /// Notes that a rung broke, and that those above it were not tried.
+    pub(super) fn failed(&mut self, rung: Rung, cause: Cause, took: Duration) {
+        self.push(rung, Outcome::Failed { cause }, took);
+        for &above in self.kind.rungs().iter().skip_while(|above| **above != rung).skip(1) {
+            self.push(above, Outcome::Skipped { because: rung }, Duration::ZERO);
+        }
+    }
+
+    fn push(&mut self, rung: Rung, outcome: Outcome, took: Duration) {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.steps.push(Step { rung, outcome, milliseconds });
+    }
+}
