@@ -6,6 +6,7 @@
 
 mod asked;
 mod channel;
+mod pooler;
 mod refusal;
 
 use std::time::Duration;
@@ -29,6 +30,9 @@ const TLS_LIMIT: Duration = Duration::from_secs(3);
 /// How long a login may take. Servers delay the answer to a wrong password on purpose, commonly by a second.
 const LOGIN_LIMIT: Duration = Duration::from_secs(4);
 
+/// How long a server that does not finish a login is given to say whether it is a pooler.
+const SECOND_LOOK: Duration = Duration::from_millis(1500);
+
 /// How long the one query is given.
 const QUERY_LIMIT: Duration = Duration::from_secs(3);
 
@@ -45,6 +49,8 @@ struct Attempt {
     warnings: Vec<Cause>,
     /// Whether libpq would go on to the next server of the list.
     tries_next: bool,
+    /// Whether TLS was agreed upon, or was what failed.
+    in_tls: bool,
 }
 
 impl Attempt {
@@ -61,26 +67,29 @@ impl Attempt {
 /// Climbs from open connections to the top, server by server.
 pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Reached>, ascent: &mut Ascent) {
     let mut best: Option<Attempt> = None;
+    let mut passed_over: Vec<Attempt> = Vec::new();
     for server in reached {
         let attempt = Visit { climber, uri, server: &server.server, place: &server.place, ascent }
             .attempt(server.stream)
             .await;
-        let (ends, broken) = match attempt.failure() {
-            None => (true, None),
-            Some((rung, _)) => (!attempt.tries_next, Some(rung)),
-        };
+        let broken = attempt.failure().map(|(rung, _)| rung);
+        let ends = broken.is_none() || !attempt.tries_next;
         let best_so_far = best.as_ref().and_then(|best| best.failure().map(|(rung, _)| rung));
         if broken.is_none() || best.is_none() || broken > best_so_far {
-            let replaced = best.replace(attempt);
-            note(ascent, replaced.as_ref());
+            passed_over.extend(best.replace(attempt));
         } else {
-            note(ascent, Some(&attempt));
+            passed_over.push(attempt);
         }
         if ends {
             break;
         }
     }
     let Some(attempt) = best else { return };
+    let is_good = attempt.failure().is_none();
+    // A server in another role than target_session_attrs asks for is why one gives a list.
+    let worth_a_word = |rung: Rung| !(is_good && rung == Rung::Role);
+    let warnings = passed_over.iter().filter_map(Attempt::failure).filter(|(rung, _)| worth_a_word(*rung));
+    ascent.warnings.extend(warnings.map(|(_, cause)| cause.clone()));
     ascent.warnings.extend(attempt.warnings);
     for (rung, outcome, took) in attempt.steps {
         match outcome {
@@ -90,9 +99,27 @@ pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Rea
     }
 }
 
-/// A server that was passed over is worth a warning.
-fn note(ascent: &mut Ascent, passed_over: Option<&Attempt>) {
-    ascent.warnings.extend(passed_over.and_then(|attempt| attempt.failure()).map(|(_, cause)| cause.clone()));
+/// What to tell of a server that was tried in two ways: the one that let in; otherwise the one that came further, and
+/// the other with it. A pg_hba.conf without an entry says least.
+fn told_of_both(first: Attempt, second: Attempt) -> Attempt {
+    let rank =
+        |attempt: &Attempt| attempt.failure().map(|(rung, cause)| (rung, cause.kind != refusal::NO_ENTRY));
+    if rank(&first).is_none() || rank(&second).is_none() {
+        return if rank(&second).is_none() { second } else { first };
+    }
+    let (mut told, other) = if rank(&second) > rank(&first) { (second, first) } else { (first, second) };
+    let way = if other.in_tls { "over TLS" } else { "without TLS" };
+    if let Some((_, left)) = other.failure() {
+        let said = left.evidence.iter().find(|one| one.name == "server said");
+        let words =
+            said.map_or_else(|| left.sentence.clone(), |said| format!("{} ({})", left.sentence, said.value));
+        for (_, outcome, _) in &mut told.steps {
+            if let Err(cause) = outcome {
+                *cause = cause.clone().with(way, &words);
+            }
+        }
+    }
+    told
 }
 
 /// One server, during one climb.
@@ -119,17 +146,15 @@ impl Visit<'_> {
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Wanted::Required, None),
         };
         let attempt = self.attempt_with(first, stream).await;
-        if !attempt.steps.iter().any(|(_, outcome, _)| outcome.as_ref().is_err_and(worth_another_way)) {
+        if !attempt.failure().is_some_and(|(_, cause)| worth_another_way(cause)) {
             return attempt;
         }
-        if let Some(second) = second
+        // "Prefer" on a server without TLS has gone the second way already.
+        let is_another = !matches!(first, Wanted::Offered) || attempt.in_tls;
+        if let Some(second) = second.filter(|_| is_another)
             && let Ok(stream) = self.reopen().await
         {
-            let mut other = self.attempt_with(second, stream).await;
-            if other.failure().is_none() {
-                other.warnings.extend(attempt.failure().map(|(_, cause)| cause.clone()));
-                return other;
-            }
+            return told_of_both(attempt, self.attempt_with(second, stream).await);
         }
         if matches!(first, Wanted::Plaintext(_)) && second.is_none() && !on_socket {
             return self.explain_plaintext_refused(attempt).await;
@@ -187,9 +212,11 @@ impl Visit<'_> {
             Ok(channel) => channel,
             Err(cause) => {
                 attempt.tries_next = cause.class == crate::cause::Class::External;
+                attempt.in_tls = true;
                 return attempt.broke(Rung::Tls, cause, started.elapsed());
             }
         };
+        attempt.in_tls = channel.handed.is_some();
         attempt.steps.push((Rung::Tls, Ok(channel.detail.clone()), started.elapsed()));
 
         let started = Instant::now();
@@ -275,6 +302,7 @@ impl Visit<'_> {
         };
         let terms = channel::terms(self.climber, self.uri);
         let limit = self.ascent.limit(LOGIN_LIMIT);
+        let asked = channel.asked_for_certificate;
         let handed = channel.handed.unwrap_or_default();
         let stream = Bounded::new(channel.stream, MOST_READ);
         let heard = stream.heard();
@@ -286,7 +314,10 @@ impl Visit<'_> {
             _ if !refusal::is_postgres(&heard) => {
                 Err((Rung::Auth, refusal::not_postgres(self.server, &heard)))
             }
-            Ok(Err(error)) => Err(refusal::of_login(self.uri, self.server, &terms, &error)),
+            Ok(Err(error)) => Err(refusal::of_login(self.uri, self.server, &terms, asked, &heard, &error)),
+            Err(_) if pooler::answers(self.place, self.ascent.limit(SECOND_LOOK)).await => {
+                Err((Rung::Auth, pooler::silent(self.server, limit)))
+            }
             Err(_) => Err((Rung::Auth, refusal::silent(self.server, "the login", limit))),
         }
     }
@@ -332,7 +363,16 @@ impl Visit<'_> {
     }
 }
 
-/// Whether libpq's second way (`sslmode` allow and prefer) may do where this cause ended the first.
+/// Whether libpq's second way (`sslmode` allow and prefer) may succeed where this cause ended the first. libpq goes it
+/// after a wrong password as well; here a password is not shown in plaintext to who has just refused it over TLS.
 fn worth_another_way(cause: &Cause) -> bool {
-    cause.kind == refusal::NO_ENTRY || (cause.kind.starts_with("tls.") && cause.kind != channel::REFUSED)
+    let refused_by_rule = [
+        refusal::NO_ENTRY,
+        "postgres.pg_hba_reject",
+        "postgres.auth_rejected",
+        "postgres.no_role",
+        "postgres.tls_required",
+    ];
+    refused_by_rule.contains(&cause.kind.as_ref())
+        || (cause.kind.starts_with("tls.") && cause.kind != channel::REFUSED)
 }

@@ -116,7 +116,7 @@ fn names_and_the_network() {
     node.breaks(&at(&closed.to_string()), Rung::Tcp, "tcp.refused", External, "Start PostgreSQL there");
     // The server listens on 127.0.0.1 alone, as one that is bound to localhost does.
     let elsewhere = at(&format!("elsewhere.internal:{port}"));
-    let cause = node.breaks(&elsewhere, Rung::Tcp, "tcp.refused", External, "not on localhost alone");
+    let cause = node.breaks(&elsewhere, Rung::Tcp, "tcp.refused", External, "not only on localhost");
     shows(&cause, "address", &format!("127.0.0.2:{port}"));
 
     let hole = BlackHole::open();
@@ -221,16 +221,38 @@ fn what_pg_hba_conf_says() {
     node.holds(&format!("{uri}?sslmode=allow"));
     let plain = format!("{uri}?sslmode=disable");
     node.breaks(&plain, Rung::Auth, "postgres.tls_required", Config, "sslmode=require");
+    // The way that was not taken is no business of a healthy login.
     allow(&postgres, "hostnossl all all 127.0.0.1/32 scram-sha-256");
-    node.holds(&uri).warns("postgres.no_pg_hba_entry");
+    for mode in ["prefer", "allow"] {
+        let found = node.holds(&format!("{uri}?sslmode={mode}"));
+        assert_eq!(found.remarks(), None, "{found:?}");
+    }
+    let encrypted = format!("{uri}?sslmode=require");
+    node.breaks(&encrypted, Rung::Auth, "postgres.no_pg_hba_entry", Config, "subnet");
+    // Where one way ends at the rules and the other at the password, the password is what is wrong.
+    for (rules, way) in [("hostnossl", "over TLS"), ("hostssl", "without TLS")] {
+        allow(&postgres, &format!("{rules} all all 127.0.0.1/32 scram-sha-256"));
+        for mode in ["prefer", "allow"] {
+            let wrong = format!("{}?sslmode={mode}", uri.replace(PASSWORD, WRONG));
+            let cause = node.breaks(&wrong, Rung::Auth, "postgres.password_rejected", Config, "password");
+            if (mode == "prefer") == (rules == "hostnossl") {
+                shows(&cause, way, "pg_hba.conf");
+            }
+        }
+    }
     allow(&postgres, "host all all 127.0.0.2/32 scram-sha-256");
-    for mode in ["prefer", "disable", "require", "allow"] {
+    for (mode, other_way) in
+        [("prefer", "without TLS"), ("disable", ""), ("require", ""), ("allow", "over TLS")]
+    {
         let uri = format!("{uri}?sslmode={mode}");
         let cause = node.breaks(&uri, Rung::Auth, "postgres.no_pg_hba_entry", Config, "subnet");
         shows(&cause, "SQLSTATE", "28000");
+        if !other_way.is_empty() {
+            shows(&cause, other_way, "no pg_hba.conf entry");
+        }
     }
     allow(&postgres, "host all all 127.0.0.1/32 reject");
-    node.breaks(&uri, Rung::Auth, "postgres.no_pg_hba_entry", Config, "pg_hba.conf");
+    node.breaks(&uri, Rung::Auth, "postgres.pg_hba_reject", Config, "above the reject entry");
     // Where nobody asks for a password, an unknown role is called so.
     allow(&postgres, "host all all 127.0.0.1/32 trust");
     let ghost = uri.replace("circle:", "ghost:");
@@ -238,7 +260,28 @@ fn what_pg_hba_conf_says() {
     node.holds(&uri.replace(&format!(":{PASSWORD}"), ""));
     // What this program cannot do is said of the program, not of the password.
     allow(&postgres, "host all all 127.0.0.1/32 gss");
-    node.breaks(&uri, Rung::Auth, "postgres.auth_method", Config, "scram-sha-256");
+    let cause = node.breaks(&uri, Rung::Auth, "postgres.auth_method", Config, "scram-sha-256");
+    assert!(cause.sentence.contains("GSSAPI"), "{cause:?}");
+    for (method, words) in
+        [("ident", "Ident authentication"), ("ldap ldapserver=127.0.0.1 ldapport=1", "LDAP")]
+    {
+        allow(&postgres, &format!("host all all 127.0.0.1/32 {method}"));
+        let cause = node.breaks(&uri, Rung::Auth, "postgres.auth_rejected", Config, "scram-sha-256");
+        assert!(cause.sentence.contains(words), "{cause:?}");
+    }
+    // The box's own user is another than the one of the URI.
+    allow(&postgres, "local all all peer");
+    node.link("/socket", postgres.socket_directory().as_path());
+    let socket = at(&format!("%2Fsocket:{}", postgres.port()));
+    let cause = node.breaks(&socket, Rung::Auth, "postgres.auth_rejected", Config, "scram-sha-256");
+    assert!(cause.sentence.contains("Peer authentication"), "{cause:?}");
+    // Channel binding needs TLS, and a password by SCRAM.
+    for rule in ["trust", "password", "scram-sha-256"] {
+        allow(&postgres, &format!("host all all 127.0.0.1/32 {rule}"));
+        let bound = format!("{uri}?channel_binding=require&sslmode=disable");
+        node.breaks(&bound, Rung::Auth, "postgres.channel_binding", Config, "channel_binding=prefer");
+    }
+    node.holds(&format!("{uri}?channel_binding=require&sslmode=require"));
 }
 
 #[test]
@@ -260,7 +303,7 @@ fn servers_that_take_no_writes() {
 
     postgres.stop();
     let refused = node.breaks(&uri, Rung::Tcp, "tcp.refused", External, "Start PostgreSQL");
-    assert!(refused.sentence.contains("refuses connections"), "{refused:?}");
+    assert!(refused.sentence.contains("nothing is listening"), "{refused:?}");
     fs::write(postgres.data().join("standby.signal"), "").unwrap();
     postgres.resume();
     let cause = node.breaks(&uri, Rung::Role, "postgres.standby", External, "reader endpoint");
@@ -270,7 +313,8 @@ fn servers_that_take_no_writes() {
     let other = server(None);
     let both = at(&format!("127.0.0.1:{},127.0.0.1:{}", postgres.port(), other.port()));
     for wish in ["read-write", "primary"] {
-        node.holds(&format!("{both}?target_session_attrs={wish}")).warns("postgres.standby");
+        let found = node.holds(&format!("{both}?target_session_attrs={wish}"));
+        assert_eq!(found.remarks(), None, "{found:?}");
     }
     node.breaks(&both, Rung::Role, "postgres.standby", External, "primary");
 

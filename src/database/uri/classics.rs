@@ -91,8 +91,10 @@ fn is_password(text: &str) -> bool {
 }
 
 /// A program that misreads a password takes pieces of it for a host, a port or a database, and says them in its errors.
+/// Five digits are left: in a text that is no URI at all they are a port, which nothing should hide.
 fn fragments(password: &str) -> impl Iterator<Item = &str> {
-    password.split(RESERVED_CHARACTERS).filter(|piece| piece.len() >= 5)
+    let is_port = |piece: &str| piece.len() == 5 && piece.bytes().all(|byte| byte.is_ascii_digit());
+    password.split(RESERVED_CHARACTERS).filter(move |piece| piece.len() >= 5 && !is_port(piece))
 }
 
 /// Where the credentials end: the offset of the `@` that was meant to end them.
