@@ -274,7 +274,7 @@ impl Visit<'_> {
                 Rung::Auth,
                 Cause::config(
                     "postgres.no_user",
-                    "The PostgreSQL URI names no user.",
+                    "The PostgreSQL URI has no user.",
                     "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
                 ),
             ));
@@ -327,8 +327,14 @@ impl Visit<'_> {
         let (client, mut connection) = session;
         let started = Instant::now();
         let limit = self.ascent.limit(QUERY_LIMIT);
+        let database = self.uri.effective_database().unwrap_or_default();
         let answer = {
-            let query = timeout(limit, asked::ask(&client));
+            let questions = async {
+                let answer = asked::ask(&client).await?;
+                let advice = asked::extension_advice(&client, &answer, database).await;
+                Ok((answer, advice))
+            };
+            let query = timeout(limit, questions);
             tokio::select! {
                 answer = query => answer.map_err(|_| refusal::silent(self.server, "a query", limit)),
                 // The connection ends by itself only when it fails; the query then fails as well and says why.
@@ -337,21 +343,21 @@ impl Visit<'_> {
         };
         drop(client);
         let _ = timeout(FAREWELL_LIMIT, connection).await;
-        let answer = match answer {
-            Ok(Ok(answer)) => answer,
+        let (answer, advice) = match answer {
+            Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
                 let (rung, cause) = refusal::of_query(self.server, &error);
                 return attempt.broke(rung, cause, started.elapsed());
             }
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
         };
-        let database = self.uri.effective_database().unwrap_or_default();
         let user = self.uri.user.as_deref().unwrap_or_default();
         match answer.privileges(database, user) {
             Ok(detail) => attempt.steps.push((Rung::Database, Ok(detail), started.elapsed())),
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
         }
         attempt.warnings.extend(answer.version_advice());
+        attempt.warnings.extend(advice);
         match answer.role(self.server, self.uri.target) {
             Ok(detail) => attempt.steps.push((Rung::Role, Ok(detail), Duration::ZERO)),
             Err(cause) => {

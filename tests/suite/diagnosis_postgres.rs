@@ -197,16 +197,78 @@ fn logins_that_the_server_refuses() {
     shows(&cause, "SQLSTATE", "3D000");
 
     let denied = "postgres.no_privilege";
-    node.breaks(&of("guest"), Rung::Database, denied, Config, "GRANT ALL ON SCHEMA");
+    node.breaks(&of("guest"), Rung::Database, denied, Config, "GRANT USAGE, CREATE ON SCHEMA public");
     postgres
         .sql("circle", "grant all on schema public to guest; create table plans (); create table builds ()");
     let cause = node.breaks(&of("guest"), Rung::Database, denied, Config, "TABLES");
-    shows(&cause, "tables", "builds, plans");
+    shows(&cause, "tables", "public.builds, public.plans");
     postgres.sql("circle", "drop table plans, builds");
     node.holds(&of("guest"));
     postgres.sql("postgres", "revoke connect on database circle from public");
     let cause = node.breaks(&of("guest"), Rung::Database, denied, Config, "GRANT");
     shows(&cause, "SQLSTATE", "42501");
+}
+
+/// The app names no schema: its tables go where the user's search path leads.
+#[test]
+fn where_tables_would_be_created() {
+    let postgres = server(None);
+    let node = Node::new("");
+    for role in ["owner", "lost"] {
+        postgres.sql("postgres", &format!("create role {role} login password '{PASSWORD}'"));
+    }
+    let of = |role: &str, database: &str| {
+        format!("postgres://{role}:{PASSWORD}@127.0.0.1:{}/{database}", postgres.port())
+    };
+    // A schema of the user's own name comes first, and public is of no account.
+    let denied = "postgres.no_privilege";
+    let cause = node.breaks(&of("owner", "circle"), Rung::Database, denied, Config, "SCHEMA public");
+    shows(&cause, "missing", "CREATE on schema public");
+    postgres.sql("circle", "create schema owner authorization owner");
+    let found = node.holds(&of("owner", "circle"));
+    assert!(found.detail(Rung::Database).ends_with("in owner"), "{found:?}");
+    // One that may be used and not written to.
+    postgres.sql("circle", "create schema lost; grant usage on schema lost to lost");
+    node.breaks(&of("lost", "circle"), Rung::Database, denied, Config, "SCHEMA lost");
+    postgres.sql("postgres", "alter role lost set search_path = nowhere");
+    let nowhere = "postgres.no_schema";
+    let cause = node.breaks(&of("lost", "circle"), Rung::Database, nowhere, Config, "search_path");
+    shows(&cause, "search_path", "nowhere");
+    postgres.sql("postgres", "alter role lost reset search_path");
+    postgres.sql("circle", "drop schema lost; revoke all on schema public from public");
+    let cause = node.breaks(&of("lost", "circle"), Rung::Database, denied, Config, "USAGE");
+    assert!(cause.sentence.contains("may not use the schema public"), "{cause:?}");
+    postgres.sql("circle", "drop schema public");
+    node.breaks(&of("lost", "circle"), Rung::Database, nowhere, Config, "CREATE SCHEMA public");
+
+    // Functions and operators of the user's own that say the contrary are not asked.
+    postgres.sql(
+        "circle",
+        "create schema lies authorization lost; \
+         create function lies.pg_is_in_recovery() returns boolean language sql as 'select true'; \
+         create function lies.has_table_privilege(oid, text) returns boolean language sql as 'select false'; \
+         create function lies.current_setting(text) returns text language sql as 'select ''on''::text'; \
+         create function lies.wrong(oid, oid) returns boolean language sql as 'select false'; \
+         create operator lies.= (leftarg = oid, rightarg = oid, function = lies.wrong); \
+         create table lies.pg_class (relname text); grant all on all tables in schema lies to lost",
+    );
+    postgres.sql("postgres", "alter role lost set search_path = lies, pg_catalog");
+    let found = node.holds(&of("lost", "circle"));
+    assert!(found.detail(Rung::Role).contains("PostgreSQL 15"), "{found:?}");
+}
+
+#[test]
+fn extensions_that_the_app_needs() {
+    let postgres = server(None);
+    let node = Node::new("");
+    postgres.sql("postgres", &format!("create role guest login password '{PASSWORD}'"));
+    postgres.sql("circle", "grant all on schema public to guest");
+    let guest = format!("postgres://guest:{PASSWORD}@127.0.0.1:{}/circle", postgres.port());
+    let found = node.holds(&guest);
+    let cause = found.warns("postgres.extension_missing");
+    assert!(cause.next_step.contains("CREATE EXTENSION"), "{cause:?}");
+    postgres.sql("circle", "create extension pgcrypto; create extension \"uuid-ossp\"");
+    assert_eq!(node.holds(&guest).remarks(), None);
 }
 
 #[test]
@@ -263,7 +325,7 @@ fn what_pg_hba_conf_says() {
     let cause = node.breaks(&uri, Rung::Auth, "postgres.auth_method", Config, "scram-sha-256");
     assert!(cause.sentence.contains("GSSAPI"), "{cause:?}");
     for (method, words) in
-        [("ident", "Ident authentication"), ("ldap ldapserver=127.0.0.1 ldapport=1", "LDAP")]
+        [("ident", "Ident authentication"), ("ldap ldapserver=127.0.0.1 ldapport=1 ldapprefix=cn", "LDAP")]
     {
         allow(&postgres, &format!("host all all 127.0.0.1/32 {method}"));
         let cause = node.breaks(&uri, Rung::Auth, "postgres.auth_rejected", Config, "scram-sha-256");

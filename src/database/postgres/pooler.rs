@@ -34,6 +34,12 @@ enum Meaning {
     ServerDown,
     /// The server behind it refuses the pooler.
     ServerRefuses,
+    /// The server behind it has no such database.
+    ServerDatabase,
+    /// The server behind it has no free connection slots.
+    ServerFull,
+    /// The server behind it is starting up or recovering.
+    ServerStarting,
     /// Every connection to the server behind it is in use.
     Waiting,
     ShuttingDown,
@@ -42,7 +48,16 @@ enum Meaning {
 }
 
 /// Words of PgBouncer, Odyssey, PgCat, Supavisor and RDS Proxy, in lower case; the first that is there decides.
-const WORDS: [(&str, Meaning); 45] = [
+/// The first ones are PostgreSQL's own, which poolers pass on from the server behind them.
+const WORDS: [(&str, Meaning); 52] = [
+    ("password authentication failed for user", Meaning::ServerRefuses),
+    ("no pg_hba.conf entry", Meaning::ServerRefuses),
+    ("pg_hba.conf rejects", Meaning::ServerRefuses),
+    ("role \"", Meaning::ServerRefuses),
+    ("database \"", Meaning::ServerDatabase),
+    ("too many clients already", Meaning::ServerFull),
+    ("remaining connection slots", Meaning::ServerFull),
+    ("the database system is", Meaning::ServerStarting),
     ("server login failed", Meaning::ServerRefuses),
     ("server login has been failing", Meaning::ServerRefuses),
     ("client_login_timeout (server down)", Meaning::ServerDown),
@@ -64,7 +79,6 @@ const WORDS: [(&str, Meaning); 45] = [
     ("no pool configured", Meaning::Database),
     ("database does not exist", Meaning::Database),
     ("does not allow connections", Meaning::DatabaseClosed),
-    ("is disabled", Meaning::DatabaseClosed),
     ("database removed", Meaning::DatabaseClosed),
     ("no more connections allowed", Meaning::TooMany),
     ("too many", Meaning::TooMany),
@@ -92,6 +106,9 @@ const WORDS: [(&str, Meaning); 45] = [
 
 fn meaning(said: &str) -> Option<Meaning> {
     let lower = said.to_ascii_lowercase();
+    if lower.ends_with("is disabled") {
+        return Some(Meaning::DatabaseClosed);
+    }
     WORDS.iter().find(|(words, _)| lower.contains(words)).map(|(_, meaning)| *meaning)
 }
 
@@ -240,6 +257,32 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
                 "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); the pooler's log says which.",
             ),
         ),
+        Meaning::ServerDatabase => (
+            Rung::Database,
+            Cause::config(
+                "postgres.no_database",
+                format!(
+                    "{who} answers, and the database server behind it does not have the database that {database} stands for."
+                ),
+                "Create the database on that server, or correct dbname for it in the pooler (PgBouncer: [databases]).",
+            ),
+        ),
+        Meaning::ServerFull => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.too_many_connections",
+                format!("{who} answers, and the database server behind it has no free connection slots."),
+                "Raise max_connections of that server, lower the pool's size, or end idle connections.",
+            ),
+        ),
+        Meaning::ServerStarting => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.starting_up",
+                format!("{who} answers, and the database server behind it is starting up or shutting down."),
+                "Wait for that server; its log says how far it is.",
+            ),
+        ),
         Meaning::Waiting => (
             Rung::Auth,
             Cause::external(
@@ -331,6 +374,9 @@ mod tests {
             ),
             ("server login has been failing, try again later (server_login_retry)", Meaning::ServerRefuses),
             ("database \"circle\" is disabled", Meaning::DatabaseClosed),
+            ("database \"circle\" does not exist", Meaning::ServerDatabase),
+            ("password authentication failed for user \"circle\"", Meaning::ServerRefuses),
+            ("sorry, too many clients already", Meaning::ServerFull),
             ("SSL required", Meaning::TlsRequired),
             ("This RDS Proxy requires TLS connections", Meaning::TlsRequired),
             (

@@ -273,10 +273,10 @@ fn failed_by_method(server: &Server, user: &str, said: &str) -> Cause {
     let method = METHODS.iter().find(|method| said.starts_with(&format!("{method} authentication")));
     let next_step = match method {
         Some(&"certificate") => {
-            "Use a client certificate whose common name is the user's name, or give this user a scram-sha-256 entry."
+            "Use a client certificate whose common name is the user's name, or give this user a scram-sha-256 entry in pg_hba.conf."
         }
         Some(&("LDAP" | "RADIUS" | "PAM")) => {
-            "Correct the password in the URI or that directory's server, or give this user a scram-sha-256 entry."
+            "Correct the password in the URI or that directory's server, or give this user a scram-sha-256 entry in pg_hba.conf."
         }
         _ => "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
     };
