@@ -8,11 +8,11 @@
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use super::customizations;
 use super::fetched::{BundleFile, Fetched};
 use super::json::closing_quote;
 use super::shell::{Value, Variable};
 use super::text;
+use super::{circleconfig, customizations};
 use crate::database::uri::secrets_in;
 use crate::secret;
 
@@ -68,7 +68,11 @@ pub(super) fn found(fetched: &Fetched) -> Vec<String> {
         let text = String::from_utf8_lossy(&extra.content);
         found.extend(private_keys(&text).take(MOST));
         let path = extra.path.to_string_lossy();
-        if path.contains("encryption-keys") || path.contains("vault") || path.ends_with(".key") {
+        if extra.path.starts_with(circleconfig::PLACE) {
+            found.extend(addresses(&text).take(MOST));
+            found.extend(in_shell(&text).take(MOST));
+            found.extend(in_variables(&text).take(MOST));
+        } else if path.contains("encryption-keys") || path.contains("vault") || path.ends_with(".key") {
             found.push(text.trim().to_owned());
         }
     }
@@ -140,6 +144,8 @@ fn is_worth_hiding(name: &str, value: &str) -> bool {
         "dockerhubpassword",
         "secretpassphrase",
         "gheclientsecret",
+        "postgrespassword",
+        "vaultclienttoken",
     ];
     let value = value.trim();
     if certain.contains(&squeezed.as_str()) {

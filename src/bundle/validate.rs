@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use super::customizations::{self, DatabaseUri};
+use super::addresses::{self, DatabaseUri};
 use super::fetched::{BundleFile, ExtraFile, Fetched, Placement};
 use super::finding::{Finding, Notes};
 use super::replicated_conf::{self, ReplicatedConf};
-use super::{json, license, secrets, settings_conf, text};
+use super::{circleconfig, customizations, json, license, secrets, settings_conf, text};
 use crate::cause::Cause;
 
 /// What a look at a whole bundle gave.
@@ -17,7 +17,7 @@ pub struct Validation {
     /// Everything that is wrong: file by file in the order of [`BundleFile::ALL`], then the extra files; in each by place,
     /// what is about the whole file first.
     pub findings: Vec<Finding>,
-    /// The addresses of the app's databases as far as they are set, in the order of [`VARIABLES`](super::VARIABLES).
+    /// The addresses of the app's databases as far as they are set, those of the customizations first.
     pub databases: Vec<DatabaseUri>,
     /// What could be read of `replicated.conf`.
     pub replicated: ReplicatedConf,
@@ -29,7 +29,7 @@ pub struct Validation {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {
     fetched: Fetched,
-    /// The addresses of the app's databases, none malformed, in the order of [`VARIABLES`](super::VARIABLES).
+    /// The addresses of the app's databases, none malformed, those of the customizations first.
     pub databases: Vec<DatabaseUri>,
     /// What the boot wants to know of `replicated.conf`.
     pub replicated: ReplicatedConf,
@@ -66,6 +66,7 @@ pub fn validate(fetched: &Fetched) -> Validation {
 /// [`validate`] without the secrets.
 pub(super) fn look(fetched: &Fetched) -> Validation {
     let placed: BTreeSet<PathBuf> = fetched.installed_paths().collect();
+    let circleconfig = circleconfig::read(&fetched.extra);
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
     let mut findings = Vec::new();
@@ -87,7 +88,8 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
                 let reading = customizations::read(&text);
                 text::windows_line_ends(&mut notes, file.name(), &text, true);
                 text::pasted(&mut notes, file.name(), &text, &reading.comments);
-                databases = customizations::check(&mut notes, file.name(), &text, &reading);
+                let elsewhere = circleconfig.has_postgres;
+                databases = customizations::check(&mut notes, file.name(), &text, &reading, elsewhere);
             }
             _ => {
                 text::windows_line_ends(&mut notes, file.name(), &text, false);
@@ -104,6 +106,8 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
         }
         findings.extend(notes.finish());
     }
+    findings.extend(circleconfig.findings);
+    addresses::merge(&mut databases, circleconfig.databases);
     findings.extend(extra(&fetched.extra));
     let sound = !findings.iter().any(Finding::is_error);
     let bundle = sound.then(|| Bundle {

@@ -1,6 +1,7 @@
 //! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
 
 pub mod ladder;
+mod listener;
 mod mongo;
 mod postgres;
 mod reach;

@@ -187,19 +187,6 @@ pub(super) async fn connect(
     Some(reached)
 }
 
-/// The good and the bad.
-pub(super) fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
-    let mut good = Vec::new();
-    let mut bad = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Ok(value) => good.push(value),
-            Err(cause) => bad.push(cause),
-        }
-    }
-    (good, bad)
-}
-
 fn without_servers(failures: Vec<(Server, Cause)>) -> Vec<Cause> {
     failures.into_iter().map(|(_, cause)| cause).collect()
 }

@@ -252,21 +252,28 @@ impl Diagnosis {
         cause
     }
 
-    /// What deserves a look although nothing is broken by it.
-    pub(crate) fn remarks(&self) -> Option<Cause> {
+    /// What deserves a look although nothing is broken by it, each finding for itself.
+    pub(crate) fn warnings(&self) -> Vec<Cause> {
         let advice = self.check(&self.id(Rung::Uri).replace(".uri", ".advice"));
-        (advice["outcome"] == "warning").then(|| serde_json::from_value(advice["cause"].clone()).unwrap())
+        if advice["outcome"] != "warning" {
+            return Vec::new();
+        }
+        let also = advice["also"].as_array().cloned().unwrap_or_default();
+        let all = std::iter::once(advice["cause"].clone()).chain(also);
+        all.map(|cause| serde_json::from_value(cause).unwrap()).collect()
+    }
+
+    /// The kinds of all warnings.
+    pub(crate) fn warned_of(&self) -> Vec<String> {
+        self.warnings().into_iter().map(|cause| cause.kind.into_owned()).collect()
     }
 
     /// # Panics
     /// Unless it warns of this kind.
     #[track_caller]
     pub(crate) fn warns(&self, kind: &str) -> Cause {
-        let Some(cause) = self.remarks() else { panic!("no warning: {self:?}") };
-        let also = format!("[{kind}, ");
-        let is_there = cause.kind == kind || cause.evidence.iter().any(|one| one.value.contains(&also));
-        assert!(is_there, "no warning {kind}: {self:?}");
-        cause
+        let found = self.warnings().into_iter().find(|cause| cause.kind == kind);
+        found.unwrap_or_else(|| panic!("no warning {kind}: {self:?}"))
     }
 }
 

@@ -55,7 +55,7 @@ fn healthy() {
     assert!(found.detail(Rung::Tls).starts_with("TLSv1.3"), "{found:?}");
     assert!(found.detail(Rung::Role).contains("PostgreSQL 15"), "{found:?}");
     assert!(found.detail(Rung::Tcp).starts_with(&format!("127.0.0.1:{}", postgres.port())), "{found:?}");
-    assert_eq!(found.remarks(), None, "{found:?}");
+    assert_eq!(found.warnings(), [], "{found:?}");
 
     for mode in ["disable", "allow"] {
         let found = node.holds(&format!("{uri}?sslmode={mode}"));
