@@ -5,6 +5,7 @@
 //! what libpq does: `sslmode` allow and prefer try a second time, and a list of hosts is gone through in order.
 
 mod asked;
+mod attempt;
 mod channel;
 mod pooler;
 mod refusal;
@@ -16,12 +17,14 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode as RawSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Connection};
 
+use super::listener;
 use super::reach::{self, Bounded, Place, Reached, Stream};
 use super::rung::{Ascent, Climber, Rung};
 use super::tls::Terms;
 use super::uri::postgres::{SslMode, Target, Wish};
 use super::uri::{Host, Kind, PostgresUri, Server};
 use crate::cause::Cause;
+use attempt::{Attempt, told_of_both};
 use channel::{Channel, HandedStream, Wanted};
 
 /// How long the server is given to agree on TLS and to finish the handshake.
@@ -41,28 +44,6 @@ const FAREWELL_LIMIT: Duration = Duration::from_millis(100);
 
 /// The most that a server may send in one climb, in bytes; an honest one sends a few hundred.
 const MOST_READ: u64 = 1024 * 1024;
-
-/// The rungs above tcp that one server held or broke.
-#[derive(Debug, Default)]
-struct Attempt {
-    steps: Vec<(Rung, Result<String, Cause>, Duration)>,
-    warnings: Vec<Cause>,
-    /// Whether libpq would go on to the next server of the list.
-    tries_next: bool,
-    /// Whether TLS was agreed upon, or was what failed.
-    in_tls: bool,
-}
-
-impl Attempt {
-    fn failure(&self) -> Option<(Rung, &Cause)> {
-        self.steps.iter().find_map(|(rung, outcome, _)| outcome.as_ref().err().map(|cause| (*rung, cause)))
-    }
-
-    fn broke(mut self, rung: Rung, cause: Cause, took: Duration) -> Self {
-        self.steps.push((rung, Err(cause), took));
-        self
-    }
-}
 
 /// Climbs from open connections to the top, server by server.
 pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Reached>, ascent: &mut Ascent) {
@@ -99,29 +80,6 @@ pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Rea
     }
 }
 
-/// What to tell of a server that was tried in two ways: the one that let in; otherwise the one that came further, and
-/// the other with it. A pg_hba.conf without an entry says least.
-fn told_of_both(first: Attempt, second: Attempt) -> Attempt {
-    let rank =
-        |attempt: &Attempt| attempt.failure().map(|(rung, cause)| (rung, cause.kind != refusal::NO_ENTRY));
-    if rank(&first).is_none() || rank(&second).is_none() {
-        return if rank(&second).is_none() { second } else { first };
-    }
-    let (mut told, other) = if rank(&second) > rank(&first) { (second, first) } else { (first, second) };
-    let way = if other.in_tls { "over TLS" } else { "without TLS" };
-    if let Some((_, left)) = other.failure() {
-        let said = left.evidence.iter().find(|one| one.name == "server said");
-        let words =
-            said.map_or_else(|| left.sentence.clone(), |said| format!("{} ({})", left.sentence, said.value));
-        for (_, outcome, _) in &mut told.steps {
-            if let Err(cause) = outcome {
-                *cause = cause.clone().with(way, &words);
-            }
-        }
-    }
-    told
-}
-
 /// One server, during one climb.
 struct Visit<'a> {
     climber: &'a Climber,
@@ -135,8 +93,22 @@ struct Visit<'a> {
 type Session = (Client, Connection<Box<dyn Stream>, HandedStream>);
 
 impl Visit<'_> {
-    /// What libpq does for this `sslmode`: the first way, and another where the mode has one and the first did not do.
+    /// What libpq does for this `sslmode`, and what listens there if it is no PostgreSQL.
     async fn attempt(&self, stream: Box<dyn Stream>) -> Attempt {
+        let attempt = self.attempt_by_mode(stream).await;
+        let unnamed = [refusal::NOT_POSTGRES, refusal::CLOSED, refusal::SILENT];
+        if !attempt.failure().is_some_and(|(_, cause)| unnamed.contains(&cause.kind.as_ref())) {
+            return attempt;
+        }
+        let listener = listener::identify(self.place, self.ascent.limit(SECOND_LOOK)).await;
+        match listener.and_then(|listener| refusal::by_listener(self.server, listener)) {
+            Some(named) => attempt.named(named),
+            None => attempt,
+        }
+    }
+
+    /// The first way of the `sslmode`, and another where the mode has one and the first did not succeed.
+    async fn attempt_by_mode(&self, stream: Box<dyn Stream>) -> Attempt {
         let on_socket = matches!(self.server.host, Host::Socket(_));
         let (first, second) = match self.uri.tls.mode {
             _ if on_socket => (Wanted::Plaintext("on a Unix socket"), None),

@@ -44,11 +44,6 @@ pub(super) fn asked_for_certificate(stream: &TlsStream) -> bool {
     stream.get_ref().asked_for_certificate()
 }
 
-/// Whether the server asked for a client certificate during the handshake. Not yet known: to be taken from the handshake.
-pub(super) fn asked_for_certificate(_: &TlsStream) -> bool {
-    true
-}
-
 /// How much of the server's certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verify {

@@ -41,7 +41,7 @@ fn what_pgbouncer_says() {
     let node = Node::new("");
     let at = |database: &str| format!("postgres://circle:{PASSWORD}@127.0.0.1:{}/{database}", bouncer.port());
     let found = node.holds(&at("circle"));
-    assert_eq!(found.remarks(), None, "{found:?}");
+    assert_eq!(found.warnings(), [], "{found:?}");
 
     let rejected = "postgres.password_rejected";
     let cause =

@@ -152,9 +152,10 @@ fn a_server_that_is_hung_and_one_that_is_another() {
 
     let mongo = Options::new(Version::V6_0).without_login().start();
     let other = at(&format!("127.0.0.1:{}", mongo.port()));
-    // Four bytes that PostgreSQL would answer are too few for MongoDB to answer.
-    node.breaks(&other, Rung::Tls, "postgres.silent", External, "the port is PostgreSQL's");
-    node.breaks(&format!("{other}?sslmode=disable"), Rung::Auth, "postgres.closed", External, "log");
+    for (uri, rung) in [(other.clone(), Rung::Tls), (format!("{other}?sslmode=disable"), Rung::Auth)] {
+        let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
+        assert!(cause.sentence.contains("MongoDB"), "{cause:?}");
+    }
 }
 
 #[test]
@@ -268,7 +269,7 @@ fn extensions_that_the_app_needs() {
     let cause = found.warns("postgres.extension_missing");
     assert!(cause.next_step.contains("CREATE EXTENSION"), "{cause:?}");
     postgres.sql("circle", "create extension pgcrypto; create extension \"uuid-ossp\"");
-    assert_eq!(node.holds(&guest).remarks(), None);
+    assert_eq!(node.holds(&guest).warnings(), []);
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn what_pg_hba_conf_says() {
     allow(&postgres, "hostnossl all all 127.0.0.1/32 scram-sha-256");
     for mode in ["prefer", "allow"] {
         let found = node.holds(&format!("{uri}?sslmode={mode}"));
-        assert_eq!(found.remarks(), None, "{found:?}");
+        assert_eq!(found.warnings(), [], "{found:?}");
     }
     let encrypted = format!("{uri}?sslmode=require");
     node.breaks(&encrypted, Rung::Auth, "postgres.no_pg_hba_entry", Config, "subnet");
@@ -376,7 +377,7 @@ fn servers_that_take_no_writes() {
     let both = at(&format!("127.0.0.1:{},127.0.0.1:{}", postgres.port(), other.port()));
     for wish in ["read-write", "primary"] {
         let found = node.holds(&format!("{both}?target_session_attrs={wish}"));
-        assert_eq!(found.remarks(), None, "{found:?}");
+        assert_eq!(found.warnings(), [], "{found:?}");
     }
     node.breaks(&both, Rung::Role, "postgres.standby", External, "primary");
 

@@ -94,6 +94,35 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
     never_answers(stream);
 }
 
+fn greets_as_mysql(mut stream: TcpStream) {
+    let _ = stream.write_all(b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0salt-of-eight\0");
+    never_answers(stream);
+}
+
+fn greets_as_ssh(mut stream: TcpStream) {
+    let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
+    never_answers(stream);
+}
+
+#[test]
+fn what_listens_in_the_place_of_postgres_is_named() {
+    let node = Node::new("");
+    let serves: [(fn(TcpStream), &str); 3] =
+        [(greets_as_mysql, "MySQL"), (greets_as_ssh, "SSH"), (speaks_http, "HTTP")];
+    for (serve, name) in serves {
+        let port = rude(serve);
+        for (mode, rung) in [("prefer", Rung::Tls), ("disable", Rung::Auth)] {
+            let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle?sslmode={mode}");
+            let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
+            assert!(cause.sentence.contains(name), "{cause:?}");
+        }
+    }
+    let port = rude(closes);
+    let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle");
+    let cause = node.breaks(&uri, Rung::Tls, "postgres.closed", External, "load balancer");
+    assert!(cause.sentence.contains("at once"), "{cause:?}");
+}
+
 #[test]
 fn not_postgres() {
     let node = Node::new("");

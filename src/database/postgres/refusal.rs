@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
+use super::super::listener::Listener;
 use super::super::rung::Rung;
 use super::super::tls::{self, Terms};
 use super::super::uri::{PostgresUri, Server};
@@ -23,6 +24,12 @@ pub(super) const STARTING_UP: &str = "postgres.starting_up";
 
 /// The kind for a server that hangs up.
 pub(super) const CLOSED: &str = "postgres.closed";
+
+/// The kind for a server that accepts and does not answer.
+pub(super) const SILENT: &str = "postgres.silent";
+
+/// The kind for what is no PostgreSQL.
+pub(super) const NOT_POSTGRES: &str = "postgres.not_postgres";
 
 /// The longest first answer to a login: an error with the longest message that libpq would believe.
 const LONGEST_FIRST: u32 = 30_000;
@@ -322,7 +329,7 @@ pub(super) fn closed(server: &Server) -> Cause {
 /// A server that accepts and does not answer.
 pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
-        "postgres.silent",
+        SILENT,
         format!("{server} accepts connections and does not answer {what}."),
         "Check that the server is not hung (its log, its load), and that the port is PostgreSQL's.",
     )
@@ -348,9 +355,26 @@ pub(super) fn not_postgres(server: &Server, answer: &[u8]) -> Cause {
     garbage(server).with("answer", Printable(answer))
 }
 
+/// What was recognised on the port; `None` when it says nothing new.
+pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> {
+    match listener {
+        Listener::Postgres => None,
+        Listener::ClosesAtOnce => Some(Cause::external(
+            CLOSED,
+            format!("{server} accepts connections and closes each at once."),
+            "Look for a proxy or load balancer there with no live PostgreSQL behind it, and at the server's log.",
+        )),
+        other => Some(Cause::config(
+            NOT_POSTGRES,
+            format!("What listens on {server} is {other}, not PostgreSQL."),
+            "Correct host and port in the URI.",
+        )),
+    }
+}
+
 fn garbage(server: &Server) -> Cause {
     Cause::config(
-        "postgres.not_postgres",
+        NOT_POSTGRES,
         format!("What listens on {server} is not PostgreSQL."),
         "Correct host and port in the URI.",
     )
