@@ -7,6 +7,7 @@
 mod asked;
 mod attempt;
 mod channel;
+mod methods;
 mod pooler;
 mod refusal;
 
@@ -282,7 +283,10 @@ impl Visit<'_> {
         let outcome = timeout(limit, config.connect_raw(stream, handed)).await;
         let heard = heard.bytes();
         match outcome {
-            Ok(Ok(session)) => Ok(session),
+            Ok(Ok(session)) => match methods::by_require_auth(self.uri, self.server, &heard) {
+                Some(cause) => Err((Rung::Auth, cause)),
+                None => Ok(session),
+            },
             _ if !refusal::is_postgres(&heard) => {
                 Err((Rung::Auth, refusal::not_postgres(self.server, &heard)))
             }

@@ -345,6 +345,19 @@ fn what_pg_hba_conf_says() {
         node.breaks(&bound, Rung::Auth, "postgres.channel_binding", Config, "channel_binding=prefer");
     }
     node.holds(&format!("{uri}?channel_binding=require&sslmode=require"));
+    for (required, good) in [
+        ("scram-sha-256", true),
+        ("md5,scram-sha-256", true),
+        ("!password", true),
+        ("md5", false),
+        ("!scram-sha-256", false),
+    ] {
+        let uri = format!("{uri}?require_auth={required}");
+        match good {
+            true => drop(node.holds(&uri)),
+            false => drop(node.breaks(&uri, Rung::Auth, "postgres.require_auth", Config, "require_auth")),
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! PostgreSQL's own errors name the routine that raised them; a pooler's do not. Poolers have few SQLSTATEs (PgBouncer
 //! before 1.21 answers everything with 08P01) and fixed English words, so here the words decide.
 
+mod words;
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,103 +16,10 @@ use super::super::rung::Rung;
 use super::super::uri::{PostgresUri, Server};
 use super::refusal::in_its_words;
 use crate::cause::Cause;
+use words::{Meaning, meaning};
 
 /// A startup parameter that no server knows: a pooler refuses it at once, PostgreSQL not before the login.
 const UNKNOWN_PARAMETER: &str = "boot_agent_asks_who_is_there";
-
-/// What a pooler's words mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Password,
-    /// The pooler has no such user, or no credentials for it.
-    User,
-    Method,
-    Database,
-    DatabaseClosed,
-    TooMany,
-    Parameter,
-    TlsRequired,
-    /// Nothing answers behind it.
-    ServerDown,
-    /// The server behind it refuses the pooler.
-    ServerRefuses,
-    /// The server behind it has no such database.
-    ServerDatabase,
-    /// The server behind it has no free connection slots.
-    ServerFull,
-    /// The server behind it is starting up or recovering.
-    ServerStarting,
-    /// Every connection to the server behind it is in use.
-    Waiting,
-    ShuttingDown,
-    AdminConsole,
-    Misconfigured,
-}
-
-/// Words of PgBouncer, Odyssey, PgCat, Supavisor and RDS Proxy, in lower case; the first that is there decides.
-/// The first ones are PostgreSQL's own, which poolers pass on from the server behind them.
-const WORDS: [(&str, Meaning); 52] = [
-    ("password authentication failed for user", Meaning::ServerRefuses),
-    ("no pg_hba.conf entry", Meaning::ServerRefuses),
-    ("pg_hba.conf rejects", Meaning::ServerRefuses),
-    ("role \"", Meaning::ServerRefuses),
-    ("database \"", Meaning::ServerDatabase),
-    ("too many clients already", Meaning::ServerFull),
-    ("remaining connection slots", Meaning::ServerFull),
-    ("the database system is", Meaning::ServerStarting),
-    ("server login failed", Meaning::ServerRefuses),
-    ("server login has been failing", Meaning::ServerRefuses),
-    ("client_login_timeout (server down)", Meaning::ServerDown),
-    ("server_login_retry", Meaning::ServerDown),
-    ("cannot connect to server", Meaning::ServerDown),
-    ("server_connect_timeout", Meaning::ServerDown),
-    ("server dns lookup failed", Meaning::ServerDown),
-    ("failed to connect to remote server", Meaning::ServerDown),
-    ("could not connect to the database", Meaning::ServerDown),
-    ("all servers are down", Meaning::ServerDown),
-    ("no servers", Meaning::ServerDown),
-    ("client_login_timeout", Meaning::ServerDown),
-    ("query_wait_timeout", Meaning::Waiting),
-    ("timed-out waiting to acquire", Meaning::Waiting),
-    ("connection pool has been exhausted", Meaning::Waiting),
-    ("could not get connection from the pool", Meaning::Waiting),
-    ("unable to check out", Meaning::Waiting),
-    ("no such database", Meaning::Database),
-    ("no pool configured", Meaning::Database),
-    ("database does not exist", Meaning::Database),
-    ("does not allow connections", Meaning::DatabaseClosed),
-    ("database removed", Meaning::DatabaseClosed),
-    ("no more connections allowed", Meaning::TooMany),
-    ("too many", Meaning::TooMany),
-    ("max clients reached", Meaning::TooMany),
-    ("max_client_conn", Meaning::TooMany),
-    ("unsupported startup parameter", Meaning::Parameter),
-    ("ssl required", Meaning::TlsRequired),
-    ("ssl is required", Meaning::TlsRequired),
-    ("requires tls", Meaning::TlsRequired),
-    ("no such user", Meaning::User),
-    ("has no credentials for the role", Meaning::User),
-    ("tenant or user not found", Meaning::User),
-    ("user not found", Meaning::User),
-    ("is wrong", Meaning::Password),
-    ("password authentication failed", Meaning::Password),
-    ("sasl authentication failed", Meaning::Password),
-    ("auth failed", Meaning::Password),
-    ("invalid password", Meaning::Password),
-    ("authentication failed", Meaning::Method),
-    ("login rejected", Meaning::Method),
-    ("shutting down", Meaning::ShuttingDown),
-    ("not allowed", Meaning::AdminConsole),
-    ("bouncer config error", Meaning::Misconfigured),
-];
-
-fn meaning(said: &str) -> Option<Meaning> {
-    let lower = said.to_ascii_lowercase();
-    if lower.ends_with("is disabled") {
-        return Some(Meaning::DatabaseClosed);
-    }
-    WORDS.iter().find(|(words, _)| lower.contains(words)).map(|(_, meaning)| *meaning)
-}
 
 /// Whether an error does not come from PostgreSQL itself.
 fn is_poolers(refusal: &DbError) -> bool {
@@ -350,45 +259,4 @@ fn startup() -> Vec<u8> {
     }
     let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
     [length.to_be_bytes().as_slice(), &body].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_mean_what_they_mean() {
-        for (said, expected) in [
-            ("no such database: circle", Meaning::Database),
-            ("no such user: circle", Meaning::User),
-            ("password authentication failed", Meaning::Password),
-            ("SASL authentication failed", Meaning::Password),
-            ("certificate authentication failed", Meaning::Method),
-            ("no more connections allowed (max_client_conn)", Meaning::TooMany),
-            ("unsupported startup parameter: options", Meaning::Parameter),
-            ("query_wait_timeout", Meaning::Waiting),
-            ("client_login_timeout (server down)", Meaning::ServerDown),
-            (
-                "server login failed: FATAL: password authentication failed for user \"circle\"",
-                Meaning::ServerRefuses,
-            ),
-            ("server login has been failing, try again later (server_login_retry)", Meaning::ServerRefuses),
-            ("database \"circle\" is disabled", Meaning::DatabaseClosed),
-            ("database \"circle\" does not exist", Meaning::ServerDatabase),
-            ("password authentication failed for user \"circle\"", Meaning::ServerRefuses),
-            ("sorry, too many clients already", Meaning::ServerFull),
-            ("SSL required", Meaning::TlsRequired),
-            ("This RDS Proxy requires TLS connections", Meaning::TlsRequired),
-            (
-                "This RDS proxy has no credentials for the role circle. Check the credentials for this role and try again.",
-                Meaning::User,
-            ),
-            ("The password that was provided for the role circle is wrong.", Meaning::Password),
-            ("Timed-out waiting to acquire database connection", Meaning::Waiting),
-            ("odyssey: c1a2: failed to connect to remote server s3b4", Meaning::ServerDown),
-        ] {
-            assert_eq!(meaning(said), Some(expected), "{said}");
-        }
-        assert_eq!(meaning("something else"), None);
-    }
 }

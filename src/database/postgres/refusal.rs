@@ -13,7 +13,7 @@ use super::super::listener::Listener;
 use super::super::rung::Rung;
 use super::super::tls::{self, Terms};
 use super::super::uri::{PostgresUri, Server};
-use super::pooler;
+use super::{methods, pooler};
 use crate::cause::{Cause, Class, chain};
 
 /// The kind for a client that `pg_hba.conf` does not let in.
@@ -66,7 +66,7 @@ pub(super) fn of_login(
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         )
     } else if said.contains("unsupported authentication") || said.contains("unsupported SASL") {
-        unsupported_method(server, heard)
+        methods::unsupported(server, heard)
     } else if said.contains("channel binding") {
         Cause::config(
             "postgres.channel_binding",
@@ -90,26 +90,6 @@ pub(super) fn of_login(
         garbage(server)
     };
     (Rung::Auth, cause.with("error", said))
-}
-
-/// A way to log in that the server asks for, and neither this program nor the app has.
-fn unsupported_method(server: &Server, heard: &[u8]) -> Cause {
-    let code =
-        heard.get(5..9).and_then(|bytes| bytes.first_chunk::<4>()).map(|code| u32::from_be_bytes(*code));
-    let method = match code {
-        Some(2) => "Kerberos 5",
-        Some(6) => "SCM credentials",
-        Some(7 | 8) => "GSSAPI (Kerberos)",
-        Some(9) => "SSPI",
-        Some(10) => "a SASL mechanism other than SCRAM-SHA-256",
-        _ => "a method other than SCRAM-SHA-256, MD5 and a plain password",
-    };
-    Cause::config(
-        "postgres.auth_method",
-        format!("{server} wants this user to log in by {method}, which the app cannot do."),
-        "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
-    )
-    .with("method asked for", method)
 }
 
 /// Adds that a server which lets this user in by no entry had asked for a certificate: where its words are not English,
@@ -171,7 +151,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
                 "Create the role (CREATE ROLE … LOGIN), or correct the user in the URI.",
             ),
         ),
-        ("28000", Some("auth_failed")) => (Rung::Auth, failed_by_method(server, user, refusal.message())),
+        ("28000", Some("auth_failed")) => (Rung::Auth, methods::failed(server, user, refusal.message())),
         // The routine is one for both; the words are English unless lc_messages says otherwise.
         ("28000", _) if refusal.message().contains("pg_hba.conf rejects") => (
             Rung::Auth,
@@ -271,27 +251,6 @@ pub(super) fn in_its_words(cause: Cause, refusal: &DbError) -> Cause {
         }
     }
     cause
-}
-
-/// A login that failed by a method which is not one of PostgreSQL's own passwords.
-fn failed_by_method(server: &Server, user: &str, said: &str) -> Cause {
-    const METHODS: [&str; 10] =
-        ["certificate", "Peer", "Ident", "LDAP", "RADIUS", "PAM", "GSSAPI", "SSPI", "BSD", "OAuth"];
-    let method = METHODS.iter().find(|method| said.starts_with(&format!("{method} authentication")));
-    let next_step = match method {
-        Some(&"certificate") => {
-            "Use a client certificate whose common name is the user's name, or give this user a scram-sha-256 entry in pg_hba.conf."
-        }
-        Some(&("LDAP" | "RADIUS" | "PAM")) => {
-            "Correct the password in the URI or that directory's server, or give this user a scram-sha-256 entry in pg_hba.conf."
-        }
-        _ => "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
-    };
-    let by = method.map_or_else(
-        || "the method of its pg_hba.conf entry".to_owned(),
-        |one| format!("{one} authentication"),
-    );
-    Cause::config("postgres.auth_rejected", format!("{server} rejects {user} by {by}."), next_step)
 }
 
 /// A refusal without a rule of its own, by the class of its SQLSTATE.

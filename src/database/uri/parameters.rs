@@ -153,7 +153,7 @@ impl Parameters {
             || self.values.get(name).is_some_and(|(value, _)| value.is_empty())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -172,6 +172,13 @@ impl Parameters {
                 Kind::Postgres,
                 "combines sslnegotiation=direct with an sslmode that does not require TLS",
                 "Write sslmode=require or stronger, or remove sslnegotiation.",
+            ));
+        }
+        if self.get("gssencmode") == Some("require") {
+            return Err(error(
+                Kind::Postgres,
+                "requires Kerberos encryption (gssencmode=require), and the app has no Kerberos credentials",
+                "Remove gssencmode, and write sslmode=require for TLS.",
             ));
         }
         let version = |name| self.get(name).map(str::to_ascii_lowercase);

@@ -137,8 +137,6 @@ pub struct PostgresUri {
     pub application_name: Option<String>,
     /// `channel_binding`.
     pub channel_binding: Wish,
-    /// `gssencmode`.
-    pub gss_encryption: Wish,
     /// `require_auth`, as written.
     pub require_auth: Option<String>,
     /// What works and is yet likely not what was meant.
@@ -185,6 +183,7 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let servers = servers(&mut parameters, &parts)?;
     warnings.extend(local_only(&servers));
     warnings.extend(parameters.jdbc_only());
+    warnings.extend(elsewhere(&parameters));
     if parameters.is_emptied("user") {
         return Err(error(
             KIND,
@@ -213,7 +212,6 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
             .take("application_name")
             .or_else(|| parameters.take("fallback_application_name")),
         channel_binding: wish(parameters.take("channel_binding").as_deref()),
-        gss_encryption: wish(parameters.take("gssencmode").as_deref()),
         require_auth: parameters.take("require_auth"),
         warnings,
         shown,
@@ -229,6 +227,24 @@ fn named(
     let decoded = part.map(|piece| scan::decode(KIND, piece)).transpose()?;
     let overriding = parameters.take_given(name).map(|(value, _)| value);
     Ok(overriding.or(decoded).filter(|value| !value.is_empty()))
+}
+
+/// Parameters that lead to files of the app's own container, which are not read here.
+fn elsewhere(parameters: &Parameters) -> Option<Cause> {
+    let named: Vec<&str> = ["service", "servicefile", "passfile"]
+        .into_iter()
+        .filter(|name| parameters.get(name).is_some())
+        .collect();
+    (!named.is_empty()).then(|| {
+        Cause::config(
+            "postgres.uri_file",
+            format!(
+                "The PostgreSQL URI takes values from a file by {}, which neither this check nor the JDBC driver reads.",
+                named.join(" and ")
+            ),
+            "Write host, user, password and database in the URI itself.",
+        )
+    })
 }
 
 /// A parameter without a value takes away what stands in front of the `?`.
