@@ -1,6 +1,7 @@
 //! `circleconfig/`, which bundles of 2.x have: shell files that the app's services source. `shared/postgresql` addresses
 //! the services' PostgreSQL, `SERVICE/customizations` holds overrides of one service.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -35,6 +36,8 @@ pub(super) struct Circleconfig {
     pub(super) has_postgres: bool,
     /// One for each of [`SERVICE_DATABASES`], or none.
     pub(super) databases: Vec<DatabaseUri>,
+    /// The text of each file by its name.
+    pub(super) texts: BTreeMap<String, String>,
 }
 
 /// Whether this file is sourced by a shell.
@@ -58,10 +61,11 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         let name = format!("circleconfig/{}", below.display());
         let (text, of_bytes) = text::decode(&name, &file.content);
         found.findings.extend(of_bytes);
-        let Some(text) = text else { continue };
+        let Some(original) = text else { continue };
+        let text = text::unix_line_ends(&original).into_owned();
         let mut notes = Notes::new(&name, &text);
         let reading = customizations::read(&text);
-        text::windows_line_ends(&mut notes, &name, &text, true);
+        text::windows_line_ends(&mut notes, &name, &original, true);
         text::pasted(&mut notes, &name, &text, &reading.comments);
         customizations::check_shell(&mut notes, &name, &text, &reading, |_| false);
         if name == POSTGRES {
@@ -70,6 +74,7 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
             found.databases = settings.postgres(&mut notes);
         }
         found.findings.extend(notes.finish());
+        found.texts.insert(name, text);
     }
     found
 }
@@ -97,7 +102,6 @@ impl Settings<'_> {
             Value::Unknown(why) => Err(why),
             Value::Known(value) => {
                 customizations::exported(notes, variable, set);
-                // Windows line ends have been named.
                 let value = value.trim().to_owned();
                 match set.map(|set| set.at) {
                     Some(at) if !value.is_empty() => Ok(Part::Set { value, at }),
@@ -117,6 +121,11 @@ impl Settings<'_> {
         if !self.sets_postgres() {
             return Vec::new();
         }
+        // What is wrong with them has been reported.
+        let explained = customizations::explained(self.reading);
+        if POSTGRES_VARIABLES.iter().any(|variable| explained.contains(*variable)) {
+            return Vec::new();
+        }
         let parts = POSTGRES_VARIABLES.map(|variable| (variable, self.part(notes, variable)));
         let unknown: Vec<(&str, &Unknown)> = parts
             .iter()
@@ -124,7 +133,7 @@ impl Settings<'_> {
             .collect();
         if let Some((_, why)) = unknown.first() {
             let variables: Vec<&str> = unknown.iter().map(|(variable, _)| *variable).collect();
-            notes.warning(why.at, customizations::unknown_value(&variables, &why.what));
+            customizations::unknown(notes, why, &variables);
             let line = notes.position(why.at).line;
             let address = Address::Unknown { line, what: why.what.to_string() };
             return self.each(|_| address.clone());
