@@ -37,7 +37,9 @@ fn what_pgbouncer_says() {
          absent = host=127.0.0.1 port={port} dbname=no_such_database\n\
          locked = host=127.0.0.1 port={port} dbname=circle user=circle password={WRONG}\n",
     );
-    let bouncer = pooler(&databases, "");
+    // After a failed login to the server it would let clients wait for a while, and what each is told would depend on when
+    // it came.
+    let bouncer = pooler(&databases, "server_login_retry = 0");
     let node = Node::new("");
     let at = |database: &str| format!("postgres://circle:{PASSWORD}@127.0.0.1:{}/{database}", bouncer.port());
     let found = node.holds(&at("circle"));
@@ -75,7 +77,7 @@ fn what_pgbouncer_says() {
 
     // A pool that was never filled cannot log in either.
     allow(&postgres, "host all all 127.0.0.2/32 scram-sha-256");
-    let fresh = pooler(&databases, "");
+    let fresh = pooler(&databases, "server_login_retry = 0");
     let refused = format!("postgres://circle:{PASSWORD}@127.0.0.1:{}/circle", fresh.port());
     node.breaks(&refused, Rung::Auth, "postgres.pooler_login", External, "pg_hba.conf");
 }

@@ -18,6 +18,9 @@ use super::refusal::in_its_words;
 use crate::cause::Cause;
 use words::{Meaning, meaning};
 
+/// The kind for a pooler whose server does not answer.
+const SERVER_DOWN: &str = "postgres.pooler_server_down";
+
 /// A startup parameter that no server knows: a pooler refuses it at once, PostgreSQL not before the login.
 const UNKNOWN_PARAMETER: &str = "boot_agent_asks_who_is_there";
 
@@ -153,7 +156,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::ServerDown => (
             Rung::Auth,
             Cause::external(
-                "postgres.pooler_server_down",
+                SERVER_DOWN,
                 format!("{who} answers, and the database server behind it does not."),
                 "Check that the PostgreSQL server behind the pooler is up, and that the pooler's host and port for it are right.",
             ),
@@ -227,11 +230,15 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
     }
 }
 
-/// A pooler that takes a login and does not finish it.
+/// A pooler that takes a login and does not finish it. PgBouncer lets clients wait so while the server behind it is down,
+/// and for a while after that server refused its login.
 pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
-    let who = format!("A connection pooler on {server}");
-    let (_, cause) = told(Meaning::ServerDown, &who, "", "");
-    cause.with("waited", format!("{} ms", limit.as_millis()))
+    Cause::external(
+        SERVER_DOWN,
+        format!("A connection pooler on {server} accepts the login, and gets no connection to the database server behind it."),
+        "Check that the PostgreSQL server behind the pooler is up and lets the pooler in; the pooler's log says which.",
+    )
+    .with("waited", format!("{} ms", limit.as_millis()))
 }
 
 /// Whether a pooler is there: it refuses an unknown startup parameter before it asks for anything.
