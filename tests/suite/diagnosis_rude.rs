@@ -95,6 +95,25 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
 }
 
 #[test]
+fn what_listens_in_the_place_of_postgres_is_named() {
+    let node = Node::new("");
+    let serves: [(fn(TcpStream), &str); 3] =
+        [(greets_as_mysql, "MySQL"), (greets_as_ssh, "SSH"), (speaks_http, "HTTP")];
+    for (serve, name) in serves {
+        let port = rude(serve);
+        for (mode, rung) in [("prefer", Rung::Tls), ("disable", Rung::Auth)] {
+            let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle?sslmode={mode}");
+            let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
+            assert!(cause.sentence.contains(name), "{cause:?}");
+        }
+    }
+    let port = rude(closes);
+    let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle");
+    let cause = node.breaks(&uri, Rung::Tls, "postgres.closed", External, "load balancer");
+    assert!(cause.sentence.contains("at once"), "{cause:?}");
+}
+
+#[test]
 fn not_postgres() {
     let node = Node::new("");
     let uri = |port: u16, mode: &str| {

@@ -8,6 +8,7 @@ mod conflicts;
 pub mod mongo;
 mod options;
 mod parameters;
+mod pgjdbc;
 pub mod postgres;
 mod scan;
 
@@ -240,5 +241,7 @@ pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+#[cfg(test)]
+mod libpq_cases;
 #[cfg(test)]
 mod tests;
