@@ -10,35 +10,35 @@ use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
 use crate::console::{Level, text};
+use crate::draft;
 use crate::files::{self, Root};
 use crate::http::Http;
 use crate::settings::Source;
-use crate::source;
 
 pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cause> {
+    let extra = &world.settings.extra;
     let (fetched, what) = match &flags.source {
-        None => (source::installed(&world.root, &world.settings.extra)?, "what is installed".to_owned()),
+        None => (draft::installed(&world.root, extra)?, "what is installed".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
             // A directory typed by a person is one of this machine, wherever the box's root lies.
-            let extra = &world.settings.extra;
             let from = Source::Directory(path);
-            (source::fetch(&Root::default(), &from, extra, None, |_| {}).await?, directory.clone())
+            (draft::at(&Root::default(), &from, directory, extra, None, |_| {}).await?, directory.clone())
         }
-        Some(text) => (from_source(&world, &Source::parse(text)?).await?, text.clone()),
+        Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
     Ok(printed(&bundle::validate(&fetched).findings, &what))
 }
 
-async fn from_source(world: &World, from: &Source) -> Result<Fetched, Cause> {
+async fn from_source(world: &World, from: &Source, typed: &str) -> Result<Fetched, Cause> {
     let http = Http::new(world.root.clone());
-    let s3 = match from {
-        Source::S3(_) => Some(S3::new(&aws(&http).await?)),
-        Source::Directory(_) => None,
+    let (s3, place) = match from {
+        Source::S3(_) => (Some(S3::new(&aws(&http).await?)), typed.to_owned()),
+        Source::Directory(path) => (None, world.root.path(path).to_string_lossy().into_owned()),
     };
     let warn = |cause: Cause| world.console.note(Level::Warning, cause.to_string());
-    source::fetch(&world.root, from, &world.settings.extra, s3.as_ref(), warn).await
+    draft::at(&world.root, from, &place, &world.settings.extra, s3.as_ref(), warn).await
 }
 
 /// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the

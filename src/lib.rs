@@ -22,6 +22,7 @@ pub mod aws;
 pub mod bundle;
 pub mod database;
 pub mod docker;
+mod draft;
 mod lifecycle;
 mod placement;
 pub mod record;

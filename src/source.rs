@@ -58,12 +58,25 @@ pub(crate) async fn fetch_file(
     file: BundleFile,
     s3: Option<&S3>,
 ) -> Result<Vec<u8>, Cause> {
+    fetch_named(root, source, file.name(), s3).await
+}
+
+/// A file that lies beside the four, in one attempt, of at most their size.
+///
+/// # Errors
+/// As for [`fetch`], about this one object.
+pub(crate) async fn fetch_named(
+    root: &Root,
+    source: &Source,
+    name: &str,
+    s3: Option<&S3>,
+) -> Result<Vec<u8>, Cause> {
     match (source, s3) {
         (Source::S3(location), Some(s3)) => {
-            let object = s3.get(&location.bucket, &location.key(file.name()), FILE_LIMIT).await?;
+            let object = s3.get(&location.bucket, &location.key(name), FILE_LIMIT).await?;
             Ok(object.body.to_vec())
         }
-        (Source::Directory(path), _) => read_limited(&root.path(path).join(file.name()), FILE_LIMIT),
+        (Source::Directory(path), _) => read_limited(&root.path(path).join(name), FILE_LIMIT),
         (Source::S3(location), None) => Err(no_region(location)),
     }
 }
@@ -226,7 +239,7 @@ async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<(Fetch
     let files = BundleFile::ALL.into_iter().zip(&mut bodies).collect();
     let mut extra = as_extra(parts, bodies);
     extra.extend(in_trees);
-    Ok((Fetched { files, extra }, warnings))
+    Ok((Fetched { files, extra, ..Fetched::default() }, warnings))
 }
 
 /// The files of the trees, those of the settings and those that a bundle has unasked.
@@ -306,7 +319,11 @@ fn from_directory(directory: &Path, extra: &[Extra]) -> Result<Fetched, Cause> {
         .map(|file| (file, read_or_note(&directory.join(file.name()), FILE_LIMIT, &mut causes)))
         .collect();
     let extra = extra_of_directory(directory, extra, &mut causes)?;
-    if causes.is_empty() { Ok(Fetched { files, extra }) } else { Err(Cause::together(causes)) }
+    if causes.is_empty() {
+        Ok(Fetched { files, extra, ..Fetched::default() })
+    } else {
+        Err(Cause::together(causes))
+    }
 }
 
 fn extra_of_directory(

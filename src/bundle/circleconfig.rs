@@ -67,7 +67,7 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         let reading = customizations::read(&text);
         text::windows_line_ends(&mut notes, &name, &original, true);
         text::pasted(&mut notes, &name, &text, &reading.comments);
-        customizations::check_shell(&mut notes, &name, &text, &reading, |_| false);
+        customizations::check_shell(&mut notes, &(&name).into(), &text, &reading, |_| false);
         if name == POSTGRES {
             let settings = Settings { name: POSTGRES, reading: &reading };
             found.has_postgres = settings.sets_postgres();

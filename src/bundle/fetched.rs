@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::file_name::FileName;
+use crate::cause::Cause;
+
 /// One of the four files that every bundle has, in the order in which they are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum BundleFile {
@@ -100,6 +103,22 @@ pub struct Fetched {
     pub files: BTreeMap<BundleFile, Vec<u8>>,
     /// The extra files.
     pub extra: Vec<ExtraFile>,
+    /// Of the four, what is known about those that did not come.
+    pub lacking: BTreeMap<BundleFile, Lacking>,
+    /// Where it came from, as a person would type it in a command: a directory, or an address that begins with `s3://`;
+    /// empty if commands are to name the files alone.
+    pub place: String,
+}
+
+/// What is known about one of the four that did not come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lacking {
+    /// Why it was not read, though something is there.
+    pub cause: Option<Cause>,
+    /// The name of a file that is there and may be the one meant.
+    pub near: Option<String>,
+    /// What that file holds; empty if it was not read.
+    pub content: Vec<u8>,
 }
 
 impl fmt::Debug for Fetched {
@@ -111,6 +130,16 @@ impl fmt::Debug for Fetched {
 }
 
 impl Fetched {
+    /// What one of the four is called, here and in commands.
+    pub(super) fn name(&self, file: BundleFile) -> FileName {
+        self.named(file.name())
+    }
+
+    /// What a file beside the four is called.
+    pub(super) fn named(&self, name: &str) -> FileName {
+        if self.place.is_empty() { name.into() } else { FileName::below(&self.place, name) }
+    }
+
     /// Where each of the four goes that came.
     pub fn four(&self) -> impl Iterator<Item = Placement<'_>> {
         self.files.iter().map(|(file, content)| Placement {

@@ -14,7 +14,6 @@ pub(super) struct FileName {
 
 impl FileName {
     /// For a file that lies below `place`, a directory as it was typed or an address that begins with `s3://`.
-    #[allow(dead_code)] // used by the next change
     pub(super) fn below(place: &str, name: &str) -> Self {
         let typed = if place.starts_with("s3://") {
             format!("{}/{name}", place.trim_end_matches('/'))
@@ -30,12 +29,19 @@ impl FileName {
     }
 
     /// The command that renames a file beside this one to this one's name.
-    #[allow(dead_code)] // used by the next change
     pub(super) fn renamed_from(&self, other: &str) -> String {
         let base = self.typed.strip_suffix(self.shown.as_str()).unwrap_or_default();
         let from = format!("{base}{other}");
         let mv = if self.is_object() { "aws s3 mv" } else { "mv" };
         format!("{mv} {} {}", word(&from), self.word())
+    }
+
+    /// The command that swaps this file with another one of the same bundle.
+    pub(super) fn swapped_with(&self, other: &FileName) -> String {
+        let mv = if self.is_object() { "aws s3 mv" } else { "mv" };
+        let (one, two) = (self.word(), other.word());
+        let aside = word(&format!("{}.aside", self.typed)).into_owned();
+        format!("{mv} {one} {aside} && {mv} {two} {one} && {mv} {aside} {two}")
     }
 
     /// The command that replaces the file by what `filter` makes of it, from standard input to standard output.

@@ -174,7 +174,13 @@ fn is_placeholder(text: &str) -> bool {
 
 /// Letters of a name, without what separates words.
 fn squeezed(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+    // The Kelvin sign and the long s are letters of keys to Go, by which Replicated reads them.
+    let plain = name.chars().map(|c| match c {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        c => c,
+    });
+    plain.filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
 }
 
 /// Whether the value of a key in JSON is likely a secret.

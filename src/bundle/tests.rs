@@ -188,9 +188,188 @@ fn what_no_text_may_be() {
 
 #[test]
 fn the_licence_may_hold_anything_else() {
-    for content in [&b"\xff\xfe\x00binary"[..], "<hostname> “quoted”".as_bytes(), b"{\"json\": 1}\r\n"] {
+    for content in [
+        &b"\xff\xfe\x00binary"[..],
+        "<hostname> “quoted”".as_bytes(),
+        b"{ no json\r\n",
+        b"short=",
+        b"a plain text",
+    ] {
         assert_eq!(findings(&with(BundleFile::License, content)), [""; 0]);
     }
+}
+
+#[test]
+fn a_licence_is_nothing_that_lies_beside_it() {
+    let packed =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [0x1f, 0x8b, 0, 0xff].repeat(40));
+    let wrapped: String =
+        packed.as_bytes().chunks(76).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect();
+    let utf16: Vec<u8> = "licence".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let settings = good().files[&BundleFile::Settings].clone();
+    for (content, kind) in [
+        (packed.into_bytes(), "warning license.base64"),
+        (wrapped.into_bytes(), "warning license.base64"),
+        (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec(), "error license.pem"),
+        (b"{\"json\": 1}\r\n".to_vec(), "error license.json"),
+        (b"<License><id>1</id></License>\n".to_vec(), "error license.xml"),
+        (utf16, "error bundle.utf16"),
+        (settings, "error bundle.wrong_file"),
+    ] {
+        assert_eq!(findings(&with(BundleFile::License, content)), [format!("license.rli {kind}")]);
+    }
+}
+
+#[test]
+fn files_that_were_mixed_up_are_one_mistake() {
+    let files = good().files;
+    let mixed = |pairs: &[(BundleFile, BundleFile)]| {
+        let mut fetched = good();
+        for (place, content) in pairs {
+            fetched.files.insert(*place, files[content].clone());
+        }
+        let found = look(&fetched).findings;
+        found
+            .iter()
+            .map(|finding| format!("{} {}", finding.cause.kind, finding.cause.sentence))
+            .collect::<Vec<_>>()
+    };
+    use BundleFile::{Customizations, License, Replicated, Settings};
+    for (one, two) in [(Settings, Replicated), (Settings, Customizations), (Replicated, Customizations)] {
+        // Names are not compared: another test of this process may have made a word of them a secret.
+        for (pairs, what) in [
+            (&[(one, two), (two, one)][..], "are swapped"),
+            (&[(one, two)], "is a copy of"),
+            (&[(two, one)], "is a copy of"),
+        ] {
+            let found = mixed(pairs);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with("bundle.wrong_file") && found[0].contains(what), "{found:?}");
+        }
+    }
+    assert_eq!(mixed(&[(License, Settings)]), ["bundle.wrong_file license.rli is a copy of settings.conf."]);
+    let mut swapped = good();
+    swapped.files.insert(License, files[&Settings].clone());
+    swapped.files.insert(Settings, b"\x1f\x8b\xff\x00binary".to_vec());
+    let found = look(&swapped).findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].cause.sentence, "license.rli and settings.conf are swapped.");
+}
+
+#[test]
+fn exported_settings_in_another_form_are_one_mistake_and_the_command_corrects_it() {
+    let wanted = r#"{"hostname":{"value":"circleci.example.com"},"allow_cluster":{"value":"1"},"secret_passphrase":{"value":"a=b: c"}}"#;
+    for (content, kind) in [
+        (
+            r#"[{"name":"hostname","value":"circleci.example.com"},{"name":"allow_cluster","value":"1"},{"name":"secret_passphrase","value":"a=b: c"}]"#,
+            "list",
+        ),
+        (
+            r#"[{"name":"g","items":[{"name":"hostname","value":"circleci.example.com"},{"name":"allow_cluster","value":1}]},{"items":[{"name":"secret_passphrase","value":"a=b: c"}]}]"#,
+            "list",
+        ),
+        ("hostname=circleci.example.com\nallow_cluster=\"1\"\nsecret_passphrase=a=b: c\n", "key_value"),
+        (
+            "# exported\nexport hostname=circleci.example.com\nallow_cluster=1\nsecret_passphrase=a=b: c\n",
+            "key_value",
+        ),
+        ("hostname: circleci.example.com\nallow_cluster: '1'\nsecret_passphrase: \"a=b: c\"\n", "yaml"),
+        (
+            "---\nhostname:\n  value: circleci.example.com\nallow_cluster:\n  value: \"1\"\nsecret_passphrase:\n  value: 'a=b: c'\n",
+            "yaml",
+        ),
+        (r#"{"hostname":"circleci.example.com","allow_cluster":1,"secret_passphrase":"a=b: c"}"#, "flat"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("settings.conf");
+        std::fs::write(&file, content).unwrap();
+        let mut fetched = with(BundleFile::Settings, content);
+        fetched.place = directory.path().to_string_lossy().into_owned();
+        let found = look(&fetched).findings;
+        let of_form: Vec<_> = found
+            .iter()
+            .filter(|finding| {
+                !finding.cause.kind.ends_with("missing") && !finding.cause.kind.ends_with("agreement")
+            })
+            .collect();
+        assert_eq!(of_form.len(), 1, "{content}: {found:?}");
+        assert_eq!(of_form[0].cause.kind, format!("settings_conf.{kind}"), "{content}");
+        // The command works as it stands.
+        let command = of_form[0].cause.next_step.strip_prefix("Convert it: ").unwrap();
+        let output = std::process::Command::new("/bin/bash").args(["-c", command]).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&std::fs::read_to_string(&file).unwrap()), read(wanted), "{command}");
+    }
+}
+
+#[test]
+fn commands_that_convert_a_file_work_as_they_stand() {
+    let text = "{\n\"a\": \"é\"}\n";
+    let wide: Vec<u8> =
+        std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+    for (content, kind) in [
+        (wide, "bundle.utf16"),
+        (text.encode_utf16().flat_map(u16::to_le_bytes).collect(), "bundle.utf16"),
+        (text.replace('\n', "\r\n").into_bytes(), "bundle.crlf"),
+        ([b"\xEF\xBB\xBF", text.as_bytes()].concat(), "bundle.byte_order_mark"),
+        (text.chars().map(|c| c as u8).collect(), "bundle.not_utf8"),
+    ] {
+        let directory = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
+        let place = directory.path().join("my bundle");
+        std::fs::create_dir(&place).unwrap();
+        let file = place.join("replicated.conf");
+        std::fs::write(&file, &content).unwrap();
+        let mut fetched = with(BundleFile::Replicated, content);
+        fetched.place = place.to_string_lossy().into_owned();
+        let found = look(&fetched).findings;
+        let found = found
+            .iter()
+            .find(|finding| finding.cause.kind == kind)
+            .unwrap_or_else(|| panic!("{kind}: {found:?}"));
+        let (_, command) = found.cause.next_step.split_once(": ").unwrap();
+        let output = std::process::Command::new("/bin/bash").args(["-c", command]).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{command}");
+    }
+}
+
+#[test]
+fn a_file_under_a_near_name_is_pointed_at_and_validated() {
+    let mut fetched = with_edit(BundleFile::Settings, "github_type_public", "github_type_pubic");
+    let content = fetched.files.remove(&BundleFile::Settings).unwrap();
+    fetched.place = "bundle".to_owned();
+    fetched.lacking.insert(
+        BundleFile::Settings,
+        Lacking { cause: None, near: Some("settings.conf.txt".to_owned()), content },
+    );
+    let found = look(&fetched).findings;
+    assert_eq!(found[0].cause.sentence, "settings.conf is missing; settings.conf.txt is there.");
+    assert_eq!(found[0].cause.next_step, "Rename it: mv bundle/settings.conf.txt bundle/settings.conf");
+    assert_eq!((found[1].file.as_str(), &*found[1].cause.kind), ("settings.conf.txt", "settings_conf.value"));
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn findings_are_capped_and_counted() {
+    let many = with(BundleFile::Customizations, "export CIRCLE_SECRETS_MONGODB_MAIN_URI = x\n".repeat(5000));
+    let found = look(&many).findings;
+    let more = found.last().unwrap();
+    assert_eq!(more.cause.kind, "bundle.more_findings");
+    // With the address that is missing besides.
+    assert!(more.cause.sentence.starts_with("4901 more"), "{}", more.cause.sentence);
+    let mut all = many;
+    for n in 0..10 {
+        let path = format!("/etc/circleconfig/service{n}/customizations");
+        all.extra.push(ExtraFile {
+            path: path.into(),
+            mode: None,
+            content: "A = x\n".repeat(50).into_bytes(),
+        });
+    }
+    let found = look(&all).findings;
+    assert_eq!(found.len(), 200);
+    assert!(found[199].cause.sentence.starts_with("5305 more"), "{}", found[199].cause.sentence);
 }
 
 #[test]

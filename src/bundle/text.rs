@@ -96,7 +96,7 @@ pub(super) fn not_there(name: &FileName, bytes: &[u8]) -> Option<Cause> {
 fn utf16(name: &FileName, bytes: &[u8]) -> Option<Cause> {
     let head = bytes.get(..bytes.len().min(256) & !1).unwrap_or_default();
     let zeros = |first: usize| head.len() >= 4 && head.iter().skip(first).step_by(2).all(|byte| *byte == 0);
-    let text = |first: usize| head.iter().skip(first).step_by(2).all(|byte| (b'\t'..0x7f).contains(byte));
+    let text = |first: usize| head.iter().skip(first).step_by(2).all(|byte| *byte >= b'\t');
     let encoding = if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         // The mark says which; a binary file may begin with it as well, but hardly with text after it.
         let of_text =

@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use super::addresses::{self, DatabaseUri};
-use super::fetched::{BundleFile, ExtraFile, Fetched, Placement};
+use super::fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 use super::file_name::FileName;
 use super::finding::{Finding, Notes, capped};
 use super::replicated_conf::{self, ReplicatedConf};
-use super::{circleconfig, customizations, excerpt, json, license, secrets, settings_conf, text};
+use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 
 /// What a look at a whole bundle gave.
@@ -80,12 +80,25 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
     let mut replicated = ReplicatedConf::default();
     let mut findings = Vec::new();
     let mut texts = BTreeMap::new();
+    let mut present: BTreeMap<BundleFile, (FileName, &[u8])> =
+        fetched.files.iter().map(|(file, bytes)| (*file, (fetched.name(*file), bytes.as_slice()))).collect();
+    for file in BundleFile::ALL.into_iter().filter(|file| !fetched.files.contains_key(file)) {
+        let lacking = fetched.lacking.get(&file);
+        findings.extend(missing(file, &fetched.name(file), lacking));
+        // What is there under another name is validated all the same.
+        if let Some(Lacking { near: Some(near), content, .. }) =
+            lacking.filter(|lacking| !lacking.content.is_empty())
+        {
+            present.insert(file, (fetched.named(near), content));
+        }
+    }
+    let (wrong, mixed_up) = recognise::mixed_up(&present);
+    findings.extend(mixed_up);
     for file in BundleFile::ALL {
-        let name = FileName::from(file.name());
-        let Some(bytes) = fetched.files.get(&file) else {
-            findings.extend(missing(file));
+        if wrong.contains(&file) {
             continue;
-        };
+        }
+        let Some((name, bytes)) = present.get(&file).cloned() else { continue };
         if file == BundleFile::License {
             findings.extend(license::check(&name, bytes));
             continue;
@@ -101,14 +114,17 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
                 text::windows_line_ends(&mut notes, &name, &original, true);
                 text::pasted(&mut notes, &name, &text, &reading.comments);
                 let elsewhere = circleconfig.has_postgres;
-                databases = customizations::check(&mut notes, file.name(), &text, &reading, elsewhere);
+                databases = customizations::check(&mut notes, &name, &text, &reading, elsewhere);
             }
             _ => {
                 text::windows_line_ends(&mut notes, &name, &original, false);
                 text::pasted(&mut notes, &name, &text, &[]);
-                let members = json::read_object(&mut notes, file.name(), &text);
+                let is_settings = file == BundleFile::Settings;
+                let members = json::read_object(&mut notes, &name, &text, is_settings);
                 match (file, members) {
-                    (BundleFile::Settings, Some(members)) => settings_conf::check(&mut notes, &members),
+                    (BundleFile::Settings, Some(members)) => {
+                        settings_conf::check(&mut notes, &name, &members);
+                    }
                     (BundleFile::Replicated, Some(members)) => {
                         replicated = replicated_conf::check(&mut notes, &text, &members, &placed);
                     }
@@ -133,16 +149,22 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
     (Validation { findings, databases, replicated, bundle }, texts)
 }
 
-fn missing(file: BundleFile) -> Vec<Finding> {
+fn missing(file: BundleFile, name: &FileName, lacking: Option<&Lacking>) -> Vec<Finding> {
     let mut notes = Notes::new(file.name(), "");
-    notes.error(
-        None,
-        Cause::config(
+    let cause = match lacking {
+        Some(Lacking { cause: Some(cause), .. }) => cause.clone(),
+        Some(Lacking { near: Some(near), .. }) => Cause::config(
             "bundle.missing_file",
-            format!("{file} is not in the bundle."),
-            format!("Upload {file} to the source."),
+            format!("{file} is missing; {near} is there."),
+            format!("Rename it: {}", name.renamed_from(near)),
         ),
-    );
+        _ => Cause::config(
+            "bundle.missing_file",
+            format!("{file} is missing."),
+            format!("Add {file} to the bundle."),
+        ),
+    };
+    notes.error(None, cause);
     notes.finish()
 }
 

@@ -294,7 +294,7 @@ impl<'g> Facts<'g> {
         let extra = extra?;
         let look = async {
             let files = BundleFile::ALL.into_iter().zip(objects.into_iter().map(<[u8]>::to_vec)).collect();
-            Ok(Look::at(Fetched { files, extra: extra.to_vec() }))
+            Ok(Look::at(Fetched { files, extra: extra.to_vec(), ..Fetched::default() }))
         };
         self.at_source.get(look).await
     }

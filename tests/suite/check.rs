@@ -208,16 +208,138 @@ fn check_reads_s3_and_file_sources_and_what_is_installed() {
     assert_eq!(rest(world.files()), rest(before), "check changes nothing");
 }
 
+fn check(world: &World, output: &str, place: impl std::fmt::Display) -> Finished {
+    Agent::new(world).args(["--output", output, "check"]).arg(place).run(SOON)
+}
+
 #[test]
-fn a_source_that_lacks_two_files_names_both() {
-    let draft = Draft::good();
+fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
+    let mut draft = Draft::good();
+    draft.apply(&Change::Add(REP, r#""LogLevl": "info""#));
     let (directory, world) = (draft.directory(), World::new());
-    for name in [LIC, SET] {
-        fs::remove_file(directory.path().join(name)).unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::rename(at(LIC), at("Acme-license.rli")).unwrap();
+    fs::rename(at(SET), at("settings.conf.txt")).unwrap();
+    fs::remove_file(at(CUS)).unwrap();
+    let place = directory.path().display();
+    assert_eq!(
+        findings(&check(&world, "json", place)),
+        [
+            "error bundle.missing_file settings.conf".to_owned(),
+            "error bundle.missing_file license.rli".to_owned(),
+            "error bundle.missing_file circle-installation-customizations".to_owned(),
+            "warning replicated_conf.unknown_key replicated.conf:10:3".to_owned(),
+        ]
+    );
+    check(&world, "text", place)
+        .assert_code(1)
+        .assert_says("settings.conf is missing; settings.conf.txt is there.")
+        .assert_says(&format!("mv {place}/settings.conf.txt {place}/settings.conf"))
+        .assert_says(&format!("mv {place}/Acme-license.rli {place}/license.rli"))
+        .assert_says("circle-installation-customizations is missing.");
+}
+
+#[test]
+fn a_near_name_at_s3_is_pointed_at_too() {
+    let s3 = s3::moto();
+    let bucket = s3.bucket();
+    let world = World::new()
+        .with_s3(s3.url())
+        .with_env("AWS_REGION", "us-east-1")
+        .with_env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
+        .with_env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
+    let draft = Draft::good();
+    for (name, content) in &draft.files {
+        let name = if *name == REP { "replicated.conf.json" } else { name };
+        s3.put(&bucket, &format!("box/{name}"), content);
     }
-    let run = Agent::new(&world).arg("check").arg(directory.path().display()).run(SOON);
-    run.assert_code(1)
-        .assert_says("source.no_such_file")
-        .assert_says(&format!("{}/license.rli", directory.path().display()))
-        .assert_says(&format!("{}/settings.conf", directory.path().display()));
+    let source = format!("s3://{bucket}/box");
+    assert_eq!(findings(&check(&world, "json", &source)), ["error bundle.missing_file replicated.conf"]);
+    check(&world, "text", &source)
+        .assert_says("replicated.conf is missing; replicated.conf.json is there.")
+        .assert_says(&format!("aws s3 mv {source}/replicated.conf.json {source}/replicated.conf"));
+    let nothing = format!("s3://{bucket}/another");
+    check(&world, "text", &nothing).assert_code(1).assert_says("contains none of the files of a bundle");
+}
+
+#[test]
+fn what_is_no_directory_and_no_bundle_is_one_sentence() {
+    let (directory, world) = (Draft::good().directory(), World::new());
+    let empty = parts::directory("empty");
+    for (place, sentence) in [
+        (Some("/nowhere/at/all".to_owned()), "/nowhere/at/all does not exist."),
+        (Some(directory.path().join(LIC).display().to_string()), "license.rli is not a directory."),
+        (Some(empty.path().display().to_string()), "contains none of the files of a bundle."),
+        (None, "No bundle is installed on this machine."),
+    ] {
+        let run = Agent::new(&world).arg("check").args(place.as_deref()).run(SOON);
+        run.assert_code(1).assert_says(sentence);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.trim_end().lines().count() <= 4, "{run}");
+    }
+}
+
+#[test]
+fn a_special_file_is_named_and_never_read() {
+    for (file, what) in [(SET, "named pipe"), (REP, "directory"), (LIC, "character device"), (CUS, "socket")]
+    {
+        let (directory, world) = (Draft::good().directory(), World::new());
+        let path = directory.path().join(file);
+        fs::remove_file(&path).unwrap();
+        let mut socket = None;
+        match what {
+            "named pipe" => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            "directory" => fs::create_dir(&path).unwrap(),
+            "character device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+            _ => socket = Some(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+        }
+        let place = directory.path().display();
+        assert_eq!(findings(&check(&world, "json", place)), [format!("error source.not_a_file {file}")]);
+        check(&world, "text", place).assert_code(1).assert_says(what);
+        drop(socket);
+    }
+}
+
+#[test]
+fn each_finding_shows_its_line_with_a_caret_and_no_secret() {
+    let mut draft = Draft::good();
+    draft.apply(&Change::Replace(
+        CUS,
+        "'postgres://circle:pw@db.example.com:5432/circle'",
+        "postgres://circle:hunter2@db.example.com:5432/circle?a=b&c=d",
+    ));
+    draft.apply(&Change::Replace(
+        REP,
+        "\"console-password-of-the-test\",",
+        "\"console-password-of-the-test\"",
+    ));
+    let (directory, world) = (draft.directory(), World::new());
+    let run = check(&world, "text", directory.path().display());
+    run.assert_code(1).assert_silent_about("hunter2").assert_silent_about("console-password");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let shown = lines
+        .iter()
+        .position(|line| line.contains("postgres://circle:*******@db"))
+        .unwrap_or_else(|| panic!("{run}"));
+    let caret = lines[shown + 1].chars().position(|c| c == '^').unwrap();
+    assert_eq!(lines[shown].chars().nth(caret), Some('&'), "{run}");
+    let json: Value =
+        serde_json::from_str(&check(&world, "json", directory.path().display()).stdout).unwrap();
+    let found = json["findings"].as_array().unwrap();
+    let excerpt = &found.last().unwrap()["excerpt"];
+    let (text, column) = (excerpt["text"].as_str().unwrap(), excerpt["column"].as_u64().unwrap() as usize);
+    assert_eq!(text.chars().nth(column - 1), Some('&'), "{text}");
+}
+
+#[test]
+fn output_stays_short_whatever_the_file() {
+    let mut draft = Draft::good();
+    draft.files.insert(CUS, b"export CIRCLE_SECRETS_POSTGRES_MAIN_URI = x\n".repeat(20_000));
+    draft.files.insert(REP, "\u{201c}\n".repeat(100_000).into_bytes());
+    let (directory, world) = (draft.directory(), World::new());
+    let run = check(&world, "json", directory.path().display());
+    let found = findings(&run);
+    assert!(found.len() <= 201, "{}", found.len());
+    assert!(found.last().unwrap().starts_with("warning bundle.more_findings"), "{found:?}");
+    assert!(check(&world, "text", directory.path().display()).stdout.len() < 100_000);
 }

@@ -9,13 +9,14 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::addresses::{Address, DatabaseUri};
+use super::file_name::FileName;
 use super::finding::Notes;
 use super::shell::{self, Reading, Unknown, Value, Variable, What};
 use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
 use crate::database::uri::{self, Kind, Parsed, UriError};
 
-pub(super) use remarks::{explained, unknown};
+pub(super) use remarks::{explained, is_of_the_app, unknown};
 
 /// The variables that hold database addresses: name, kind, the database that the app expects there.
 pub(super) const VARIABLES: [(&str, Kind, &str); 6] = [
@@ -41,7 +42,7 @@ pub(super) fn database_name(variable: &str) -> String {
 /// Notes what is wrong with a file that a shell sources, apart from the variables that are addresses by their name.
 pub(super) fn check_shell(
     notes: &mut Notes<'_>,
-    name: &str,
+    name: &FileName,
     text: &str,
     reading: &Reading,
     is_address: impl Fn(&str) -> bool,
@@ -69,7 +70,7 @@ pub(super) fn check_shell(
 /// With `postgres_elsewhere`, `circleconfig/` has PostgreSQL's address.
 pub(super) fn check(
     notes: &mut Notes<'_>,
-    name: &str,
+    name: &FileName,
     text: &str,
     reading: &Reading,
     postgres_elsewhere: bool,

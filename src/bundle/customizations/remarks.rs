@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bundle::file_name::FileName;
 use crate::bundle::finding::{Notes, Severity};
 use crate::bundle::shell::{Reading, Remark, Slip, Unknown, Value, What};
 use crate::bundle::text::placeholders;
@@ -13,7 +14,7 @@ use crate::database::uri::closest;
 /// How many lines or variables are listed in one finding.
 const MOST_LISTED: usize = 12;
 
-pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Reading) {
+pub(super) fn check(notes: &mut Notes<'_>, name: &FileName, text: &str, reading: &Reading) {
     notes.drop_consequences();
     let placeholders: Vec<_> = placeholders(text).collect();
     let is_placeholder = |at: usize| {
@@ -71,7 +72,7 @@ pub(in crate::bundle) fn explained(reading: &Reading) -> BTreeSet<String> {
 }
 
 /// Whether the app reads the variable, so that a wrong value is no matter of taste.
-pub(super) fn is_of_the_app(name: &str) -> bool {
+pub(in crate::bundle) fn is_of_the_app(name: &str) -> bool {
     ["CIRCLE_", "VAULT__", "POSTGRES_"].iter().any(|start| name.starts_with(start))
 }
 
@@ -82,11 +83,14 @@ fn variable_in(command: &str) -> Option<&str> {
     names.max_by_key(|name| name.len())
 }
 
-fn syntax(name: &str, what: &str) -> Cause {
+fn syntax(name: &FileName, what: &str) -> Cause {
     Cause::config(
         "customizations.syntax",
         format!("Bash cannot parse this file: {what}."),
-        format!("Correct it, and put values in single quotes; this must print nothing: bash -n {name}"),
+        format!(
+            "Correct it, and put values in single quotes; this must print nothing: {}",
+            name.given_to("bash -n")
+        ),
     )
 }
 

@@ -126,6 +126,17 @@ pub(super) struct Reading {
     pub(super) slips: Vec<Slip>,
 }
 
+/// Whether Go's encoding/json, by which Replicated reads its files, takes `key` for the field `name`, which is ASCII: the
+/// case does not matter, and the Kelvin sign and the long s fold to letters too.
+pub(super) fn same_key(name: &str, key: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(key.chars().map(fold))
+}
+
 /// Reads a whole text.
 pub(super) fn read(text: &str) -> Reading {
     let mut reader = Reader { text, at: 0, depth: 0, slips: Vec::new() };

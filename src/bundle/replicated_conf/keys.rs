@@ -1,5 +1,7 @@
 //! The keys of `replicated.conf` and what each may hold.
 
+use crate::bundle::json::same_key;
+
 /// What a value must be.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
@@ -44,8 +46,9 @@ const KEYS: [(&str, Shape); 29] = [
     ("Channel", Shape::Ignored),
 ];
 
-pub(super) fn shape(key: &str) -> Option<Shape> {
-    KEYS.iter().find(|(name, _)| *name == key).map(|(_, shape)| *shape)
+/// The known key that Replicated takes this one for, whatever its case.
+pub(super) fn known(key: &str) -> Option<(&'static str, Shape)> {
+    KEYS.iter().find(|(name, _)| same_key(name, key)).copied()
 }
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {

@@ -15,7 +15,7 @@ use super::json::{Member, Node};
 use super::text::has_placeholder;
 use crate::cause::Cause;
 use crate::database::uri::closest;
-use keys::{Shape, shape};
+use keys::Shape;
 
 /// What the rest of a boot wants to know of `replicated.conf`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,15 +47,26 @@ pub(super) fn check(
     placed: &BTreeSet<PathBuf>,
 ) -> ReplicatedConf {
     let mut given = BTreeMap::new();
+    let mut present: BTreeMap<&str, &str> = BTreeMap::new();
     for member in members {
-        if known(notes, member) {
-            given.insert(member.key.as_str(), Given { at: member.at, value: &member.value.node });
+        let Some((key, shape)) = keys::known(&member.key) else {
+            unknown_key(notes, &member.key, member.at);
+            continue;
+        };
+        // The same key twice has been reported, when it is spelt alike.
+        if let Some(before) = present.insert(key, &member.key).filter(|before| *before != member.key) {
+            notes.error(member.at, same_key_twice(before, &member.key));
+        }
+        // Of several the last one counts.
+        given.remove(key);
+        if is_right(notes, key, shape, member) {
+            given.insert(key, Given { at: member.at, value: &member.value.node });
         }
     }
+    let present: BTreeSet<&str> = present.into_keys().collect();
     for key in ["LocalAddress", "HttpProxy"] {
         rules::found_by_grep(notes, text, members, key);
     }
-    let present = members.iter().map(|member| member.key.as_str()).collect();
     let mut conf = Conf { notes, given, placed };
     rules::check(&mut conf, &present);
     let removes = conf.given.get("RemoveImportSettingsFrom").map(|given| given.value);
@@ -83,16 +94,25 @@ impl<'m> Conf<'_, 'm, '_> {
     }
 }
 
-/// Whether the member is a known key with a value that it can have; notes what is wrong otherwise.
-fn known(notes: &mut Notes<'_>, Member { key, at, value }: &Member) -> bool {
-    let Some(shape) = shape(key) else {
-        unknown_key(notes, key, *at);
-        return false;
-    };
+/// Whether this is a key that Replicated knows, as it reads keys.
+pub(super) fn is_key(key: &str) -> bool {
+    keys::known(key).is_some()
+}
+
+fn same_key_twice(before: &str, key: &str) -> Cause {
+    Cause::config(
+        "bundle.json_duplicate_key",
+        format!("{before:?} and {key:?} are the same key to Replicated, which uses the last one."),
+        "Keep one of them.",
+    )
+}
+
+/// Whether the value is one that the key can have; notes what is wrong otherwise.
+fn is_right(notes: &mut Notes<'_>, key: &str, shape: Shape, Member { value, .. }: &Member) -> bool {
     let wrong_type = |wanted: &str, example: String| {
         Cause::config(
             "replicated_conf.type",
-            format!("{key} is {}, and must be {wanted}.", value.node.name()),
+            format!("{key} must be {wanted}, not {}.", value.node.name()),
             format!("Write {example}"),
         )
     };
@@ -106,9 +126,11 @@ fn known(notes: &mut Notes<'_>, Member { key, at, value }: &Member) -> bool {
             false
         }
         (Shape::Number, Node::Number(number)) => {
-            let whole = number.parse::<u64>().is_ok();
+            // Go reads it into an int of 64 bits.
+            let whole = number.parse::<i64>().is_ok_and(|number| number >= 0);
             if !whole {
-                let sentence = format!("{key} is {number}, and must be a whole number.");
+                let number: String = number.chars().take(40).collect();
+                let sentence = format!("{key} is {number}; it must be an integer from 0 to 2^63-1.");
                 notes.error(
                     value.at,
                     Cause::config("replicated_conf.value", sentence, format!("Write \"{key}\": 2439")),
@@ -141,14 +163,14 @@ fn known(notes: &mut Notes<'_>, Member { key, at, value }: &Member) -> bool {
                 } else {
                     format!("{text:?}")
                 };
-                let sentence = format!("{key} is {quoted}, and must be one of: {}.", choices.join(", "));
+                let sentence = format!("{key} is {quoted}; allowed values: {}.", choices.join(", "));
                 notes.error(value.at, Cause::config("replicated_conf.value", sentence, next_step));
             }
             false
         }
         (Shape::Path, Node::String(text)) if !text.starts_with('/') => {
             if !has_placeholder(text) {
-                let sentence = format!("{key} is {text:?}, and must be an absolute path.");
+                let sentence = format!("{key} must be an absolute path, not {text:?}.");
                 notes.error(
                     value.at,
                     Cause::config("replicated_conf.path", sentence, format!("Write \"{key}\": \"/etc/…\"")),
@@ -186,6 +208,6 @@ fn unknown_key(notes: &mut Notes<'_>, key: &str, at: usize) {
         Some(meant) => format!("Did you mean {meant}? Rename the key, or delete it."),
         None => "Delete the key, or look up its spelling in Replicated's documentation.".to_owned(),
     };
-    let sentence = format!("Replicated knows no key {key:?} and ignores it.");
+    let sentence = format!("Unknown key {key:?}; Replicated ignores it.");
     notes.warning(at, Cause::config("replicated_conf.unknown_key", sentence, next_step));
 }

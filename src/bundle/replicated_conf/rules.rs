@@ -9,7 +9,7 @@ use super::Conf;
 use crate::bundle::BundleFile;
 use crate::bundle::finding::Notes;
 use crate::bundle::host;
-use crate::bundle::json::{Member, Node};
+use crate::bundle::json::{Member, Node, same_key};
 use crate::bundle::text::has_placeholder;
 use crate::cause::Cause;
 
@@ -226,7 +226,7 @@ fn unused_certificate(conf: &mut Conf<'_, '_, '_>) {
 /// The installer does not read JSON: it greps `"KEY":\s*"[^"]*`, line by line, over the whole file. What that finds must
 /// be what the file says.
 pub(super) fn found_by_grep(notes: &mut Notes<'_>, text: &str, members: &[Member], key: &str) {
-    let member = members.iter().find(|member| member.key == key);
+    let member = members.iter().rfind(|member| same_key(key, &member.key));
     let said = member.and_then(|member| match &member.value.node {
         Node::String(value) => Some(value.as_str()),
         _ => None,

@@ -57,7 +57,6 @@ fn every_rule_good_and_bad() {
         (r#""LocalAddress": """#, &["2:17 warning replicated_conf.empty"]),
         // Unknown keys.
         (r#""LogLevl": "debug""#, &["2:1 warning replicated_conf.unknown_key"]),
-        (r#""loglevel": "debug""#, &["2:1 warning replicated_conf.unknown_key"]),
         (r#""Frobnicate": {}"#, &["2:1 warning replicated_conf.unknown_key"]),
         (r#""SnapshotsSomethingElse": "x""#, &[]),
         (r#""SnapshotsS3Bukcet": "x""#, &["2:1 warning replicated_conf.unknown_key"]),
@@ -107,6 +106,56 @@ fn every_rule_good_and_bad() {
         let expected: Vec<_> = expected.iter().map(|line| format!("replicated.conf:{line}")).collect();
         assert_eq!(findings(&with_lines(lines)), expected, "{lines}");
     }
+}
+
+#[test]
+fn keys_and_numbers_are_read_as_go_reads_them() {
+    let renamed = |from: &str, to: &str| findings(&with_edit(FILE, from, to));
+    // The case of a key does not matter, and the Kelvin sign and the long s are letters of it.
+    for (key, other) in [
+        ("LicenseFileLocation", "licenseFileLocation"),
+        ("DaemonAuthenticationPassword", "DAEMONAUTHENTICATIONPASSWORD"),
+        ("ReleaseSequence", "Relea\u{17f}eSequence"),
+        ("BypassPreflightChecks", "BypassPreflightChec\u{212a}s"),
+    ] {
+        assert_eq!(renamed(&format!("\"{key}\""), &format!("\"{other}\"")), [""; 0], "{other}");
+    }
+    // So this opens the console.
+    assert_eq!(
+        renamed("\"DaemonAuthenticationType\": \"password\"", "\"daemonauthenticationtype\": \"anonymous\""),
+        ["replicated.conf:3:3 warning replicated_conf.unused"]
+    );
+    assert_eq!(
+        renamed("\"LogLevel\"", "\"logLevl\""),
+        ["replicated.conf:6:3 warning replicated_conf.unknown_key"]
+    );
+    // The last of several counts, however it is spelt.
+    let twice = |line: &str| findings(&with_edit(FILE, "{\n", &format!("{{\n{line},\n")));
+    assert_eq!(twice("\"loglevel\": \"nonsense\"").len(), 2);
+    let last = |line: &str| findings(&with_edit(FILE, "true\n}", &format!("true,\n{line}\n}}")));
+    assert_eq!(
+        last("\"daemonAuthenticationType\": \"anonymous\""),
+        [
+            "replicated.conf:3:3 warning replicated_conf.unused",
+            "replicated.conf:11:1 error bundle.json_duplicate_key",
+        ]
+    );
+    // An int of 64 bits.
+    for (number, kinds) in [
+        ("9223372036854775807", &[][..]),
+        ("9223372036854775808", &["replicated.conf:7:22 error replicated_conf.value"]),
+        ("18446744073709551615", &["replicated.conf:7:22 error replicated_conf.value"]),
+        ("1e3", &["replicated.conf:7:22 error replicated_conf.value"]),
+        ("2439.0", &["replicated.conf:7:22 error replicated_conf.value"]),
+        ("0", &[]),
+    ] {
+        assert_eq!(renamed("2439", number), kinds, "{number}");
+    }
+    // The installer greps these two, and that does look at the case.
+    assert_eq!(
+        last("\"httpproxy\": \"http://proxy:3128\""),
+        ["replicated.conf:11:1 error replicated_conf.not_plain"]
+    );
 }
 
 #[test]

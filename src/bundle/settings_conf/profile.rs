@@ -15,6 +15,22 @@ use crate::bundle::text::has_placeholder;
 use crate::cause::Cause;
 use crate::database::uri::closest;
 
+/// The settings that are looked at here, by which the file is recognised.
+pub(super) const KEYS: [&str; 12] = [
+    "hostname",
+    "secret_passphrase",
+    "ghe_type",
+    "ghe_domain",
+    "ghe_client_id",
+    "ghe_client_secret",
+    "storage_backend",
+    "aws_region",
+    "s3_bucket",
+    "sqs_queue_url",
+    "allow_cluster",
+    "license_agreement",
+];
+
 const TYPES: [&str; 2] = ["github_type_public", "github_type_enterprise"];
 const S3: &str = "storage_backend_s3";
 

@@ -29,7 +29,12 @@ fn every_rule_good_and_bad() {
         ("anything", r#"{"value": true}"#, &["error settings_conf.value_not_string"]),
         ("anything", r#"{"data": null}"#, &["error settings_conf.value_not_string"]),
         ("anything", r#"{"multi_value": ["x"], "multi_data": {"a": "b"}}"#, &[]),
-        ("anything", r#"{"Value": "x"}"#, &["warning settings_conf.unknown_member"]),
+        ("anything", r#"{"Valve": "x"}"#, &["warning settings_conf.unknown_member"]),
+        // Go does not look at the case of a member.
+        ("anything", r#"{"Value": "x"}"#, &[]),
+        ("hostname", r#"{"VALUE": "circleci.example.com"}"#, &[]),
+        ("hostname", r#"{"VALUE": ""}"#, &["error settings_conf.empty"]),
+        ("anything", r#"{"vaLue": 1}"#, &["error settings_conf.value_not_string"]),
         ("allow_cluster", r#"{"value": 1}"#, &["error settings_conf.value_not_string"]),
         ("allow_cluster", r#"{"value": "0"}"#, &[]),
         ("allow_cluster", r#"{"value": "yes"}"#, &["error settings_conf.value"]),

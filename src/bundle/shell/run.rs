@@ -126,7 +126,8 @@ impl Run {
         // A name out of a variable is looked up like any other, but `export` by that way would read its words differently.
         let name = command.words.first().and_then(|name| {
             let is_program = |name: &String| matches!(builtins::effect(name), Effect::Program);
-            self.field(name).filter(|text| name.pieces.iter().all(is_char) || is_program(text))
+            let sure = self.field(name).filter(|text| name.pieces.iter().all(is_char) || is_program(text));
+            sure.or_else(|| surely_a_program(name))
         });
         let Some(name) = name else { return Err(Barrier::new(What::ComputedCommand, command.at)) };
         let unknown = || Unknown { what: What::Command(name.clone()), at: command.at };
@@ -265,6 +266,18 @@ impl Run {
         self.reading.variables.insert(name.to_owned(), variable);
         Ok(())
     }
+}
+
+/// The start of a command's name that no builtin has, whatever bash makes of the patterns and variables after it.
+fn surely_a_program(name: &Word) -> Option<String> {
+    let mut start = String::new();
+    for piece in &name.pieces {
+        match piece {
+            Piece::Char { c, quoted, .. } if *quoted || !"*?[{~".contains(*c) => start.push(*c),
+            _ => break,
+        }
+    }
+    (start.contains('/') || start.rfind(':').is_some_and(|at| at > 0)).then_some(start)
 }
 
 fn is_char(piece: &Piece) -> bool {
