@@ -276,12 +276,9 @@ impl<'g> Facts<'g> {
         self.files[nth].get(fetch).await.map(Vec::as_slice)
     }
 
-    /// The extra files at the source; none where the settings name none.
+    /// The extra files at the source: those of the settings, and the directories that a bundle may have unasked.
     pub(super) async fn extra(&self) -> Result<&[ExtraFile], Stopped> {
         let extra = &self.ground.settings.extra;
-        if extra.is_empty() {
-            return Ok(&[]);
-        }
         let from = self.source().ok_or_else(no_source)?;
         let s3 = self.s3(&from).await?;
         let fetch = source::fetch_extra(self.ground.root, &from, extra, s3);

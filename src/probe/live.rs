@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::answer::{Answer, Outcome};
 use super::check::{Group, Id, catalogue};
 use super::round::Watcher;
-use super::selection::Selection;
+use super::selection::{Selection, address};
 use crate::console::text;
 
 /// How often the elapsed time is drawn anew.
@@ -40,6 +40,9 @@ impl Live {
         };
         let live = Live { screen: MultiProgress::with_draw_target(target), lines: RefCell::default() };
         for check in catalogue(health_urls).into_iter().filter(|check| wanted.wants(&check.id)) {
+            if address(&check.id).is_some_and(|name| wanted.may_be_absent(&name)) {
+                continue;
+            }
             let mut lines = live.lines.borrow_mut();
             let line = lines.entry(check.group).or_insert_with(|| live.line(check.group));
             line.open.insert(check.id);

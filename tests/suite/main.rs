@@ -32,6 +32,7 @@ mod imds;
 mod installer;
 mod interruption;
 mod journal;
+mod layout_2x;
 mod leaks;
 mod packer;
 mod plot;

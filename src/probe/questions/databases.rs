@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, Outcome};
-use super::super::check::{ADVICE, Group, catalogue, of_database};
+use super::super::check::{ADVICE, Group, of_database};
 use super::super::facts::{Facts, Stopped};
 use super::super::round::Sink;
-use crate::bundle::{self, Address, VARIABLES, database_name};
+use crate::bundle::{self, Address, stable_names};
 use crate::database::ladder::{self, Climb, Climber};
 
 /// Where libpq looks for its default certificate files: the app runs as root in its containers.
@@ -16,22 +16,36 @@ const HOME: &str = "/root";
 
 /// Climbs to every wanted database of the bundle, and tells each rung.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
-    let all = catalogue(0);
-    let names = VARIABLES.iter().map(|(variable, ..)| database_name(variable));
-    let wanted: Vec<String> = names.filter(|name| sink.wanted.wants_any_of(name, &all)).collect();
+    let is_wanted = |name: &str| of_database(name).iter().any(|check| sink.wanted.wants(&check.id));
+    // Addresses that only some bundles have come up once the bundle is known.
+    let mut wanted: Vec<String> = stable_names().filter(|name| is_wanted(name)).collect();
+    for name in sink.wanted.addresses() {
+        if is_wanted(&name) && !wanted.contains(&name) {
+            wanted.push(name);
+        }
+    }
     if wanted.is_empty() {
         return;
     }
     let databases = match facts.databases().await {
         Ok(databases) => databases,
-        Err(stopped) => return skip_all(&wanted, stopped, sink),
+        Err(stopped) => {
+            wanted.retain(|name| !sink.wanted.may_be_absent(name));
+            return skip_all(&wanted, stopped, sink);
+        }
     };
+    for database in databases {
+        if is_wanted(&database.name) && !wanted.contains(&database.name) {
+            wanted.push(database.name.clone());
+        }
+    }
     for name in &wanted {
-        let found = databases.iter().find(|database| database_name(database.variable) == *name);
-        let reason = match found.map(|database| &database.address) {
+        let found = databases.iter().find(|database| database.name == *name);
+        let reason = match found.map(|database| (&database.address, &database.setting)) {
+            None if sink.wanted.may_be_absent(name) => continue,
             None => "the bundle does not set it".to_owned(),
-            Some(Address::Unknown { line, what }) => {
-                format!("only the app's shell knows its URI, because of {what} in line {line}")
+            Some((Address::Unknown { line, what }, setting)) => {
+                format!("{setting} is known to the app's shell only, because of {what} in line {line}")
             }
             Some(_) => continue,
         };
