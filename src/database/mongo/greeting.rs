@@ -212,6 +212,10 @@ pub(super) async fn greet(
             let alert = tls::after_handshake(&terms, &server, error);
             alert.unwrap_or_else(|| refusal::of(&server, &failure))
         }
+        Failure::Foreign(bytes) => match listener::by_first_bytes(bytes) {
+            Some(listener) => refusal::other(&server, listener).with("TLS", "the handshake succeeds"),
+            None => refusal::of(&server, &failure),
+        },
         failure => refusal::of(&server, failure),
     })
 }
