@@ -10,8 +10,7 @@ use super::harness::certificates::Authority;
 use super::harness::mongo::{Mongo, Options, Version};
 
 /// Just what the app does.
-const OF_APP: &str =
-    r#""find", "insert", "update", "remove", "createIndex", "createCollection", "listIndexes", "listCollections""#;
+const OF_APP: &str = r#""find", "insert", "update", "remove", "createIndex", "createCollection", "listIndexes", "listCollections""#;
 
 /// Makes a user `name` with a role of its own that grants `privileges` on top of `roles`.
 fn with_role(mongo: &Mongo, name: &str, privileges: &str) {
@@ -24,9 +23,7 @@ fn user(name: &str, password: &str, roles: &str) -> String {
 }
 
 fn on(database: &str, collection: &str, actions: &str) -> String {
-    format!(
-        r#"{{"resource": {{"db": "{database}", "collection": "{collection}"}}, "actions": [{actions}]}}"#
-    )
+    format!(r#"{{"resource": {{"db": "{database}", "collection": "{collection}"}}, "actions": [{actions}]}}"#)
 }
 
 #[test]
@@ -50,11 +47,19 @@ fn privileges_by_what_they_allow() {
         let scattered =
             OF_APP.split(", ").map(|action| on("circle_ghe", "", action)).collect::<Vec<_>>().join(", ");
         with_role(&mongo, "scattered", &scattered);
-        with_role(&mongo, "narrow", &on("circle_ghe", "", &OF_APP.replace(r#", "listIndexes", "listCollections""#, "")));
+        with_role(
+            &mongo,
+            "narrow",
+            &on("circle_ghe", "", &OF_APP.replace(r#", "listIndexes", "listCollections""#, "")),
+        );
         with_role(&mongo, "noindex", &on("circle_ghe", "", &OF_APP.replace(r#""createIndex", "#, "")));
         with_role(&mongo, "nodelete", &on("circle_ghe", "", &OF_APP.replace(r#""remove", "#, "")));
         with_role(&mongo, "other", &on("conductor", "", OF_APP));
-        with_role(&mongo, "single", &[on("circle_ghe", "builds", OF_APP), on("circle_ghe", "users", OF_APP)].join(", "));
+        with_role(
+            &mongo,
+            "single",
+            &[on("circle_ghe", "builds", OF_APP), on("circle_ghe", "users", OF_APP)].join(", "),
+        );
         for (name, role) in [
             ("almighty", r#""__system""#),
             ("superuser", r#""root""#),
@@ -65,8 +70,21 @@ fn privileges_by_what_they_allow() {
         ] {
             mongo.command("admin", &[&user(name, PASSWORD, role)]);
         }
-        for name in ["anybody", "anyhere", "exact", "everywhere", "scattered", "almighty", "superuser", "owner", "anywriter"] {
-            assert!(!good(name, "circle_ghe").warned_of().contains(&"mongo.narrow_role".to_owned()), "{name}");
+        for name in [
+            "anybody",
+            "anyhere",
+            "exact",
+            "everywhere",
+            "scattered",
+            "almighty",
+            "superuser",
+            "owner",
+            "anywriter",
+        ] {
+            assert!(
+                !good(name, "circle_ghe").warned_of().contains(&"mongo.narrow_role".to_owned()),
+                "{name}"
+            );
         }
         for name in ["anybody", "everywhere", "almighty", "superuser", "anywriter"] {
             good(name, "conductor");
@@ -92,9 +110,12 @@ fn privileges_by_what_they_allow() {
 fn credentials_that_drivers_read_differently() {
     let node = Node::new("");
     let mongo = server(Options::new(Version::V4_4));
-    let uri = |login: &str| uri(&mongo, "circle_ghe").replace(&format!("circle:{PASSWORD}@"), &format!("{login}@"));
+    let uri =
+        |login: &str| uri(&mongo, "circle_ghe").replace(&format!("circle:{PASSWORD}@"), &format!("{login}@"));
     let role = r#"{"role": "readWrite", "db": "circle_ghe"}"#;
-    let new = format!(r#"{{"createUser": "new", "pwd": "{PASSWORD}", "roles": [{role}], "mechanisms": ["SCRAM-SHA-256"]}}"#);
+    let new = format!(
+        r#"{{"createUser": "new", "pwd": "{PASSWORD}", "roles": [{role}], "mechanisms": ["SCRAM-SHA-256"]}}"#
+    );
     mongo.command(
         "admin",
         &[

@@ -72,7 +72,7 @@ fn the_clients_certificate() {
     allow(&postgres, "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca");
     let node = Node::new("");
     let uri = format!("{}?sslmode=require", uri(&postgres));
-    node.breaks(&uri, Rung::Auth, "postgres.no_pg_hba_entry", Config, "pg_hba.conf");
+    node.breaks(&uri, Rung::Auth, "tls.client_certificate_required", Config, "sslcert");
     let client = authority.issue("circle", &["DNS:circle"], 10);
     let with = |certificate: &Path, key: &Path| {
         format!("{uri}&sslcert={}&sslkey={}", certificate.display(), key.display())

@@ -97,6 +97,35 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
     never_answers(stream);
 }
 
+fn greets_as_mysql(mut stream: TcpStream) {
+    let _ = stream.write_all(b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0salt-of-eight\0");
+    never_answers(stream);
+}
+
+fn greets_as_ssh(mut stream: TcpStream) {
+    let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
+    never_answers(stream);
+}
+
+#[test]
+fn what_listens_in_the_place_of_postgres_is_named() {
+    let node = Node::new("");
+    let serves: [(fn(TcpStream), &str); 3] =
+        [(greets_as_mysql, "MySQL"), (greets_as_ssh, "SSH"), (speaks_http, "HTTP")];
+    for (serve, name) in serves {
+        let port = rude(serve);
+        for (mode, rung) in [("prefer", Rung::Tls), ("disable", Rung::Auth)] {
+            let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle?sslmode={mode}");
+            let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
+            assert!(cause.sentence.contains(name), "{cause:?}");
+        }
+    }
+    let port = rude(closes);
+    let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle");
+    let cause = node.breaks(&uri, Rung::Tls, "postgres.closed", External, "load balancer");
+    assert!(cause.sentence.contains("at once"), "{cause:?}");
+}
+
 #[test]
 fn not_postgres() {
     let node = Node::new("");
@@ -183,20 +212,45 @@ fn answers_in_http(mut stream: SslStream<TcpStream>) {
 #[test]
 fn tls_with_nothing_behind_it() {
     let node = Node::new("");
-    let uri = |port: u16, options: &str| format!("mongodb://circle:{PASSWORD}@127.0.0.1:{port}/circle_ghe{options}");
+    let uri = |port: u16, options: &str| {
+        format!("mongodb://circle:{PASSWORD}@127.0.0.1:{port}/circle_ghe{options}")
+    };
     let tls = "?ssl=true&tlsInsecure=true";
-    let cause =
-        node.breaks(&uri(behind_tls(false, hangs_up), tls), Rung::Tls, "mongo.closed", External, "load balancer");
+    let cause = node.breaks(
+        &uri(behind_tls(false, hangs_up), tls),
+        Rung::Tls,
+        "mongo.closed",
+        External,
+        "load balancer",
+    );
     assert!(cause.sentence.contains("TLS proxy"), "{cause:?}");
     let required = "tls.client_certificate_required";
     node.breaks(&uri(behind_tls(true, hangs_up), tls), Rung::Tls, required, Config, "tlsCertificateKeyFile");
-    let https = node.breaks(&uri(behind_tls(false, answers_in_http), tls), Rung::Tls, "mongo.not_mongodb", Config, "27017");
+    let https = node.breaks(
+        &uri(behind_tls(false, answers_in_http), tls),
+        Rung::Tls,
+        "mongo.not_mongodb",
+        Config,
+        "27017",
+    );
     assert!(https.sentence.contains("an HTTP server"), "{https:?}");
     // Without TLS in the URI, that is what is missing first.
     for asks in [true, false] {
-        node.breaks(&uri(behind_tls(asks, hangs_up), ""), Rung::Tls, "mongo.tls_required", Config, "ssl=true");
+        node.breaks(
+            &uri(behind_tls(asks, hangs_up), ""),
+            Rung::Tls,
+            "mongo.tls_required",
+            Config,
+            "ssl=true",
+        );
     }
-    let https = node.breaks(&uri(behind_tls(false, answers_in_http), ""), Rung::Tls, "mongo.not_mongodb", Config, "27017");
+    let https = node.breaks(
+        &uri(behind_tls(false, answers_in_http), ""),
+        Rung::Tls,
+        "mongo.not_mongodb",
+        Config,
+        "27017",
+    );
     assert!(https.sentence.contains("an HTTP server"), "{https:?}");
 }
 

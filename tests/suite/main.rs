@@ -21,6 +21,7 @@ mod diagnosis_mongo_access;
 mod diagnosis_mongo_set;
 mod diagnosis_mongo_states;
 mod diagnosis_mongo_tls;
+mod diagnosis_pooler;
 mod diagnosis_postgres;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;

@@ -63,7 +63,11 @@ pub(super) async fn login(
         let user = old.user.as_deref().unwrap_or_default();
         if scram(&mut member.wire, mechanism, old, &old.source).await.is_ok() {
             return Ok(Admission {
-                detail: format!("logged in as {user} of {}, {}, as older Java drivers read the URI", old.source, mechanism.name()),
+                detail: format!(
+                    "logged in as {user} of {}, {}, as older Java drivers read the URI",
+                    old.source,
+                    mechanism.name()
+                ),
                 as_today: false,
             });
         }
@@ -172,9 +176,7 @@ fn unproven(server: &Server, fault: Fault) -> Cause {
     let suspicious = |what: &str| {
         Cause::config(
             "mongo.auth_exchange",
-            format!(
-                "{server} failed to prove that it knows the password: it may not be the right server."
-            ),
+            format!("{server} failed to prove that it knows the password: it may not be the right server."),
             "Check that the address leads to the database itself and not to something in between.",
         )
         .with("server sent", what)
@@ -220,7 +222,9 @@ fn wrong_source(server: &Server, credentials: &Credentials, right: &str, failure
     let user = credentials.user.as_deref().unwrap_or_default();
     let cause = Cause::config(
         "mongo.wrong_auth_source",
-        format!("{server} has the user {user} with this password in {right}, and the URI logs in to {source}."),
+        format!(
+            "{server} has the user {user} with this password in {right}, and the URI logs in to {source}."
+        ),
         format!("Write authSource={right} in the URI."),
     );
     words(cause, failure)

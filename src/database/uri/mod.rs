@@ -9,6 +9,7 @@ pub(super) mod java;
 pub mod mongo;
 mod options;
 mod parameters;
+mod pgjdbc;
 pub mod postgres;
 mod scan;
 
@@ -241,6 +242,8 @@ pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+#[cfg(test)]
+mod libpq_cases;
 #[cfg(test)]
 mod mongo_cases;
 #[cfg(test)]

@@ -143,12 +143,8 @@ const OLD_NAMES: &[(&str, Option<&str>, Range)] = &[
 ];
 
 /// The options about certificates, which Java drivers leave to Java's own stores.
-pub(super) const TLS_FILES_AND_CHECKS: [&str; 4] = [
-    "tlsCAFile",
-    "tlsCertificateKeyFile",
-    "tlsCertificateKeyFilePassword",
-    "tlsAllowInvalidHostnames",
-];
+pub(super) const TLS_FILES_AND_CHECKS: [&str; 4] =
+    ["tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsAllowInvalidHostnames"];
 
 /// Options whose repetition means something.
 const REPEATABLE: &[&str] = &["readPreferenceTags", "tls", "ssl"];

@@ -90,6 +90,17 @@ type Row = (&'static str, Option<usize>, &'static str);
 
 const POSTGRES_ERRORS: &[Row] = &[
     ("postgres://circle:p@ss@host/db", Some(20), "unescaped @ in its password"),
+    (
+        "postgres://circle:p@ss:w/rd@host/db",
+        Some(20),
+        "password: @ at column 20, : at column 23, / at column 25.",
+    ),
+    (
+        "postgres://circle:p@ss:w/r@d@host/db",
+        Some(20),
+        "In the password, write @ as %40, : as %3A and / as %2F.",
+    ),
+    ("postgres://c@i:p/ss@host/db", Some(13), "In the user name and password, write"),
     ("postgres://circle:p/ss@host/db", Some(20), "as %2F"),
     ("postgres://circle:p:ss@host/db", Some(20), "as %3A"),
     ("postgres://circle:p#ss@host/db", Some(20), "as %23"),
@@ -117,7 +128,6 @@ const POSTGRES_ERRORS: &[Row] = &[
     ("postgres://u@ho!st/db", Some(16), "no host name can contain"),
     ("postgres://u@h/db?sslmod=require", Some(19), "Did you mean sslmode?"),
     ("postgres://u@h/db?sslmode=verifyfull", Some(27), "Did you mean sslmode=verify-full?"),
-    ("postgres://u@h/db?ssl=yes", Some(19), "sslmode=require"),
     ("postgres://u@h/db?sslmode", Some(19), "without ="),
     ("postgres://u@h/db?options=a=b", Some(28), "as %3D"),
     ("postgres://u@h/db?connect_timeout=5s", Some(35), "whole number"),
@@ -181,6 +191,22 @@ fn each_mistake_is_named_with_its_place_and_without_the_password() {
         let cause = Cause::from(error);
         assert_eq!(cause.kind, if kind == Kind::Postgres { "postgres.uri" } else { "mongo.uri" });
     }
+}
+
+#[test]
+fn a_text_that_is_far_too_long_is_refused_at_once() {
+    for filling in ["://", "<", "@", ":a", "postgres://u:canary-pw@h/db ", "a,", "%41", "a=b&"] {
+        let text = format!("postgres://{}", filling.repeat(1024 * 1024 / filling.len()));
+        let started = std::time::Instant::now();
+        let error = super::postgres::read(&text).unwrap_err();
+        assert!(error.sentence.contains("64 KiB"), "{error}");
+        super::mongo::read(&text.replacen("postgres", "mongodb", 1)).unwrap_err();
+        // What was quadratic took more than a minute.
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{filling}");
+    }
+    let many = "/".repeat(60_000);
+    let error = super::postgres::read(&format!("postgres://u:{many}@h/db")).unwrap_err();
+    assert!(error.sentence.len() < 500 && error.sentence.contains("and 59988 more"), "{error}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod dns;
 pub(crate) mod engine;
 pub(crate) mod mongo;
 pub(crate) mod parts;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod registry;
