@@ -97,16 +97,6 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
     never_answers(stream);
 }
 
-fn greets_as_mysql(mut stream: TcpStream) {
-    let _ = stream.write_all(b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0salt-of-eight\0");
-    never_answers(stream);
-}
-
-fn greets_as_ssh(mut stream: TcpStream) {
-    let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
-    never_answers(stream);
-}
-
 #[test]
 fn what_listens_in_the_place_of_postgres_is_named() {
     let node = Node::new("");
