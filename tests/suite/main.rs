@@ -36,6 +36,7 @@ mod interruption;
 mod journal;
 mod layout_2x;
 mod leaks;
+mod names;
 mod packer;
 mod plot;
 mod probe;
