@@ -5,7 +5,7 @@ use boot_agent::database::rung::Rung;
 
 use super::diagnosis::{Node, PASSWORD, WORD, shows};
 use super::diagnosis_mongo::{server, uri};
-use super::diagnosis_mongo_tls::with_tls;
+use super::diagnosis_mongo_tls::with_tls_mode;
 use super::harness::certificates::Authority;
 use super::harness::mongo::{Mongo, Options, Version};
 
@@ -58,7 +58,12 @@ fn privileges_by_what_they_allow() {
         with_role(
             &mongo,
             "single",
-            &[on("circle_ghe", "builds", OF_APP), on("circle_ghe", "users", OF_APP)].join(", "),
+            &[
+                on("circle_ghe", "builds", OF_APP),
+                on("circle_ghe", "users", OF_APP),
+                on("circle_ghe", "", r#""listCollections""#),
+            ]
+            .join(", "),
         );
         for (name, role) in [
             ("almighty", r#""__system""#),
@@ -150,7 +155,7 @@ fn tls_that_only_todays_drivers_turn_on() {
     let authority = Authority::new();
     let certificate = authority.issue("mongo", &["IP:127.0.0.1"], 10);
     for (mode, old) in [("requireTLS", "cannot connect"), ("preferTLS", "the traffic can be read")] {
-        let mongo = server(with_tls(Version::V4_4, &authority, &certificate).args(&["--tlsMode", mode]));
+        let mongo = server(with_tls_mode(mode, Version::V4_4, &authority, &certificate));
         let found = node.holds(&uri(&mongo, "circle_ghe"));
         let cause = found.warns("mongo.uri_tls_name");
         shows(&cause, "older Java drivers", old);

@@ -168,14 +168,23 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     if let Some(cause) = ignored_options(uri, text) {
         warnings.push(cause);
     }
-    let reading = match read(text) {
+    let mut old = OldDriver::default();
+    let mut outcome = read(text);
+    if outcome == Err(Refusal::SlashInOptions) {
+        warnings.push(refused(Refusal::SlashInOptions));
+        old.refuses = true;
+        // Later drivers of the line cut at the first /, and read the rest as this one would.
+        if let Some((before, query)) = text.split_once('?') {
+            outcome = read(&format!("{before}?{}", query.replace('/', "%2F")));
+        }
+    }
+    let reading = match outcome {
         Ok(reading) => reading,
         Err(refusal) => {
             warnings.push(refused(refusal));
-            return OldDriver { refuses: true, ..OldDriver::default() };
+            return OldDriver { refuses: true, ..old };
         }
     };
-    let mut old = OldDriver::default();
     if let Some(today) = &uri.credentials {
         let password = today.password.as_ref().map(Password::expose);
         let as_read = [
