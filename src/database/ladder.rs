@@ -73,7 +73,7 @@ impl Climber {
             climb.steps.extend(own.steps);
             if index == 0 {
                 // What is said of the servers is said once, not for each database on them.
-                climb.warnings.extend(own.warnings);
+                own.warnings.into_iter().for_each(|warning| climb.warn(warning));
             }
         }
         climbs

@@ -126,6 +126,15 @@ pub struct Climb {
 }
 
 impl Climb {
+    /// Adds a warning. One that is known already and now has more evidence takes its place.
+    pub(super) fn warn(&mut self, warning: Cause) {
+        let is_same = |known: &&mut Cause| known.kind == warning.kind && known.sentence == warning.sentence;
+        match self.warnings.iter_mut().find(is_same) {
+            Some(known) => *known = warning,
+            None => self.warnings.push(warning),
+        }
+    }
+
     /// The cause that broke the climb, with the rung that broke.
     pub fn failure(&self) -> Option<(Rung, &Cause)> {
         self.steps.iter().find_map(|step| match &step.outcome {

@@ -141,6 +141,12 @@ impl Node {
         found.remove(0)
     }
 
+    /// What one run alone finds, for what may change from one run to the next.
+    #[track_caller]
+    pub(crate) fn once(&self, uri: &str) -> Diagnosis {
+        Diagnosis::read(&self.probe(uri).args(["--output", "json"]).run(CLIMB_LIMIT * 2))
+    }
+
     /// A row: the probe must fail on `rung` with this cause, every rung below it good and every one above it skipped.
     #[track_caller]
     pub(crate) fn breaks(&self, uri: &str, rung: Rung, kind: &str, class: Class, next_step: &str) -> Cause {

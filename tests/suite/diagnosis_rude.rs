@@ -11,7 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use boot_agent::cause::Class::{Config, External};
 use boot_agent::database::ladder::{CLIMB_LIMIT, Rung};
 
+use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslStream, SslVerifyMode};
+
 use super::diagnosis::{Node, PASSWORD, WORD, keeps_its_secrets, shows};
+use super::harness::certificates::Authority;
 
 /// A port on which each connection is given to `serve`. The thread ends with the process.
 fn rude(serve: fn(TcpStream)) -> u16 {
@@ -160,6 +163,85 @@ fn not_mongodb() {
     node.breaks(&uri(rude(sends_without_end)), Rung::Tls, "mongo.not_mongodb", Config, "port");
     let tls = format!("{}?ssl=true&tlsInsecure=true", uri(rude(closes_when_asked)));
     node.breaks(&tls, Rung::Tls, "tls.closed", External, "log");
+}
+
+/// A TLS server at which every connection, once its handshake is done, is given to `serve`.
+fn behind_tls(asks_for_certificate: bool, serve: fn(SslStream<TcpStream>)) -> u16 {
+    let authority = Authority::new();
+    let certificate = authority.issue("proxy", &["IP:127.0.0.1"], 10);
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_certificate_chain_file(&certificate.certificate).unwrap();
+    acceptor.set_private_key_file(&certificate.key, SslFiletype::PEM).unwrap();
+    if asks_for_certificate {
+        acceptor.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+    }
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let acceptor = acceptor.clone();
+            thread::spawn(move || acceptor.accept(stream).map(serve));
+        }
+    });
+    port
+}
+
+fn hangs_up(stream: SslStream<TcpStream>) {
+    drop(stream);
+}
+
+fn answers_in_http(mut stream: SslStream<TcpStream>) {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request);
+    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    let _ = stream.shutdown();
+}
+
+/// A proxy that ends TLS in front of nothing is told from a mongod that wants a certificate.
+#[test]
+fn tls_with_nothing_behind_it() {
+    let node = Node::new("");
+    let uri = |port: u16, options: &str| {
+        format!("mongodb://circle:{PASSWORD}@127.0.0.1:{port}/circle_ghe{options}")
+    };
+    let tls = "?ssl=true&tlsInsecure=true";
+    let cause = node.breaks(
+        &uri(behind_tls(false, hangs_up), tls),
+        Rung::Tls,
+        "mongo.closed",
+        External,
+        "load balancer",
+    );
+    assert!(cause.sentence.contains("TLS proxy"), "{cause:?}");
+    let required = "tls.client_certificate_required";
+    node.breaks(&uri(behind_tls(true, hangs_up), tls), Rung::Tls, required, Config, "tlsCertificateKeyFile");
+    let https = node.breaks(
+        &uri(behind_tls(false, answers_in_http), tls),
+        Rung::Tls,
+        "mongo.not_mongodb",
+        Config,
+        "27017",
+    );
+    assert!(https.sentence.contains("an HTTP server"), "{https:?}");
+    // Without TLS in the URI, that is what is missing first.
+    for asks in [true, false] {
+        node.breaks(
+            &uri(behind_tls(asks, hangs_up), ""),
+            Rung::Tls,
+            "mongo.tls_required",
+            Config,
+            "ssl=true",
+        );
+    }
+    let https = node.breaks(
+        &uri(behind_tls(false, answers_in_http), ""),
+        Rung::Tls,
+        "mongo.not_mongodb",
+        Config,
+        "27017",
+    );
+    assert!(https.sentence.contains("an HTTP server"), "{https:?}");
 }
 
 /// A login that asks for the password itself and says it back in the error, as a careless proxy does.

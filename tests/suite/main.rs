@@ -17,6 +17,7 @@ mod check_rules;
 mod diagnosis;
 mod diagnosis_malformed;
 mod diagnosis_mongo;
+mod diagnosis_mongo_access;
 mod diagnosis_mongo_set;
 mod diagnosis_mongo_states;
 mod diagnosis_mongo_tls;

@@ -5,6 +5,7 @@
 
 mod classics;
 mod conflicts;
+pub(super) mod java;
 pub mod mongo;
 mod options;
 mod parameters;
@@ -243,5 +244,7 @@ pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 
 #[cfg(test)]
 mod libpq_cases;
+#[cfg(test)]
+mod mongo_cases;
 #[cfg(test)]
 mod tests;
