@@ -9,7 +9,7 @@ use crate::bundle::{self, Fetched, Finding};
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
-use crate::console::{Level, text};
+use crate::console::{Level, Verbosity, text};
 use crate::files::{self, Root};
 use crate::http::Http;
 use crate::settings::Source;
@@ -28,7 +28,7 @@ pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cau
         }
         Some(text) => (from_source(&world, &Source::parse(text)?).await?, text.clone()),
     };
-    Ok(printed(&bundle::validate(&fetched).findings, &what))
+    Ok(printed(&bundle::validate(&fetched).findings, &what, world.console.verbosity()))
 }
 
 async fn from_source(world: &World, from: &Source) -> Result<Fetched, Cause> {
@@ -55,15 +55,19 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
     Aws::new(http, &region, Some(imds)).await
 }
 
-fn printed(findings: &[Finding], what: &str) -> Printed {
+fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> Printed {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
         said.push_str(&format!("{sign} {finding}\n    → {}\n", finding.cause.next_step));
+        if verbosity == Verbosity::Verbose {
+            said.push_str(&text::evidence(&finding.cause));
+        }
     }
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
     said.push_str(&match (errors, warnings) {
+        (0, _) if verbosity == Verbosity::Quiet => String::new(),
         (0, 0) => format!("{} {what}: valid\n", text::green("✓")),
         (0, _) => format!("{} {what}: valid, {}\n", text::green("✓"), counted(warnings, "warning")),
         _ => format!(

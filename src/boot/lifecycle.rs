@@ -10,7 +10,7 @@ use crate::aws::Aws;
 use crate::aws::autoscaling::{Acknowledgement, AutoScaling, Hook};
 use crate::cause::Cause;
 use crate::command::Achieved;
-use crate::console::Level;
+use crate::console::{Level, human};
 use crate::lifecycle;
 use crate::record::LifecycleRecord;
 use crate::wait;
@@ -82,6 +82,11 @@ impl Heartbeats {
             let mut was_accepted = false;
             while Instant::now() < limit {
                 due.tick().await;
+                if let Some(stood) = run.standstill() {
+                    let text = format!("no heartbeat sent: this boot has not moved for {}", human(stood));
+                    run.console.note(Level::Warning, text);
+                    continue;
+                }
                 match send(&run, &lifecycle, &hook).await {
                     Beat::Accepted => was_accepted = true,
                     // Before the first one is accepted, AWS may not have heard of the launch everywhere.

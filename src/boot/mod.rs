@@ -39,7 +39,7 @@ use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
-use crate::record::{BootOutcome, Record, timeline};
+use crate::record::{BootOutcome, Record, ending, timeline};
 use crate::settings::Source;
 use crate::unit;
 
@@ -164,6 +164,7 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
     }
     // What the unit is to boot by from now on, also when this process does it today.
     let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));
+    let (verbosity, says_results) = (world.console.verbosity(), !world.console.is_journal());
     let mut stop = Stop::new()?;
     let ended = tokio::select! {
         biased;
@@ -193,7 +194,9 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
-    Ok(Printed { text: timeline(&record), json: record.to_json(), exit })
+    // The journal has each event already, under its own priority.
+    let text = if says_results { timeline(&record, false, verbosity) } else { String::new() };
+    Ok(Printed { text, json: record.to_json(), exit })
 }
 
 /// Where the boot was done, if not here.
@@ -289,7 +292,7 @@ async fn conduct(
         biased;
         () = stop.came() => None,
         cause = overdue(&run, watched) => Some(Err(cause)),
-        ended = procedure(&run, source, order, &told, &deadline) => Some(ended),
+        ended = run.alive(procedure(&run, source, order, &told, &deadline)) => Some(ended),
     };
     match ended {
         Some(Ok(())) => {
@@ -309,13 +312,19 @@ async fn conduct(
                         run.finish(BootOutcome::Interrupted);
                     }
                 }
-                () = failure::conclude(&run, &mut told, cause, exclusive) => {}
+                () = run.alive(failure::conclude(&run, &mut told, cause, exclusive)) => {}
             }
         }
     }
     writer.abort();
+    let record = run.record();
+    if record.outcome != BootOutcome::InService {
+        let took = crate::record::between(record.started_at, record.ended_at.unwrap_or_else(Timestamp::now));
+        let text = format!("boot {}", ending(&record, took, false));
+        run.console.emit(Event::Failed { text, cause: record.cause.clone() });
+    }
     run.console.emit(Event::Over);
-    Ok(run.record())
+    Ok(record)
 }
 
 fn say_ready(console: &Console, record: &Record) {

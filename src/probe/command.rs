@@ -18,7 +18,7 @@ use super::text;
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
-use crate::console::{self, Level};
+use crate::console::{self, Level, Verbosity};
 use crate::database::ladder::{Climber, Request};
 use crate::database::uri::{self, Kind};
 use crate::http::Http;
@@ -71,7 +71,7 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
                 tokio::time::sleep(PAUSE.min(left)).await;
             }
             _ => {
-                let mut printed = printed(&report, is_good, limit.is_some());
+                let mut printed = printed(&report, world.console.verbosity(), is_good, limit.is_some());
                 if let Some(target) = &bundle {
                     add_bundle(&mut printed, &world, &http, target, report).await;
                 }
@@ -161,13 +161,13 @@ fn duration(text: &str) -> Result<Duration, Cause> {
     })
 }
 
-fn printed(report: &Report, is_good: bool, waited: bool) -> Printed {
+fn printed(report: &Report, verbosity: Verbosity, is_good: bool, waited: bool) -> Printed {
     let exit = match (is_good, waited) {
         (true, _) => Exit::Good,
         (false, true) => Exit::Deadline,
         (false, false) => Exit::Failed,
     };
-    Printed { text: text::report(report), json: json(report), exit }
+    Printed { text: text::report(report, verbosity), json: json(report), exit }
 }
 
 fn json(value: &impl serde::Serialize) -> serde_json::Value {

@@ -14,7 +14,7 @@ use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::secret;
 
-pub use timeline::timeline;
+pub use timeline::{ending, timeline};
 
 /// Where the record lies, under the root.
 pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";

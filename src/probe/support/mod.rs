@@ -37,7 +37,8 @@ use super::check::is_in;
 use super::facts::Ground;
 use super::report::Report;
 use crate::cause::Cause;
-use crate::console::text;
+use crate::console::layout::Screen;
+use crate::console::{Verbosity, text};
 use crate::files::Root;
 use crate::secret;
 
@@ -71,7 +72,11 @@ pub(super) async fn write(
         withhold_quotes(&mut report);
     }
     let as_json = serde_json::to_value(&report).unwrap_or_default();
-    pieces.push(Piece::new("probe.txt", "agent probe", Ok(Found::text(super::text::report(&report)))));
+    pieces.push(Piece::new(
+        "probe.txt",
+        "agent probe",
+        Ok(Found::text(Screen::file().show(&super::text::report(&report, Verbosity::Normal)))),
+    ));
     pieces.push(Piece::new("probe.json", "agent probe --output json", Ok(Found::json(as_json))));
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
 

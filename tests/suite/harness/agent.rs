@@ -123,6 +123,7 @@ impl Agent {
         let mut environment = world.environment.clone();
         environment.insert("PATH".to_owned(), std::env::var("PATH").unwrap());
         environment.insert("HOME".to_owned(), world.path("/root").display().to_string());
+        environment.insert("LANG".to_owned(), "C.UTF-8".to_owned());
         Self {
             program: PathBuf::from(env!("CARGO_BIN_EXE_agent")),
             arguments: vec!["--root".to_owned(), world.root().display().to_string()],
