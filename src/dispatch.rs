@@ -17,6 +17,7 @@ use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
 use crate::files::Root;
 use crate::probe;
+use crate::schema;
 use crate::secret::{self, Scrubbing};
 use crate::settings::{self, Fragment};
 use crate::status;
@@ -35,6 +36,17 @@ pub fn run(cli: Cli) -> Exit {
     aws::register_environment(|name| std::env::var(name).ok());
     let common = &cli.common;
     let is_boot = matches!(cli.command, Command::Boot(_));
+    let schema = match &cli.command {
+        Command::Boot(flags) if flags.schema => Some(schema::Of::Boot),
+        Command::Probe(flags) if flags.schema => Some(schema::Of::Probe),
+        Command::Check(flags) if flags.schema => Some(schema::Of::Check),
+        Command::Bake(flags) if flags.schema => Some(schema::Of::Bake),
+        Command::Status(flags) if flags.schema => Some(schema::Of::Status),
+        _ => None,
+    };
+    if let Some(of) = schema {
+        return print(schema::printed(of).unwrap_or_else(failed), common.output, None);
+    }
     let printed = match &cli.command {
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "agent", &mut io::stdout());

@@ -15,6 +15,7 @@ mod boot;
 mod check;
 mod command;
 mod probe;
+mod schema;
 mod status;
 pub mod usage;
 

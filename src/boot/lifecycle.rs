@@ -49,6 +49,7 @@ pub(super) async fn find(
         record.lifecycle = Some(LifecycleRecord {
             group: group.clone(),
             hook: hook.as_ref().map(|hook| hook.name.clone()),
+            heartbeat_timeout_seconds: hook.as_ref().map(|hook| hook.heartbeat_timeout.as_secs()),
             result: None,
             acknowledged_at: None,
             heartbeats: Vec::new(),

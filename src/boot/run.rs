@@ -336,7 +336,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_stands_still_is_noticed() -> Result<(), Cause> {
         let root = Root::new("/nowhere");
-        let settings = crate::settings::load(&root, None, [], crate::settings::Fragment::from_flags([]))?;
+        let settings = crate::settings::load(
+            &root,
+            None,
+            std::iter::empty(),
+            crate::settings::Fragment::from_flags([]),
+        )?;
         let run =
             Run::dry(root.clone(), settings, Http::new(root), false, Record::begin(String::new(), None));
         run.alive(tokio::time::sleep(STANDSTILL * 3)).await;

@@ -91,7 +91,7 @@ fn one_line(answers: &[Answer]) -> Line {
         _ => joined(answers.iter().map(|answer| &answer.id)),
     };
     let (sign, said) = match &answers[0].outcome {
-        Outcome::Good { detail } if answers.len() == 1 => (text::green("✓"), detail.clone()),
+        Outcome::Good { detail, .. } if answers.len() == 1 => (text::green("✓"), detail.clone()),
         Outcome::Good { .. } => (text::green("✓"), String::new()),
         Outcome::Warning { cause } => (text::yellow("!"), cause.sentence.clone()),
         Outcome::Failed { cause } => (text::red("✗"), cause.sentence.clone()),
@@ -124,7 +124,7 @@ fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
 fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
     let detail = |rung: Rung| {
         rungs.iter().find_map(|answer| match &answer.outcome {
-            Outcome::Good { detail } if answer.id.ends_with(rung.as_str()) => Some(detail.as_str()),
+            Outcome::Good { detail, .. } if answer.id.ends_with(rung.as_str()) => Some(detail.as_str()),
             _ => None,
         })
     };

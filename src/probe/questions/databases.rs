@@ -1,5 +1,6 @@
 //! The databases: one climb for each login, whose rungs are the checks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,6 +12,7 @@ use super::super::round::Sink;
 use crate::bundle::{self, Address, VARIABLES, database_name};
 use crate::cause::Cause;
 use crate::database::ladder::{self, Climb, Climber};
+use crate::database::rung::Rung;
 
 /// Where libpq looks for its default certificate files: the app runs as root in its containers.
 const HOME: &str = "/root";
@@ -57,7 +59,7 @@ pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
         .iter()
         .map(|step| {
             let outcome = match &step.outcome {
-                ladder::Outcome::Good { detail } => Outcome::good(detail),
+                ladder::Outcome::Good { detail } => with_address(step.rung, detail),
                 ladder::Outcome::Failed { cause } => Outcome::Failed { cause: cause.clone() },
                 ladder::Outcome::Skipped { because } => {
                     Outcome::waits_for(format!("{}.{because}", climb.name))
@@ -76,6 +78,15 @@ pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
     };
     answers.push(Answer::new(format!("{}.{ADVICE}", climb.name), Group::Databases, advice, Duration::ZERO));
     answers
+}
+
+/// The address that was used stands first in what is said of a connection.
+fn with_address(rung: Rung, detail: &str) -> Outcome {
+    let address = detail.split([' ', ',']).next().and_then(|word| word.parse::<SocketAddr>().ok());
+    match address {
+        Some(address) if rung == Rung::Tcp => Outcome::good(detail).with("address", address),
+        _ => Outcome::good(detail),
+    }
 }
 
 fn skip_all(names: &[String], stopped: Stopped, sink: &Sink<'_>) {

@@ -71,7 +71,7 @@ pub(super) async fn write(
         withhold(&mut pieces);
         withhold_quotes(&mut report);
     }
-    let as_json = serde_json::to_value(&report).unwrap_or_default();
+    let as_json = report.json();
     pieces.push(Piece::new(
         "probe.txt",
         "agent probe",
@@ -139,7 +139,7 @@ fn withhold_quotes(report: &mut Report) {
     let quotes = |id: &str| ["app", "replicated"].iter().any(|family| is_in(id, family));
     for answer in report.checks.iter_mut().filter(|answer| quotes(&answer.id)) {
         match &mut answer.outcome {
-            Outcome::Good { detail } => *detail = HELD_BACK.to_owned(),
+            Outcome::Good { detail, .. } => *detail = HELD_BACK.to_owned(),
             Outcome::Warning { cause } | Outcome::Failed { cause } => without_quotes(cause),
             Outcome::Skipped { .. } => {}
         }
