@@ -6,9 +6,10 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
 use crate::bundle::{self, Fetched, Finding};
-use crate::cause::Cause;
+use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{Exit, Printed, World};
+use crate::console::layout::HANG;
 use crate::console::{Level, Verbosity, text};
 use crate::files::{self, Root};
 use crate::http::Http;
@@ -59,10 +60,21 @@ fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> Printed {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
-        said.push_str(&format!("{sign} {finding}\n    → {}\n", finding.cause.next_step));
+        said.push_str(&format!("{sign} {HANG}{finding}\n"));
+        if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
+            let line = format!("{:>5} | ", position.line);
+            let below = " ".repeat(line.len() + excerpt.column - 1);
+            said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
+        }
         if verbosity == Verbosity::Verbose {
             said.push_str(&text::evidence(&finding.cause));
         }
+        let shown =
+            |evidence: &&Evidence| verbosity != Verbosity::Verbose && SHOWN.contains(&&*evidence.name);
+        for evidence in finding.cause.evidence.iter().filter(shown) {
+            said.push_str(&format!("    {}: {HANG}{}\n", evidence.name, evidence.value));
+        }
+        said.push_str(&format!("    → {HANG}{}\n", finding.cause.next_step));
     }
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
@@ -81,6 +93,9 @@ fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> Printed {
         serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
     Printed { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
+
+/// The evidence that the text output shows; the rest says again what the sentence and the excerpt say.
+const SHOWN: [&str; 7] = ["also affects", "also on line", "also in", "code", "message", "title", "error"];
 
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }

@@ -36,6 +36,7 @@ pub mod console;
 pub mod files;
 pub mod http;
 pub mod names;
+mod race;
 pub mod secret;
 pub mod settings;
 pub mod unit;

@@ -69,6 +69,26 @@ pub(crate) fn is_drift(path: &Path, state: &State, replicated: &ReplicatedConf) 
     }
 }
 
+/// Why nothing may be placed: encryption keys that are in place already are other ones. They may be all that can read what
+/// the app has stored, so that nobody but a person decides which are right.
+pub(crate) fn other_keys<'a>(different: impl Iterator<Item = (&'a Path, &'a State)>) -> Option<Cause> {
+    let other = different.filter(|(path, state)| {
+        **state == State::OtherContent && path.starts_with(crate::bundle::ENCRYPTION_KEYS)
+    });
+    let paths: Vec<String> = other.map(|(path, _)| path.display().to_string()).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    Some(
+        Cause::config(
+            "bundle.other_keys",
+            "The encryption keys at the source are not the ones in place, and are not put over them: what the app has encrypted can only be read with the right ones.",
+            "Compare both. Correct circleci-encryption-keys/ at the source, or move the keys on this box away.",
+        )
+        .with("differs", paths.join(", ")),
+    )
+}
+
 /// The warning about files that differ from the source; `None` for none.
 pub(crate) fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> {
     let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();

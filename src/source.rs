@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::join;
+
 use crate::aws::s3::{S3, Wanted};
-use crate::bundle::{BundleFile, ExtraFile, Fetched};
+use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
 use crate::cause::Cause;
 use crate::files::{self, ReadError, Root};
 use crate::settings::{Extra, Location, Source};
@@ -33,7 +35,12 @@ pub(crate) async fn fetch(
     match (source, s3) {
         (Source::S3(location), Some(s3)) => {
             let fetched = from_s3(s3, location, extra).await;
-            s3.take_warnings().into_iter().for_each(warn);
+            let learnt = s3.take_warnings();
+            let (fetched, warnings) = match fetched {
+                Ok((fetched, warnings)) => (Ok(fetched), warnings),
+                Err(cause) => (Err(cause), Vec::new()),
+            };
+            learnt.into_iter().chain(warnings).for_each(warn);
             fetched
         }
         (Source::Directory(path), _) => from_directory(&root.path(path), extra),
@@ -73,10 +80,13 @@ pub(crate) async fn fetch_extra(
 ) -> Result<Vec<ExtraFile>, Cause> {
     match (source, s3) {
         (Source::S3(location), Some(s3)) => {
-            let parts = parts(s3, location, extra).await?;
+            let (single, trees): (Vec<&Extra>, Vec<&Extra>) = extra.iter().partition(|entry| !entry.is_tree);
+            let parts: Vec<Part> = single.into_iter().map(|entry| Part::single(location, entry)).collect();
             let wanted: Vec<Wanted> = parts.iter().map(Part::wanted).collect();
             let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
-            Ok(as_extra(parts, objects.into_iter().map(|object| object.body.to_vec())))
+            let mut files = as_extra(parts, objects.into_iter().map(|object| object.body.to_vec()));
+            files.extend(trees_of_s3(s3, location, &trees).await?.0);
+            Ok(files)
         }
         (Source::Directory(path), _) => {
             let mut causes = Vec::new();
@@ -114,16 +124,63 @@ pub(crate) fn installed(root: &Root, extra: &[Extra]) -> Result<Fetched, Cause> 
             present.files.insert(file, content);
         }
     }
-    for entry in extra {
-        let places = if entry.is_tree { tree(&root.path(&entry.path))? } else { vec![entry.path.clone()] };
-        for place in places {
-            let path = Path::new("/").join(place.strip_prefix(root.directory()).unwrap_or(&place));
-            if let Some(content) = read(&path, EXTRA_LIMIT)? {
-                present.extra.push(ExtraFile { path, mode: Some(entry.mode), content });
-            }
+    let mut places: Vec<(PathBuf, u32)> =
+        extra.iter().filter(|entry| !entry.is_tree).map(|entry| (entry.path.clone(), entry.mode)).collect();
+    for (directory, mode) in installed_trees(extra) {
+        places.extend(placed_in(root, &directory)?.into_iter().map(|path| (path, mode)));
+    }
+    for (path, mode) in places {
+        if let Some(content) = read(&path, EXTRA_LIMIT)? {
+            present.extra.push(ExtraFile { path, mode: Some(mode), content });
         }
     }
     Ok(present)
+}
+
+/// The directories of this box that hold trees of the bundle, with the permission bits of their files.
+pub(crate) fn installed_trees(extra: &[Extra]) -> Vec<(PathBuf, u32)> {
+    let configured = extra.iter().filter(|entry| entry.is_tree);
+    let configured = configured.map(|entry| (entry.path.clone(), entry.mode));
+    let unasked = unasked(extra.iter()).into_iter().map(|tree| (PathBuf::from(tree.path), OWN_MODE));
+    configured.chain(unasked).collect()
+}
+
+/// The files below a directory of this box, as paths of the box.
+///
+/// # Errors
+/// `host.file`, `host.permission`; `source.too_many` (config).
+pub(crate) fn placed_in(root: &Root, directory: &Path) -> Result<Vec<PathBuf>, Cause> {
+    let found = tree(&root.path(directory))?;
+    let on_box = |path: PathBuf| Path::new("/").join(path.strip_prefix(root.directory()).unwrap_or(&path));
+    Ok(found.into_iter().map(on_box).collect())
+}
+
+/// A directory tree that is part of any bundle that has it.
+#[derive(Debug, Clone, Copy)]
+struct Tree {
+    /// Relative to the source, with a slash at the end.
+    object: &'static str,
+    path: &'static str,
+}
+
+/// What 2.x keeps beside the four: the services' configuration, and keys without which what is stored cannot be read.
+const UNASKED: [Tree; 2] = [
+    Tree { object: "circleconfig/", path: bundle::CIRCLECONFIG },
+    Tree { object: "circleci-encryption-keys/", path: bundle::ENCRYPTION_KEYS },
+];
+
+/// How the names of [`UNASKED`] begin.
+const COMMON_START: &str = "circlec";
+
+/// The permission bits of the files of [`UNASKED`].
+const OWN_MODE: u32 = 0o640;
+
+/// The trees that the settings do not name themselves.
+fn unasked<'e>(configured: impl Iterator<Item = &'e Extra> + Clone) -> Vec<Tree> {
+    let is_configured = |tree: &Tree| {
+        configured.clone().any(|entry| entry.object == tree.object || entry.path == Path::new(tree.path))
+    };
+    UNASKED.into_iter().filter(|tree| !is_configured(tree)).collect()
 }
 
 /// Where an extra file comes from and goes to.
@@ -134,40 +191,107 @@ struct Part {
 }
 
 impl Part {
+    fn single(location: &Location, entry: &Extra) -> Self {
+        Part { from: location.key(&entry.object), to: entry.path.clone(), mode: entry.mode }
+    }
+
+    /// `None` for a "directory" made in the console: an empty object whose key ends in a slash.
+    fn in_tree(prefix: &str, key: &str, path: &Path, mode: u32) -> Result<Option<Self>, Cause> {
+        if key.ends_with('/') {
+            return Ok(None);
+        }
+        let below = key.strip_prefix(prefix).unwrap_or(key);
+        Ok(Some(Part { from: key.to_owned(), to: inside(path, below)?, mode }))
+    }
+
     fn wanted(&self) -> Wanted {
         Wanted { key: self.from.clone(), limit: EXTRA_LIMIT }
     }
 }
 
-async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Fetched, Cause> {
-    let parts = parts(s3, location, extra).await?;
+async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<(Fetched, Vec<Cause>), Cause> {
+    let (single, trees): (Vec<&Extra>, Vec<&Extra>) = extra.iter().partition(|entry| !entry.is_tree);
+    let parts: Vec<Part> = single.into_iter().map(|entry| Part::single(location, entry)).collect();
     let four = BundleFile::ALL.map(|file| Wanted { key: location.key(file.name()), limit: FILE_LIMIT });
     let wanted: Vec<Wanted> = four.into_iter().chain(parts.iter().map(Part::wanted)).collect();
-    let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
+    // The trees have to be listed first, which the files of known names need not wait for.
+    let known = s3.fetch_all(&location.bucket, &wanted);
+    let (known, trees) = join(known, trees_of_s3(s3, location, &trees)).await;
+    let (objects, (in_trees, warnings)) = match (known, trees) {
+        (Ok(objects), Ok(trees)) => (objects, trees),
+        (Ok(_), Err(cause)) => return Err(cause),
+        (Err(causes), _) => return Err(Cause::together(causes)),
+    };
     let mut bodies = objects.into_iter().map(|object| object.body.to_vec());
     let files = BundleFile::ALL.into_iter().zip(&mut bodies).collect();
-    Ok(Fetched { files, extra: as_extra(parts, bodies) })
+    let mut extra = as_extra(parts, bodies);
+    extra.extend(in_trees);
+    Ok((Fetched { files, extra }, warnings))
 }
 
-/// The extra files one by one, each tree listed.
-async fn parts(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Vec<Part>, Cause> {
+/// The files of the trees, those of the settings and those that a bundle has unasked.
+async fn trees_of_s3(
+    s3: &S3,
+    location: &Location,
+    configured: &[&Extra],
+) -> Result<(Vec<ExtraFile>, Vec<Cause>), Cause> {
     let mut parts = Vec::new();
-    for entry in extra {
-        if !entry.is_tree {
-            parts.push(Part { from: location.key(&entry.object), to: entry.path.clone(), mode: entry.mode });
-            continue;
-        }
+    for entry in configured {
         let prefix = location.key(&entry.object);
         for listed in s3.list(&location.bucket, &prefix, TREE_LIMIT).await? {
-            // A "directory" made in the console is an empty object whose key ends in a slash.
-            if listed.key.ends_with('/') {
-                continue;
-            }
-            let below = listed.key.strip_prefix(&prefix).unwrap_or(&listed.key);
-            parts.push(Part { from: listed.key.clone(), to: inside(&entry.path, below)?, mode: entry.mode });
+            parts.extend(Part::in_tree(&prefix, &listed.key, &entry.path, entry.mode)?);
         }
     }
-    Ok(parts)
+    let mut warnings = Vec::new();
+    let trees: Vec<Tree> = unasked(configured.iter().copied());
+    match listed_unasked(s3, location, &trees).await {
+        Ok(keys) => {
+            for (tree, key) in keys {
+                let prefix = location.key(tree.object);
+                parts.extend(Part::in_tree(&prefix, &key, Path::new(tree.path), OWN_MODE)?);
+            }
+        }
+        // Bundles without these directories do well without the permission.
+        Err(cause) if cause.kind == "s3.access_denied" => warnings.push(not_listed(&trees, &cause)),
+        Err(cause) => return Err(cause),
+    }
+    let wanted: Vec<Wanted> = parts.iter().map(Part::wanted).collect();
+    let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
+    Ok((as_extra(parts, objects.into_iter().map(|object| object.body.to_vec())), warnings))
+}
+
+/// The objects of these trees, each with its tree: by one request, since all their names begin alike.
+async fn listed_unasked<'t>(
+    s3: &S3,
+    location: &Location,
+    trees: &'t [Tree],
+) -> Result<Vec<(&'t Tree, String)>, Cause> {
+    if trees.is_empty() {
+        return Ok(Vec::new());
+    }
+    let listed = match s3.list(&location.bucket, &location.key(COMMON_START), TREE_LIMIT).await {
+        // Much else begins like them.
+        Err(cause) if cause.kind == "s3.too_many" => {
+            let mut all = Vec::new();
+            for tree in trees {
+                all.extend(s3.list(&location.bucket, &location.key(tree.object), TREE_LIMIT).await?);
+            }
+            all
+        }
+        listed => listed?,
+    };
+    let of_tree = |key: &str| trees.iter().find(|tree| key.starts_with(&location.key(tree.object)));
+    Ok(listed.into_iter().filter_map(|listed| Some((of_tree(&listed.key)?, listed.key))).collect())
+}
+
+fn not_listed(trees: &[Tree], denied: &Cause) -> Cause {
+    let names: Vec<&str> = trees.iter().map(|tree| tree.object).collect();
+    let cause = Cause::config(
+        "source.not_listed",
+        format!("S3 denied listing the source, so {} would not be found there.", names.join(" and ")),
+        "Allow s3:ListBucket on the bucket, if the bundle has these directories.",
+    );
+    cause.with("S3", &denied.sentence)
 }
 
 fn as_extra(parts: Vec<Part>, bodies: impl Iterator<Item = Vec<u8>>) -> Vec<ExtraFile> {
@@ -194,21 +318,31 @@ fn extra_of_directory(
     for entry in extra {
         let from = directory.join(&entry.object);
         if entry.is_tree {
-            for path in tree(&from)? {
-                let below = path.strip_prefix(&from).unwrap_or(&path).to_string_lossy().into_owned();
-                let content = read_or_note(&path, EXTRA_LIMIT, causes);
-                extras.push(ExtraFile {
-                    path: inside(&entry.path, &below)?,
-                    mode: Some(entry.mode),
-                    content,
-                });
-            }
+            read_tree(&from, &entry.path, entry.mode, &mut extras, causes)?;
         } else {
             let content = read_or_note(&from, EXTRA_LIMIT, causes);
             extras.push(ExtraFile { path: entry.path.clone(), mode: Some(entry.mode), content });
         }
     }
+    for tree in unasked(extra.iter()) {
+        read_tree(&directory.join(tree.object), Path::new(tree.path), OWN_MODE, &mut extras, causes)?;
+    }
     Ok(extras)
+}
+
+fn read_tree(
+    from: &Path,
+    to: &Path,
+    mode: u32,
+    extras: &mut Vec<ExtraFile>,
+    causes: &mut Vec<Cause>,
+) -> Result<(), Cause> {
+    for path in tree(from)? {
+        let below = path.strip_prefix(from).unwrap_or(&path).to_string_lossy().into_owned();
+        let content = read_or_note(&path, EXTRA_LIMIT, causes);
+        extras.push(ExtraFile { path: inside(to, &below)?, mode: Some(mode), content });
+    }
+    Ok(())
 }
 
 /// What the file holds, or nothing and its cause among the others.

@@ -36,6 +36,11 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         }
         return Ok(Achieved::skipped((), "Replicated is installed and has read its files"));
     }
+    if let Some(cause) =
+        placement::other_keys(different.iter().map(|(wanted, _, state)| (wanted.path, state)))
+    {
+        return Err(cause);
+    }
     if stage.is_dry_run() {
         let would: Vec<_> = different.iter().map(|(wanted, _, state)| would(state, wanted.path)).collect();
         return Ok(Achieved::done((), format!("would {}", would.join(", "))));

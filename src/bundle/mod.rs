@@ -27,10 +27,15 @@
 //! | `settings_conf.missing`, `.empty`, `.value`, `.license_agreement`, `.region` | a setting that is absent, empty or wrong |
 //! | `customizations.syntax`, `.unquoted_character`, `.space_around_equals` | bash would not read it as it was meant |
 //! | `customizations.unknown_value`, `.unknown_rest`, `.command`, `.unset_variable`, `.not_exported` | what this reader or the app cannot see |
+//! | `circleconfig.missing`, `.value`, `.no_password` | PostgreSQL's address in `circleconfig/shared/postgresql` |
 //! | `customizations.missing_database`, `.database_name`, `mongo.uri…`, `postgres.uri…` | the database addresses |
 
+mod addresses;
+mod circleconfig;
 mod customizations;
+mod excerpt;
 mod fetched;
+mod file_name;
 mod finding;
 mod host;
 mod json;
@@ -46,7 +51,10 @@ mod validate;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-pub use customizations::{Address, DatabaseUri, VARIABLES, database_name, requests};
+pub(crate) use addresses::is_of_services;
+pub use addresses::{Address, DatabaseUri, SERVICE_DATABASES, requests, stable_names};
+pub(crate) use circleconfig::{ENCRYPTION_KEYS, PLACE as CIRCLECONFIG};
+pub use excerpt::Excerpt;
 pub use fetched::{BundleFile, ExtraFile, Fetched, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use replicated_conf::ReplicatedConf;

@@ -150,7 +150,7 @@ fn is_excerpt(line: &str) -> bool {
     line.trim_start()
         .trim_start_matches(|character: char| character.is_ascii_digit())
         .trim_start()
-        .starts_with('|')
+        .starts_with(['|', '^'])
 }
 
 fn needs_wrapping(line: &str, width: usize) -> bool {

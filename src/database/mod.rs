@@ -1,9 +1,12 @@
 //! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
 
 pub mod ladder;
+mod listener;
 mod mongo;
 mod postgres;
 mod reach;
 pub mod rung;
+mod srv;
+mod stream;
 mod tls;
 pub mod uri;

@@ -14,22 +14,27 @@ mod wire;
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::reach::{Reached, apart, foremost};
+use super::reach::{Reached, foremost};
 use super::rung::{Ascent, Climber, Rung};
-use super::uri::MongoUri;
-use crate::cause::Cause;
+use super::uri::{MongoUri, Server};
+use crate::cause::{Cause, Class};
+use crate::race::{GRACE, race};
 use greeting::Member;
+use topology::Limits;
 
 /// How long a server is given for TLS and for saying who it is.
 const GREETING_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long the other members have to greet once the primary has. A busy member may take a while, and one that is hung
+/// is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long all advertised members are given, from resolving their names to their greeting.
 const MEMBERS_LIMIT: Duration = Duration::from_secs(4);
 
-/// How long a login may take, and each question after it.
+/// How long a login at one member may take, and each question after it.
 const LOGIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// The rungs above auth: one database rung for each database that was asked about, and one role for all.
@@ -52,48 +57,78 @@ pub(super) async fn climb(
 ) -> Option<Upper> {
     let started = Instant::now();
     let limit = ascent.limit(GREETING_LIMIT);
-    let (mut seeds, failures) = apart(
-        join_all(reached.into_iter().map(|reached| greeting::greet(climber, uri, reached, limit))).await,
-    );
+    let servers: Vec<Server> = reached.iter().map(|reached| reached.server.clone()).collect();
+    let slowest = reached.iter().map(|reached| reached.took).max().unwrap_or_default();
+    let greetings = reached.into_iter().map(|reached| greeting::greet(climber, uri, reached, limit));
+    let is_primary =
+        |greeting: &Result<Member, _>| matches!(greeting, Ok(member) if member.hello.is_writable);
+    let greetings = race(greetings, is_primary, PATIENCE).await;
+    let (mut seeds, mut failures) = (Vec::new(), Vec::new());
+    for (server, greeting) in servers.into_iter().zip(greetings) {
+        match greeting {
+            Some(Ok(member)) => seeds.push(member),
+            Some(Err(cause)) => failures.push((server, cause)),
+            None => {
+                let cause = refusal::silent(&server, "isMaster", started.elapsed());
+                failures.push((server, cause));
+            }
+        }
+    }
     if seeds.is_empty() {
-        ascent.failed(Rung::Tls, foremost(failures)?, started.elapsed());
+        let causes = failures.into_iter().map(|(_, cause)| cause).collect();
+        ascent.failed(Rung::Tls, foremost(causes)?, started.elapsed());
         return None;
     }
-    ascent.warnings.extend(failures);
+    ascent.unreached(failures);
     ascent.good(Rung::Tls, seeds.first()?.channel.clone(), started.elapsed());
 
     let started = Instant::now();
-    let limit = ascent.limit(MEMBERS_LIMIT);
-    let advertised = topology::members(climber, uri, &seeds, limit).await;
+    let limits = Limits {
+        // The set has answered already; a member much further away than the others is rare.
+        connect: GRACE + slowest * 2,
+        greet: ascent.limit(if seeds.iter().any(|seed| seed.hello.is_writable) {
+            PATIENCE
+        } else {
+            MEMBERS_LIMIT
+        }),
+    };
+    let advertised = topology::members(climber, uri, &seeds, &ascent.unreached, limits).await;
     let members_took = started.elapsed();
     let judged = topology::judge(uri, &seeds, &advertised);
     seeds.extend(advertised.into_iter().filter_map(|member| member.outcome.ok()));
 
     let started = Instant::now();
-    let Some(mut member) = best_to_ask(seeds) else {
-        let cause = match judged.role {
-            Err(cause) => cause,
-            Ok(_) => refusal::arbiter_only(),
+    let mut members = login_order(uri, seeds);
+    // What a member is comes before whom it lets in: one that serves nobody may refuse every login.
+    if !members.iter().any(|member| member.hello.serves()) {
+        let cause = match (judged.role, members.first()) {
+            (Err(cause), _) => cause,
+            (Ok(_), Some(member)) => topology::not_serving(member),
+            (Ok(_), None) => refusal::arbiter_only(),
         };
+        ascent.warnings.extend(judged.warnings);
         ascent.failed(Rung::Auth, cause, started.elapsed());
         return None;
-    };
-    let server = member.server.clone();
-    let limit = ascent.limit(LOGIN_LIMIT);
-    let login = timeout(limit, auth::login(uri, databases, &mut member)).await;
-    match login.unwrap_or_else(|_| Err(refusal::silent(&server, "the login", limit))) {
-        Ok(detail) => ascent.good(Rung::Auth, detail, started.elapsed()),
-        Err(cause) => {
+    }
+    members.retain(|member| member.hello.serves());
+    let limit = ascent.limit(LOGIN_LIMIT * 2);
+    let mut member = match log_in(uri, databases, members, limit).await {
+        Ok((member, detail)) => {
+            ascent.good(Rung::Auth, detail, started.elapsed());
+            member
+        }
+        Err(Unadmitted { cause, trusted }) => {
             ascent.warnings.extend(judged.warnings);
-            // A member that serves nobody refuses a login as well; why it serves nobody is the better answer.
+            let unserved = [refusal::RECOVERING, refusal::NOT_PRIMARY].contains(&cause.kind.as_ref());
             let cause = match judged.role {
-                Err(role) if cause.kind == refusal::RECOVERING => role,
+                Err(role) if unserved || (!trusted && role.kind != refusal::NOT_PRIMARY) => role,
                 _ => cause,
             };
             ascent.failed(Rung::Auth, cause, started.elapsed());
             return None;
         }
-    }
+    };
+    let server = member.server.clone();
 
     let started = Instant::now();
     let limit = ascent.limit(LOGIN_LIMIT);
@@ -104,7 +139,13 @@ pub(super) async fn climb(
     .await;
     ascent.warnings.extend(judged.warnings);
     let (databases, version) = match answers {
-        Ok((answers, version)) => (answers, Some(version)),
+        Ok((judgements, version)) => {
+            let outcomes = judgements.into_iter().map(|judgement| {
+                ascent.warnings.extend(judgement.warnings);
+                judgement.outcome
+            });
+            (outcomes.collect(), Some(version))
+        }
         Err(_) => {
             let cause = refusal::silent(&server, "the question for privileges", limit);
             (databases.iter().map(|_| Err(cause.clone())).collect(), None)
@@ -118,10 +159,58 @@ pub(super) async fn climb(
     Some(Upper { databases, databases_took: started.elapsed(), role, role_took: members_took })
 }
 
-/// The member to log in at: one that takes writes, else one that has data. Arbiters have no users.
-fn best_to_ask(members: Vec<Member>) -> Option<Member> {
-    members.into_iter().filter(|member| !member.hello.is_arbiter).max_by_key(|member| {
+/// The members to log in at, the best first: of the set that the URI asks for, the primary, members that know every user.
+/// Arbiters have no users.
+fn login_order(uri: &MongoUri, members: Vec<Member>) -> Vec<Member> {
+    let mut members: Vec<Member> = members.into_iter().filter(|member| !member.hello.is_arbiter).collect();
+    members.sort_by_key(|member| {
         let hello = &member.hello;
-        (hello.is_writable, hello.is_secondary)
-    })
+        // Drivers drop a standalone server from a list of several.
+        let belongs = topology::belongs(uri, hello) && (uri.is_single_seed() || !hello.is_standalone());
+        let merits = (belongs, hello.is_writable, hello.knows_users(), hello.serves(), !hello.is_hidden);
+        std::cmp::Reverse(merits)
+    });
+    members
+}
+
+/// Why no member let the user in.
+struct Unadmitted {
+    cause: Cause,
+    /// Whether the member that said so is one of the set and knows every user.
+    trusted: bool,
+}
+
+/// Logs in at the first member that answers the login: another may have stepped down or died meanwhile.
+async fn log_in(
+    uri: &MongoUri,
+    databases: &[Option<String>],
+    members: Vec<Member>,
+    limit: Duration,
+) -> Result<(Member, String), Unadmitted> {
+    let deadline = Instant::now() + limit;
+    let mut first: Option<Unadmitted> = None;
+    for mut member in members {
+        let left = deadline.saturating_duration_since(Instant::now()).min(LOGIN_LIMIT);
+        if left.is_zero() && first.is_some() {
+            break;
+        }
+        let login = timeout(left, auth::login(uri, databases, &mut member)).await;
+        let cause = match login.unwrap_or_else(|_| Err(refusal::silent(&member.server, "the login", left))) {
+            Ok(detail) => return Ok((member, detail)),
+            Err(cause) => cause,
+        };
+        let hello = &member.hello;
+        let answered = cause.class == Class::Config;
+        let failed = match hello.delay {
+            delay @ 1.. if answered => {
+                Unadmitted { cause: refusal::delayed(&member.server, delay, &cause), trusted: false }
+            }
+            _ => Unadmitted { cause, trusted: topology::belongs(uri, hello) },
+        };
+        if answered && hello.knows_users() {
+            return Err(failed);
+        }
+        first.get_or_insert(failed);
+    }
+    Err(first.unwrap_or_else(|| Unadmitted { cause: refusal::arbiter_only(), trusted: false }))
 }

@@ -3,108 +3,27 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
 use super::rung::{Ascent, Climber, Rung};
-use super::uri::mongo::Seeds;
-use super::uri::{Host, Kind, MongoUri, Server};
+pub(super) use super::stream::{Bounded, Heard, Stream};
+use super::uri::{Host, Kind, Server};
 use crate::cause::Cause;
+use crate::race::{GRACE, race};
+use unreached::Failure;
+
+mod unreached;
 
 /// How long one address is given. A database in the same region answers in milliseconds; two seconds let one lost SYN
 /// be sent again.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long all questions to DNS are given; the resolver bounds each of them to four seconds itself.
-const DNS_LIMIT: Duration = Duration::from_secs(5);
-
-/// An open connection, TCP, Unix or TLS over either.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
-/// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
-/// cannot fill this process's memory, and that remembers how what was read began.
-pub(super) struct Bounded {
-    stream: Box<dyn Stream>,
-    left: u64,
-    heard: Heard,
-}
-
-/// The first bytes that a server sent.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
-
-impl Heard {
-    /// The longest beginning that is remembered.
-    pub(super) const MOST: usize = 32;
-
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn add(&self, bytes: &[u8]) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = Self::MOST - heard.len();
-        heard.extend(bytes.iter().take(room));
-    }
-}
-
-impl Bounded {
-    pub(super) fn new(stream: Box<dyn Stream>, most: u64) -> Self {
-        Bounded { stream, left: most, heard: Heard::default() }
-    }
-
-    pub(super) fn heard(&self) -> Heard {
-        self.heard.clone()
-    }
-}
-
-impl AsyncRead for Bounded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let new = &buffer.filled()[before..];
-        self.heard.add(new);
-        let read = u64::try_from(new.len()).unwrap_or(u64::MAX);
-        match self.left.checked_sub(read) {
-            Some(left) => self.left = left,
-            None => {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "the server sends without end");
-                return Poll::Ready(Err(error));
-            }
-        }
-        outcome
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
+/// How long the other names are given once one has been resolved. A name that no cache has may take some hundred
+/// milliseconds, and is not dead.
+const DNS_GRACE: Duration = Duration::from_secs(1);
 
 /// A server with the places where it may be found; never empty.
 #[derive(Debug, Clone)]
@@ -136,83 +55,11 @@ pub(super) struct Reached {
     pub(super) place: Place,
     pub(super) stream: Box<dyn Stream>,
     pub(super) took: Duration,
+    /// Other addresses of the server that did not accept.
+    pub(super) warnings: Vec<Cause>,
 }
 
 impl Climber {
-    /// The servers of a connection string; for `mongodb+srv` those of its `SRV` records, with the `TXT` record applied.
-    pub(super) async fn seeds(&self, uri: &mut MongoUri, ascent: &mut Ascent) -> Option<Vec<Server>> {
-        let started = Instant::now();
-        let (name, service, at_most) = match &uri.seeds {
-            Seeds::Servers(servers) => return Some(servers.clone()),
-            Seeds::Srv { name, service, at_most } => (name.clone(), service.clone(), *at_most),
-        };
-        let found = timeout(ascent.limit(DNS_LIMIT), self.service_records(uri, &name, &service)).await;
-        let outcome = found.unwrap_or_else(|_| Err(slow_dns(&name)));
-        match outcome {
-            Ok(mut servers) => {
-                servers.truncate(if at_most == 0 { servers.len() } else { at_most });
-                Some(servers)
-            }
-            Err(cause) => {
-                ascent.failed(Rung::Dns, cause, started.elapsed());
-                None
-            }
-        }
-    }
-
-    async fn service_records(
-        &self,
-        uri: &mut MongoUri,
-        name: &str,
-        service: &str,
-    ) -> Result<Vec<Server>, Cause> {
-        let record = format!("_{service}._tcp.{name}");
-        let (services, texts) = tokio::join!(self.names.services(&record), self.names.texts(name));
-        let services = services?;
-        // The drivers accept only servers of the name's own domain, so that a forged record leads to no other.
-        let domain = match name.matches('.').count() {
-            0 | 1 => name,
-            _ => name.split_once('.').map_or(name, |(_, domain)| domain),
-        };
-        let suffix = format!(".{}", domain.to_ascii_lowercase());
-        if let Some(foreign) =
-            services.iter().find(|service| !service.host.to_ascii_lowercase().ends_with(&suffix))
-        {
-            return Err(Cause::config(
-                "mongo.srv_foreign",
-                format!(
-                    "The SRV record of {name} names a server outside {domain}, which every driver refuses."
-                ),
-                "Correct the SRV records, or list the servers in a mongodb:// URI.",
-            )
-            .with("record", record)
-            .with("server", &foreign.host));
-        }
-        if services.is_empty() {
-            return Err(Cause::config(
-                "dns.no_such_name",
-                format!("The name {record} has no SRV record."),
-                "Correct the name in the URI, or use mongodb:// with the servers' names.",
-            )
-            .with("name", record));
-        }
-        let texts = texts?;
-        if texts.len() > 1 {
-            return Err(Cause::config(
-                "mongo.uri",
-                format!("The name {name} has more than one TXT record, which every driver refuses."),
-                "Leave one TXT record.",
-            ));
-        }
-        for text in texts {
-            uri.apply_txt(&text)?;
-        }
-        let servers = services.into_iter();
-        Ok(servers
-            .map(|service| Server { host: Host::Name(service.host), address: None, port: service.port })
-            .collect())
-    }
-
     /// Resolves one server; the time is bounded by the resolver.
     pub(super) async fn resolve_one(&self, kind: Kind, server: Server) -> Result<Resolved, Cause> {
         let places = self.places(kind, &server).await?;
@@ -248,20 +95,28 @@ pub(super) async fn resolve(
     ascent: &mut Ascent,
 ) -> Option<Vec<Resolved>> {
     let started = Instant::now();
-    let limit = ascent.limit(DNS_LIMIT);
-    let answers = join_all(servers.into_iter().map(|server| async move {
-        let name = server.to_string();
-        timeout(limit, climber.resolve_one(kind, server)).await.unwrap_or_else(|_| Err(slow_dns(&name)))
-    }))
-    .await;
-    let (resolved, failures) = apart(answers);
+    let questions = servers.iter().map(|server| climber.resolve_one(kind, server.clone()));
+    let answers = race(questions, Result::is_ok, DNS_GRACE).await;
+    let took = started.elapsed();
+    ascent.prolong(took);
+    let (mut resolved, mut failures) = (Vec::new(), Vec::new());
+    for (server, answer) in servers.into_iter().zip(answers) {
+        match answer {
+            Some(Ok(one)) => resolved.push(one),
+            Some(Err(cause)) => failures.push((server, cause)),
+            None => {
+                let cause = still_unresolved(&server, took);
+                failures.push((server, cause));
+            }
+        }
+    }
     if resolved.is_empty() {
-        ascent.failed(Rung::Dns, foremost(failures)?, started.elapsed());
+        ascent.failed(Rung::Dns, foremost(without_servers(failures))?, took);
         return None;
     }
-    ascent.warnings.extend(failures);
+    ascent.unreached(failures);
     let detail = resolved.iter().map(resolution).collect::<Vec<_>>().join("; ");
-    ascent.good(Rung::Dns, detail, started.elapsed());
+    ascent.good(Rung::Dns, detail, took);
     Some(resolved)
 }
 
@@ -279,16 +134,17 @@ fn resolution(resolved: &Resolved) -> String {
     }
 }
 
-fn slow_dns(name: &str) -> Cause {
+fn still_unresolved(server: &Server, took: Duration) -> Cause {
     Cause::external(
         "dns.timeout",
-        format!("DNS did not answer in time when asked for {name}."),
-        "Check the DNS servers in /etc/resolv.conf and that UDP and TCP port 53 to them are open.",
+        format!("{server} could not be resolved within {} ms, while another name could.", took.as_millis()),
+        "Check the zone of this name and the name servers in /etc/resolv.conf.",
     )
-    .with("name", name)
+    .with("name", server)
 }
 
-/// The rung tcp: connects to every server at the same time. It holds when one of them accepts.
+/// The rung tcp: connects to every server at the same time. It holds when one of them accepts; the others are given
+/// [`GRACE`] from then on.
 pub(super) async fn connect(
     kind: Kind,
     resolved: Vec<Resolved>,
@@ -296,13 +152,29 @@ pub(super) async fn connect(
 ) -> Option<Vec<Reached>> {
     let started = Instant::now();
     let limit = ascent.limit(CONNECT_LIMIT);
-    let attempts = join_all(resolved.into_iter().map(|resolved| connect_server(kind, resolved, limit))).await;
-    let (reached, failures) = apart(attempts);
+    let attempts = resolved.iter().map(|resolved| connect_server(kind, resolved.clone(), limit));
+    let outcomes = race(attempts, Result::is_ok, GRACE).await;
+    let took = started.elapsed();
+    let (mut reached, mut failures) = (Vec::new(), Vec::new());
+    for (Resolved { server, places }, outcome) in resolved.into_iter().zip(outcomes) {
+        match outcome {
+            Some(Ok(one)) => reached.push(one),
+            Some(Err(cause)) => failures.push((server, cause)),
+            None => {
+                let late = places.into_iter().map(|place| Failure::unfinished(place, took));
+                let cause = unreached::server(kind, &server, &late.collect::<Vec<_>>());
+                failures.push((server, cause));
+            }
+        }
+    }
     if reached.is_empty() {
-        ascent.failed(Rung::Tcp, foremost(failures)?, started.elapsed());
+        ascent.failed(Rung::Tcp, foremost(without_servers(failures))?, started.elapsed());
         return None;
     }
-    ascent.warnings.extend(failures);
+    ascent.unreached(failures);
+    for reached in &mut reached {
+        ascent.warnings.append(&mut reached.warnings);
+    }
     let detail = reached
         .iter()
         .map(|reached| format!("{} in {} ms", reached.place, reached.took.as_millis()))
@@ -312,17 +184,8 @@ pub(super) async fn connect(
     Some(reached)
 }
 
-/// The good and the bad.
-pub(super) fn apart<T>(outcomes: Vec<Result<T, Cause>>) -> (Vec<T>, Vec<Cause>) {
-    let mut good = Vec::new();
-    let mut bad = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Ok(value) => good.push(value),
-            Err(cause) => bad.push(cause),
-        }
-    }
-    (good, bad)
+fn without_servers(failures: Vec<(Server, Cause)>) -> Vec<Cause> {
+    failures.into_iter().map(|(_, cause)| cause).collect()
 }
 
 /// The cause to show when several servers failed: the first, with the others as evidence.
@@ -332,26 +195,37 @@ pub(super) fn foremost(causes: Vec<Cause>) -> Option<Cause> {
     Some(causes.fold(first, |first, other| first.with("also", other.sentence)))
 }
 
-/// Connects to a server: to all its addresses at the same time, keeping the first in their order that accepts.
+/// Connects to a server: to all its addresses at the same time, each within `limit`. Once one has accepted, the others
+/// are given [`GRACE`]; of those that accepted, the first in their order is kept.
 pub(super) async fn connect_server(
     kind: Kind,
     resolved: Resolved,
     limit: Duration,
 ) -> Result<Reached, Cause> {
-    let attempts = join_all(resolved.places.into_iter().map(|place| async move {
-        let started = Instant::now();
-        let outcome = timeout(limit, open(&place)).await;
-        (place, outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), started.elapsed())
-    }))
-    .await;
+    let Resolved { server, places } = resolved;
+    let started = Instant::now();
+    let attempts = places.iter().map(|place| async move {
+        let outcome = timeout(limit, open(place)).await;
+        (outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), started.elapsed())
+    });
+    let outcomes = race(attempts, |(outcome, _)| outcome.is_ok(), GRACE).await;
+    let ended = started.elapsed();
+    let mut winner = None;
     let mut failures = Vec::new();
-    for (place, outcome, took) in attempts {
+    for (place, outcome) in places.into_iter().zip(outcomes) {
         match outcome {
-            Ok(stream) => return Ok(Reached { server: resolved.server, place, stream, took }),
-            Err(error) => failures.push((place, error, took)),
+            Some((Ok(stream), took)) if winner.is_none() => winner = Some((place, stream, took)),
+            Some((Ok(_), _)) => {}
+            Some((Err(error), took)) => failures.push(Failure { place, error, took }),
+            None => failures.push(Failure::unfinished(place, ended)),
         }
     }
-    Err(unreached(kind, &resolved.server, failures))
+    let Some((place, stream, took)) = winner else {
+        return Err(unreached::server(kind, &server, &failures));
+    };
+    let worth_a_word = failures.iter().filter(|failure| failure.matters_beside(&place));
+    let warnings = worth_a_word.map(|failure| unreached::address(kind, &server, failure, &place)).collect();
+    Ok(Reached { server, place, stream, took, warnings })
 }
 
 /// Connects to one place; bounding the time is the caller's part.
@@ -363,110 +237,5 @@ pub(super) async fn open(place: &Place) -> io::Result<Box<dyn Stream>> {
             Ok(Box::new(stream))
         }
         Place::Socket(_, file) => Ok(Box::new(UnixStream::connect(file).await?)),
-    }
-}
-
-/// What an error of connecting says about the way to the server, the most telling first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
-    Forbidden,
-    Refused,
-    Absent,
-    Timeout,
-    Unreachable,
-    Other,
-}
-
-fn verdict(error: &io::Error) -> Verdict {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Verdict::Refused,
-        io::ErrorKind::NotFound => Verdict::Absent,
-        io::ErrorKind::TimedOut => Verdict::Timeout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Verdict::Unreachable,
-        io::ErrorKind::AddrNotAvailable => Verdict::Unreachable,
-        io::ErrorKind::PermissionDenied => Verdict::Forbidden,
-        _ => Verdict::Other,
-    }
-}
-
-fn unreached(kind: Kind, server: &Server, failures: Vec<(Place, io::Error, Duration)>) -> Cause {
-    let on_socket = matches!(server.host, Host::Socket(_));
-    let worst = failures.iter().map(|(_, error, _)| verdict(error)).min().unwrap_or(Verdict::Other);
-    let listens = match kind {
-        Kind::Postgres => "listen_addresses in postgresql.conf",
-        Kind::Mongo => "net.bindIp in mongod.conf",
-    };
-    let port = server.port;
-    let product = kind.name();
-    let cause = match worst {
-        Verdict::Refused | Verdict::Absent if on_socket => Cause::external(
-            "tcp.refused",
-            format!("No {product} listens on the Unix socket {server}."),
-            format!("Start {product} on this machine, or write the host of the database into the URI."),
-        ),
-        Verdict::Forbidden if on_socket => Cause::host(
-            "tcp.forbidden",
-            format!("This user may not open the Unix socket {server}."),
-            "Run this as root, or as the user that the socket is for.",
-        ),
-        Verdict::Refused | Verdict::Absent => Cause::external(
-            "tcp.refused",
-            format!("{server} refuses connections: the host is up, and nothing listens on port {port}."),
-            format!(
-                "Start {product} there, and make it listen on this address and not on localhost alone ({listens})."
-            ),
-        ),
-        Verdict::Timeout => Cause::external(
-            "tcp.timeout",
-            format!("{server} does not answer: the connection is neither accepted nor refused."),
-            format!(
-                "Open port {port} for this instance in the database's security group, and check network ACLs and routes."
-            ),
-        ),
-        Verdict::Unreachable => Cause::external(
-            "tcp.unreachable",
-            format!("There is no route to {server}, or no host with its address."),
-            "Check the route table of this subnet (peering, VPN) and that the address is right.",
-        ),
-        Verdict::Forbidden => Cause::host(
-            "tcp.forbidden",
-            format!("A firewall rule on this machine forbids connections to {server}."),
-            "Look at the rules of this machine: nft list ruleset, iptables -S.",
-        ),
-        Verdict::Other => Cause::external(
-            "tcp.failed",
-            format!("The connection to {server} failed."),
-            format!("Check that {product} runs there, and the network between."),
-        ),
-    };
-    failures.into_iter().fold(cause, |cause, (place, error, took)| {
-        let said = match verdict(&error) {
-            Verdict::Timeout => format!("no answer in {} ms", took.as_millis()),
-            _ => format!("{error}, after {} ms", took.as_millis()),
-        };
-        cause.with("address", format!("{place}: {said}"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cause(error: io::ErrorKind) -> Cause {
-        let host = Host::Name("db.internal".into());
-        let server = Server { host, address: None, port: 5432 };
-        let place = Place::Network(SocketAddr::from(([10, 0, 0, 1], 5432)));
-        let failures = [(place.clone(), error.into()), (place, io::ErrorKind::NetworkUnreachable.into())];
-        let failures = failures.map(|(place, error)| (place, error, Duration::from_millis(3)));
-        unreached(Kind::Postgres, &server, failures.into())
-    }
-
-    #[test]
-    fn the_most_telling_address_decides() {
-        assert_eq!(cause(io::ErrorKind::ConnectionRefused).kind, "tcp.refused");
-        assert_eq!(cause(io::ErrorKind::TimedOut).kind, "tcp.timeout");
-        assert_eq!(cause(io::ErrorKind::HostUnreachable).kind, "tcp.unreachable");
-        assert_eq!(cause(io::ErrorKind::PermissionDenied).class, crate::cause::Class::Host);
-        assert_eq!(cause(io::ErrorKind::TimedOut).evidence[0].value, "10.0.0.1:5432: no answer in 3 ms");
     }
 }

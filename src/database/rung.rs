@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::uri::Kind;
+use super::uri::{Kind, Server};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::names::Names;
@@ -167,12 +167,32 @@ pub(super) struct Ascent {
     kind: Kind,
     pub(super) steps: Vec<Step>,
     pub(super) warnings: Vec<Cause>,
+    /// The servers of the URI that could not be resolved or connected to, each with its cause, which is among the
+    /// warnings too. They need not be tried again in this climb.
+    pub(super) unreached: Vec<(Server, Cause)>,
     deadline: Instant,
 }
 
 impl Ascent {
     pub(super) fn new(kind: Kind, limit: Duration) -> Self {
-        Ascent { kind, steps: Vec::new(), warnings: Vec::new(), deadline: Instant::now() + limit }
+        Ascent {
+            kind,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            unreached: Vec::new(),
+            deadline: Instant::now() + limit,
+        }
+    }
+
+    /// Notes servers that could not be reached while others could.
+    pub(super) fn unreached(&mut self, failures: Vec<(Server, Cause)>) {
+        self.warnings.extend(failures.iter().map(|(_, cause)| cause.clone()));
+        self.unreached.extend(failures);
+    }
+
+    /// Grants the climb what resolving names `took`, which has a limit of its own.
+    pub(super) fn prolong(&mut self, took: Duration) {
+        self.deadline += took;
     }
 
     /// How long something may take that is given `own` at most.

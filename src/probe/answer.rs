@@ -94,6 +94,9 @@ pub(crate) struct Answer {
     /// What was found.
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
+    /// What else the same check warns of, each a finding of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<Cause>,
     /// How long its own question took, without what it waited for.
     #[serde(rename = "seconds", serialize_with = "in_seconds")]
     pub(crate) milliseconds: u64,
@@ -102,6 +105,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn new(id: impl Into<Id>, group: Group, outcome: Outcome, took: Duration) -> Self {
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Answer { id: id.into(), group, outcome, milliseconds }
+        Answer { id: id.into(), group, outcome, also: Vec::new(), milliseconds }
+    }
+
+    /// Every cause of a failure or a warning that the check found.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = &Cause> {
+        self.outcome.cause().into_iter().chain(&self.also)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::bundle::{VARIABLES, database_name};
+use crate::bundle::stable_names;
 use crate::database::rung::Rung;
 use crate::database::uri::Kind;
 use crate::replicated::health;
@@ -91,7 +91,7 @@ pub(super) const HEALTH: &str = "app.health";
 /// Every check, in the order in which they are shown.
 pub(crate) fn catalogue(health_urls: usize) -> Vec<Check> {
     let singles = super::questions::SINGLES.iter().map(|single| single.check());
-    let databases = VARIABLES.iter().flat_map(|(variable, ..)| of_database(&database_name(variable)));
+    let databases = stable_names().flat_map(|name| of_database(&name));
     let health: Vec<String> = match health_urls {
         0 => health::service_names().map(str::to_owned).collect(),
         count => (1..=count).map(|number| number.to_string()).collect(),

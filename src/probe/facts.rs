@@ -23,7 +23,7 @@ use crate::settings::{Settings, Source};
 use crate::source;
 
 /// How long learning one fact may take. What is asked has deadlines of its own, which say more when they pass.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a question works with.
 pub(crate) struct Ground<'g> {
@@ -276,12 +276,9 @@ impl<'g> Facts<'g> {
         self.files[nth].get(fetch).await.map(Vec::as_slice)
     }
 
-    /// The extra files at the source; none where the settings name none.
+    /// The extra files at the source: those of the settings, and the directories that a bundle may have unasked.
     pub(super) async fn extra(&self) -> Result<&[ExtraFile], Stopped> {
         let extra = &self.ground.settings.extra;
-        if extra.is_empty() {
-            return Ok(&[]);
-        }
         let from = self.source().ok_or_else(no_source)?;
         let s3 = self.s3(&from).await?;
         let fetch = source::fetch_extra(self.ground.root, &from, extra, s3);

@@ -14,7 +14,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::answer::{Answer, Outcome};
 use super::check::{Group, Id, catalogue};
 use super::round::Watcher;
-use super::selection::Selection;
+use super::selection::{Selection, address};
 use crate::console::layout::Screen;
 use crate::console::{self, text};
 
@@ -56,6 +56,9 @@ impl Live {
         }
         let mut open: BTreeMap<Group, BTreeSet<Id>> = BTreeMap::new();
         for check in catalogue(health_urls).into_iter().filter(|check| wanted.wants(&check.id)) {
+            if address(&check.id).is_some_and(|name| wanted.may_be_absent(&name)) {
+                continue;
+            }
             open.entry(check.group).or_default().insert(check.id);
         }
         let (sender, news) = channel();

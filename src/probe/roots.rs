@@ -108,7 +108,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
         let mut found: Vec<(&Answer, &Cause)> = answers
             .iter()
             .filter(|answer| answer.outcome.is_failed() == is_failure)
-            .filter_map(|answer| Some((answer, answer.outcome.cause()?)))
+            .flat_map(|answer| answer.causes().map(move |cause| (answer, cause)))
             .collect();
         found.sort_by_key(|(answer, cause)| (!is_of_dns(cause), depth(&answer.id)));
         for (answer, cause) in found {
@@ -131,7 +131,9 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: 
     if let Some(root) =
         roots.iter_mut().find(|root| root.is_failure == is_failure && is_same(&root.cause, cause))
     {
-        root.seen_by.push(answer.id.clone());
+        if !root.seen_by.contains(&answer.id) {
+            root.seen_by.push(answer.id.clone());
+        }
         return;
     }
     if is_failure
@@ -256,6 +258,17 @@ mod tests {
         ];
         let kinds: Vec<_> = rank(&answers).into_iter().map(|root| root.cause.kind.into_owned()).collect();
         assert_eq!(kinds, ["host.disk_full", "postgres.password_rejected"]);
+    }
+
+    #[test]
+    fn each_warning_of_one_check_is_a_finding_of_its_own() {
+        let warning = |kind| Cause::config(kind, format!("{kind} deserves a look."), "x");
+        let mut advice = answer("mongodb.main.advice", Outcome::Warning { cause: warning("mongo.version") });
+        advice.also = vec![warning("mongo.uri_boolean"), warning("mongo.version")];
+        let roots = rank(&[advice]);
+        let kinds: Vec<_> = roots.iter().map(|root| root.cause.kind.as_ref()).collect();
+        assert_eq!(kinds, ["mongo.version", "mongo.uri_boolean"]);
+        assert!(roots.iter().all(|root| root.seen_by == ["mongodb.main.advice"]), "{roots:#?}");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::questions::{self, Single};
 use super::selection::Selection;
 
 /// How long one question may take beside what it waits for. What is asked has deadlines of its own, which say more
-/// when they pass: the longest is that of a database's ladder, ten seconds.
-pub(super) const LIMIT: Duration = Duration::from_secs(15);
+/// when they pass: the longest is that of a database, ten seconds for its name and ten for the rest.
+pub(super) const LIMIT: Duration = Duration::from_secs(25);
 
 /// Hears of answers as they come.
 pub(crate) trait Watcher {
@@ -125,7 +125,12 @@ fn arranged(mut answers: Vec<Answer>, wanted: &Selection, health_urls: usize) ->
         .collect();
     answers.retain(|answer| wanted.wants(&answer.id) || awaited.contains(&answer.id));
     let catalogue = check::catalogue(health_urls);
-    answers.sort_by_key(|answer| catalogue.iter().position(|check| check.id == answer.id));
+    answers.sort_by_cached_key(|answer| {
+        let place = catalogue.iter().position(|check| check.id == answer.id);
+        // An address that only this bundle has: after the known ones, its rungs in the order in which they came.
+        let name = place.is_none().then(|| answer.id.rsplit_once('.').map(|(name, _)| name.to_owned()));
+        (answer.group, place.unwrap_or(usize::MAX), name)
+    });
     answers.dedup_by(|one, other| one.id == other.id);
     answers
 }

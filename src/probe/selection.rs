@@ -1,8 +1,9 @@
 //! Which checks a person wants.
 
 use super::check::{Check, Id, is_in};
+use crate::bundle::is_of_services;
 use crate::cause::Cause;
-use crate::database::uri::closest;
+use crate::database::uri::{Kind, closest};
 
 /// The checks of `--only` without those of `--skip`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +19,9 @@ impl Selection {
     /// `usage.unknown_check`, naming the closest.
     pub(super) fn new(only: &[String], skip: &[String], catalogue: &[Check]) -> Result<Self, Cause> {
         for word in only.iter().chain(skip) {
-            if !catalogue.iter().any(|check| is_in(&check.id, word)) {
+            let is_known = catalogue.iter().any(|check| is_in(&check.id, word));
+            // A bundle may have addresses of its own, which are not in the catalogue.
+            if !is_known && (address(word).is_none() || near(word, catalogue).is_some()) {
                 return Err(unknown(word, catalogue));
             }
         }
@@ -41,13 +44,36 @@ impl Selection {
     pub(super) fn wants_any_of(&self, family: &str, catalogue: &[Check]) -> bool {
         catalogue.iter().any(|check| is_in(&check.id, family) && self.wants(&check.id))
     }
+
+    /// Whether nobody wants to hear that this address is not set: whoever has a bundle of 1.x need not know what 2.x has,
+    /// unless he asks for it by name.
+    pub(super) fn may_be_absent(&self, name: &str) -> bool {
+        is_of_services(name) && !self.only.iter().any(|word| is_in(word, name))
+    }
+
+    /// The addresses that were asked for by name, e.g. `postgres.build_queue`.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = String> {
+        self.only.iter().filter_map(|word| address(word))
+    }
 }
 
-fn unknown(word: &str, catalogue: &[Check]) -> Cause {
+/// The name of the address that an id is about.
+pub(super) fn address(word: &str) -> Option<String> {
+    Kind::of_name(word)?;
+    let mut parts = word.split('.');
+    Some(format!("{}.{}", parts.next()?, parts.next().filter(|name| !name.is_empty())?))
+}
+
+/// What was likely meant.
+fn near<'c>(word: &str, catalogue: &'c [Check]) -> Option<&'c str> {
     let families = catalogue.iter().flat_map(|check| {
         check.id.match_indices('.').map(|(dot, _)| &check.id[..dot]).chain([check.id.as_ref()])
     });
-    let next_step = match closest(word, families) {
+    closest(word, families)
+}
+
+fn unknown(word: &str, catalogue: &[Check]) -> Cause {
+    let next_step = match near(word, catalogue) {
         Some(near) => format!("Did you mean {near}? All of them: agent probe --list"),
         None => "See all of them: agent probe --list".to_owned(),
     };
@@ -82,5 +108,7 @@ mod tests {
     fn a_misspelt_check_is_named_with_the_closest() {
         let cause = Selection::new(&words(&["postgres.mian"]), &[], &catalogue(0)).unwrap_err();
         assert!(cause.next_step.contains("postgres.main"), "{}", cause.next_step);
+        let own = Selection::new(&words(&["postgres.build_queue.auth"]), &[], &catalogue(0)).unwrap();
+        assert_eq!(own.addresses().collect::<Vec<_>>(), ["postgres.build_queue"]);
     }
 }

@@ -116,7 +116,14 @@ fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
         false => rungs.chunk_by(says_the_same).map(one_line).collect(),
     };
     let remarked = advice.into_iter().filter(|answer| rungs.is_empty() || answer.outcome.cause().is_some());
-    lines.extend(remarked.map(|answer| one_line(std::slice::from_ref(answer))));
+    for answer in remarked {
+        lines.push(one_line(std::slice::from_ref(answer)));
+        lines.extend(answer.also.iter().map(|cause| Line {
+            sign: text::yellow("!"),
+            ids: answer.id.to_string(),
+            said: cause.sentence.clone(),
+        }));
+    }
     lines
 }
 

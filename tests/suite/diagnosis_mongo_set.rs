@@ -2,20 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use boot_agent::cause::Class::{Config, External};
 use boot_agent::database::ladder::Rung;
 
-use super::diagnosis::{Node, PASSWORD, WRONG, shows};
+use super::diagnosis::{BlackHole, Diagnosis, Node, PASSWORD, WRONG, shows};
 use super::diagnosis_mongo::{misquoting, server, users};
 use super::diagnosis_mongo_tls::{WITHOUT_ECDHE, with_tls};
 use super::harness::certificates::Authority;
 use super::harness::mongo::{Mongo, Options, Version};
 use super::harness::parts;
 
-fn until(what: &str, within: u64, mut good: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, within: u64, mut good: impl FnMut() -> bool) {
     let started = Instant::now();
     while !good() {
         assert!(started.elapsed() < Duration::from_secs(within), "{what} takes too long");
@@ -23,24 +24,30 @@ fn until(what: &str, within: u64, mut good: impl FnMut() -> bool) {
     }
 }
 
-fn says_of_itself(member: &Mongo, words: &str) -> bool {
+pub(crate) fn says_of_itself(member: &Mongo, words: &str) -> bool {
     let said = Mongo::try_command(&member.nobody_uri(), "admin", &[r#"{"isMaster": 1}"#]);
     String::from_utf8_lossy(&said.stdout).contains(words)
 }
 
+/// The key by which members of a set know each other.
+pub(crate) fn key_file(directory: &Path) -> PathBuf {
+    let key = directory.join("key");
+    fs::write(&key, "c2VjcmV0IG9mIHRoZSBzZXQ=").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    key
+}
+
 /// A replica set `rs0` whose first member is primary, with the users of the table.
-struct Set {
-    members: Vec<Mongo>,
-    _key: tempfile::TempDir,
+pub(crate) struct Set {
+    pub(crate) members: Vec<Mongo>,
+    directory: tempfile::TempDir,
 }
 
 impl Set {
     /// Three members; `last` is what the configuration says of the third.
-    fn start(options: impl Fn() -> Options, last: &str) -> Self {
+    pub(crate) fn start(options: impl Fn() -> Options, last: &str) -> Self {
         let directory = parts::directory("set");
-        let key = directory.path().join("key");
-        fs::write(&key, "c2VjcmV0IG9mIHRoZSBzZXQ=").unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let key = key_file(directory.path());
         let arguments = ["--replSet", "rs0", "--keyFile", key.to_str().unwrap()];
         let members: Vec<Mongo> = thread::scope(|scope| {
             let started: Vec<_> = (0..3)
@@ -61,7 +68,7 @@ impl Set {
         );
         let said = Mongo::try_command(&members[0].nobody_uri(), "admin", &[&initiate]);
         assert!(said.status.success(), "{said:?}");
-        let set = Self { members, _key: directory };
+        let set = Self { members, directory };
         set.settles();
         set.members[0].create_users();
         users(&set.members[0]);
@@ -72,6 +79,28 @@ impl Set {
     fn settles(&self) {
         until("the election", 60, || says_of_itself(&self.members[0], r#""ismaster": true"#));
         until("the second member", 60, || says_of_itself(&self.members[1], r#""secondary": true"#));
+    }
+
+    /// A mongod of the same key and name that is no member yet.
+    pub(crate) fn newcomer(&self, arguments: &[&str]) -> Mongo {
+        let key = self.directory.path().join("key");
+        let own = ["--replSet", "rs0", "--keyFile", key.to_str().unwrap()];
+        Options::new(Version::V4_4).args(&own).args(arguments).start_without_users()
+    }
+
+    /// Leaves so many of the members, and adds one.
+    pub(crate) fn reconfigure(&self, left: usize, entry: &str) {
+        let said = self.members[0].command("admin", &[r#"{"replSetGetConfig": 1}"#]);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let mut configuration = said["config"].clone();
+        let version = configuration["version"].as_u64().unwrap();
+        configuration["version"] = (version + 1).into();
+        let members = configuration["members"].as_array_mut().unwrap();
+        members.truncate(left);
+        if !entry.is_empty() {
+            members.push(serde_json::from_str(entry).unwrap());
+        }
+        self.members[0].command("admin", &[&format!(r#"{{"replSetReconfig": {configuration}}}"#)]);
     }
 
     fn uri(&self, seeds: &[usize], options: &str) -> String {
@@ -108,7 +137,7 @@ impl Drop for Set {
 }
 
 /// A third member like the second.
-const DATA: &str = r#""priority": 1"#;
+pub(crate) const DATA: &str = r#""priority": 1"#;
 
 #[test]
 fn members_and_their_names() {
@@ -151,6 +180,45 @@ fn members_and_their_names() {
     set.members[0].resume();
     set.members[2].resume();
     until("the set's recovery", 60, || node.diagnose(&set.whole()).is_good());
+}
+
+/// A member whose packets are dropped is not waited for, and is tried once.
+#[test]
+fn black_holed_members() {
+    let set = Set::start(|| Options::new(Version::V4_4), DATA);
+    let node = Node::new("");
+    set.is_healthy(&node);
+    let open = BlackHole::open();
+    let hole = open.address();
+    let port = |index: usize| set.members[index].port();
+    // Secondaries that say of a member of theirs that it is where nobody answers.
+    let misplaced = |of: usize, seed: usize| {
+        let real = format!("127.0.0.1:{}", port(of));
+        let liar = misquoting(port(seed), real.into(), hole.clone().into());
+        format!("mongodb://circle:{PASSWORD}@127.0.0.1:{liar}/circle_ghe?authSource=admin&replicaSet=rs0")
+    };
+    let seed = set.whole().replace(&format!("127.0.0.1:{}/", port(2)), &format!("{hole}/"));
+    let quick = |uri: &str| {
+        let found: Vec<Diagnosis> = (0..3).map(|_| node.diagnose(uri)).collect();
+        let fastest = found.iter().map(Diagnosis::took).min().unwrap();
+        // Each address alone was given two seconds, and the seed and the member of one address one after the other.
+        assert!(fastest < Duration::from_millis(1500), "{fastest:?} {found:?}");
+        found.into_iter().next().unwrap()
+    };
+    let found = quick(&seed);
+    assert!(found.is_good(), "{found:?}");
+    found.warns("tcp.timeout");
+    let secondary = quick(&misplaced(1, 0));
+    assert!(secondary.is_good(), "{secondary:?}");
+    secondary.warns("mongo.member_unreachable");
+    let cause =
+        quick(&misplaced(0, 1)).breaks(Rung::Role, "mongo.member_unreachable", External, "its port open");
+    shows(&cause, "role", "primary");
+    // The seed and the member of that name are one, so it is said once.
+    let both = misplaced(0, 1).replace("@127", &format!("@{hole},127"));
+    let found = quick(&both);
+    found.breaks(Rung::Role, "mongo.member_unreachable", External, "its port open");
+    assert_eq!(found.warned_of(), ["tcp.timeout"]);
 }
 
 #[test]
@@ -230,21 +298,12 @@ fn a_member_that_is_far_behind() {
     let stop = r#"{"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn"}"#;
     set.members[2].command("admin", &[stop]);
     // An idle set writes something every ten seconds, of which this member sees nothing any more.
-    until("the lag", 120, || {
-        let remarks = node.diagnose(&set.whole()).remarks();
-        remarks.is_some_and(|cause| {
-            cause.kind == "mongo.lag" || cause.evidence.iter().any(|one| one.value.contains("[mongo.lag, "))
-        })
-    });
+    until("the lag", 120, || node.diagnose(&set.whole()).warned_of().iter().any(|kind| kind == "mongo.lag"));
     let found = node.holds(&set.whole());
     let cause = found.warns("mongo.lag");
     assert!(cause.next_step.contains("rs.print"), "{cause:?}");
     let role = found.detail(Rung::Role);
     assert!(role.matches("secondary").count() == 2, "{role}");
     set.members[2].command("admin", &[&stop.replace("alwaysOn", "off")]);
-    until("the member's catching up", 60, || {
-        node.diagnose(&set.whole())
-            .remarks()
-            .is_some_and(|cause| cause.kind == "mongo.version" && cause.evidence.is_empty())
-    });
+    until("the member's catching up", 60, || node.diagnose(&set.whole()).warned_of() == ["mongo.version"]);
 }

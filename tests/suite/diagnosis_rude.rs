@@ -48,6 +48,21 @@ fn speaks_http(mut stream: TcpStream) {
     let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
 }
 
+fn greets_as_mysql(mut stream: TcpStream) {
+    let _ = stream.write_all(b"\x4a\0\0\0\x0a5.7.44-log\0\x08\0\0\0abcdefgh\0\xff\xf7");
+    never_answers(stream);
+}
+
+fn greets_as_ssh(mut stream: TcpStream) {
+    let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
+    never_answers(stream);
+}
+
+fn answers_as_redis(mut stream: TcpStream) {
+    listen(&mut stream);
+    let _ = stream.write_all(b"-ERR unknown command\r\n");
+}
+
 fn sends_without_end(mut stream: TcpStream) {
     listen(&mut stream);
     while stream.write_all(&[0x52, 0, 0, 0, 8, 0, 0, 0, 0].repeat(1000)).is_ok() {}
@@ -104,9 +119,21 @@ fn not_postgres() {
 fn not_mongodb() {
     let node = Node::new("");
     let uri = |port: u16| format!("mongodb://circle:{PASSWORD}@127.0.0.1:{port}/circle_ghe");
-    node.breaks(&uri(rude(closes)), Rung::Tls, "mongo.closed", External, "log");
+    node.breaks(&uri(rude(closes)), Rung::Tls, "mongo.closed", External, "load balancer");
     node.breaks(&uri(rude(closes_when_asked)), Rung::Tls, "mongo.closed", External, "log");
     node.breaks(&uri(rude(never_answers)), Rung::Tls, "mongo.silent", External, "hung");
+    for (serve, named) in [
+        (speaks_http as fn(TcpStream), "an HTTP server"),
+        (greets_as_mysql, "a MySQL or MariaDB server"),
+        (greets_as_ssh, "an SSH server"),
+        (answers_as_redis, "a Redis server"),
+    ] {
+        for options in ["", "?ssl=true&tlsInsecure=true"] {
+            let uri = format!("{}{options}", uri(rude(serve)));
+            let cause = node.breaks(&uri, Rung::Tls, "mongo.not_mongodb", Config, "27017");
+            assert!(cause.sentence.contains(named), "{cause:?}");
+        }
+    }
     let cause = node.breaks(&uri(rude(speaks_http)), Rung::Tls, "mongo.not_mongodb", Config, "port");
     shows(&cause, "answer", "HTTP/1.1 400");
     let cause = node.breaks(&uri(rude(says_two_gigabytes)), Rung::Tls, "mongo.not_mongodb", Config, "port");

@@ -129,7 +129,7 @@ fn list_names_every_check_and_a_misspelt_one_is_corrected() {
     let listed =
         Agent::new(&world).args(["probe", "--list", "--output", "json", "--only", "postgres"]).run(SOON);
     let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
-    assert_eq!(listed["checks"].as_array().unwrap().len(), 8);
+    assert_eq!(listed["checks"].as_array().unwrap().len(), 8 * 8);
     let wrong = Agent::new(&world).args(["probe", "--only", "postgres.mian"]).run(SOON);
     wrong.assert_code(2).assert_says("Did you mean postgres.main?");
 }

@@ -55,8 +55,9 @@ fn a_silent_bucket_delays_nobody_and_is_one_cause() {
     assert_eq!(failures[0]["cause"]["class"], "external");
     let seen_by: BTreeSet<&str> =
         failures[0]["seen_by"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
-    let four = ["source.customizations", "source.license", "source.replicated", "source.settings"];
-    assert_eq!(seen_by, BTreeSet::from(four));
+    let objects =
+        ["source.customizations", "source.extra", "source.license", "source.replicated", "source.settings"];
+    assert_eq!(seen_by, BTreeSet::from(objects));
     // The metadata service tells the time then.
     assert_eq!(check(&report, "host.clock")["outcome"], "good");
     let whole = report["milliseconds"].as_u64().unwrap();

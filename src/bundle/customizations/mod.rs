@@ -8,97 +8,83 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use super::addresses::{Address, DatabaseUri};
 use super::finding::Notes;
 use super::shell::{self, Reading, Unknown, Value, Variable, What};
 use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
-use crate::database::ladder::Request;
 use crate::database::uri::{self, Kind, Parsed, UriError};
 
+pub(super) use remarks::{explained, unknown};
+
 /// The variables that hold database addresses: name, kind, the database that the app expects there.
-pub const VARIABLES: [(&str, Kind, &str); 6] = [
+pub(super) const VARIABLES: [(&str, Kind, &str); 6] = [
     ("CIRCLE_SECRETS_MONGODB_MAIN_URI", Kind::Mongo, "circle_ghe"),
     ("CIRCLE_SECRETS_MONGODB_ACTION_LOGS_URI", Kind::Mongo, "circle_ghe"),
     ("CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI", Kind::Mongo, "build_state_dev_ghe"),
     ("CIRCLE_SECRETS_MONGODB_CONTAINERS_URI", Kind::Mongo, "containers_dev_ghe"),
     (REMOTE_CONTAINERS, Kind::Mongo, "remote_containers_dev_ghe"),
-    ("CIRCLE_SECRETS_POSTGRES_MAIN_URI", Kind::Postgres, "circle"),
+    (POSTGRES_MAIN, Kind::Postgres, "circle"),
 ];
+
+const POSTGRES_MAIN: &str = "CIRCLE_SECRETS_POSTGRES_MAIN_URI";
 
 /// Known to newer releases of the app alone, so that its absence means nothing.
 const REMOTE_CONTAINERS: &str = "CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI";
 
-/// The address of one of the app's databases.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseUri {
-    /// The variable that holds it.
-    pub variable: &'static str,
-    /// Which database product it must be.
-    pub kind: Kind,
-    /// The database that the app expects there.
-    pub database: &'static str,
-    /// The address itself.
-    pub address: Address,
-}
-
-/// What is known of an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// Exactly what the app will use. Boxed for its size.
-    Known(Box<Parsed>),
-    /// The value is known, and no app could use it.
-    Malformed(UriError),
-    /// Only the shell can tell; the line and the construct say why.
-    Unknown {
-        /// The line of the construct, counted from 1.
-        line: usize,
-        /// The construct, in words that follow "because of".
-        what: String,
-    },
-}
-
 /// What a person calls the database of a variable: `mongodb.build_state` for `CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI`.
-pub fn database_name(variable: &str) -> String {
+pub(super) fn database_name(variable: &str) -> String {
     let name = variable.trim_start_matches("CIRCLE_SECRETS_").trim_end_matches("_URI").to_lowercase();
     name.replacen('_', ".", 1)
 }
 
-/// What can be asked of a database before the app's shell has read the file: each address that is known, malformed
-/// ones included.
-pub fn requests(databases: &[DatabaseUri]) -> Vec<Request> {
-    let known = databases.iter().filter_map(|database| {
-        let uri = match &database.address {
-            Address::Known(uri) => Ok(uri.as_ref().clone()),
-            Address::Malformed(error) => Err(error.clone()),
-            Address::Unknown { .. } => return None,
-        };
-        Some(Request { name: database_name(database.variable), kind: database.kind, uri })
-    });
-    known.collect()
-}
-
-/// Notes everything that is wrong, and gives the addresses that are set.
-pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Reading) -> Vec<DatabaseUri> {
+/// Notes what is wrong with a file that a shell sources, apart from the variables that are addresses by their name.
+pub(super) fn check_shell(
+    notes: &mut Notes<'_>,
+    name: &str,
+    text: &str,
+    reading: &Reading,
+    is_address: impl Fn(&str) -> bool,
+) {
     remarks::check(notes, name, text, reading);
-    // Windows line ends have been named, and are the one thing to mend.
-    let windows = text.contains("\r\n");
-    let as_meant = |value: &str| if windows { value.replace('\r', "") } else { value.to_owned() };
+    let explained = remarks::explained(reading);
     // Base addresses first: what is wrong in one shows in every address that is made of it, and is said once, where it is.
     let mut others: Vec<(&String, &Variable)> =
-        reading.variables().iter().filter(|(name, _)| !is_database(name)).collect();
+        reading.variables().iter().filter(|(name, _)| !is_address(name)).collect();
     others.sort_by_key(|(_, variable)| variable.at);
     for (name, variable) in others {
         if let Value::Known(value) = &variable.value
             && let Some(kind) = kind_of(value)
             && !has_placeholder(value)
+            && !explained.contains(name)
+            && !unexpanded(notes, name, variable, value, reading)
         {
             // What is wrong with it has been noted, and it is no address of its own.
-            let _ = parsed(notes, kind, name, variable, &as_meant(value));
+            let _ = parsed(notes, kind, name, variable, value);
         }
     }
+}
+
+/// Notes everything that is wrong, and gives the addresses that are set: every `CIRCLE_SECRETS_(MONGODB|POSTGRES)_…_URI`.
+/// With `postgres_elsewhere`, `circleconfig/` has PostgreSQL's address.
+pub(super) fn check(
+    notes: &mut Notes<'_>,
+    name: &str,
+    text: &str,
+    reading: &Reading,
+    postgres_elsewhere: bool,
+) -> Vec<DatabaseUri> {
+    check_shell(notes, name, text, reading, |name| kind_of_variable(name).is_some());
+    let explained = remarks::explained(reading);
+    let further =
+        reading.variables().keys().filter_map(|name| kind_of_variable(name).map(|kind| (name, kind)));
+    let further = further.filter(|(name, _)| !VARIABLES.iter().any(|(known, ..)| known == name));
+    let known_variables =
+        VARIABLES.iter().map(|(variable, kind, database)| (*variable, *kind, Some(*database)));
+    let variables = known_variables.chain(further.map(|(variable, kind)| (variable.as_str(), kind, None)));
     let mut unknown: BTreeMap<usize, (Unknown, Vec<&str>)> = BTreeMap::new();
     let mut addresses = Vec::new();
-    for (variable, kind, database) in VARIABLES {
+    for (variable, kind, database) in variables {
         let address = match (reading.value(variable), reading.variables().get(variable)) {
             (Value::Unknown(why), set) => {
                 unknown.entry(why.at).or_insert_with(|| (why.clone(), Vec::new())).1.push(variable);
@@ -107,14 +93,30 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
             }
             (Value::Known(value), Some(set)) if !value.trim().is_empty() => {
                 exported(notes, variable, Some(set));
-                Some(known(notes, variable, kind, database, set, &as_meant(&value)))
+                if explained.contains(variable)
+                    || has_placeholder(&value)
+                    || unexpanded(notes, variable, set, &value, reading)
+                {
+                    // What is wrong with it has been reported, and is the one thing to correct.
+                    let parsed = uri::parse_as(kind, &value);
+                    Some(parsed.map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri))))
+                } else {
+                    Some(known(notes, variable, kind, database, set, &value))
+                }
             }
             (_, set) => {
-                missing(notes, variable, database, set);
+                if let Some(database) = database.filter(|_| !explained.contains(variable)) {
+                    missing(notes, variable, database, set, postgres_elsewhere);
+                }
                 None
             }
         };
-        addresses.extend(address.map(|address| DatabaseUri { variable, kind, database, address }));
+        addresses.extend(address.map(|address| DatabaseUri {
+            name: database_name(variable),
+            setting: variable.to_owned(),
+            kind,
+            address,
+        }));
     }
     // A syntax error has been named; so has `<password>`, which is a redirection if it is not quoted.
     let placeholders: Vec<_> = placeholders(text).collect();
@@ -122,14 +124,11 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &str, text: &str, reading: &Rea
         matches!(what, What::Syntax(_))
             || placeholders.iter().any(|range| (range.start..=range.end).contains(&at))
     };
-    for (at, (why, variables)) in unknown.into_iter().filter(|(at, (why, _))| !named(*at, &why.what)) {
-        let sentence = format!(
-            "{} cannot be known before the app sources this file, because of {}.",
-            variables.join(", "),
-            why.what
-        );
-        let next_step = "Write the value out in single quotes, or run `agent probe` on the box to see whether the app got it.";
-        notes.warning(at, Cause::config("customizations.unknown_value", sentence, next_step));
+    for (at, (why, mut variables)) in unknown {
+        variables.retain(|variable| !explained.contains(*variable));
+        if !named(at, &why.what) && !variables.is_empty() {
+            remarks::unknown(notes, &why, &variables);
+        }
     }
     addresses
 }
@@ -139,8 +138,19 @@ pub(super) fn read(text: &str) -> Reading {
     shell::read(text)
 }
 
-fn is_database(name: &str) -> bool {
-    VARIABLES.iter().any(|(variable, ..)| *variable == name)
+/// The product that a variable addresses by its name, `CIRCLE_SECRETS_(MONGODB|POSTGRES)_…_URI`.
+fn kind_of_variable(name: &str) -> Option<Kind> {
+    let rest = name.strip_prefix("CIRCLE_SECRETS_")?.strip_suffix("_URI")?;
+    let (product, database) = rest.split_once('_')?;
+    let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    if database.is_empty() || !database.bytes().all(is_plain) {
+        return None;
+    }
+    match product {
+        "MONGODB" => Some(Kind::Mongo),
+        "POSTGRES" => Some(Kind::Postgres),
+        _ => None,
+    }
 }
 
 fn kind_of(value: &str) -> Option<Kind> {
@@ -152,6 +162,44 @@ fn kind_of(value: &str) -> Option<Kind> {
     } else {
         None
     }
+}
+
+/// Whether a `$NAME` or `${NAME}` stands in an address as it is, because of single quotes; notes that once for a name.
+fn unexpanded(
+    notes: &mut Notes<'_>,
+    name: &str,
+    variable: &Variable,
+    value: &str,
+    reading: &Reading,
+) -> bool {
+    let found = value.match_indices('$').find_map(|(at, _)| {
+        let rest = &value[at + 1..];
+        let braced = rest.strip_prefix('{');
+        let inner = braced.unwrap_or(rest);
+        let length = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+        let named = &inner[..length];
+        let is_closed = inner[length..].starts_with('}');
+        let is_variable = !named.is_empty() && !named.starts_with(|c: char| c.is_ascii_digit());
+        let counts = if braced.is_some() { is_closed } else { reading.variables().contains_key(named) };
+        (is_variable && counts && named != name).then(|| (at, named.to_owned()))
+    });
+    let Some((at, named)) = found else { return false };
+    let at = variable.place(at);
+    let is_set = reading.variables().contains_key(&named);
+    let (sentence, next_step) = if is_set {
+        (
+            format!("${named} is in single quotes, so bash does not expand it."),
+            format!("Use double quotes: export {name}=\"…\""),
+        )
+    } else {
+        (
+            format!("${{{named}}} is in single quotes and was not filled in: {name} contains it literally."),
+            format!("Render the template that should fill in ${{{named}}}, or write the value itself."),
+        )
+    };
+    let cause = Cause::config("customizations.unexpanded_variable", sentence, next_step);
+    notes.error_once(at, &named, name, cause);
+    true
 }
 
 /// The address, if it can be read; notes what is wrong or doubtful about it at the very place.
@@ -180,17 +228,12 @@ fn parsed(
 
 fn known(
     notes: &mut Notes<'_>,
-    variable: &'static str,
+    variable: &str,
     kind: Kind,
-    database: &str,
+    database: Option<&str>,
     set: &Variable,
     value: &str,
 ) -> Address {
-    if has_placeholder(value) {
-        // The placeholder has been named, and is the one thing to mend.
-        return uri::parse_as(kind, value)
-            .map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri)));
-    }
     let parsed = match parsed(notes, kind, variable, set, value) {
         Ok(parsed) => parsed,
         Err(error) => return Address::Malformed(error),
@@ -199,7 +242,9 @@ fn known(
         Parsed::Mongo(uri) => uri.database.as_deref(),
         Parsed::Postgres(uri) => uri.effective_database(),
     };
-    if named != Some(database) {
+    if let Some(database) = database
+        && named != Some(database)
+    {
         let sentence = match named {
             Some(named) => format!("{variable} names the database {named:?}; the app's own is {database:?}."),
             None => format!("{variable} names no database; the app needs {database:?}."),
@@ -219,7 +264,8 @@ fn known(
     Address::Known(Box::new(parsed))
 }
 
-fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Variable>) {
+/// Notes that a variable is set without `export`.
+pub(super) fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Variable>) {
     if let Some(set) = set.filter(|set| set.exported == Some(false)) {
         let sentence = format!("{variable} is set and not exported, so that only this file may see it.");
         let cause = Cause::config(
@@ -233,15 +279,28 @@ fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Variable>) {
 
 /// Without a main address the app starts databases of its own on this box, and what they hold goes with the box. The
 /// others matter less.
-fn missing(notes: &mut Notes<'_>, variable: &'static str, database: &str, set: Option<&Variable>) {
+fn missing(
+    notes: &mut Notes<'_>,
+    variable: &str,
+    database: &str,
+    set: Option<&Variable>,
+    postgres_elsewhere: bool,
+) {
+    if variable == POSTGRES_MAIN && postgres_elsewhere {
+        return;
+    }
     let example = match variable {
-        "CIRCLE_SECRETS_POSTGRES_MAIN_URI" => format!("postgres://user:password@host:5432/{database}"),
+        POSTGRES_MAIN => format!("postgres://user:password@host:5432/{database}"),
         _ => format!("mongodb://user:password@host:27017/{database}"),
     };
     let state = if set.is_some() { "is empty" } else { "is missing" };
-    let sentence = format!(
-        "{variable} {state}: the app then keeps that database on this box, and loses it with the box."
-    );
+    let lost = "the app then keeps that database on this box, and loses it with the box";
+    let sentence = match variable {
+        POSTGRES_MAIN => {
+            format!("{variable} {state}, and so is POSTGRES_HOST in circleconfig/shared/postgresql: {lost}.")
+        }
+        _ => format!("{variable} {state}: {lost}."),
+    };
     let cause = Cause::config(
         "customizations.missing_database",
         sentence,

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::net::SocketAddr;
+
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
-use tokio::time::Instant;
 
 use super::*;
 use crate::cause::Class;
@@ -93,11 +94,10 @@ async fn nothing_listening_is_refused_and_says_so_for_every_address() {
     assert!(cause.next_step.contains("net.bindIp"), "{cause:?}");
 }
 
-#[tokio::test]
-async fn a_server_that_drops_packets_is_a_timeout_within_the_limit() {
-    // A full accept queue drops further SYNs, as a security group does.
+/// A listener that drops SYNs, as a security group does: its accept queue is full.
+async fn black_hole(address: &str) -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.bind(address.parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut fillers = Vec::new();
@@ -106,11 +106,51 @@ async fn a_server_that_drops_packets_is_a_timeout_within_the_limit() {
     {
         fillers.push(filler);
     }
-    let started = Instant::now();
+    (address, (listener, fillers))
+}
+
+#[tokio::test]
+async fn a_server_that_drops_packets_is_a_timeout_within_the_limit() {
+    let (address, _open) = black_hole("127.0.0.1:0").await;
     let climb = Node::new("").climb(&format!("postgres://u:p@{address}/circle")).await;
     assert_eq!(broken(&climb), (Rung::Tcp, "tcp.timeout", Class::External));
     assert!(climb.failure().unwrap().1.next_step.contains("security group"));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(climb.step(Rung::Tcp).unwrap().milliseconds < 8000, "{climb:?}");
+}
+
+/// Whether the rung tcp held long before the limit of one address.
+fn was_not_waited_for(climb: &Climb) -> bool {
+    climb.step(Rung::Tcp).unwrap().milliseconds < 1500
+}
+
+#[tokio::test]
+async fn a_black_holed_address_is_a_warning_that_nobody_waits_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (address, _open) = black_hole(&format!("127.0.0.9:{port}")).await;
+    let node = Node::new("127.0.0.9 db.internal\n127.0.0.1 db.internal\n");
+    let climb = node.climb(&format!("postgres://u:p@db.internal:{port}/circle")).await;
+    assert!(detail(&climb, Rung::Tcp).starts_with(&format!("127.0.0.1:{port} in ")), "{climb:?}");
+    assert!(was_not_waited_for(&climb), "{climb:?}");
+    let [warning] = climb.warnings.as_slice() else { panic!("{climb:?}") };
+    assert_eq!((warning.kind.as_ref(), warning.class), ("tcp.timeout", Class::External));
+    assert!(
+        warning.sentence.starts_with(&format!("{address}, an address of db.internal:{port},")),
+        "{warning:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_black_holed_host_of_a_list_is_a_warning_that_nobody_waits_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let good = listener.local_addr().unwrap();
+    let (dead, _open) = black_hole("127.0.0.9:0").await;
+    let climb = Node::new("").climb(&format!("postgres://u:p@{dead},{good}/circle")).await;
+    assert!(detail(&climb, Rung::Tcp).starts_with(&format!("{good} in ")), "{climb:?}");
+    assert!(was_not_waited_for(&climb), "{climb:?}");
+    let warned: Vec<_> = climb.warnings.iter().filter(|it| it.kind == "tcp.timeout").collect();
+    assert_eq!(warned.len(), 1, "{climb:?}");
+    assert!(warned[0].sentence.starts_with(&dead.to_string()), "{climb:?}");
 }
 
 #[tokio::test]

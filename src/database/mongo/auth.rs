@@ -12,7 +12,7 @@ use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 
 /// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and the question for a user's mechanisms.
-const FIRST_WITH_SHA256: i64 = 7;
+pub(super) const FIRST_WITH_SHA256: i64 = 7;
 
 /// Logs in, and says in words how. Without credentials it learns whether the server lets in without.
 ///

@@ -147,6 +147,13 @@ fn length_of(length: usize) -> [u8; 4] {
 }
 
 impl Value {
+    pub(super) fn as_document(&self) -> Option<&Document> {
+        match self {
+            Value::Document(document) => Some(document),
+            _ => None,
+        }
+    }
+
     pub(super) fn as_text(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text),

@@ -1,9 +1,10 @@
-//! The rung tls of one MongoDB server: TLS or none, and who it says that it is.
+//! The rung tls of one MongoDB server: the TLS handshake, if any, and the server's answer to `isMaster`.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::super::listener::{self, Listener};
 use super::super::reach::{self, Place, Reached, Stream};
 use super::super::rung::Climber;
 use super::super::tls::{self, Authorities, Identity, Terms, Verify};
@@ -13,7 +14,7 @@ use super::refusal;
 use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 
-/// How long the second look is given, which tells why the first failed.
+/// How long the connections are given that find out why the first one failed.
 const SECOND_LOOK: Duration = Duration::from_millis(1500);
 
 /// A server that was greeted, with the connection on which it was.
@@ -37,9 +38,14 @@ pub(super) struct Hello {
     pub(super) is_writable: bool,
     pub(super) is_secondary: bool,
     pub(super) is_arbiter: bool,
+    /// Not advertised to drivers; a delayed member always is.
+    pub(super) is_hidden: bool,
+    /// By how many seconds the member stays behind on purpose.
+    pub(super) delay: i64,
     pub(super) is_mongos: bool,
-    /// Started for a replica set that was never initiated.
-    pub(super) is_uninitiated: bool,
+    /// Started for a replica set and without a valid configuration of one: never initiated, still reading it, or removed
+    /// from the set.
+    pub(super) is_unconfigured: bool,
     pub(super) wire_version: i64,
     /// When the last write it has seen was made, in milliseconds since 1970; 3.4 and later say so.
     pub(super) last_write: Option<i64>,
@@ -58,8 +64,11 @@ impl Hello {
             is_writable: reply.is("ismaster") || reply.is("isWritablePrimary"),
             is_secondary: reply.is("secondary"),
             is_arbiter: reply.is("arbiterOnly"),
+            is_hidden: reply.is("hidden"),
+            // The name since 5.0, and the one before.
+            delay: reply.number("secondaryDelaySecs").or_else(|| reply.number("slaveDelay")).unwrap_or(0),
             is_mongos: reply.text("msg") == Some("isdbgrid"),
-            is_uninitiated: reply.is("isreplicaset"),
+            is_unconfigured: reply.is("isreplicaset"),
             wire_version: reply.number("maxWireVersion").unwrap_or(0),
             last_write: reply.document("lastWrite").and_then(|write| write.time("lastWriteDate")),
             mechanisms: reply.texts("saslSupportedMechs"),
@@ -67,16 +76,37 @@ impl Hello {
     }
 
     /// The member's state as a person would say it.
-    pub(super) fn state(&self) -> &'static str {
-        match self {
+    pub(super) fn state(&self) -> String {
+        let state = match self {
             hello if hello.is_mongos => "mongos",
             hello if hello.is_writable && hello.set_name.is_some() => "primary",
-            hello if hello.is_writable => "a server on its own",
+            hello if hello.is_writable => "standalone",
+            hello if hello.is_secondary && hello.delay > 0 => {
+                return format!("secondary, delayed by {} s", hello.delay);
+            }
+            hello if hello.is_secondary && hello.is_hidden => "hidden secondary",
             hello if hello.is_secondary => "secondary",
             hello if hello.is_arbiter => "arbiter",
-            hello if hello.is_uninitiated => "not initiated",
-            _ => "recovering",
-        }
+            hello if hello.is_unconfigured => "without a replica set configuration",
+            _ => "starting up or recovering",
+        };
+        state.to_owned()
+    }
+
+    /// Neither a replica set's member nor a mongos.
+    pub(super) fn is_standalone(&self) -> bool {
+        self.is_writable && self.set_name.is_none() && !self.is_mongos
+    }
+
+    /// Whether it answers queries.
+    pub(super) fn serves(&self) -> bool {
+        self.is_writable || self.is_secondary || self.is_mongos
+    }
+
+    /// Whether it knows every user. A delayed member may not know a new user yet, and one that serves nobody may refuse
+    /// every login, whatever the password.
+    pub(super) fn knows_users(&self) -> bool {
+        self.serves() && self.delay == 0
     }
 }
 
@@ -142,13 +172,15 @@ pub(super) async fn greet(
     let Reached { server, place, stream, .. } = reached;
     let started = Instant::now();
     let terms = terms(uri);
+    let mut asked_for_certificate = false;
     let (stream, channel): (Box<dyn Stream>, String) = if uri.tls.on {
         match tls::handshake(&terms, &climber.root, &server, stream, limit).await {
             Ok(stream) => {
+                asked_for_certificate = tls::asked_for_certificate(&stream);
                 let channel = tls::described(stream.ssl(), terms.verify);
                 (Box::new(stream), channel)
             }
-            Err(cause) => return Err(perhaps_plaintext(uri, &server, &place, cause).await),
+            Err(cause) => return Err(instead_of_tls(uri, &server, &place, cause).await),
         }
     } else {
         (stream, "no TLS, as the URI says".to_owned())
@@ -160,48 +192,110 @@ pub(super) async fn greet(
         Ok(Err(failure)) => failure,
         Err(_) => return Err(refusal::silent(&server, "isMaster", limit)),
     };
-    if let Failure::Connection(error) = &failure {
-        if let Some(cause) = tls::after_handshake(&terms, &server, error) {
-            return Err(cause);
-        }
-        if uri.tls.on && refusal::is_end(error) {
-            return Err(match uri.tls.certificate_key_file {
-                Some(_) => refusal::certificate_rejected(&server),
-                None => refusal::certificate_required(&server),
-            });
-        }
-        if !uri.tls.on && speaks_tls(climber, &server, &place).await {
-            return Err(refusal::tls_required(&server));
-        }
+    if !uri.tls.on {
+        return Err(instead_of_plaintext(climber, &server, &place, &failure).await);
     }
-    Err(refusal::of(&server, &failure))
+    Err(match &failure {
+        Failure::Connection(error) if refusal::is_end(error) => match &uri.tls.certificate_key_file {
+            // mongod looks at the certificate after the handshake, and tells its log alone.
+            Some(_) if asked_for_certificate => refusal::certificate_rejected(&server),
+            None if asked_for_certificate => refusal::certificate_required(&server),
+            _ => refusal::nothing_behind_tls(&server, error),
+        },
+        Failure::Connection(error) => {
+            let alert = tls::after_handshake(&terms, &server, error);
+            alert.unwrap_or_else(|| refusal::of(&server, &failure))
+        }
+        failure => refusal::of(&server, failure),
+    })
 }
 
-/// A server without TLS takes the handshake for garbage and closes. It then answers in plaintext.
-async fn perhaps_plaintext(uri: &MongoUri, server: &Server, place: &Place, cause: Cause) -> Cause {
+/// What answers in place of TLS. A mongod without TLS takes the handshake for garbage and closes; it answers in
+/// plaintext.
+async fn instead_of_tls(uri: &MongoUri, server: &Server, place: &Place, cause: Cause) -> Cause {
     if !["tls.closed", "tls.not_tls", "tls.handshake", "tls.silent"].contains(&cause.kind.as_ref()) {
         return cause;
     }
-    let answers = timeout(SECOND_LOOK, async {
+    let in_plaintext = timeout(SECOND_LOOK, async {
         let stream = reach::open(place).await.ok()?;
-        Wire::new(stream).hello(question(uri)).await.ok()
+        Some(Wire::new(stream).hello(question(uri)).await)
     });
-    match answers.await {
-        Ok(Some(_)) => refusal::tls_refused(server),
-        _ => cause,
+    let (in_plaintext, listener) = tokio::join!(in_plaintext, listener::identify(place, SECOND_LOOK));
+    match (in_plaintext, listener) {
+        (Ok(Some(Ok(_) | Err(Failure::Refused(_)))), _) => refusal::tls_refused(server),
+        (_, None | Some(Listener::Tls | Listener::MongoDb)) => cause,
+        (_, Some(Listener::ClosesAtOnce)) => refusal::nothing_behind(server, cause),
+        (_, Some(listener)) => refusal::other(server, listener),
     }
 }
 
-async fn speaks_tls(climber: &Climber, server: &Server, place: &Place) -> bool {
-    let handshake = timeout(SECOND_LOOK, async {
+/// What answers in place of a mongod without TLS.
+async fn instead_of_plaintext(climber: &Climber, server: &Server, place: &Place, failure: &Failure) -> Cause {
+    let cause = refusal::of(server, failure);
+    let answered = |cause: Cause| match failure {
+        Failure::Foreign(_) => cause.with("answer", failure),
+        _ => cause,
+    };
+    let told = match failure {
+        Failure::Foreign(bytes) => listener::by_first_bytes(bytes),
+        Failure::Connection(error) if refusal::is_end(error) => None,
+        _ => return cause,
+    };
+    // HTTP is what many servers answer with that expect TLS.
+    if let Some(listener) = told
+        && !matches!(listener, Listener::Tls | Listener::Http)
+    {
+        return answered(refusal::other(server, listener));
+    }
+    let (in_tls, listener) =
+        tokio::join!(in_tls(climber, server, place), listener::identify(place, SECOND_LOOK));
+    match (in_tls, told.or(listener)) {
+        (Some(InTls::Mongo), _) => {
+            refusal::tls_required(server, "the handshake succeeds, and MongoDB answers")
+        }
+        (Some(InTls::WantsCertificate), _) => {
+            refusal::tls_required(server, "the server asks for a client certificate")
+        }
+        (Some(InTls::Other(listener)), _) => {
+            refusal::other(server, listener).with("TLS", "the handshake succeeds")
+        }
+        // Whatever is behind it, it takes TLS alone.
+        (Some(InTls::Closes), None | Some(Listener::Tls)) => {
+            refusal::tls_required(server, "the handshake succeeds, and the connection is closed after it")
+        }
+        (_, Some(Listener::ClosesAtOnce)) => refusal::nothing_behind(server, cause),
+        (_, Some(listener)) => answered(refusal::other(server, listener)),
+        (_, None) => cause,
+    }
+}
+
+/// What a server does inside TLS that did not answer in plaintext.
+enum InTls {
+    Mongo,
+    WantsCertificate,
+    Closes,
+    Other(Listener),
+}
+
+async fn in_tls(climber: &Climber, server: &Server, place: &Place) -> Option<InTls> {
+    let looked = timeout(SECOND_LOOK, async {
         let stream = reach::open(place).await.ok()?;
         let terms = Terms::anything(Kind::Mongo);
-        match tls::handshake(&terms, &climber.root, server, stream, SECOND_LOOK).await {
-            Ok(_) => Some(()),
+        let stream = match tls::handshake(&terms, &climber.root, server, stream, SECOND_LOOK).await {
+            Ok(stream) => stream,
             // Only a server that speaks TLS asks for a certificate in it.
-            Err(cause) if cause.kind == "tls.client_certificate_required" => Some(()),
-            Err(_) => None,
+            Err(cause) if cause.kind == "tls.client_certificate_required" => {
+                return Some(InTls::WantsCertificate);
+            }
+            Err(_) => return None,
+        };
+        let asked = tls::asked_for_certificate(&stream);
+        match Wire::new(Box::new(stream)).hello(arguments(None)).await {
+            Ok(_) | Err(Failure::Refused(_)) => Some(InTls::Mongo),
+            Err(Failure::Foreign(bytes)) => listener::by_first_bytes(&bytes).map(InTls::Other),
+            Err(_) if asked => Some(InTls::WantsCertificate),
+            Err(_) => Some(InTls::Closes),
         }
     });
-    matches!(handshake.await, Ok(Some(())))
+    looked.await.ok().flatten()
 }

@@ -6,19 +6,60 @@ use super::greeting::Member;
 use super::refusal;
 use crate::cause::Cause;
 
-/// What of `readWrite` the app cannot do without.
-const NEEDED: [&str; 6] = ["find", "insert", "update", "remove", "createCollection", "createIndex"];
+/// What the app cannot do without on each of its collections.
+const ON_COLLECTIONS: [&str; 5] = ["find", "insert", "update", "remove", "createIndex"];
+
+/// What it needs on the database: new collections. MongoDB lets whoever may insert create them as well.
+const CREATE: [&str; 2] = ["createCollection", "insert"];
+
+/// What readWrite also has, and tools and some drivers use.
+const EXPECTED: [&str; 2] = ["listCollections", "listIndexes"];
+
+/// The action that stands for every other.
+const ANY: &str = "anyAction";
+
+/// The built-in roles with which a user may read and write a database, for servers that tell roles and no privileges.
+const SUFFICIENT_ROLES: [&str; 6] =
+    ["readWrite", "dbOwner", "readWriteAnyDatabase", "root", "restore", "__system"];
+
+/// The built-in roles that are not enough.
+const OTHER_ROLES: [&str; 12] = [
+    "read",
+    "readAnyDatabase",
+    "dbAdmin",
+    "dbAdminAnyDatabase",
+    "userAdmin",
+    "userAdminAnyDatabase",
+    "clusterAdmin",
+    "clusterManager",
+    "clusterMonitor",
+    "hostManager",
+    "backup",
+    "enableSharding",
+];
+
+/// The most names of collections that a sentence lists.
+const MOST_NAMES: usize = 5;
+
+/// What the user may do in one database.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) outcome: Result<String, Cause>,
+    pub(super) warnings: Vec<Cause>,
+}
+
+impl From<Result<String, Cause>> for Judgement {
+    fn from(outcome: Result<String, Cause>) -> Self {
+        Judgement { outcome, warnings: Vec::new() }
+    }
+}
 
 /// Whether the user may read and write each database.
-pub(super) async fn ask(
-    uri: &MongoUri,
-    databases: &[Option<String>],
-    member: &mut Member,
-) -> Vec<Result<String, Cause>> {
+pub(super) async fn ask(uri: &MongoUri, databases: &[Option<String>], member: &mut Member) -> Vec<Judgement> {
     let Some(credentials) = &uri.credentials else {
         return databases
             .iter()
-            .map(|_| Ok("open to everybody: the server asks for no login".to_owned()))
+            .map(|_| Ok("open to everybody: the server requires no login".to_owned()).into())
             .collect();
     };
     let question = Document::new().with("connectionStatus", 1).with("showPrivileges", true);
@@ -26,53 +67,237 @@ pub(super) async fn ask(
         Ok(reply) => reply,
         Err(failure) => {
             let cause = refusal::of(&member.server, &failure);
-            return databases.iter().map(|_| Err(cause.clone())).collect();
+            return databases.iter().map(|_| Err(cause.clone()).into()).collect();
         }
     };
     let user = credentials.user.as_deref().unwrap_or("the certificate's subject");
-    let privileges = reply
-        .document("authInfo")
-        .map(|information| information.items("authenticatedUserPrivileges"))
-        .unwrap_or_default();
-    databases.iter().map(|database| judge(privileges, database.as_deref(), user)).collect()
-}
-
-fn judge(privileges: &[Value], database: Option<&str>, user: &str) -> Result<String, Cause> {
-    let Some(database) = database else {
-        return Ok("the URI names no database".to_owned());
-    };
-    let missing: Vec<&str> = NEEDED
-        .into_iter()
-        .filter(|action| !privileges.iter().any(|one| grants(one, database, action)))
-        .collect();
-    if missing.is_empty() {
-        return Ok(format!("{user} may read and write {database}"));
+    let known = reply.document("authInfo").cloned().unwrap_or_default();
+    let mut judgements = Vec::new();
+    for database in databases {
+        judgements.push(match database {
+            None => Ok("the URI names no database".to_owned()).into(),
+            Some(database) if known.get("authenticatedUserPrivileges").is_none() => {
+                judge_roles(known.items("authenticatedUserRoles"), database, user).into()
+            }
+            Some(database) => {
+                let privileges = known.items("authenticatedUserPrivileges");
+                let collections = match needs_collections(privileges, database) {
+                    true => collections(member, database).await,
+                    false => Vec::new(),
+                };
+                judge(privileges, database, user, &collections)
+            }
+        });
     }
-    let what = if missing.contains(&"find") { "read and write" } else { "write" };
-    Err(Cause::config(
-        "mongo.no_role",
-        format!("{user} may not {what} {database}."),
-        format!(
-            "In the database that has the user: db.grantRolesToUser(\"{user}\", [{{role: \"readWrite\", db: \"{database}\"}}])."
-        ),
-    )
-    .with("missing", missing.join(", ")))
+    judgements
 }
 
-/// Whether one privilege covers an action on every ordinary collection of a database.
-fn grants(privilege: &Value, database: &str, action: &str) -> bool {
-    let Value::Document(privilege) = privilege else { return false };
-    let Some(resource) = privilege.document("resource") else { return false };
-    let covers = resource.is("anyResource")
-        || (resource.text("collection") == Some("")
-            && resource.text("db").is_some_and(|db| db.is_empty() || db == database));
-    covers && privilege.items("actions").iter().any(|one| one.as_text() == Some(action))
+/// What a privilege is about, as far as a database is concerned.
+#[derive(Debug, PartialEq, Eq)]
+enum Scope<'a> {
+    /// Every ordinary collection of the database.
+    Database,
+    Collection(&'a str),
+    Elsewhere,
+}
+
+fn scope<'a>(privilege: &'a Document, database: &str) -> Scope<'a> {
+    let Some(resource) = privilege.document("resource") else { return Scope::Elsewhere };
+    if resource.is("anyResource") {
+        return Scope::Database;
+    }
+    match (resource.text("db"), resource.text("collection")) {
+        (Some(db), Some(collection)) if db.is_empty() || db == database => match collection {
+            "" => Scope::Database,
+            name => Scope::Collection(name),
+        },
+        _ => Scope::Elsewhere,
+    }
+}
+
+fn allows(privilege: &Document, action: &str) -> bool {
+    privilege.items("actions").iter().filter_map(Value::as_text).any(|one| one == action || one == ANY)
+}
+
+/// Whether one privilege at least covers an action on all of the database, or on one collection.
+fn granted(privileges: &[Value], database: &str, collection: Option<&str>, action: &str) -> bool {
+    privileges.iter().filter_map(Value::as_document).any(|privilege| {
+        let covers = match scope(privilege, database) {
+            Scope::Database => true,
+            Scope::Collection(name) => collection == Some(name),
+            Scope::Elsewhere => false,
+        };
+        covers && allows(privilege, action)
+    })
+}
+
+/// The collections that privileges of their own are about.
+fn named<'a>(privileges: &'a [Value], database: &str) -> Vec<&'a str> {
+    let mut names: Vec<&str> = privileges
+        .iter()
+        .filter_map(Value::as_document)
+        .filter_map(|privilege| match scope(privilege, database) {
+            Scope::Collection(name) if !name.starts_with("system.") => Some(name),
+            _ => None,
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn missing_everywhere(privileges: &[Value], database: &str) -> Vec<&'static str> {
+    ON_COLLECTIONS.into_iter().filter(|action| !granted(privileges, database, None, action)).collect()
+}
+
+/// Whether it matters which collections there are: some actions are granted on single ones alone.
+fn needs_collections(privileges: &[Value], database: &str) -> bool {
+    !missing_everywhere(privileges, database).is_empty() && !named(privileges, database).is_empty()
+}
+
+/// The names of the database's collections as far as the user may know them.
+async fn collections(member: &mut Member, database: &str) -> Vec<String> {
+    let mut question = Document::new().with("listCollections", 1).with("nameOnly", true);
+    if member.hello.wire_version >= super::auth::FIRST_WITH_SHA256 {
+        // 4.0 and later tell whoever may use a collection of it.
+        question = question.with("authorizedCollections", true);
+    }
+    let Ok(reply) = member.wire.command(database, question).await else { return Vec::new() };
+    let batch =
+        reply.document("cursor").map(|cursor| cursor.items("firstBatch").to_vec()).unwrap_or_default();
+    batch
+        .iter()
+        .filter_map(Value::as_document)
+        .filter_map(|collection| collection.text("name"))
+        .filter(|name| !name.starts_with("system."))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The verdict from privileges; `collections` are those that exist, where that matters.
+fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String]) -> Judgement {
+    let lacks_everywhere = missing_everywhere(privileges, database);
+    let may_create = CREATE.iter().any(|action| granted(privileges, database, None, action));
+    if lacks_everywhere.is_empty() && may_create {
+        let unseen: Vec<&str> =
+            EXPECTED.into_iter().filter(|action| !granted(privileges, database, None, action)).collect();
+        let warning = (!unseen.is_empty()).then(|| {
+            Cause::config(
+                "mongo.narrow_role",
+                format!("{user} may read and write {database}, and lacks actions that readWrite includes."),
+                grant(user, database),
+            )
+            .with("missing", unseen.join(", "))
+        });
+        return Judgement {
+            outcome: Ok(format!("{user} may read and write {database}")),
+            warnings: warning.into_iter().collect(),
+        };
+    }
+    // The app's collections are those that exist; before it ran, those that somebody thought of.
+    let named = named(privileges, database);
+    let of_app: Vec<&str> = match collections {
+        [] => named.clone(),
+        collections => collections.iter().map(String::as_str).collect(),
+    };
+    let mut missing: Vec<String> = Vec::new();
+    for action in ON_COLLECTIONS {
+        if granted(privileges, database, None, action) {
+            continue;
+        }
+        let uncovered: Vec<&str> = of_app
+            .iter()
+            .copied()
+            .filter(|collection| !granted(privileges, database, Some(collection), action))
+            .collect();
+        match uncovered.as_slice() {
+            [] if !of_app.is_empty() => {}
+            uncovered if uncovered.len() == of_app.len() => missing.push(action.to_owned()),
+            uncovered => missing.push(format!("{action} on {}", shortened(uncovered))),
+        }
+    }
+    if missing.is_empty() {
+        let on = shortened(&named);
+        let warning = Cause::config(
+            "mongo.narrow_role",
+            format!("{user} may use single collections of {database} only: the app cannot use a new one."),
+            grant(user, database),
+        )
+        .with("collections", &on);
+        return Judgement {
+            outcome: Ok(format!("{user} may read and write the collections {on} of {database}")),
+            warnings: vec![warning],
+        };
+    }
+    if !may_create && lacks_everywhere.contains(&"insert") && named.is_empty() {
+        missing.push("createCollection".to_owned());
+    }
+    let lacks = |action: &str| missing.iter().any(|one| one == action);
+    let what = if lacks("find") {
+        "read and write"
+    } else if ["insert", "update", "remove"].into_iter().any(lacks) {
+        "write"
+    } else {
+        "fully use"
+    };
+    Err(no_role(user, what, database).with("missing", missing.join(", "))).into()
+}
+
+fn shortened(names: &[&str]) -> String {
+    match names.len().checked_sub(MOST_NAMES) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..MOST_NAMES].join(", ")),
+    }
+}
+
+/// The verdict from roles alone, of servers that do not tell privileges.
+fn judge_roles(roles: &[Value], database: &str, user: &str) -> Result<String, Cause> {
+    let held: Vec<(&str, &str)> = roles
+        .iter()
+        .filter_map(Value::as_document)
+        .map(|role| (role.text("role").unwrap_or_default(), role.text("db").unwrap_or_default()))
+        .collect();
+    let is_enough = held.iter().any(|(role, db)| {
+        let on_this = *db == database || (*db == "admin" && !["readWrite", "dbOwner"].contains(role));
+        SUFFICIENT_ROLES.contains(role) && on_this
+    });
+    // A role of somebody's own may allow it as well.
+    let is_custom =
+        held.iter().any(|(role, _)| !OTHER_ROLES.contains(role) && !SUFFICIENT_ROLES.contains(role));
+    if is_enough || is_custom {
+        return Ok(format!("{user} may read and write {database}, by its roles"));
+    }
+    let held: Vec<String> = held.into_iter().map(|(role, db)| format!("{role} on {db}")).collect();
+    Err(no_role(user, "read and write", database)
+        .with("roles", if held.is_empty() { "none".to_owned() } else { held.join(", ") }))
+}
+
+fn no_role(user: &str, what: &str, database: &str) -> Cause {
+    Cause::config("mongo.no_role", format!("{user} may not {what} {database}."), grant(user, database))
+}
+
+fn grant(user: &str, database: &str) -> String {
+    format!(
+        "In the database where the user was created: db.grantRolesToUser(\"{user}\", [{{role: \"readWrite\", db: \"{database}\"}}])."
+    )
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const NEEDED: [&str; 6] = ["find", "insert", "update", "remove", "createCollection", "createIndex"];
+    const READ_WRITE: [&str; 8] = [
+        "find",
+        "insert",
+        "update",
+        "remove",
+        "createCollection",
+        "createIndex",
+        "listCollections",
+        "listIndexes",
+    ];
 
     fn privilege(resource: Document, actions: &[&str]) -> Value {
         let actions = actions.iter().map(|action| Value::from(*action)).collect();
@@ -83,21 +308,103 @@ mod tests {
         Document::new().with("db", db).with("collection", collection)
     }
 
+    fn judged(privileges: &[Value], collections: &[&str]) -> Judgement {
+        let collections: Vec<String> = collections.iter().map(|name| (*name).to_owned()).collect();
+        judge(privileges, "circle_ghe", "circle", &collections)
+    }
+
+    /// What is missing, of a user who lacks something.
+    fn missing(privileges: &[Value], collections: &[&str]) -> String {
+        let cause = judged(privileges, collections).outcome.unwrap_err();
+        assert_eq!(cause.kind, "mongo.no_role");
+        cause.evidence[0].value.clone()
+    }
+
     #[test]
     fn read_write_on_the_database_or_on_any_is_enough() {
-        for resource in [on("circle_ghe", ""), on("", ""), Document::new().with("anyResource", true)] {
-            judge(&[privilege(resource, &NEEDED)], Some("circle_ghe"), "circle").unwrap();
+        let any = || Document::new().with("anyResource", true);
+        for privilege in [
+            privilege(on("circle_ghe", ""), &READ_WRITE),
+            privilege(on("", ""), &READ_WRITE),
+            privilege(any(), &READ_WRITE),
+            // `__system`, and what a role with anyAction has.
+            privilege(any(), &[ANY]),
+            privilege(on("circle_ghe", ""), &[ANY]),
+            privilege(on("", ""), &[ANY]),
+        ] {
+            let judged = judged(std::slice::from_ref(&privilege), &[]);
+            judged.outcome.unwrap();
+            assert_eq!(judged.warnings, [], "{privilege:?}");
         }
     }
 
     #[test]
+    fn privileges_add_up() {
+        let mut privileges: Vec<Value> =
+            READ_WRITE[..4].iter().map(|action| privilege(on("circle_ghe", ""), &[*action])).collect();
+        privileges.push(privilege(on("", ""), &READ_WRITE[4..]));
+        judged(&privileges, &[]).outcome.unwrap();
+    }
+
+    #[test]
+    fn whoever_may_insert_may_create_collections() {
+        let privileges =
+            [privilege(on("circle_ghe", ""), &["find", "insert", "update", "remove", "createIndex"])];
+        let judged = judged(&privileges, &[]);
+        judged.outcome.unwrap();
+        assert_eq!(judged.warnings[0].evidence[0].value, "listCollections, listIndexes");
+    }
+
+    #[test]
     fn anything_less_names_what_is_missing() {
-        let read = privilege(on("circle_ghe", ""), &["find", "listCollections"]);
-        let cause = judge(std::slice::from_ref(&read), Some("circle_ghe"), "circle").unwrap_err();
-        assert_eq!(cause.evidence[0].value, "insert, update, remove, createCollection, createIndex");
-        for resource in [on("other", ""), on("circle_ghe", "one_collection")] {
-            let cause = judge(&[privilege(resource, &NEEDED)], Some("circle_ghe"), "circle").unwrap_err();
-            assert_eq!(cause.kind, "mongo.no_role");
+        let read = [privilege(on("circle_ghe", ""), &["find", "listCollections"])];
+        assert_eq!(missing(&read, &[]), "insert, update, remove, createIndex, createCollection");
+        for action in ["find", "insert", "update", "remove", "createIndex"] {
+            let others: Vec<&str> = NEEDED.into_iter().filter(|one| *one != action).collect();
+            assert_eq!(missing(&[privilege(on("circle_ghe", ""), &others)], &[]), action);
+        }
+        for elsewhere in [on("other", ""), Document::new().with("cluster", true)] {
+            assert!(missing(&[privilege(elsewhere, &NEEDED)], &[]).starts_with("find, insert"));
+        }
+        assert!(missing(&[], &[]).starts_with("find, insert"));
+    }
+
+    #[test]
+    fn single_collections_are_enough_when_they_are_all_that_exist() {
+        let both = [
+            privilege(on("circle_ghe", "builds"), &NEEDED),
+            privilege(on("circle_ghe", "users"), &NEEDED),
+            privilege(on("circle_ghe", "system.js"), &["find"]),
+        ];
+        for existing in [&[][..], &["builds"], &["builds", "users"]] {
+            let judged = judged(&both, existing);
+            assert!(judged.outcome.unwrap().contains("builds, users"));
+            assert_eq!(judged.warnings[0].kind, "mongo.narrow_role");
+        }
+        assert_eq!(
+            missing(&both, &["builds", "projects"]),
+            "find on projects, insert on projects, update on projects, remove on projects, createIndex on projects"
+        );
+    }
+
+    #[test]
+    fn servers_that_tell_roles_alone_are_believed() {
+        let role = |role: &str, db: &str| Value::from(Document::new().with("role", role).with("db", db));
+        for good in [
+            role("readWrite", "circle_ghe"),
+            role("readWriteAnyDatabase", "admin"),
+            role("root", "admin"),
+            role("of_our_own", "circle_ghe"),
+        ] {
+            judge_roles(&[good], "circle_ghe", "circle").unwrap();
+        }
+        for bad in [
+            vec![],
+            vec![role("dbAdmin", "circle_ghe")],
+            vec![role("read", "circle_ghe")],
+            vec![role("readWrite", "other")],
+        ] {
+            judge_roles(&bad, "circle_ghe", "circle").unwrap_err();
         }
     }
 }

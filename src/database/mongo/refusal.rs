@@ -1,8 +1,9 @@
-//! What a MongoDB server's refusal means, by its code.
+//! What a MongoDB server's refusal means, by its code, and what a server's silence or its hanging up means.
 
 use std::io;
 use std::time::Duration;
 
+use super::super::listener::Listener;
 use super::super::uri::Server;
 use super::wire::{Failure, Refusal};
 use crate::cause::Cause;
@@ -16,8 +17,11 @@ const USER_NOT_FOUND: i64 = 11;
 /// The code for something that the user may not do.
 pub(super) const UNAUTHORIZED: i64 = 13;
 
-/// The kind for a member that is there and serves nobody.
+/// The kind for a member that is up and serves nobody yet.
 pub(super) const RECOVERING: &str = "mongo.recovering";
+
+/// The kind for a server that a command needed as primary.
+pub(super) const NOT_PRIMARY: &str = "mongo.not_primary";
 
 /// Whether the server rejected the credentials themselves.
 pub(super) fn is_rejected_login(failure: &Failure) -> bool {
@@ -28,12 +32,12 @@ pub(super) fn is_rejected_login(failure: &Failure) -> bool {
 pub(super) fn of(server: &Server, failure: &Failure) -> Cause {
     match failure {
         Failure::Connection(error) => broken(server, error),
-        Failure::NotMongo(what) => Cause::config(
+        Failure::Foreign(_) | Failure::NotMongo(_) => Cause::config(
             "mongo.not_mongodb",
-            format!("What listens on {server} does not speak MongoDB's protocol."),
+            format!("{server} does not speak the MongoDB protocol."),
             "Correct host and port in the URI.",
         )
-        .with("answer", what),
+        .with("answer", failure),
         Failure::Refused(refusal) => of_server(server, refusal),
     }
 }
@@ -42,31 +46,31 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
     let cause = match refusal.code {
         AUTHENTICATION_FAILED | USER_NOT_FOUND => Cause::config(
             "mongo.login_rejected",
-            format!("{server} does not accept this user and password."),
+            format!("{server} rejects this user and password."),
             "Correct user, password and authSource in the URI.",
         ),
         UNAUTHORIZED => Cause::config(
             "mongo.unauthorized",
-            format!("{server} lets nobody in without a login, or this user may not do this."),
+            format!("{server} requires a login, or this user lacks the privilege."),
             "Write user and password into the URI, or grant the user readWrite on the database.",
         ),
         10107 | 13435 | 10058 => Cause::external(
-            "mongo.not_primary",
-            format!("{server} is not primary, or has just stepped down."),
-            "Wait for the election; if none comes, look at rs.status() for members that are down.",
+            NOT_PRIMARY,
+            format!("{server} is not the primary, or has just stepped down."),
+            "Wait for the election; if there is none, check rs.status() for members that are down.",
         ),
         11600 | 11602 | 13436 | 189 | 91 => recovering(server),
         334 => Cause::config(
             "mongo.mechanism",
             format!(
-                "{server} does not have the authentication mechanism, or the user has no credentials for it."
+                "{server} does not support the authentication mechanism, or the user has no credentials for it."
             ),
             "Remove authMechanism from the URI, or create the user's credentials for it.",
         ),
         _ => Cause::external(
             "mongo.refused",
-            format!("{server} refuses a command that every MongoDB knows."),
-            "The evidence has the server's own words; its log says more.",
+            format!("{server} rejected a basic command."),
+            "See the server's own words in the evidence, and mongod's log.",
         ),
     };
     with_words(cause, refusal)
@@ -79,12 +83,12 @@ pub(super) fn with_words(cause: Cause, refusal: &Refusal) -> Cause {
         .with("code", format!("{} {}", refusal.code, refusal.name).trim_end())
 }
 
-/// A member that is there and serves nobody yet.
+/// A member that is up and serves nobody yet.
 pub(super) fn recovering(server: &Server) -> Cause {
     Cause::external(
         RECOVERING,
-        format!("{server} is starting up, recovering or shutting down, and serves nobody."),
-        "Wait for it; rs.status() and its log say how far it is.",
+        format!("{server} is starting up, recovering or shutting down, and does not serve clients."),
+        "Wait for it; rs.status() and mongod's log show its progress.",
     )
 }
 
@@ -93,13 +97,13 @@ fn broken(server: &Server, error: &io::Error) -> Cause {
         Cause::external(
             "mongo.closed",
             format!("{server} accepts connections and closes them without an answer."),
-            "Check that the port is MongoDB's, and look at mongod's log; a proxy or load balancer without a live server behind it does the same.",
+            "Check that this is MongoDB's port, and check mongod's log; a proxy or load balancer without a healthy server behind it does the same.",
         )
     } else {
         Cause::external(
             "mongo.connection",
             format!("The connection to {server} broke."),
-            "Look at mongod's log and at the network between.",
+            "Check mongod's log and the network.",
         )
     };
     cause.with("error", error)
@@ -111,15 +115,50 @@ pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
 }
 
+/// Something that closes connections before it is asked anything; `cause` is what was seen first.
+pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
+    let seen = cause.evidence;
+    let mut cause = Cause::external(
+        // In TLS it is the handshake that was cut off.
+        if cause.kind == "tls.closed" { "tls.closed" } else { "mongo.closed" },
+        format!(
+            "{server} closes every connection at once: a proxy or load balancer with no healthy server behind it."
+        ),
+        "Check the targets of the proxy or load balancer, and that mongod runs there; a mongod at maxIncomingConnections does the same.",
+    );
+    cause.evidence = seen;
+    cause
+}
+
+/// A TLS endpoint that hangs up once asked, and asked for no certificate: mongod has no reason to.
+pub(super) fn nothing_behind_tls(server: &Server, error: &io::Error) -> Cause {
+    Cause::external(
+        "mongo.closed",
+        format!("{server} completes the TLS handshake and then closes the connection: a TLS proxy with no healthy server behind it."),
+        "Check the targets of the proxy or load balancer, and that mongod runs there and accepts what the proxy sends it.",
+    )
+    .with("TLS", "the handshake succeeds, and the server asks for no client certificate")
+    .with("error", error)
+}
+
+/// A server of another kind.
+pub(super) fn other(server: &Server, listener: Listener) -> Cause {
+    Cause::config(
+        "mongo.not_mongodb",
+        format!("{server} is {listener}, not MongoDB."),
+        "Correct host and port in the URI; MongoDB's default port is 27017.",
+    )
+}
+
 /// A server that hangs up as soon as it knows that it got no certificate. mongod asks for one without insisting in the
 /// handshake, so no alert tells.
 pub(super) fn certificate_required(server: &Server) -> Cause {
     Cause::config(
         "tls.client_certificate_required",
-        format!("{server} hangs up after the TLS handshake, as a mongod does that demands a client certificate."),
+        format!("{server} asks for a client certificate and closes the connection without one."),
         "Name a client certificate with tlsCertificateKeyFile, or set allowConnectionsWithoutCertificates in mongod.conf.",
     )
-    .with("TLS", "the handshake succeeds without a client certificate")
+    .with("TLS", "the handshake succeeds without a client certificate, which the server asked for")
 }
 
 /// A server that hangs up once it has seen the client's certificate: mongod looks at it after the handshake, and says why
@@ -127,8 +166,8 @@ pub(super) fn certificate_required(server: &Server) -> Cause {
 pub(super) fn certificate_rejected(server: &Server) -> Cause {
     Cause::config(
         "tls.client_certificate_rejected",
-        format!("{server} hangs up after the TLS handshake, as a mongod does that rejects the client certificate."),
-        "Use a client certificate that is still good and was issued by the CA which the server trusts (tlsCertificateKeyFile).",
+        format!("{server} closes the connection once it has seen the client certificate."),
+        "Use a client certificate that is still valid and was issued by the CA which the server trusts (tlsCertificateKeyFile); mongod's log says what it rejects.",
     )
     .with("TLS", "the handshake succeeds with the client certificate")
 }
@@ -138,28 +177,28 @@ pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
         "mongo.silent",
         format!("{server} accepts connections and does not answer {what}."),
-        "Check that the server is not hung (its log, its load), and that the port is MongoDB's.",
+        "Check that mongod is not hung (its log, its load), and that this is MongoDB's port.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
 }
 
 /// A server that closes on plaintext and speaks TLS.
-pub(super) fn tls_required(server: &Server) -> Cause {
+pub(super) fn tls_required(server: &Server, in_tls: &str) -> Cause {
     Cause::config(
         "mongo.tls_required",
         format!("{server} requires TLS, and the URI lacks ssl=true."),
-        "Add ssl=true to the URI, and the CA with tlsCAFile where it is not a public one.",
+        "Add ssl=true to the URI, and tlsCAFile if its CA is not a public one.",
     )
     .with("plaintext", "closed without an answer")
-    .with("TLS", "the handshake succeeds")
+    .with("TLS", in_tls)
 }
 
 /// A server that answers in plaintext and not in TLS.
 pub(super) fn tls_refused(server: &Server) -> Cause {
     Cause::config(
         "tls.refused",
-        format!("{server} has no TLS, and the URI insists on it."),
-        "Switch TLS on in mongod.conf (net.ssl.mode or net.tls.mode), or remove ssl=true from the URI.",
+        format!("{server} does not support TLS, and the URI requires it."),
+        "Enable TLS in mongod.conf (net.ssl.mode or net.tls.mode), or remove ssl=true from the URI.",
     )
     .with("TLS", "the handshake fails")
     .with("plaintext", "answers")
@@ -169,7 +208,30 @@ pub(super) fn tls_refused(server: &Server) -> Cause {
 pub(super) fn arbiter_only() -> Cause {
     Cause::config(
         "mongo.arbiter_only",
-        "The only server that the URI leads to is an arbiter, which holds no data and knows no users.",
+        "The only server in the URI is an arbiter, which has no data and no users.",
         "Name the members that hold data in the URI, and the set with replicaSet.",
     )
+}
+
+/// A server that was started with `replSetName` and has no replica set configuration.
+pub(super) fn not_initiated(server: &Server) -> Cause {
+    Cause::external(
+        "mongo.not_initiated",
+        format!(
+            "{server} is not a member of its replica set: the set was never initiated, or the member was removed."
+        ),
+        "Run rs.initiate() on it for a new set, or rs.add() on the primary of an existing one.",
+    )
+}
+
+/// A delayed member that rejected a login: it may not have seen the user yet.
+pub(super) fn delayed(server: &Server, seconds: i64, login: &Cause) -> Cause {
+    let mut cause = Cause::config(
+        "mongo.delayed_member",
+        format!("{server} is a delayed member, {seconds} s behind on purpose: it rejects the login, and the app cannot use it."),
+        "Name the members that serve the app in the URI, and the set with replicaSet.",
+    )
+    .with("login", &login.sentence);
+    cause.evidence.extend(login.evidence.iter().cloned());
+    cause
 }

@@ -1,4 +1,4 @@
-//! The rung role: the members that a replica set advertises, and whether one of them takes writes.
+//! The rung role: the members that a replica set advertises, and whether one of them accepts writes.
 //!
 //! A driver that knows of a replica set connects to the names that the set advertises and forgets the seeds, so a set
 //! whose members call themselves by names that this box cannot resolve is unusable although every seed answers.
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::reach;
 use super::super::rung::Climber;
+use super::super::uri::mongo::Seeds;
 use super::super::uri::{Host, Kind, MongoUri, Server};
 use super::bson::Document;
 use super::greeting::{self, Hello, Member};
@@ -29,15 +30,27 @@ const LAG: i64 = 60_000;
 pub(super) struct Advertised {
     pub(super) name: String,
     pub(super) outcome: Result<Member, Cause>,
+    /// It was tried as a seed, and its failure has been told.
+    is_told: bool,
 }
 
-/// Resolves, connects to and greets every advertised member that was not reached under that very name, all at the same
-/// time and within `limit`.
+/// How long each advertised member is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// To accept a connection, once its name is resolved.
+    pub(super) connect: Duration,
+    /// For everything, up to its greeting.
+    pub(super) greet: Duration,
+}
+
+/// Resolves, connects to and greets every advertised member that was not tried under that very name, all at the same
+/// time. Those among `unreached`, the seeds that failed, are not tried again.
 pub(super) async fn members(
     climber: &Climber,
     uri: &MongoUri,
     seeds: &[Member],
-    limit: Duration,
+    unreached: &[(Server, Cause)],
+    limits: Limits,
 ) -> Vec<Advertised> {
     if uri.direct_connection || uri.load_balanced {
         return Vec::new();
@@ -53,33 +66,49 @@ pub(super) async fn members(
         }
     }
     join_all(names.into_iter().map(|name| async move {
-        let outcome = member(climber, uri, &name, limit).await;
-        Advertised { name, outcome }
+        let tried = unreached.iter().find(|(server, _)| server.to_string().eq_ignore_ascii_case(&name));
+        let outcome = match tried {
+            Some((_, cause)) => Err(because("mongo.member_unreachable", &name, UNREACHABLE, cause)),
+            None => member(climber, uri, &name, limits).await,
+        };
+        Advertised { name, outcome, is_told: tried.is_some() }
     }))
     .await
 }
 
-async fn member(climber: &Climber, uri: &MongoUri, name: &str, limit: Duration) -> Result<Member, Cause> {
+const UNREACHABLE: &str = "is unreachable from this box";
+
+async fn member(climber: &Climber, uri: &MongoUri, name: &str, limits: Limits) -> Result<Member, Cause> {
+    let limit = limits.greet;
     let started = Instant::now();
     let left = || limit.saturating_sub(started.elapsed());
     let server = server(name).ok_or_else(|| {
-        unusable("mongo.member_name", name, "is not a host and a port").with("advertised", name)
+        unusable("mongo.member_name", name, "has a name that is not HOST:PORT").with("advertised", name)
     })?;
     let resolved = timeout(limit, climber.resolve_one(Kind::Mongo, server.clone())).await;
     let resolved = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(cause)) => {
-            return Err(because("mongo.member_unresolvable", name, "cannot be resolved here", &cause));
+            return Err(because(
+                "mongo.member_unresolvable",
+                name,
+                "has a name that does not resolve on this box",
+                &cause,
+            ));
         }
-        Err(_) => return Err(unusable("mongo.member_unresolvable", name, "cannot be resolved here in time")),
+        Err(_) => {
+            return Err(unusable(
+                "mongo.member_unresolvable",
+                name,
+                "has a name that did not resolve in time",
+            ));
+        }
     };
-    let reached = reach::connect_server(Kind::Mongo, resolved, left().min(reach::CONNECT_LIMIT)).await;
-    let reached = reached.map_err(|cause| {
-        because("mongo.member_unreachable", name, "cannot be connected to from here", &cause)
-    })?;
+    let reached = reach::connect_server(Kind::Mongo, resolved, left().min(limits.connect)).await;
+    let reached = reached.map_err(|cause| because("mongo.member_unreachable", name, UNREACHABLE, &cause))?;
     greeting::greet(climber, uri, reached, left())
         .await
-        .map_err(|cause| because("mongo.member_unusable", name, "does not answer as it must", &cause))
+        .map_err(|cause| because("mongo.member_unusable", name, "is reachable but unusable", &cause))
 }
 
 /// `host:port` as replica sets write it; an IPv6 address is in brackets.
@@ -98,7 +127,7 @@ fn server(name: &str) -> Option<Server> {
 fn unusable(kind: &'static str, name: &str, what: &str) -> Cause {
     Cause::external(
         kind,
-        format!("The replica set calls a member {name}, which {what}."),
+        format!("The replica set member {name} {what}."),
         "Make the name resolvable and its port open from this box, or rename the member: rs.reconfig().",
     )
 }
@@ -110,8 +139,16 @@ fn because(kind: &'static str, name: &str, what: &str, inner: &Cause) -> Cause {
 }
 
 /// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
-fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
+pub(super) fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
     uri.replica_set.as_ref().is_none_or(|wanted| hello.set_name.as_ref() == Some(wanted))
+}
+
+/// Whether the driver starts from more than one server; SRV records give as many as there are.
+fn has_several_seeds(uri: &MongoUri, seeds: &[Member]) -> bool {
+    match &uri.seeds {
+        Seeds::Servers(servers) => servers.len() > 1,
+        Seeds::Srv { .. } => seeds.len() > 1,
+    }
 }
 
 /// The rung role, and what is worth a word besides.
@@ -144,12 +181,12 @@ fn single(
         warnings.push(
             Cause::config(
                 "mongo.single_seed",
-                format!("{} is a member of the replica set {set}, and the URI has no replicaSet: older drivers would not follow a new primary.", seed.server),
-                format!("Write all members into the URI and add replicaSet={set}."),
+                format!("{} is a member of the replica set {set}, and the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
+                format!("List all members in the URI and add replicaSet={set}."),
             )
             .with("members", hello.members.join(", ")),
         );
-        warnings.extend(advertised.iter().filter_map(|member| member.outcome.as_ref().err().cloned()));
+        warnings.extend(untold(advertised));
     }
     if let Some(wanted) = &uri.replica_set
         && hello.set_name.as_ref() != Some(wanted)
@@ -162,7 +199,7 @@ fn single(
     if hello.is_arbiter {
         return Err(refusal::arbiter_only());
     }
-    if !hello.is_secondary {
+    if !hello.is_secondary || hello.is_unconfigured {
         return Err(not_serving(seed));
     }
     let primary = hello.primary.as_deref().unwrap_or("none at present");
@@ -170,9 +207,13 @@ fn single(
         // Without any primary the election is what is missing, whatever the URI says.
         if hello.primary.is_some() { Class::Config } else { Class::External },
         "mongo.not_primary",
-        format!("{} is a secondary, and the URI names no other server: it takes no writes.", seed.server),
         format!(
-            "Write all members into the URI and add replicaSet={}.",
+            "{} is a {}, which takes no writes, and the URI names no other server.",
+            seed.server,
+            hello.state()
+        ),
+        format!(
+            "List the members that serve clients in the URI and add replicaSet={}.",
             hello.set_name.as_deref().unwrap_or("NAME")
         ),
     )
@@ -185,7 +226,9 @@ fn whole_set(
     advertised: &[Advertised],
     warnings: &mut Vec<Cause>,
 ) -> Result<String, Cause> {
-    if let Some(mongos) = seeds.iter().find(|seed| seed.hello.is_mongos) {
+    if let Some(mongos) = seeds.iter().find(|seed| seed.hello.is_mongos)
+        && uri.replica_set.is_none()
+    {
         return Ok(format!("{}, mongos", mongos.server));
     }
     let (ours, others): (Vec<&Member>, Vec<&Member>) =
@@ -193,17 +236,19 @@ fn whole_set(
     if ours.is_empty() {
         return Err(foreign(uri.replica_set.as_deref().unwrap_or_default(), seeds));
     }
-    if let Some(wanted) = uri.replica_set.as_ref().filter(|_| !others.is_empty()) {
-        let names: Vec<String> = others.iter().map(|other| other.server.to_string()).collect();
-        warnings.push(Cause::config(
-            "mongo.set_name_mismatch",
-            format!("{} is not of the replica set {wanted}, and drivers leave it out.", names.join(", ")),
-            "Remove it from the URI.",
-        ));
+    if let Some(wanted) = &uri.replica_set {
+        warnings.extend(others.iter().map(|other| stray(wanted, other)));
     }
-    if let Some(alone) = ours.iter().find(|seed| seed.hello.is_writable && seed.hello.set_name.is_none()) {
-        return Ok(format!("{}, {}", alone.server, alone.hello.state()));
+    // Drivers drop a standalone server from a list of several, so it serves nobody.
+    let (standalone, ours): (Vec<&Member>, Vec<&Member>) =
+        ours.into_iter().partition(|seed| seed.hello.is_standalone());
+    if let (Some(seed), true) = (standalone.first(), ours.is_empty()) {
+        return match has_several_seeds(uri, seeds) {
+            true => Err(standalone_among_several(seed)),
+            false => Ok(format!("{}, {}", seed.server, seed.hello.state())),
+        };
     }
+    warnings.extend(standalone.into_iter().map(standalone_among_several));
 
     // From here on the names count by which the set knows its members.
     let listed = |name: &str| {
@@ -219,12 +264,17 @@ fn whole_set(
     let Some((name, primary)) = primary else {
         return Err(no_primary(&ours, &members, &failures));
     };
-    warnings.extend(failures.iter().filter_map(|one| one.outcome.as_ref().err().cloned()));
+    warnings.extend(untold(advertised));
     warnings.extend(members.iter().filter_map(|(name, member)| lagging(name, &member.hello, &primary.hello)));
     let set = primary.hello.set_name.as_deref().unwrap_or_default();
     let states = members.iter().map(|(name, member)| format!("{name} {}", member.hello.state()));
     let states: Vec<String> = states.collect();
     Ok(format!("{name}, primary of {set} ({})", states.join(", ")))
+}
+
+/// The failures that nothing else tells.
+fn untold(advertised: &[Advertised]) -> impl Iterator<Item = Cause> {
+    advertised.iter().filter(|one| !one.is_told).filter_map(|one| one.outcome.as_ref().err().cloned())
 }
 
 fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
@@ -233,7 +283,7 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
         Cause::external(
             "mongo.lag",
             format!("{name} is {} s behind the primary.", behind / 1000),
-            "Look at rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and at that member's load; a failover to it would lose time or data.",
+            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would lose time or data.",
         )
     })
 }
@@ -244,15 +294,8 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     if let Some(name) = names.first() {
         return Cause::config(
             "mongo.set_name_mismatch",
-            format!("The URI asks for the replica set {wanted}, and the servers are of {name}."),
-            format!("Write replicaSet={name} into the URI."),
-        );
-    }
-    if seeds.iter().any(|seed| seed.hello.is_uninitiated) {
-        return Cause::external(
-            "mongo.not_initiated",
-            format!("The servers of the replica set {wanted} were started, and the set was never initiated."),
-            "Run rs.initiate() on one of them.",
+            format!("The URI asks for the replica set {wanted}, and the servers belong to {name}."),
+            format!("Write replicaSet={name} in the URI, if these are the right servers."),
         );
     }
     if let Some(seed) = seeds.iter().find(|seed| !seed.hello.is_writable && !seed.hello.is_mongos) {
@@ -262,21 +305,38 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
         seeds.iter().map(|seed| format!("{} {}", seed.server, seed.hello.state())).collect();
     Cause::config(
         "mongo.not_a_replica_set",
-        format!("The URI asks for the replica set {wanted}, and the server is of none."),
+        format!("The URI asks for the replica set {wanted}, and the server is not in a replica set."),
         "Remove replicaSet from the URI, or start mongod with replSetName and initiate the set.",
     )
     .with("servers", states.join(", "))
 }
 
-fn not_serving(member: &Member) -> Cause {
-    if member.hello.is_uninitiated {
-        return Cause::external(
-            "mongo.not_initiated",
-            format!("{} was started for a replica set that was never initiated.", member.server),
-            "Run rs.initiate() on it.",
-        );
+pub(super) fn not_serving(member: &Member) -> Cause {
+    if member.hello.is_unconfigured {
+        return refusal::not_initiated(&member.server);
     }
-    refusal::recovering(&member.server)
+    refusal::recovering(&member.server).with("member", member.hello.state())
+}
+
+/// A seed that is not of the set that the URI asks for, beside others that are.
+fn stray(wanted: &str, member: &Member) -> Cause {
+    if member.hello.is_unconfigured {
+        return refusal::not_initiated(&member.server);
+    }
+    Cause::config(
+        "mongo.set_name_mismatch",
+        format!("{} does not belong to the replica set {wanted}: drivers ignore it.", member.server),
+        "Remove it from the URI.",
+    )
+    .with("member", member.hello.state())
+}
+
+fn standalone_among_several(seed: &Member) -> Cause {
+    Cause::config(
+        "mongo.not_a_replica_set",
+        format!("{} is a standalone server in a URI that names several: drivers ignore it.", seed.server),
+        "Name this one server alone in the URI, or only the members of one replica set.",
+    )
 }
 
 /// A set without a primary that could be reached.
@@ -306,8 +366,8 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
     let set = ours.iter().find_map(|seed| seed.hello.set_name.as_deref()).unwrap_or_default();
     let cause = Cause::external(
         "mongo.no_primary",
-        format!("The replica set {set} has no primary: it takes no writes."),
-        "Wait for the election; if none comes, start the members that are down: a majority must see each other.",
+        format!("The replica set {set} has no primary, so it takes no writes."),
+        "Wait for the election; if there is none, start the members that are down: a majority must see each other.",
     );
     let cause = members.iter().fold(cause, |cause, (name, member)| {
         cause.with("member", format!("{name} {}", member.hello.state()))
@@ -369,14 +429,14 @@ impl Version {
         let sentence = if DOCUMENTED.contains(&self.wire) {
             return None;
         } else if self.wire < *DOCUMENTED.start() {
-            format!("The server is MongoDB {version}, older than the 3.2 that CircleCI documents.")
+            format!("The server runs MongoDB {version}, older than 3.2, the oldest that CircleCI documents.")
         } else if self.wire >= WITHOUT_OLD_COMMANDS {
             format!(
-                "The server is MongoDB {version}, newer than the 3.6 that CircleCI documents; since 5.1 it refuses the commands of drivers as old as that."
+                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on it rejects the commands of drivers of that time."
             )
         } else {
             format!(
-                "The server is MongoDB {version}, newer than the 3.6 that CircleCI documents; it still takes the commands of drivers as old as that."
+                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that time."
             )
         };
         let next_step =
@@ -419,11 +479,11 @@ mod tests {
             assert_eq!(advice(documented), None, "{documented}");
         }
         for (wire, said) in [
-            (3, "older than the 3.2"),
-            (7, "still takes"),
-            (13, "still takes"),
-            (14, "refuses"),
-            (25, "refuses"),
+            (3, "older than 3.2"),
+            (7, "still accepts"),
+            (13, "still accepts"),
+            (14, "rejects"),
+            (25, "rejects"),
         ] {
             let cause = advice(wire).unwrap();
             assert!(cause.sentence.contains(said), "{wire}: {cause:?}");

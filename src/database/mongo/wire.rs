@@ -30,7 +30,9 @@ const MORE_TO_COME: u32 = 2;
 pub(super) enum Failure {
     /// The connection broke, or the server closed it.
     Connection(io::Error),
-    /// What came back is not MongoDB's protocol.
+    /// What came back is not MongoDB's protocol, from its first byte on.
+    Foreign(Vec<u8>),
+    /// What came back breaks MongoDB's protocol.
     NotMongo(String),
     /// The server answered with an error.
     Refused(Refusal),
@@ -59,6 +61,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Connection(error) => error.fmt(f),
+            Failure::Foreign(bytes) => write!(f, "an answer that begins {}", bytes.escape_ascii()),
             Failure::NotMongo(what) => f.write_str(what),
             Failure::Refused(refusal) => write!(f, "{} ({} {})", refusal.message, refusal.code, refusal.name),
         }
@@ -155,12 +158,27 @@ impl Wire {
         self.stream.flush().await
     }
 
-    async fn receive(&mut self, operation: i32) -> Result<Vec<u8>, Failure> {
+    /// The header of a message. What ends sooner was said by something else: a TLS alert has seven bytes.
+    async fn header(&mut self) -> Result<[u8; HEADER], Failure> {
         let mut header = [0; HEADER];
-        self.stream.read_exact(&mut header).await?;
+        let mut filled = 0;
+        while filled < HEADER {
+            match self.stream.read(&mut header[filled..]).await {
+                Ok(0) if filled == 0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(0) => return Err(Failure::Foreign(header[..filled].to_vec())),
+                Err(_) if filled > 0 => return Err(Failure::Foreign(header[..filled].to_vec())),
+                Ok(read) => filled += read,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(header)
+    }
+
+    async fn receive(&mut self, operation: i32) -> Result<Vec<u8>, Failure> {
+        let header = self.header().await?;
         let field = |at: usize| header[at..].first_chunk::<4>().map_or(0, |bytes| i32::from_le_bytes(*bytes));
         if field(12) != operation || field(8) != self.last_request {
-            return Err(Failure::NotMongo(format!("an answer that begins {}", header.escape_ascii())));
+            return Err(Failure::Foreign(header.to_vec()));
         }
         let length =
             usize::try_from(field(0)).ok().filter(|length| (HEADER..=LONGEST_REPLY).contains(length));
@@ -244,7 +262,7 @@ mod tests {
             reply(None, OP_REPLY, &Document::new()),
         ] {
             match answered(bytes).await {
-                Err(Failure::NotMongo(_)) => {}
+                Err(Failure::NotMongo(_) | Failure::Foreign(_)) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -12,6 +12,7 @@ use crate::bundle::{self, BundleFile, Finding};
 use crate::cause::Cause;
 use crate::files::{self, Access, Root};
 use crate::placement::{self, State};
+use crate::source;
 
 /// Reading by the group, which Replicated's daemon is in, and by everybody.
 const GROUP_READS: u32 = 0o040;
@@ -24,6 +25,11 @@ pub(super) async fn files(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         BundleFile::ALL.iter().map(|file| (PathBuf::from(file.installed_path()), None)).collect();
     let extra = ground.settings.extra.iter().filter(|extra| !extra.is_tree);
     wanted.extend(extra.map(|extra| (extra.path.clone(), Some(extra.mode))));
+    // Which files a tree should have only the source knows; how those in place may be read is seen here.
+    for (tree, mode) in source::installed_trees(&ground.settings.extra) {
+        let placed = source::placed_in(ground.root, &tree);
+        wanted.extend(placed?.into_iter().map(|path| (path, Some(mode))));
+    }
     let mut present = 0;
     let (mut absent, mut odd) = (Vec::new(), Vec::new());
     for (path, mode) in &wanted {

@@ -6,11 +6,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, Outcome};
-use super::super::check::{ADVICE, Group, catalogue, of_database};
+use super::super::check::{ADVICE, Group, of_database};
 use super::super::facts::{Facts, Stopped};
 use super::super::round::Sink;
-use crate::bundle::{self, Address, VARIABLES, database_name};
-use crate::cause::Cause;
+use crate::bundle::{self, Address, stable_names};
 use crate::database::ladder::{self, Climb, Climber};
 use crate::database::rung::Rung;
 
@@ -19,22 +18,36 @@ const HOME: &str = "/root";
 
 /// Climbs to every wanted database of the bundle, and tells each rung.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
-    let all = catalogue(0);
-    let names = VARIABLES.iter().map(|(variable, ..)| database_name(variable));
-    let wanted: Vec<String> = names.filter(|name| sink.wanted.wants_any_of(name, &all)).collect();
+    let is_wanted = |name: &str| of_database(name).iter().any(|check| sink.wanted.wants(&check.id));
+    // Addresses that only some bundles have come up once the bundle is known.
+    let mut wanted: Vec<String> = stable_names().filter(|name| is_wanted(name)).collect();
+    for name in sink.wanted.addresses() {
+        if is_wanted(&name) && !wanted.contains(&name) {
+            wanted.push(name);
+        }
+    }
     if wanted.is_empty() {
         return;
     }
     let databases = match facts.databases().await {
         Ok(databases) => databases,
-        Err(stopped) => return skip_all(&wanted, stopped, sink),
+        Err(stopped) => {
+            wanted.retain(|name| !sink.wanted.may_be_absent(name));
+            return skip_all(&wanted, stopped, sink);
+        }
     };
+    for database in databases {
+        if is_wanted(&database.name) && !wanted.contains(&database.name) {
+            wanted.push(database.name.clone());
+        }
+    }
     for name in &wanted {
-        let found = databases.iter().find(|database| database_name(database.variable) == *name);
-        let reason = match found.map(|database| &database.address) {
+        let found = databases.iter().find(|database| database.name == *name);
+        let reason = match found.map(|database| (&database.address, &database.setting)) {
+            None if sink.wanted.may_be_absent(name) => continue,
             None => "the bundle does not set it".to_owned(),
-            Some(Address::Unknown { line, what }) => {
-                format!("only the app's shell knows its URI, because of {what} in line {line}")
+            Some((Address::Unknown { line, what }, setting)) => {
+                format!("{setting} is known to the app's shell only, because of {what} in line {line}")
             }
             Some(_) => continue,
         };
@@ -69,14 +82,16 @@ pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
             Answer::new(format!("{}.{}", climb.name, step.rung), Group::Databases, outcome, took)
         })
         .collect();
-    let advice = match climb.failure() {
-        _ if !climb.warnings.is_empty() => {
-            Outcome::Warning { cause: Cause::together(climb.warnings.clone()) }
-        }
-        Some((rung, _)) => Outcome::waits_for(format!("{}.{rung}", climb.name)),
-        None => Outcome::good("nothing to remark"),
+    let mut warnings = climb.warnings.iter().cloned();
+    let advice = match (warnings.next(), climb.failure()) {
+        (Some(cause), _) => Outcome::Warning { cause },
+        (None, Some((rung, _))) => Outcome::waits_for(format!("{}.{rung}", climb.name)),
+        (None, None) => Outcome::good("no warnings"),
     };
-    answers.push(Answer::new(format!("{}.{ADVICE}", climb.name), Group::Databases, advice, Duration::ZERO));
+    let mut advice =
+        Answer::new(format!("{}.{ADVICE}", climb.name), Group::Databases, advice, Duration::ZERO);
+    advice.also = warnings.collect();
+    answers.push(advice);
     answers
 }
 

@@ -34,12 +34,12 @@ async fn object(inquiry: &Inquiry<'_>, file: BundleFile) -> Result<Outcome, Stop
 }
 
 pub(super) async fn extra(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
-    if inquiry.facts.ground.settings.extra.is_empty() {
-        return Ok(Outcome::not_asked("the settings name no extra files"));
-    }
     let from = inquiry.facts.source().ok_or_else(no_source)?;
     inquiry.need(inquiry.facts.s3(&from)).await?;
     let fetched = inquiry.facts.extra().await?;
+    if fetched.is_empty() {
+        return Ok(Outcome::not_asked("the bundle has no extra files"));
+    }
     let bytes: usize = fetched.iter().map(|extra| extra.content.len()).sum();
     Ok(Outcome::good(format!("{} files, {bytes} bytes of {from}", fetched.len())))
 }

@@ -1,0 +1,177 @@
+//! Why no connection could be opened.
+
+use std::io;
+use std::time::Duration;
+
+use super::Place;
+use crate::cause::Cause;
+use crate::database::uri::{Host, Kind, Server};
+
+/// What an error of connecting says about the way to the server, the most telling first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Forbidden,
+    Refused,
+    Absent,
+    Timeout,
+    Unreachable,
+    Other,
+}
+
+fn verdict(error: &io::Error) -> Verdict {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Verdict::Refused,
+        io::ErrorKind::NotFound => Verdict::Absent,
+        io::ErrorKind::TimedOut => Verdict::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Verdict::Unreachable,
+        io::ErrorKind::AddrNotAvailable => Verdict::Unreachable,
+        io::ErrorKind::PermissionDenied => Verdict::Forbidden,
+        _ => Verdict::Other,
+    }
+}
+
+/// An attempt that opened no connection.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) place: Place,
+    pub(super) error: io::Error,
+    pub(super) took: Duration,
+}
+
+impl Failure {
+    /// One that had not finished when the race ended.
+    pub(super) fn unfinished(place: Place, took: Duration) -> Self {
+        Failure { place, error: io::ErrorKind::TimedOut.into(), took }
+    }
+
+    /// Whether this deserves a warning although another address of the server, `used`, accepted. Servers that listen on
+    /// one address family only are common, and a refusal costs a client no time; an address that swallows packets does.
+    pub(super) fn matters_beside(&self, used: &Place) -> bool {
+        let same_family = match (&self.place, used) {
+            (Place::Network(one), Place::Network(other)) => one.is_ipv4() == other.is_ipv4(),
+            _ => true,
+        };
+        same_family || verdict(&self.error) == Verdict::Timeout
+    }
+}
+
+/// The cause for a server none of whose addresses accepted.
+pub(super) fn server(kind: Kind, server: &Server, failures: &[Failure]) -> Cause {
+    failed(kind, server, &server.to_string(), failures)
+}
+
+/// The cause for one address of a server that has others; the first good one is `used`.
+pub(super) fn address(kind: Kind, server: &Server, failure: &Failure, used: &Place) -> Cause {
+    let subject = format!("{}, an address of {server},", failure.place);
+    failed(kind, server, &subject, std::slice::from_ref(failure)).with("connected to", used)
+}
+
+fn failed(kind: Kind, server: &Server, subject: &str, failures: &[Failure]) -> Cause {
+    let on_socket = matches!(server.host, Host::Socket(_));
+    let most_telling = failures.iter().map(|failure| verdict(&failure.error)).min().unwrap_or(Verdict::Other);
+    let listens = match kind {
+        Kind::Postgres => "listen_addresses in postgresql.conf",
+        Kind::Mongo => "net.bindIp in mongod.conf",
+    };
+    let port = server.port;
+    let product = kind.name();
+    let cause = match most_telling {
+        Verdict::Refused | Verdict::Absent if on_socket => Cause::external(
+            "tcp.refused",
+            format!("No {product} server is listening on the Unix socket {server}."),
+            format!("Start {product} on this machine, or put the database host into the URI."),
+        ),
+        Verdict::Forbidden if on_socket => Cause::host(
+            "tcp.forbidden",
+            format!("Permission denied on the Unix socket {server}."),
+            "Run this as root, or as the user that owns the socket.",
+        ),
+        Verdict::Refused | Verdict::Absent => Cause::external(
+            "tcp.refused",
+            format!(
+                "{subject} refused the connection: the host is up, but nothing is listening on port {port}."
+            ),
+            format!(
+                "Start {product} there, and make it listen on this address, not only on localhost ({listens})."
+            ),
+        ),
+        Verdict::Timeout => Cause::external(
+            "tcp.timeout",
+            format!("{subject} does not respond: the connection attempt timed out."),
+            format!(
+                "Allow port {port} from this instance in the database's security group, and check network ACLs and routes."
+            ),
+        ),
+        Verdict::Unreachable => Cause::external(
+            "tcp.unreachable",
+            format!("{subject} is unreachable: there is no route to it, or no such host."),
+            "Check the subnet's route table (peering, VPN) and that the address is right.",
+        ),
+        Verdict::Forbidden => Cause::host(
+            "tcp.forbidden",
+            format!("A firewall rule on this machine blocks connections to {subject}")
+                .trim_end_matches(',')
+                .to_owned()
+                + ".",
+            "Check this machine's rules: nft list ruleset, iptables -S.",
+        ),
+        Verdict::Other => Cause::external(
+            "tcp.failed",
+            format!("{subject} could not be connected to."),
+            format!("Check that {product} is running there, and the network in between."),
+        ),
+    };
+    failures.iter().fold(cause, |cause, failure| {
+        let Failure { place, error, took } = failure;
+        let said = match verdict(error) {
+            Verdict::Timeout => format!("no response in {} ms", took.as_millis()),
+            _ => format!("{error}, after {} ms", took.as_millis()),
+        };
+        cause.with("address", format!("{place}: {said}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use super::*;
+
+    fn db() -> Server {
+        Server { host: Host::Name("db.internal".into()), address: None, port: 5432 }
+    }
+
+    fn failure(address: impl Into<IpAddr>, error: io::ErrorKind) -> Failure {
+        let place = Place::Network(SocketAddr::new(address.into(), 5432));
+        Failure { place, error: error.into(), took: Duration::from_millis(3) }
+    }
+
+    fn cause(error: io::ErrorKind) -> Cause {
+        let second = failure([10, 0, 0, 2], io::ErrorKind::NetworkUnreachable);
+        server(Kind::Postgres, &db(), &[failure([10, 0, 0, 1], error), second])
+    }
+
+    #[test]
+    fn the_most_telling_address_decides() {
+        assert_eq!(cause(io::ErrorKind::ConnectionRefused).kind, "tcp.refused");
+        assert_eq!(cause(io::ErrorKind::TimedOut).kind, "tcp.timeout");
+        assert_eq!(cause(io::ErrorKind::HostUnreachable).kind, "tcp.unreachable");
+        assert_eq!(cause(io::ErrorKind::PermissionDenied).class, crate::cause::Class::Host);
+        assert_eq!(cause(io::ErrorKind::TimedOut).evidence[0].value, "10.0.0.1:5432: no response in 3 ms");
+    }
+
+    #[test]
+    fn a_server_on_one_family_only_is_healthy_and_one_that_swallows_packets_is_not() {
+        let used = failure([10, 0, 0, 1], io::ErrorKind::Other).place;
+        let v6 = |error| failure([0xfd00, 0, 0, 0, 0, 0, 0, 1], error);
+        assert!(!v6(io::ErrorKind::ConnectionRefused).matters_beside(&used));
+        assert!(!v6(io::ErrorKind::NetworkUnreachable).matters_beside(&used));
+        assert!(v6(io::ErrorKind::TimedOut).matters_beside(&used));
+        assert!(failure([10, 0, 0, 2], io::ErrorKind::ConnectionRefused).matters_beside(&used));
+        let cause = address(Kind::Mongo, &db(), &v6(io::ErrorKind::TimedOut), &used);
+        assert_eq!(
+            cause.sentence,
+            "[fd00::1]:5432, an address of db.internal:5432, does not respond: the connection attempt timed out."
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Open connections, whatever carries them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// An open connection, TCP, Unix or TLS over either.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
+/// cannot fill this process's memory, and that remembers how what was read began.
+pub(super) struct Bounded {
+    stream: Box<dyn Stream>,
+    left: u64,
+    heard: Heard,
+}
+
+/// The first bytes that a server sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Heard {
+    /// The longest beginning that is remembered.
+    pub(super) const MOST: usize = 32;
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Self::MOST - heard.len();
+        heard.extend(bytes.iter().take(room));
+    }
+}
+
+impl Bounded {
+    pub(super) fn new(stream: Box<dyn Stream>, most: u64) -> Self {
+        Bounded { stream, left: most, heard: Heard::default() }
+    }
+
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let new = &buffer.filled()[before..];
+        self.heard.add(new);
+        let read = u64::try_from(new.len()).unwrap_or(u64::MAX);
+        match self.left.checked_sub(read) {
+            Some(left) => self.left = left,
+            None => {
+                let error = io::Error::new(io::ErrorKind::InvalidData, "the server sends without end");
+                return Poll::Ready(Err(error));
+            }
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,80 @@
+//! Several ways to the same goal, tried at the same time: the first good one ends the race.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+
+/// How long the other contestants are given once one has succeeded: the connection attempt delay of RFC 8305 (happy
+/// eyeballs). Long enough to tell a slow address from a black hole, short enough to go unnoticed.
+pub(crate) const GRACE: Duration = Duration::from_millis(250);
+
+/// Runs all `contestants` at the same time until each has finished, or until `grace` has passed since the first output
+/// that `is_good`. The outputs are in the order of the contestants; `None` stands for one that had not finished, which
+/// is dropped.
+///
+/// Nothing bounds the race while no output is good: each contestant needs its own deadline.
+pub(crate) async fn race<F: Future>(
+    contestants: impl IntoIterator<Item = F>,
+    is_good: impl Fn(&F::Output) -> bool,
+    grace: Duration,
+) -> Vec<Option<F::Output>> {
+    let mut running: FuturesUnordered<_> = contestants
+        .into_iter()
+        .enumerate()
+        .map(|(index, contestant)| async move { (index, contestant.await) })
+        .collect();
+    let mut outputs: Vec<Option<F::Output>> = (0..running.len()).map(|_| None).collect();
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let finished = match deadline {
+            None => running.next().await,
+            Some(deadline) => tokio::select! {
+                biased;
+                finished = running.next() => finished,
+                () = sleep_until(deadline) => None,
+            },
+        };
+        let Some((index, output)) = finished else { return outputs };
+        if deadline.is_none() && is_good(&output) {
+            deadline = Some(Instant::now() + grace);
+        }
+        if let Some(place) = outputs.get_mut(index) {
+            *place = Some(output);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::sleep;
+
+    /// A contestant that finishes after so many milliseconds; an odd number is no good.
+    async fn after(milliseconds: u64) -> u64 {
+        sleep(Duration::from_millis(milliseconds)).await;
+        milliseconds
+    }
+
+    async fn run(contestants: &[u64]) -> (Vec<Option<u64>>, u128) {
+        let started = Instant::now();
+        let outputs = race(contestants.iter().map(|it| after(*it)), |it| it % 2 == 0, GRACE).await;
+        (outputs, started.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_race_ends_soon_after_the_first_good_output() {
+        assert_eq!(run(&[]).await, (vec![], 0));
+        assert_eq!(run(&[10, 2000]).await, (vec![Some(10), None], 260));
+        assert_eq!(run(&[2000, 10, 100]).await, (vec![None, Some(10), Some(100)], 260));
+        // All have finished: nothing is waited for.
+        assert_eq!(run(&[20, 10, 31]).await, (vec![Some(20), Some(10), Some(31)], 31));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_end_no_race() {
+        assert_eq!(run(&[1, 900, 3]).await, (vec![Some(1), Some(900), Some(3)], 900));
+        assert_eq!(run(&[1, 2001]).await, (vec![Some(1), Some(2001)], 2001));
+    }
+}
