@@ -10,7 +10,7 @@ use crate::cause::Cause;
 use crate::command::{Exit, Printed, World};
 use crate::console::{StageOutcome, text};
 use crate::http::Http;
-use crate::record::{self, Record, StageRecord};
+use crate::record::{self, Record, StageRecord, times};
 use crate::settings::Source;
 
 use super::failure::Consequence;
@@ -128,6 +128,7 @@ fn printed(record: &Record, end: &End, follows: bool) -> Printed {
         "would_end": end.state,
         "detail": end.sentence,
     });
+    times::publish(&mut json);
     if let Some(cause) = &end.failure {
         json["cause"] = serde_json::json!(cause);
     }

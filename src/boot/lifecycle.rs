@@ -10,7 +10,7 @@ use crate::aws::Aws;
 use crate::aws::autoscaling::{Acknowledgement, AutoScaling, Hook};
 use crate::cause::Cause;
 use crate::command::Achieved;
-use crate::console::Level;
+use crate::console::{Level, human};
 use crate::lifecycle;
 use crate::record::LifecycleRecord;
 use crate::wait;
@@ -49,6 +49,7 @@ pub(super) async fn find(
         record.lifecycle = Some(LifecycleRecord {
             group: group.clone(),
             hook: hook.as_ref().map(|hook| hook.name.clone()),
+            heartbeat_timeout_seconds: hook.as_ref().map(|hook| hook.heartbeat_timeout.as_secs()),
             result: None,
             acknowledged_at: None,
             heartbeats: Vec::new(),
@@ -82,6 +83,11 @@ impl Heartbeats {
             let mut was_accepted = false;
             while Instant::now() < limit {
                 due.tick().await;
+                if let Some(stood) = run.standstill() {
+                    let text = format!("no heartbeat sent: this boot has not moved for {}", human(stood));
+                    run.console.note(Level::Warning, text);
+                    continue;
+                }
                 match send(&run, &lifecycle, &hook).await {
                     Beat::Accepted => was_accepted = true,
                     // Before the first one is accepted, AWS may not have heard of the launch everywhere.

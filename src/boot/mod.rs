@@ -40,7 +40,7 @@ use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
-use crate::record::{BootOutcome, Record, timeline};
+use crate::record::{BootOutcome, Record, ending, timeline};
 use crate::settings::Source;
 use crate::unit;
 
@@ -176,6 +176,7 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
     }
     // What the unit is to boot by from now on, also when this process does it today.
     let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));
+    let (verbosity, says_results) = (world.console.verbosity(), !world.console.is_journal());
     let mut stop = Stop::new()?;
     let ended = tokio::select! {
         biased;
@@ -201,7 +202,9 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
-    Ok(Came::Ended(Printed { text: timeline(&record), json: record.to_json(), exit }))
+    // The journal has each event already, under its own priority.
+    let text = if says_results { timeline(&record, false, verbosity) } else { String::new() };
+    Ok(Came::Ended(Printed { text, json: record.to_json(), exit }))
 }
 
 /// What a run came to.
@@ -305,7 +308,7 @@ async fn conduct(
         biased;
         () = stop.came() => None,
         cause = overdue(&run, watched) => Some(Err(cause)),
-        ended = procedure(&run, source, order, &told, &deadline) => Some(ended),
+        ended = run.alive(procedure(&run, source, order, &told, &deadline)) => Some(ended),
     };
     match ended {
         Some(Ok(())) => {
@@ -327,13 +330,19 @@ async fn conduct(
                         run.finish(BootOutcome::Interrupted);
                     }
                 }
-                () = failure::conclude(&run, &mut told, cause, exclusive) => {}
+                () = run.alive(failure::conclude(&run, &mut told, cause, exclusive)) => {}
             }
         }
     }
     writer.abort();
+    let record = run.record();
+    if record.outcome != BootOutcome::InService {
+        let took = crate::record::between(record.started_at, record.ended_at.unwrap_or_else(Timestamp::now));
+        let text = format!("boot {}", ending(&record, took, false));
+        run.console.emit(Event::Failed { text, cause: record.cause.clone() });
+    }
     run.console.emit(Event::Over);
-    Ok(run.record())
+    Ok(record)
 }
 
 fn say_ready(console: &Console, record: &Record) {

@@ -221,9 +221,9 @@ fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
     fs::rename(at(LIC), at("Acme-license.rli")).unwrap();
     fs::rename(at(SET), at("settings.conf.txt")).unwrap();
     fs::remove_file(at(CUS)).unwrap();
-    let place = directory.path().display();
+    let place = directory.path().display().to_string();
     assert_eq!(
-        findings(&check(&world, "json", place)),
+        findings(&check(&world, "json", &place)),
         [
             "error bundle.missing_file settings.conf".to_owned(),
             "error bundle.missing_file license.rli".to_owned(),
@@ -231,7 +231,7 @@ fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
             "warning replicated_conf.unknown_key replicated.conf:10:3".to_owned(),
         ]
     );
-    check(&world, "text", place)
+    check(&world, "text", &place)
         .assert_code(1)
         .assert_says("settings.conf is missing; settings.conf.txt is there.")
         .assert_says(&format!("mv {place}/settings.conf.txt {place}/settings.conf"))
@@ -293,9 +293,9 @@ fn a_special_file_is_named_and_never_read() {
             "character device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
             _ => socket = Some(std::os::unix::net::UnixListener::bind(&path).unwrap()),
         }
-        let place = directory.path().display();
-        assert_eq!(findings(&check(&world, "json", place)), [format!("error source.not_a_file {file}")]);
-        check(&world, "text", place).assert_code(1).assert_says(what);
+        let place = directory.path().display().to_string();
+        assert_eq!(findings(&check(&world, "json", &place)), [format!("error source.not_a_file {file}")]);
+        check(&world, "text", &place).assert_code(1).assert_says(what);
         drop(socket);
     }
 }

@@ -393,7 +393,7 @@ fn hold_keeps_the_group_waiting_until_a_second_boot_completes() {
     let scene = launched(hook_of(4));
     let holder = held(&scene);
     assert_eq!(scene.record()["outcome"], "held");
-    Agent::new(&scene.world).arg("status").run(SOON).assert_code(1).assert_says("held for a look");
+    Agent::new(&scene.world).arg("status").run(SOON).assert_code(1).assert_says("held for inspection");
     let before = heartbeats(&scene).len();
     wait_for_calls(&scene, HEARTBEAT, 200, before + 4, seconds(30));
     assert_eq!(scene.state(), "Pending:Wait");

@@ -80,7 +80,7 @@ fn wrong_password_is_the_one_cause_with_its_next_step() {
         .assert_says("✗ postgres.main.auth")
         .assert_says("– postgres.main.database…role")
         .assert_says("waits for postgres.main.auth")
-        .assert_says("next step    ")
+        .assert_says("next step ")
         .assert_says("One thing is broken");
     text.assert_silent_about("not-the-password");
 }

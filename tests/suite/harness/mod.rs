@@ -12,5 +12,6 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod registry;
 pub(crate) mod s3;
+pub(crate) mod schema;
 pub(crate) mod shell;
 pub(crate) mod vendor;
