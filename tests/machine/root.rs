@@ -94,22 +94,11 @@ fn bake(scene: &Scene) {
     lock_images(scene);
 }
 
-/// `images.lock`, of the images that the engine has from the start.
+/// `images.lock`: the pinned scripts, the images of Replicated, and one of the app that the engine has from the start.
 fn lock_images(scene: &Scene) {
-    let mut lock = String::from("version = 1\n");
-    for (name, alias) in [
-        ("circleci/frontend:2.18.3", "circleci/frontend:2.18.3"),
-        ("quay.io/replicated/replicated-operator:stable-2.38.6", ""),
-        ("quay.io/replicated/replicated-ui:stable-2.38.6", ""),
-        ("quay.io/replicated/replicated:stable-2.38.6", ""),
-    ] {
-        let id = scene.engine.docker(&["image", "inspect", "--format={{.Id}}", name]);
-        lock.push_str(&format!("\n[[image]]\nreference = \"{name}\"\nid = \"{id}\"\n"));
-        if !alias.is_empty() {
-            lock.push_str(&format!("alias = \"{alias}\"\n"));
-        }
-    }
-    scene.world.write("/etc/boot-agent/images.lock", lock);
+    let name = "circleci/frontend:2.18.3";
+    let id = scene.engine.docker(&["image", "inspect", "--format={{.Id}}", name]);
+    scene.lock(&format!("[[image]]\nreference = \"{name}\"\nid = \"{id}\"\nalias = \"{name}\"\n"));
 }
 
 const CLOUD: &str = "\
