@@ -161,7 +161,7 @@ fn the_text_says_where_what_and_what_to_do() {
         .assert_says("unescaped @ in its password")
         .assert_says("→ ")
         .assert_says("%40")
-        .assert_says("replicated.conf:10:3: warning: Replicated knows no key \"LogLevl\"")
+        .assert_says("replicated.conf:10:3: warning: Unknown key \"LogLevl\"")
         .assert_says("Did you mean LogLevel?")
         .assert_says("1 error, 1 warning")
         .assert_silent_about("p@w");
@@ -221,9 +221,9 @@ fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
     fs::rename(at(LIC), at("Acme-license.rli")).unwrap();
     fs::rename(at(SET), at("settings.conf.txt")).unwrap();
     fs::remove_file(at(CUS)).unwrap();
-    let place = directory.path().display();
+    let place = directory.path().display().to_string();
     assert_eq!(
-        findings(&check(&world, "json", place)),
+        findings(&check(&world, "json", &place)),
         [
             "error bundle.missing_file settings.conf".to_owned(),
             "error bundle.missing_file license.rli".to_owned(),
@@ -231,7 +231,7 @@ fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
             "warning replicated_conf.unknown_key replicated.conf:10:3".to_owned(),
         ]
     );
-    check(&world, "text", place)
+    check(&world, "text", &place)
         .assert_code(1)
         .assert_says("settings.conf is missing; settings.conf.txt is there.")
         .assert_says(&format!("mv {place}/settings.conf.txt {place}/settings.conf"))
@@ -293,9 +293,9 @@ fn a_special_file_is_named_and_never_read() {
             "character device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
             _ => socket = Some(std::os::unix::net::UnixListener::bind(&path).unwrap()),
         }
-        let place = directory.path().display();
-        assert_eq!(findings(&check(&world, "json", place)), [format!("error source.not_a_file {file}")]);
-        check(&world, "text", place).assert_code(1).assert_says(what);
+        let place = directory.path().display().to_string();
+        assert_eq!(findings(&check(&world, "json", &place)), [format!("error source.not_a_file {file}")]);
+        check(&world, "text", &place).assert_code(1).assert_says(what);
         drop(socket);
     }
 }
@@ -317,10 +317,7 @@ fn each_finding_shows_its_line_with_a_caret_and_no_secret() {
     let run = check(&world, "text", directory.path().display());
     run.assert_code(1).assert_silent_about("hunter2").assert_silent_about("console-password");
     let lines: Vec<&str> = run.stdout.lines().collect();
-    let shown = lines
-        .iter()
-        .position(|line| line.contains("postgres://circle:*******@db"))
-        .unwrap_or_else(|| panic!("{run}"));
+    let shown = lines.iter().position(|line| line.contains(":*******@db")).unwrap_or_else(|| panic!("{run}"));
     let caret = lines[shown + 1].chars().position(|c| c == '^').unwrap();
     assert_eq!(lines[shown].chars().nth(caret), Some('&'), "{run}");
     let json: Value =
