@@ -161,7 +161,7 @@ fn the_text_says_where_what_and_what_to_do() {
         .assert_says("unescaped @ in its password")
         .assert_says("→ ")
         .assert_says("%40")
-        .assert_says("replicated.conf:10:3: warning: Replicated knows no key \"LogLevl\"")
+        .assert_says("replicated.conf:10:3: warning: Unknown key \"LogLevl\"")
         .assert_says("Did you mean LogLevel?")
         .assert_says("1 error, 1 warning")
         .assert_silent_about("p@w");
@@ -317,10 +317,7 @@ fn each_finding_shows_its_line_with_a_caret_and_no_secret() {
     let run = check(&world, "text", directory.path().display());
     run.assert_code(1).assert_silent_about("hunter2").assert_silent_about("console-password");
     let lines: Vec<&str> = run.stdout.lines().collect();
-    let shown = lines
-        .iter()
-        .position(|line| line.contains("postgres://circle:*******@db"))
-        .unwrap_or_else(|| panic!("{run}"));
+    let shown = lines.iter().position(|line| line.contains(":*******@db")).unwrap_or_else(|| panic!("{run}"));
     let caret = lines[shown + 1].chars().position(|c| c == '^').unwrap();
     assert_eq!(lines[shown].chars().nth(caret), Some('&'), "{run}");
     let json: Value =

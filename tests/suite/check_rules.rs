@@ -337,7 +337,7 @@ fn what_bash_certainly_does_is_an_error_and_said_once() {
         ),
         (
             "export\u{a0}CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:pw@db:27017/circle_ghe'",
-            &["warning bundle.invisible_character", "error customizations.not_assigned"],
+            &["error bundle.invisible_character"],
         ),
         // A # is part of a word that has begun, and then the URI is wrong.
         (

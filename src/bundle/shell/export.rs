@@ -50,7 +50,7 @@ impl Run {
                     ready.push((assignment(name), Some(Expanded::of(Ok(content.to_owned())))));
                 }
                 // `NAME+=value` and `NAME[…]` out of a variable.
-                _ if text.contains(['+', '[']) => return Err(Barrier(unknown)),
+                _ if is_addition_or_element(&text) => return Err(Barrier(unknown)),
                 _ => status = Status::Fails,
             }
         }
@@ -95,6 +95,11 @@ pub(super) fn is_no_name(word: &Word) -> bool {
         }
     }
     refused
+}
+
+fn is_addition_or_element(text: &str) -> bool {
+    let rest = text.trim_start_matches(is_name_part);
+    is_name(&text[..text.len() - rest.len()]) && (rest.starts_with("+=") || rest.starts_with('['))
 }
 
 /// Where bash expands braces in a word: an unquoted `{` with an unquoted `,` or `..` after it.
