@@ -203,7 +203,7 @@ fn installer_check(world: &World, lock: Option<&Lock>) -> Check {
         (Some(pinned), _, _) => {
             let scripts = [
                 (script::PINNED, Some(&pinned.sha256)),
-                (install::PINNED_OPERATOR, pinned.operator.as_ref().map(|operator| &operator.sha256)),
+                (script::PINNED_OPERATOR, pinned.operator.as_ref().map(|operator| &operator.sha256)),
             ];
             let locked = scripts.into_iter().filter_map(|(path, sha256)| Some((path, sha256?)));
             let found = locked.map(|(path, sha256)| script::from_file(&world.root.path(path), Some(sha256)));
@@ -228,7 +228,7 @@ fn release(world: &World, lock: &Lock) -> Result<Release, Cause> {
     let edition = Edition::read(&content, &place)?;
     let has_operator = lock.installer.as_ref().is_some_and(|installer| installer.operator.is_some());
     let operator = if has_operator {
-        let (content, place) = read(install::PINNED_OPERATOR)?;
+        let (content, place) = read(script::PINNED_OPERATOR)?;
         Some(OperatorEdition::read(&content, &place)?)
     } else {
         None
