@@ -90,6 +90,7 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
                 text::pasted(&mut notes, file.name(), &text, &reading.comments);
                 let elsewhere = circleconfig.has_postgres;
                 databases = customizations::check(&mut notes, file.name(), &text, &reading, elsewhere);
+                databases.extend(circleconfig::vault(&mut notes, file.name(), &reading));
             }
             _ => {
                 text::windows_line_ends(&mut notes, file.name(), &text, false);

@@ -45,3 +45,4 @@ mod static_binary;
 mod support;
 mod terminal;
 mod usage;
+mod vault;

@@ -150,6 +150,7 @@ fn demanded(terms: &Terms, server: &Server) -> Cause {
     let settings = match terms.kind {
         super::Kind::Postgres => "sslcert and sslkey",
         super::Kind::Mongo => "tlsCertificateKeyFile",
+        super::Kind::Vault => "the app's own settings",
     };
     Cause::config(
         "tls.client_certificate_required",
