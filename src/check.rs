@@ -59,7 +59,16 @@ fn printed(findings: &[Finding], what: &str) -> Printed {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
-        said.push_str(&format!("{sign} {finding}\n    → {}\n", finding.cause.next_step));
+        said.push_str(&format!("{sign} {finding}\n"));
+        if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
+            let line = format!("{:>5} | ", position.line);
+            let below = " ".repeat(line.len() + excerpt.column - 1);
+            said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
+        }
+        for evidence in finding.cause.evidence.iter().filter(|evidence| SHOWN.contains(&&*evidence.name)) {
+            said.push_str(&format!("    {}: {}\n", evidence.name, evidence.value));
+        }
+        said.push_str(&format!("    → {}\n", finding.cause.next_step));
     }
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
@@ -77,6 +86,9 @@ fn printed(findings: &[Finding], what: &str) -> Printed {
         serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
     Printed { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
+
+/// The evidence that the text output shows; the rest says again what the sentence and the excerpt say.
+const SHOWN: [&str; 7] = ["also affects", "also on line", "also in", "code", "message", "title", "error"];
 
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }

@@ -50,21 +50,29 @@ pub fn run(cli: Cli) -> Exit {
 }
 
 fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
-    let order = match boot::names_source(flags) {
+    let mut order = match boot::names_source(flags) {
         true => None,
-        false => Order::read(&Root::new(common.root.clone()))?,
+        false => match Order::read(&Root::new(common.root.clone())) {
+            // The user-data may say it again, and the group must be told in any case.
+            Err(cause) if flags.unit => {
+                tell(&cause);
+                None
+            }
+            read => read?,
+        },
     };
-    let by = |order: Option<Order>| {
+    // An order's settings go with it, so they are read anew for each.
+    loop {
         let set = boot::order::flags(flags, order.as_ref());
-        with_runtime(common, set, async |world| boot::run(world, flags, order).await)
-    };
-    match by(order) {
-        // Its settings go with it, so they are read anew.
-        Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
-            tell(&cause);
-            by(None)
+        match with_runtime(common, set, async |world| boot::run(world, flags, order).await) {
+            Ok(boot::Came::Ended(printed)) => return Ok(printed),
+            Ok(boot::Came::Ordered(new)) => order = Some(new),
+            Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
+                tell(&cause);
+                order = None;
+            }
+            Err(cause) => return Err(cause),
         }
-        printed => printed,
     }
 }
 
@@ -73,11 +81,11 @@ fn tell(cause: &Cause) {
     let _ = writeln!(Scrubbing::new(io::stderr().lock()), "{}", in_one_line(cause));
 }
 
-fn with_runtime(
+fn with_runtime<T>(
     common: &cli::Common,
     flags: Fragment,
-    command: impl AsyncFnOnce(World) -> Result<Printed, Cause>,
-) -> Result<Printed, Cause> {
+    command: impl AsyncFnOnce(World) -> Result<T, Cause>,
+) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
     let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
     let runtime =
@@ -91,14 +99,14 @@ fn with_runtime(
                 .with_error(&error)
             },
         )?;
-    let printed = runtime.block_on(async {
+    let came = runtime.block_on(async {
         let console = Console::of_this_process(verbosity(common));
         let own_settings_file = common.config.clone();
         command(World { root, settings, own_settings_file, console }).await
     });
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();
-    printed
+    came
 }
 
 fn verbosity(common: &cli::Common) -> Verbosity {

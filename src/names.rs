@@ -1,36 +1,38 @@
-//! Names to addresses, by this program's own resolver.
+//! Names to addresses, as the C library of this box resolves them.
 //!
-//! A static binary must not depend on the box's NSS libraries, so `/etc/resolv.conf` and `/etc/hosts` are read here and
-//! the questions asked by hickory. Both files are read anew for each question and nothing is cached: at boot, DHCP may
-//! write them late, and a failover changes what a name means.
+//! A static binary must not depend on the box's NSS libraries, so `/etc/nsswitch.conf`, `/etc/hosts` and
+//! `/etc/resolv.conf` are read here, and DNS is asked by a [stub resolver](stub) of this program's own that keeps to
+//! glibc's rules: what it answers is what the app gets. The files are read anew for each question and nothing is cached:
+//! at boot, DHCP may write them late, and a failover changes what a name means.
 
-use std::io;
+mod causes;
+mod hosts;
+mod resolv_conf;
+mod stub;
+mod wire;
+
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use hickory_resolver::config::{
-    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::system_conf::parse_resolv_conf;
-use hickory_resolver::{Hosts, Resolver};
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{RData, RecordType};
+use tokio::time::timeout;
 
 use crate::cause::Cause;
-use crate::files::Root;
+use crate::files::{ReadError, Root, read_bounded};
+use hosts::{Service as Place, Status};
+use resolv_conf::ResolvConf;
+use stub::{ADDRESSES, AliasEnd, Answered, Negative, Stub};
 
-/// How long one question may take over all servers and attempts. The resolver's own default (two attempts of five
-/// seconds per server) would hide a dead server behind other timeouts; this one has to be below
-/// [`CONNECT_TIMEOUT`](crate::http::CONNECT_TIMEOUT), within which a client resolves and connects, or a dead DNS server
-/// would be reported as a service that cannot be reached.
-const QUESTION_DEADLINE: Duration = Duration::from_millis(2500);
+/// How long one name may take, over all servers, attempts and domains of the search list. resolv.conf decides how long
+/// each server is given; this is as long as its defaults give two servers, or one server two attempts.
+pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long one server is given for one attempt, of which there are two.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1200);
+/// How long it may take to find out where an alias leads that has no address.
+const ALIAS_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest of the resolver's files that is read, in bytes. Block lists in `/etc/hosts` have some megabytes.
+const LONGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// Resolves names with the resolver files under a [`Root`].
 #[derive(Debug, Clone)]
@@ -59,40 +61,91 @@ pub struct Asked {
 }
 
 impl Names {
-    /// A resolver that reads `/etc/resolv.conf` and `/etc/hosts` under `root`.
+    /// A resolver that reads `/etc/nsswitch.conf`, `/etc/hosts` and `/etc/resolv.conf` under `root`.
     pub fn new(root: Root) -> Self {
         Names { root }
     }
 
-    /// Every address of `host`, in the order in which to try them; never empty.
+    /// Every address of `host`, in the order in which to try them; never empty. Takes at most [`LIMIT`].
     ///
     /// A literal address (with or without brackets) is returned as it is.
     ///
     /// # Errors
-    /// `dns.no_such_name` (config), `dns.timeout` and `dns.server_failure` (external), `dns.no_server` (host).
+    /// `dns.no_such_name`, `dns.no_address`, `dns.dangling_alias`, `dns.cname_loop`, `dns.alias_not_followed`,
+    /// `dns.bad_name` (config); `dns.timeout`, `dns.server_failure` (external); `dns.no_server` (host).
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Cause> {
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = literal.parse() {
             return Ok(vec![address]);
         }
-        let listed = self.listed(host);
-        if !listed.is_empty() {
-            return Ok(listed);
+        let mut failure = None;
+        for source in hosts::sources(&self.read("/etc/nsswitch.conf")?.unwrap_or_default()) {
+            let status = match source.service {
+                Place::Files => {
+                    let listed = hosts::listed(&self.read("/etc/hosts")?.unwrap_or_default(), host);
+                    if !listed.is_empty() {
+                        return Ok(listed);
+                    }
+                    Status::NotFound
+                }
+                Place::Dns => {
+                    if let Some(addresses) = hosts::special(host) {
+                        return Ok(addresses);
+                    }
+                    match self.ask_dns(host).await {
+                        Ok(addresses) => return Ok(addresses),
+                        Err((status, cause)) => {
+                            failure = Some(cause);
+                            status
+                        }
+                    }
+                }
+            };
+            if source.returns_on.contains(&status) {
+                break;
+            }
         }
-        let (resolver, servers) = self.resolver(host)?;
-        let lookup = answer(host, &servers, resolver.lookup_ip(host)).await?;
-        let addresses: Vec<IpAddr> = lookup.iter().collect();
-        if addresses.is_empty() { Err(no_such_name(host, &servers)) } else { Ok(addresses) }
+        Err(failure.unwrap_or_else(|| {
+            causes::absent(host).with("not in", "/etc/hosts, and /etc/nsswitch.conf has no other source")
+        }))
     }
 
-    /// The `SRV` records of `name`, in the server's order.
+    async fn ask_dns(&self, host: &str) -> Result<Vec<IpAddr>, (Status, Cause)> {
+        let mut stub = self.stub().map_err(|cause| (Status::Unavailable, cause))?;
+        let Ok(answer) = timeout(LIMIT, stub.search(host, &ADDRESSES)).await else {
+            return Err((Status::Unavailable, causes::out_of_time(host, &stub.attempts, LIMIT)));
+        };
+        match answer {
+            Ok(answered) => {
+                let addresses = answered.addresses();
+                if !addresses.is_empty() {
+                    return Ok(addresses);
+                }
+                Err((Status::NotFound, no_address(host, &answered, &mut stub).await))
+            }
+            Err(Negative::Unanswered(failed)) if failed.code == Some(ResponseCode::ServFail) => {
+                let cause = causes::negative(host, Negative::Unanswered(failed), &stub.attempts);
+                Err((Status::Unavailable, looping(host, &mut stub).await.unwrap_or(cause)))
+            }
+            Err(negative) => {
+                let status = match &negative {
+                    Negative::Unanswered(_) => Status::Unavailable,
+                    Negative::Error(..) => Status::TryAgain,
+                    _ => Status::NotFound,
+                };
+                Err((status, causes::negative(host, negative, &stub.attempts)))
+            }
+        }
+    }
+
+    /// The `SRV` records of `name`, in the server's order; none when the name has records of other kinds only. The name
+    /// is asked for as it is, as drivers do. Takes at most [`LIMIT`].
     ///
     /// # Errors
     /// As for [`Names::addresses`].
     pub async fn services(&self, name: &str) -> Result<Vec<Service>, Cause> {
-        let (resolver, servers) = self.resolver(name)?;
-        let lookup = answer(name, &servers, resolver.lookup(name, RecordType::SRV)).await?;
-        let services = lookup.answers().iter().filter_map(|record| match &record.data {
+        let Some(answered) = self.records(name, RecordType::SRV).await? else { return Ok(Vec::new()) };
+        let services = answered.records().filter_map(|record| match record {
             RData::SRV(srv) => {
                 Some(Service { host: srv.target.to_utf8().trim_end_matches('.').to_owned(), port: srv.port })
             }
@@ -101,184 +154,106 @@ impl Names {
         Ok(services.collect())
     }
 
-    /// The `TXT` records of `name`, each with its parts joined. A name without any is an empty list, not an error.
+    /// The `TXT` records of `name`, each with its parts joined. A name without any is an empty list, not an error. Takes
+    /// at most [`LIMIT`].
     ///
     /// # Errors
     /// As for [`Names::addresses`], except that an absent record is no error.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, Cause> {
-        let (resolver, servers) = self.resolver(name)?;
-        let lookup = match answer(name, &servers, resolver.lookup(name, RecordType::TXT)).await {
-            Ok(lookup) => lookup,
+        let answered = match self.records(name, RecordType::TXT).await {
+            Ok(Some(answered)) => answered,
+            Ok(None) => return Ok(Vec::new()),
             Err(cause) if cause.kind == "dns.no_such_name" => return Ok(Vec::new()),
             Err(cause) => return Err(cause),
         };
-        let texts = lookup.answers().iter().filter_map(|record| match &record.data {
+        let texts = answered.records().filter_map(|record| match record {
             RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect()),
             _ => None,
         });
         Ok(texts.collect())
     }
 
-    /// Asks each DNS server of `/etc/resolv.conf` by itself for the address of `name`, all at the same time. That a name
-    /// does not exist is an answer.
+    /// `None` when the name has no record of that kind.
+    async fn records(&self, name: &str, kind: RecordType) -> Result<Option<Answered>, Cause> {
+        let mut stub = self.stub()?;
+        let Ok(answer) = timeout(LIMIT, stub.absolute(name, &[kind])).await else {
+            return Err(causes::out_of_time(name, &stub.attempts, LIMIT));
+        };
+        match answer {
+            Ok(answered) => Ok(Some(answered)),
+            Err(Negative::NoData(_)) => Ok(None),
+            Err(negative) => Err(causes::negative(name, negative, &stub.attempts)),
+        }
+    }
+
+    /// Asks each DNS server of `/etc/resolv.conf` by itself for the address of `name` as it is, all at the same time,
+    /// each within the time that resolv.conf gives the first one (5 s by default). That a name does not exist is an
+    /// answer.
     ///
     /// # Errors
     /// `dns.no_server` (host). What one server comes to is in its [`Asked`]: `dns.timeout`, `dns.server_failure`.
     pub async fn ask_each_server(&self, name: &str) -> Result<Vec<Asked>, Cause> {
-        let (config, options) = self.configuration()?;
-        let asked = config.name_servers().iter().map(|server| {
-            let alone = ResolverConfig::from_name_servers(vec![server.clone()]);
-            let options = options.clone();
-            async move {
-                let (resolver, shown) = self.resolver_of(alone, options, name)?;
-                let started = Instant::now();
-                // The dot keeps the search list out of it.
-                let question = resolver.lookup(format!("{name}."), RecordType::A);
-                let answer = match answer(name, &shown, question).await {
-                    Err(cause) if cause.kind != "dns.no_such_name" => Err(cause),
-                    _ => Ok(()),
-                };
-                Ok(Asked { server: server.ip, took: started.elapsed(), answer })
-            }
+        let conf = self.configuration()?;
+        let asked = stub::ask_each(&conf, name).await;
+        let asked = asked.map_err(|negative| causes::negative(name, negative, &[]))?;
+        let asked = asked.into_iter().map(|(server, took, answer)| {
+            let answer = answer.map_err(|error| causes::of_server(name, server, error));
+            Asked { server, took, answer }
         });
-        try_join_all(asked).await
+        Ok(asked.collect())
     }
 
-    fn resolver(&self, name: &str) -> Result<(Resolver<TokioRuntimeProvider>, String), Cause> {
-        let (config, options) = self.configuration()?;
-        self.resolver_of(config, options, name)
+    fn stub(&self) -> Result<Stub, Cause> {
+        self.configuration().map(Stub::new)
     }
 
-    fn resolver_of(
-        &self,
-        config: ResolverConfig,
-        mut options: ResolverOpts,
-        name: &str,
-    ) -> Result<(Resolver<TokioRuntimeProvider>, String), Cause> {
-        options.timeout = ATTEMPT_TIMEOUT;
-        options.attempts = 1;
-        options.cache_size = 0;
-        options.use_hosts_file = ResolveHosts::Never;
-        // IPv4 first: security groups of such boxes are usually written for it alone.
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        let servers =
-            config.name_servers().iter().map(|server| server.ip.to_string()).collect::<Vec<_>>().join(", ");
-        let builder =
-            Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
-        let mut resolver = builder.build().map_err(|error| {
-            Cause::host(
-                "dns.no_server",
-                format!("The resolver cannot be set up, so {name} cannot be resolved."),
-                "Look at /etc/resolv.conf.",
-            )
-            .with_error(&error)
-        })?;
-        resolver.set_hosts(Arc::new(self.hosts()));
-        Ok((resolver, servers))
+    fn configuration(&self) -> Result<ResolvConf, Cause> {
+        let Some(text) = self.read("/etc/resolv.conf")? else { return Ok(ResolvConf::default()) };
+        let host_name = self.read("/proc/sys/kernel/hostname").ok().flatten().unwrap_or_default();
+        Ok(ResolvConf::parse(&text, &host_name))
     }
 
-    fn configuration(&self) -> Result<(ResolverConfig, ResolverOpts), Cause> {
-        let path = self.root.path("/etc/resolv.conf");
-        match std::fs::read(&path) {
-            Ok(text) => parse_resolv_conf(&text).map_err(|error| {
-                Cause::host(
+    /// One of the resolver's files; `None` when it is not there.
+    fn read(&self, path: &str) -> Result<Option<String>, Cause> {
+        let path = self.root.path(path);
+        match read_bounded(&path, LONGEST_FILE) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(ReadError::NotFound) => Ok(None),
+            Err(error) => {
+                let reason = error.cause(&path);
+                let cause = Cause::host(
                     "dns.no_server",
-                    "/etc/resolv.conf cannot be understood.",
-                    "Correct /etc/resolv.conf.",
-                )
-                .with("file", path.display())
-                .with_error(&error)
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // What libc does without the file (resolv.conf(5)): ask the server on this machine.
-                let local = NameServerConfig::udp_and_tcp(IpAddr::from([127, 0, 0, 1]));
-                Ok((ResolverConfig::from_name_servers(vec![local]), Default::default()))
+                    format!("{} cannot be read, so no name can be resolved.", path.display()),
+                    &reason.next_step,
+                );
+                Err(cause.with("because", &reason.sentence))
             }
-            Err(error) => Err(Cause::host(
-                "dns.no_server",
-                "/etc/resolv.conf cannot be read.",
-                "Make /etc/resolv.conf readable.",
-            )
-            .with("file", path.display())
-            .with_error(&error)),
         }
     }
+}
 
-    /// The addresses in `/etc/hosts`. When there are any, DNS is not asked, as with libc: hickory by itself would go on
-    /// to ask for the family that the file does not have, and wait for a dead server.
-    fn listed(&self, host: &str) -> Vec<IpAddr> {
-        let Ok(name) = Name::from_utf8(host) else { return Vec::new() };
-        let hosts = self.hosts();
-        let families = [RecordType::A, RecordType::AAAA].into_iter();
-        let found =
-            families.filter_map(|family| hosts.lookup_static_host(&Query::query(name.clone(), family)));
-        found
-            .flat_map(|lookup| {
-                lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>()
-            })
-            .collect()
+/// Why a name that exists has no address.
+async fn no_address(host: &str, answered: &Answered, stub: &mut Stub) -> Cause {
+    let aliases = answered.aliases();
+    if aliases.len() < 2 {
+        return causes::no_address(host, answered);
     }
-
-    fn hosts(&self) -> Hosts {
-        let mut hosts = Hosts::default();
-        if let Ok(file) = std::fs::File::open(self.root.path("/etc/hosts")) {
-            // A line that cannot be read is skipped by libc as well; the names it would give are then asked of DNS.
-            let _ = hosts.read_hosts_conf(file);
-        }
-        hosts
-    }
+    let leads_back = aliases.split_last().is_some_and(|(last, others)| others.contains(last));
+    let end = if leads_back {
+        AliasEnd::Loop(aliases)
+    } else {
+        let followed = timeout(ALIAS_LIMIT, stub.follow(aliases.clone(), &ADDRESSES)).await;
+        followed.unwrap_or(AliasEnd::Unknown(aliases))
+    };
+    causes::alias(host, end, answered.server)
 }
 
-async fn answer<T>(
-    name: &str,
-    servers: &str,
-    question: impl Future<Output = Result<T, NetError>>,
-) -> Result<T, Cause> {
-    let outcome = tokio::time::timeout(QUESTION_DEADLINE, question).await;
-    match outcome {
-        Ok(Ok(lookup)) => Ok(lookup),
-        Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => match none.response_code {
-            ResponseCode::NoError | ResponseCode::NXDomain => Err(no_such_name(name, servers)),
-            code => Err(server_failure(name, servers, &code.to_string())),
-        },
-        Ok(Err(NetError::Dns(DnsError::ResponseCode(code)))) => {
-            Err(server_failure(name, servers, &code.to_string()))
-        }
-        Ok(Err(NetError::Timeout | NetError::NoConnections)) | Err(_) => Err(silent(name, servers)),
-        Ok(Err(NetError::Io(error))) => Err(silent(name, servers).with("error", error)),
-        Ok(Err(error)) => Err(server_failure(name, servers, &error.to_string())),
-    }
-}
-
-fn no_such_name(name: &str, servers: &str) -> Cause {
-    Cause::config(
-        "dns.no_such_name",
-        format!("The name {name} does not exist."),
-        "Correct the host name, or create its DNS record.",
-    )
-    .with("name", name)
-    .with("DNS server", servers)
-}
-
-fn silent(name: &str, servers: &str) -> Cause {
-    Cause::external(
-        "dns.timeout",
-        format!("No DNS server answered when asked for {name}."),
-        "Check the DNS servers in /etc/resolv.conf and that UDP and TCP port 53 to them are open.",
-    )
-    .with("name", name)
-    .with("DNS server", servers)
-}
-
-fn server_failure(name: &str, servers: &str, said: &str) -> Cause {
-    Cause::external(
-        "dns.server_failure",
-        format!("The DNS server could not answer for {name}."),
-        "Check the DNS servers in /etc/resolv.conf and the zone of this name.",
-    )
-    .with("name", name)
-    .with("DNS server", servers)
-    .with("answer", said)
+/// Resolvers answer `SERVFAIL` for aliases that lead back to themselves; asked for one alias at a time they tell.
+async fn looping(host: &str, stub: &mut Stub) -> Option<Cause> {
+    let name = stub::name(host).ok()?;
+    let followed = timeout(ALIAS_LIMIT, stub.follow(vec![name], &[RecordType::CNAME])).await.ok()?;
+    let AliasEnd::Loop(aliases) = followed else { return None };
+    Some(causes::alias(host, AliasEnd::Loop(aliases), stub.first_server()?))
 }
 
 impl aws_smithy_runtime_api::client::dns::ResolveDns for Names {

@@ -1,6 +1,7 @@
 //! `circleconfig/`, which bundles of 2.x have: shell files that the app's services source. `shared/postgresql` addresses
 //! the services' PostgreSQL, `shared/vault` their Vault, `SERVICE/customizations` holds overrides of one service.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -43,6 +44,8 @@ pub(super) struct Circleconfig {
     pub(super) has_postgres: bool,
     /// One for each of [`SERVICE_DATABASES`], or none; and Vault's.
     pub(super) databases: Vec<DatabaseUri>,
+    /// The text of each file by its name.
+    pub(super) texts: BTreeMap<String, String>,
 }
 
 /// Whether this file is sourced by a shell.
@@ -66,10 +69,11 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         let name = format!("circleconfig/{}", below.display());
         let (text, of_bytes) = text::decode(&name, &file.content);
         found.findings.extend(of_bytes);
-        let Some(text) = text else { continue };
+        let Some(original) = text else { continue };
+        let text = text::unix_line_ends(&original).into_owned();
         let mut notes = Notes::new(&name, &text);
         let reading = customizations::read(&text);
-        text::windows_line_ends(&mut notes, &name, &text, true);
+        text::windows_line_ends(&mut notes, &name, &original, true);
         text::pasted(&mut notes, &name, &text, &reading.comments);
         customizations::check_shell(&mut notes, &name, &text, &reading, |_| false);
         if name == POSTGRES {
@@ -81,6 +85,7 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
             found.databases.extend(vault(&mut notes, SHARED_VAULT, &reading));
         }
         found.findings.extend(notes.finish());
+        found.texts.insert(name, text);
     }
     found
 }
@@ -113,7 +118,7 @@ fn unknown(notes: &mut Notes<'_>, parts: &[(&str, Result<Part, Unknown>)]) -> Op
     let unknown: Vec<(&str, &Unknown)> = unknown.collect();
     let (_, why) = unknown.first()?;
     let variables: Vec<&str> = unknown.iter().map(|(variable, _)| *variable).collect();
-    notes.warning(why.at, customizations::unknown_value(&variables, &why.what));
+    customizations::unknown(notes, why, &variables);
     Some(Address::Unknown { line: notes.position(why.at).line, what: why.what.to_string() })
 }
 
@@ -124,7 +129,6 @@ impl Settings<'_> {
             Value::Unknown(why) => Err(why),
             Value::Known(value) => {
                 customizations::exported(notes, variable, set);
-                // Windows line ends have been named.
                 let value = value.trim().to_owned();
                 match set.map(|set| set.at) {
                     Some(at) if !value.is_empty() => Ok(Part::Set { value, at }),
@@ -142,6 +146,11 @@ impl Settings<'_> {
 
     fn postgres(&self, notes: &mut Notes<'_>) -> Vec<DatabaseUri> {
         if !self.sets_postgres() {
+            return Vec::new();
+        }
+        // What is wrong with them has been reported.
+        let explained = customizations::explained(self.reading);
+        if POSTGRES_VARIABLES.iter().any(|variable| explained.contains(*variable)) {
             return Vec::new();
         }
         let parts = POSTGRES_VARIABLES.map(|variable| (variable, self.part(notes, variable)));
@@ -190,6 +199,11 @@ impl Settings<'_> {
     fn vault(&self, notes: &mut Notes<'_>) -> Option<Address> {
         let sets_any = self.reading.variables().keys().any(|name| name.starts_with(VAULT_PREFIX));
         if !sets_any {
+            return None;
+        }
+        // What is wrong with them has been reported.
+        let explained = customizations::explained(self.reading);
+        if VAULT_VARIABLES.iter().any(|variable| explained.contains(*variable)) {
             return None;
         }
         let parts = VAULT_VARIABLES.map(|variable| (variable, self.part(notes, variable)));

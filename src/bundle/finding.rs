@@ -1,10 +1,11 @@
 //! What validation has to say about a file: where, how bad, and the cause with its next step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
+use super::excerpt::Excerpt;
 use crate::cause::{Cause, Evidence};
 
 /// Whether a finding keeps the bundle from being placed.
@@ -39,6 +40,12 @@ pub struct Finding {
     /// What is wrong and what to do.
     #[serde(flatten)]
     pub cause: Cause,
+    /// The line, with secrets masked, if it is about one place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
+    /// How many findings are left out that this one stands for.
+    #[serde(skip)]
+    pub(super) stands_for: usize,
 }
 
 impl Finding {
@@ -93,13 +100,59 @@ impl fmt::Display for Finding {
 /// How many errors, and how many warnings, of one file are kept: nobody reads more, and a hostile file has a million.
 const MOST: usize = 100;
 
+/// How many findings of a whole bundle are kept.
+const MOST_IN_ALL: usize = 200;
+
+/// The kind of the finding that says how many more there are.
+const MORE: &str = "bundle.more_findings";
+
+/// The findings of a whole bundle, cut to 200 with errors before warnings, and one more that gives the number of those
+/// left out.
+pub(super) fn capped(findings: Vec<Finding>) -> Vec<Finding> {
+    let left_out: usize = findings.iter().map(|finding| finding.stands_for).sum();
+    let mut kept: Vec<Finding> = findings.into_iter().filter(|finding| finding.stands_for == 0).collect();
+    let errors = kept.iter().filter(|finding| finding.is_error()).count();
+    let mut room = MOST_IN_ALL - 1;
+    let mut warnings = room.saturating_sub(errors);
+    let before = kept.len();
+    if before > room || left_out > 0 {
+        kept.retain(|finding| {
+            let keep = room > 0 && (finding.is_error() || warnings > 0);
+            if keep {
+                room -= 1;
+                warnings -= usize::from(!finding.is_error());
+            }
+            keep
+        });
+        let more = before - kept.len() + left_out;
+        kept.push(more_findings("the bundle".to_owned(), more));
+    }
+    kept
+}
+
+fn more_findings(file: String, more: usize) -> Finding {
+    let cause = Cause::config(
+        MORE,
+        format!("{more} more findings are not shown."),
+        "Correct the findings above first, then run agent check again.",
+    );
+    Finding { severity: Severity::Warning, file, position: None, cause, excerpt: None, stands_for: more }
+}
+
 /// Collects the findings about one file, turning byte offsets into positions.
 pub(super) struct Notes<'t> {
     file: String,
     text: &'t str,
     line_starts: Vec<usize>,
-    findings: Vec<Finding>,
+    /// Each with its byte offset.
+    findings: Vec<(Option<usize>, Finding)>,
     counts: BTreeMap<Severity, usize>,
+    /// Lines with a mistake that makes the whole line something else than was meant.
+    tainted: BTreeSet<usize>,
+    /// Whether other findings on such lines are consequences.
+    drops_consequences: bool,
+    /// The offset of the finding that was made about each subject.
+    subjects: BTreeMap<String, usize>,
 }
 
 impl<'t> Notes<'t> {
@@ -113,12 +166,20 @@ impl<'t> Notes<'t> {
             line_starts: line_starts.collect(),
             findings: Vec::new(),
             counts: BTreeMap::new(),
+            tainted: BTreeSet::new(),
+            drops_consequences: false,
+            subjects: BTreeMap::new(),
         }
+    }
+
+    /// The line of a byte offset, counted from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).max(1)
     }
 
     /// Where a byte offset is. An offset inside a character or past the end means the nearest place before it.
     pub(super) fn position(&self, offset: usize) -> Position {
-        let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let line = self.line(offset);
         let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let column = self.text.get(start..).map_or(0, |rest| {
             rest.char_indices()
@@ -129,6 +190,16 @@ impl<'t> Notes<'t> {
         Position { line, column: column + 1 }
     }
 
+    /// Marks the line of a mistake, once that has been noted, for [`Notes::drop_consequences`].
+    pub(super) fn taint(&mut self, offset: usize) {
+        self.tainted.insert(self.line(offset));
+    }
+
+    /// From here on drops findings on lines that are [tainted](Notes::taint).
+    pub(super) fn drop_consequences(&mut self) {
+        self.drops_consequences = true;
+    }
+
     pub(super) fn error(&mut self, at: impl Into<Option<usize>>, cause: Cause) {
         self.add(Severity::Error, at.into(), cause);
     }
@@ -137,25 +208,78 @@ impl<'t> Notes<'t> {
         self.add(Severity::Warning, at.into(), cause);
     }
 
-    fn add(&mut self, severity: Severity, at: Option<usize>, cause: Cause) {
+    pub(super) fn add(&mut self, severity: Severity, at: Option<usize>, cause: Cause) {
+        let consequence = |at: usize| self.tainted.contains(&self.line(at));
+        if self.drops_consequences && at.is_some_and(consequence) {
+            return;
+        }
         let count = self.counts.entry(severity).or_default();
         *count += 1;
         if *count > MOST {
             return;
         }
         let position = at.map(|offset| self.position(offset));
-        self.findings.push(Finding { severity, file: self.file.clone(), position, cause });
+        let finding =
+            Finding { severity, file: self.file.clone(), position, cause, excerpt: None, stands_for: 0 };
+        self.findings.push((at, finding));
+    }
+
+    /// An error about `subject`, or, if there was one already, a mention in it that `name` is affected too.
+    pub(super) fn error_once(&mut self, at: usize, subject: &str, name: &str, cause: Cause) {
+        let kind = cause.kind.clone();
+        match self.subjects.get(subject).copied() {
+            Some(first) if self.affects(first, &kind, &[name]) => {}
+            _ => {
+                self.subjects.insert(subject.to_owned(), at);
+                self.error(at, cause);
+            }
+        }
+    }
+
+    /// Adds to the finding of this kind at this offset that it affects `names` as well; `false` if there is none.
+    pub(super) fn affects(&mut self, at: usize, kind: &str, names: &[&str]) -> bool {
+        let found = self
+            .findings
+            .iter_mut()
+            .find(|(offset, finding)| *offset == Some(at) && finding.cause.kind == kind);
+        let Some((_, finding)) = found else { return false };
+        let evidence = &mut finding.cause.evidence;
+        match evidence.iter_mut().find(|evidence| evidence.name == "also affects") {
+            Some(evidence) if evidence.value.len() < 2000 => {
+                evidence.value = format!("{}, {}", evidence.value, names.join(", "))
+            }
+            Some(_) => {}
+            None => evidence.push(Evidence { name: "also affects".into(), value: names.join(", ") }),
+        }
+        true
+    }
+
+    /// Makes an error of the finding of this kind on this line, since it affects `name`; `false` if there is none.
+    pub(super) fn escalate(&mut self, line: usize, kind: &str, name: &str) -> bool {
+        let on_line = |finding: &Finding| finding.position.is_some_and(|position| position.line == line);
+        let found =
+            self.findings.iter_mut().find(|(_, finding)| on_line(finding) && finding.cause.kind == kind);
+        let Some((Some(at), finding)) = found else { return false };
+        finding.severity = Severity::Error;
+        let at = *at;
+        self.affects(at, kind, &[name])
     }
 
     /// The findings in the order of their places; what is about the whole file comes first. Of
-    /// several findings of one kind at one place the first stays.
-    pub(super) fn finish(mut self) -> Vec<Finding> {
-        self.findings.sort_by(|a, b| {
+    /// several findings of one kind at one place the first stays. The last may be a word about how many there are more.
+    pub(super) fn finish(self) -> Vec<Finding> {
+        let total: usize = self.counts.values().sum();
+        let left_out = total - self.findings.len();
+        let mut kept: Vec<Finding> = self.findings.into_iter().map(|(_, finding)| finding).collect();
+        kept.sort_by(|a, b| {
             (a.position, a.severity, &a.cause.kind).cmp(&(b.position, b.severity, &b.cause.kind))
         });
-        self.findings.dedup_by(|b, a| {
+        kept.dedup_by(|b, a| {
             a.position.is_some() && a.position == b.position && a.cause.kind == b.cause.kind
         });
-        self.findings
+        if left_out > 0 {
+            kept.push(more_findings(self.file, left_out));
+        }
+        kept
     }
 }

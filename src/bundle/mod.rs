@@ -33,7 +33,9 @@
 mod addresses;
 mod circleconfig;
 mod customizations;
+mod excerpt;
 mod fetched;
+mod file_name;
 mod finding;
 mod host;
 mod json;
@@ -52,6 +54,7 @@ mod tests;
 pub(crate) use addresses::is_of_services;
 pub use addresses::{Address, DatabaseUri, SERVICE_DATABASES, requests, stable_names};
 pub(crate) use circleconfig::{ENCRYPTION_KEYS, PLACE as CIRCLECONFIG};
+pub use excerpt::Excerpt;
 pub use fetched::{BundleFile, ExtraFile, Fetched, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use replicated_conf::ReplicatedConf;

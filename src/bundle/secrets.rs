@@ -8,6 +8,8 @@
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::ops::Range;
+
 use super::fetched::{BundleFile, Fetched};
 use super::json::closing_quote;
 use super::shell::{Value, Variable};
@@ -80,6 +82,62 @@ pub(super) fn found(fetched: &Fetched) -> Vec<String> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Where a line may have a secret that nobody has made known: the password of an address, and what follows a name that
+/// sounds secret. What is certainly none stays out: placeholders and references to variables.
+pub(super) fn places_in_line(line: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let userinfo = line.find("://").and_then(|scheme| {
+        let start = scheme + 3;
+        let colon = start + line[start..].find(':')? + 1;
+        let end = line.rfind('@')?;
+        (colon < end).then_some(colon..end)
+    });
+    places.extend(userinfo);
+    let separator = line.find(['=', ':']).filter(|at| !line[*at..].starts_with("://"));
+    if let Some(at) = separator {
+        let name = line[..at].trim_end_matches([' ', '\t', '"', '\'', '“', '”']);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = &name[name.trim_end_matches(is_part).len()..];
+        let value = &line[at + 1..];
+        if sounds_secret_in_shell(name) && !value.contains("://") {
+            let punctuation = |c: char| c.is_whitespace() || "\"'“”{},[]:=".contains(c);
+            let inner = value.trim_matches(punctuation);
+            let start = at + 1 + (value.len() - value.trim_start_matches(punctuation).len());
+            places.push(start..start + inner.len());
+        }
+    }
+    let known = text::placeholders(line).chain(references(line));
+    let open: Vec<Range<usize>> = known.collect();
+    places.into_iter().flat_map(|place| without(place, &open)).collect()
+}
+
+/// `$NAME` and `${NAME}`.
+fn references(line: &str) -> impl Iterator<Item = Range<usize>> {
+    line.match_indices('$').filter_map(|(at, _)| {
+        let rest = &line[at + 1..];
+        let braced = rest.strip_prefix('{');
+        let inner = braced.unwrap_or(rest);
+        let length = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+        match braced {
+            Some(_) => inner[length..].starts_with('}').then(|| at..at + length + 3),
+            None => (length > 0).then(|| at..at + 1 + length),
+        }
+    })
+}
+
+/// What is left of a range without the others.
+fn without(place: Range<usize>, others: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut left = Vec::new();
+    let mut start = place.start;
+    for other in others.iter().filter(|other| other.start < place.end && other.end > place.start) {
+        left.push(start..other.start.max(start));
+        start = start.max(other.end);
+    }
+    left.push(start..place.end.max(start));
+    left.retain(|range| !range.is_empty());
+    left
 }
 
 /// What the variables of a shell file hold, as far as that is known exactly.

@@ -164,9 +164,10 @@ fn what_no_text_may_be() {
         let broken = |bytes: Vec<u8>| findings(&with(file, bytes));
         let mut latin = text.clone().into_bytes();
         latin.splice(2..2, [0xe9]);
-        assert_eq!(broken(latin.clone()), [format!("{file} error bundle.not_utf8")]);
+        let place = if file == BundleFile::Customizations { "1:3" } else { "2:1" };
+        assert_eq!(broken(latin.clone()), [format!("{file}:{place} error bundle.not_utf8")]);
         let said = look(&with(file, latin)).findings[0].cause.sentence.clone();
-        assert!(said.contains("byte 2 is 0xe9"), "{said}");
+        assert!(said.contains("byte 0xe9 at offset 2"), "{said}");
         let utf16 = std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(broken(utf16), [format!("{file} error bundle.utf16")]);
         let marked = [b"\xEF\xBB\xBF", text.as_bytes()].concat();

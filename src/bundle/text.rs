@@ -1,8 +1,10 @@
 //! What holds for every file of a bundle: it is text, it is the file and not a page about its absence, and nothing of the
 //! document it was pasted from is left in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use super::file_name::FileName;
 use super::finding::Notes;
 use crate::cause::Cause;
 
@@ -11,21 +13,13 @@ pub(super) const LARGEST: usize = 1024 * 1024;
 
 /// A file's bytes as text, without its byte order mark, and what is wrong with them before anyone reads them as what they
 /// should be. There is no text where there is no reading it.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> (Option<String>, Vec<super::Finding>) {
-    let fail = |cause: Cause| {
-        let mut notes = Notes::new(name, "");
+pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>, Vec<super::Finding>) {
+    let name = name.into();
+    let shown = &name.shown;
+    if let Some(cause) = not_there(&name, bytes) {
+        let mut notes = Notes::new(shown, "");
         notes.error(None, cause);
-        (None, notes.finish())
-    };
-    if let Some(cause) = not_there(name, bytes) {
-        return fail(cause);
-    }
-    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return fail(Cause::config(
-            "bundle.utf16",
-            format!("{name} is UTF-16, as Windows editors save it."),
-            format!("Convert it: iconv -f UTF-16 -t UTF-8 {name}"),
-        ));
+        return (None, notes.finish());
     }
     let (marked, bytes) = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
         Some(rest) => (true, rest),
@@ -34,25 +28,30 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> (Option<String>, Vec<super::Fi
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(error) => {
-            let at = error.valid_up_to() + if marked { 3 } else { 0 };
-            let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
-            return fail(Cause::config(
+            let sound = error.valid_up_to();
+            let byte = bytes.get(sound).copied().unwrap_or_default();
+            let text = String::from_utf8_lossy(bytes.get(..sound).unwrap_or_default());
+            let mut notes = Notes::new(shown, &text);
+            let cause = Cause::config(
                 "bundle.not_utf8",
-                format!("{name} is not UTF-8: byte {at} is 0x{byte:02x}."),
-                format!("Save it as UTF-8, for example: iconv -f ISO-8859-1 -t UTF-8 {name}"),
-            ));
+                format!(
+                    "{shown} is not UTF-8: byte 0x{byte:02x} at offset {}.",
+                    sound + if marked { 3 } else { 0 }
+                ),
+                format!("Convert it, if it is Latin-1: {}", name.converted("iconv -f ISO-8859-1 -t UTF-8")),
+            );
+            notes.error(sound, cause);
+            return (None, notes.finish());
         }
     };
-    let mut notes = Notes::new(name, &text);
+    let mut notes = Notes::new(shown, &text);
     if marked {
         notes.error(
             0,
             Cause::config(
                 "bundle.byte_order_mark",
-                format!(
-                    "{name} begins with a byte order mark, which neither Replicated nor the shell reads over."
-                ),
-                format!("Remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {name}"),
+                format!("{shown} begins with a byte order mark, which neither Replicated nor bash skips."),
+                format!("Remove it: {}", name.converted("tail -c +4")),
             ),
         );
     }
@@ -61,8 +60,8 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> (Option<String>, Vec<super::Fi
             at,
             Cause::config(
                 "bundle.nul_byte",
-                format!("{name} contains a NUL byte, so it is no text file."),
-                "Upload the file again from where it was written.",
+                format!("{shown} contains a NUL byte, so it is not a text file."),
+                format!("Upload the original {shown} again."),
             ),
         );
     }
@@ -71,13 +70,14 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> (Option<String>, Vec<super::Fi
 }
 
 /// Why the bytes are not the file at all.
-pub(super) fn not_there(name: &str, bytes: &[u8]) -> Option<Cause> {
+pub(super) fn not_there(name: &FileName, bytes: &[u8]) -> Option<Cause> {
+    let shown = &name.shown;
     if bytes.len() > LARGEST {
         return Some(
             Cause::config(
                 "bundle.too_large",
-                format!("{name} has {} bytes; no such file is larger than 1 MiB.", bytes.len()),
-                format!("Put the right file in place of {name} at the source."),
+                format!("{shown} has {} bytes, more than the limit of 1 MiB.", bytes.len()),
+                format!("Put the right file in place of {shown} at the source."),
             )
             .with("bytes", bytes.len()),
         );
@@ -85,11 +85,41 @@ pub(super) fn not_there(name: &str, bytes: &[u8]) -> Option<Cause> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Some(Cause::config(
             "bundle.empty_file",
-            format!("{name} is empty."),
-            format!("Upload {name} to the source again."),
+            format!("{shown} is empty."),
+            format!("Upload {shown} to the source again."),
         ));
     }
-    markup_page(name, bytes)
+    utf16(name, bytes).or_else(|| markup_page(shown, bytes))
+}
+
+/// UTF-16, with a byte order mark or without: then every other byte of ASCII text is zero.
+fn utf16(name: &FileName, bytes: &[u8]) -> Option<Cause> {
+    let head = bytes.get(..bytes.len().min(256) & !1).unwrap_or_default();
+    let zeros = |first: usize| head.len() >= 4 && head.iter().skip(first).step_by(2).all(|byte| *byte == 0);
+    let text = |first: usize| head.iter().skip(first).step_by(2).all(|byte| (b'\t'..0x7f).contains(byte));
+    let encoding = if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        // The mark says which; a binary file may begin with it as well, but hardly with text after it.
+        let of_text =
+            |index: usize| head.iter().skip(2 + index).step_by(2).filter(|byte| **byte == 0).count() * 2;
+        if bytes[0] == 0xFF && of_text(1) >= head.len().saturating_sub(2) / 2
+            || bytes[0] == 0xFE && of_text(0) >= head.len().saturating_sub(2) / 2
+        {
+            "UTF-16"
+        } else {
+            return None;
+        }
+    } else if zeros(1) && text(0) {
+        "UTF-16LE"
+    } else if zeros(0) && text(1) {
+        "UTF-16BE"
+    } else {
+        return None;
+    };
+    Some(Cause::config(
+        "bundle.utf16",
+        format!("{} is encoded in {encoding}, as Windows editors and PowerShell write it.", name.shown),
+        format!("Convert it: {}", name.converted(&format!("iconv -f {encoding} -t UTF-8"))),
+    ))
 }
 
 /// An HTML or XML page in place of the file: S3 and proxies answer so when they have no file to give.
@@ -103,12 +133,15 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
     if !is_page {
         return None;
     }
-    let what =
-        if lower.contains("<html") || lower.starts_with("<!doctype html") { "an HTML" } else { "an XML" };
+    let what = if lower.contains("<html") || lower.starts_with("<!doctype html") {
+        "an HTML page"
+    } else {
+        "an XML document"
+    };
     let mut cause = Cause::config(
         "bundle.markup_page",
-        format!("{name} is {what} page, not the file: whoever uploaded it saved an error or a login page."),
-        format!("Download {name} again, look into it, and upload it to the source."),
+        format!("{name} is {what}, such as an error or login page saved in place of the file."),
+        format!("Download {name} again, check its content, and upload it to the source."),
     );
     for (element, called) in [("code", "code"), ("message", "message"), ("title", "title")] {
         let content = lower.find(&format!("<{element}>")).and_then(|start| {
@@ -124,7 +157,13 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
 }
 
 /// Finds what documents leave behind, outside the ranges of `comments`.
-pub(super) fn pasted(notes: &mut Notes<'_>, name: &str, text: &str, comments: &[Range<usize>]) {
+pub(super) fn pasted(
+    notes: &mut Notes<'_>,
+    name: impl Into<FileName>,
+    text: &str,
+    comments: &[Range<usize>],
+) {
+    let name = name.into();
     let commented = |at: usize| {
         let index = comments.partition_point(|comment| comment.start <= at);
         index.checked_sub(1).and_then(|index| comments.get(index)).is_some_and(|comment| at < comment.end)
@@ -143,10 +182,11 @@ pub(super) fn pasted(notes: &mut Notes<'_>, name: &str, text: &str, comments: &[
                     at,
                     Cause::config(
                         "bundle.curly_quote",
-                        format!("A curly quote ({c}), pasted from a document, is no quote to a program."),
-                        format!("Type {straight} for each curly quote on this line of {name}."),
+                        format!("The curly quote {c}, pasted from a document, does not quote anything here."),
+                        format!("Replace each curly quote on this line with a straight {straight}."),
                     ),
                 );
+                notes.taint(at);
             }
             '\u{a0}'
             | '\u{200b}'..='\u{200f}'
@@ -162,8 +202,11 @@ pub(super) fn pasted(notes: &mut Notes<'_>, name: &str, text: &str, comments: &[
                     at,
                     Cause::config(
                         "bundle.invisible_character",
-                        format!("An invisible character (U+{:04X}) stands here, as pasting from a document leaves it.", u32::from(c)),
-                        format!("Delete it and type the text around it again; cat -A {name} shows it."),
+                        format!(
+                            "Invisible character U+{:04X}, probably pasted from a document.",
+                            u32::from(c)
+                        ),
+                        format!("Delete it; this shows it: {}", name.given_to("cat -A")),
                     ),
                 );
             }
@@ -177,24 +220,28 @@ pub(super) fn pasted(notes: &mut Notes<'_>, name: &str, text: &str, comments: &[
             Cause::config(
                 "bundle.placeholder",
                 format!("The placeholder {placeholder} has not been filled in."),
-                format!("Write the real value in place of {placeholder}, without the angle brackets."),
+                format!("Replace {placeholder}, brackets included, with the real value."),
             ),
         );
     }
 }
 
-/// Windows line ends; `harmful` where the carriage return becomes part of a value.
-pub(super) fn windows_line_ends(notes: &mut Notes<'_>, name: &str, text: &str, harmful: bool) {
+/// Windows line ends; `harmful` where the carriage return becomes part of a value. `text` is the text with them.
+pub(super) fn windows_line_ends(notes: &mut Notes<'_>, name: impl Into<FileName>, text: &str, harmful: bool) {
     let Some(at) = text.find("\r\n") else { return };
-    let next_step = format!("Convert it: sed -i 's/\\r$//' {name}");
+    let next_step = format!("Convert it: {}", name.into().converted("tr -d '\\r'"));
     if harmful {
-        let sentence =
-            "Lines end as on Windows (CRLF), and the shell makes the invisible CR a part of each value.";
+        let sentence = "Lines end in CRLF (Windows), and bash makes each CR part of the value before it.";
         notes.error(at, Cause::config("bundle.crlf", sentence, next_step));
     } else {
-        let sentence = "Lines end as on Windows (CRLF); JSON allows it, other readers of the file may not.";
+        let sentence = "Lines end in CRLF (Windows); JSON allows that, but other tools may not.";
         notes.warning(at, Cause::config("bundle.crlf", sentence, next_step));
     }
+}
+
+/// The text as it was meant, with Unix line ends. Lines and columns stay what they are.
+pub(super) fn unix_line_ends(text: &str) -> Cow<'_, str> {
+    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
 }
 
 /// Where a text has words in angle brackets, `<hostname>` or `<CircleCI hostname>`, also as Go's JSON encoder writes them

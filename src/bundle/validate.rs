@@ -6,9 +6,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::addresses::{self, DatabaseUri};
 use super::fetched::{BundleFile, ExtraFile, Fetched, Placement};
-use super::finding::{Finding, Notes};
+use super::file_name::FileName;
+use super::finding::{Finding, Notes, capped};
 use super::replicated_conf::{self, ReplicatedConf};
-use super::{circleconfig, customizations, json, license, secrets, settings_conf, text};
+use super::{circleconfig, customizations, excerpt, json, license, secrets, settings_conf, text};
 use crate::cause::Cause;
 
 /// What a look at a whole bundle gave.
@@ -57,44 +58,55 @@ impl Bundle {
     }
 }
 
-/// Looks at everything, after making every secret in it known to the scrubber.
+/// Validates everything, after making every secret in it known to the scrubber.
 pub fn validate(fetched: &Fetched) -> Validation {
     secrets::register(fetched);
-    look(fetched)
+    let (mut validation, texts) = looked(fetched);
+    excerpt::attach(&mut validation.findings, &texts);
+    validation
 }
 
-/// [`validate`] without the secrets.
+/// [`validate`] without the secrets, and so without excerpts.
+#[cfg(test)]
 pub(super) fn look(fetched: &Fetched) -> Validation {
+    looked(fetched).0
+}
+
+/// The validation, and the text of each file by its name.
+fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
     let placed: BTreeSet<PathBuf> = fetched.installed_paths().collect();
     let circleconfig = circleconfig::read(&fetched.extra);
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
     let mut findings = Vec::new();
+    let mut texts = BTreeMap::new();
     for file in BundleFile::ALL {
+        let name = FileName::from(file.name());
         let Some(bytes) = fetched.files.get(&file) else {
             findings.extend(missing(file));
             continue;
         };
         if file == BundleFile::License {
-            findings.extend(license::check(file.name(), bytes));
+            findings.extend(license::check(&name, bytes));
             continue;
         }
-        let (text, of_bytes) = text::decode(file.name(), bytes);
+        let (text, of_bytes) = text::decode(&name, bytes);
         findings.extend(of_bytes);
-        let Some(text) = text else { continue };
-        let mut notes = Notes::new(file.name(), &text);
+        let Some(original) = text else { continue };
+        let text = text::unix_line_ends(&original);
+        let mut notes = Notes::new(&name.shown, &text);
         match file {
             BundleFile::Customizations => {
                 let reading = customizations::read(&text);
-                text::windows_line_ends(&mut notes, file.name(), &text, true);
-                text::pasted(&mut notes, file.name(), &text, &reading.comments);
+                text::windows_line_ends(&mut notes, &name, &original, true);
+                text::pasted(&mut notes, &name, &text, &reading.comments);
                 let elsewhere = circleconfig.has_postgres;
                 databases = customizations::check(&mut notes, file.name(), &text, &reading, elsewhere);
                 databases.extend(circleconfig::vault(&mut notes, file.name(), &reading));
             }
             _ => {
-                text::windows_line_ends(&mut notes, file.name(), &text, false);
-                text::pasted(&mut notes, file.name(), &text, &[]);
+                text::windows_line_ends(&mut notes, &name, &original, false);
+                text::pasted(&mut notes, &name, &text, &[]);
                 let members = json::read_object(&mut notes, file.name(), &text);
                 match (file, members) {
                     (BundleFile::Settings, Some(members)) => settings_conf::check(&mut notes, &members),
@@ -106,17 +118,20 @@ pub(super) fn look(fetched: &Fetched) -> Validation {
             }
         }
         findings.extend(notes.finish());
+        texts.insert(name.shown, text.into_owned());
     }
     findings.extend(circleconfig.findings);
+    texts.extend(circleconfig.texts);
     addresses::merge(&mut databases, circleconfig.databases);
     findings.extend(extra(&fetched.extra));
+    let findings = capped(findings);
     let sound = !findings.iter().any(Finding::is_error);
     let bundle = sound.then(|| Bundle {
         fetched: fetched.clone(),
         databases: databases.clone(),
         replicated: replicated.clone(),
     });
-    Validation { findings, databases, replicated, bundle }
+    (Validation { findings, databases, replicated, bundle }, texts)
 }
 
 fn missing(file: BundleFile) -> Vec<Finding> {

@@ -14,7 +14,8 @@ pub use super::rung::{Climb, Climber, Outcome, Rung, Step};
 use super::uri::{Kind, MongoUri, Parsed, PostgresUri, UriError, VaultUri};
 use super::{mongo, postgres, reach, vault};
 
-/// How long one climb may take from the first question to the last.
+/// How long one climb may take from the first connection to the last answer; resolving the names before it may take
+/// [`names::LIMIT`](crate::names::LIMIT) besides.
 pub const CLIMB_LIMIT: Duration = Duration::from_secs(10);
 
 /// A database that somebody asks about.

@@ -21,9 +21,6 @@ mod unreached;
 /// be sent again.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long all questions to DNS are given; the resolver bounds each of them to four seconds itself.
-pub(super) const DNS_LIMIT: Duration = Duration::from_secs(5);
-
 /// How long the other names are given once one has been resolved. A name that no cache has may take some hundred
 /// milliseconds, and is not dead.
 const DNS_GRACE: Duration = Duration::from_secs(1);
@@ -98,28 +95,28 @@ pub(super) async fn resolve(
     ascent: &mut Ascent,
 ) -> Option<Vec<Resolved>> {
     let started = Instant::now();
-    let limit = ascent.limit(DNS_LIMIT);
-    let questions = servers.iter().map(|server| timeout(limit, climber.resolve_one(kind, server.clone())));
-    let is_good = |answer: &Result<Result<_, _>, _>| matches!(answer, Ok(Ok(_)));
-    let answers = race(questions, is_good, DNS_GRACE).await;
+    let questions = servers.iter().map(|server| climber.resolve_one(kind, server.clone()));
+    let answers = race(questions, Result::is_ok, DNS_GRACE).await;
+    let took = started.elapsed();
+    ascent.prolong(took);
     let (mut resolved, mut failures) = (Vec::new(), Vec::new());
     for (server, answer) in servers.into_iter().zip(answers) {
         match answer {
-            Some(Ok(Ok(one))) => resolved.push(one),
-            Some(Ok(Err(cause))) => failures.push((server, cause)),
-            Some(Err(_)) | None => {
-                let cause = slow_dns(&server.to_string());
+            Some(Ok(one)) => resolved.push(one),
+            Some(Err(cause)) => failures.push((server, cause)),
+            None => {
+                let cause = still_unresolved(&server, took);
                 failures.push((server, cause));
             }
         }
     }
     if resolved.is_empty() {
-        ascent.failed(Rung::Dns, foremost(without_servers(failures))?, started.elapsed());
+        ascent.failed(Rung::Dns, foremost(without_servers(failures))?, took);
         return None;
     }
     ascent.unreached(failures);
     let detail = resolved.iter().map(resolution).collect::<Vec<_>>().join("; ");
-    ascent.good(Rung::Dns, detail, started.elapsed());
+    ascent.good(Rung::Dns, detail, took);
     Some(resolved)
 }
 
@@ -137,13 +134,13 @@ fn resolution(resolved: &Resolved) -> String {
     }
 }
 
-pub(super) fn slow_dns(name: &str) -> Cause {
+fn still_unresolved(server: &Server, took: Duration) -> Cause {
     Cause::external(
         "dns.timeout",
-        format!("DNS did not answer in time when asked for {name}."),
-        "Check the DNS servers in /etc/resolv.conf and that UDP and TCP port 53 to them are open.",
+        format!("{server} could not be resolved within {} ms, while another name could.", took.as_millis()),
+        "Check the zone of this name and the name servers in /etc/resolv.conf.",
     )
-    .with("name", name)
+    .with("name", server)
 }
 
 /// The rung tcp: connects to every server at the same time. It holds when one of them accepts; the others are given

@@ -201,6 +201,11 @@ impl Ascent {
         self.unreached.extend(failures);
     }
 
+    /// Grants the climb what resolving names `took`, which has a limit of its own.
+    pub(super) fn prolong(&mut self, took: Duration) {
+        self.deadline += took;
+    }
+
     /// How long something may take that is given `own` at most.
     pub(super) fn limit(&self, own: Duration) -> Duration {
         own.min(self.deadline.saturating_duration_since(Instant::now()))

@@ -1,8 +1,7 @@
 //! `mongodb+srv`: the servers of a replica set by their `SRV` records.
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::reach::{DNS_LIMIT, slow_dns};
 use super::rung::{Ascent, Climber, Rung};
 use super::uri::mongo::Seeds;
 use super::uri::{Host, MongoUri, Server};
@@ -16,8 +15,8 @@ impl Climber {
             Seeds::Servers(servers) => return Some(servers.clone()),
             Seeds::Srv { name, service, at_most } => (name.clone(), service.clone(), *at_most),
         };
-        let found = timeout(ascent.limit(DNS_LIMIT), self.service_records(uri, &name, &service)).await;
-        let outcome = found.unwrap_or_else(|_| Err(slow_dns(&name)));
+        let outcome = self.service_records(uri, &name, &service).await;
+        ascent.prolong(started.elapsed());
         match outcome {
             Ok(mut servers) => {
                 servers.truncate(if at_most == 0 { servers.len() } else { at_most });

@@ -23,7 +23,7 @@ use crate::settings::{Settings, Source};
 use crate::source;
 
 /// How long learning one fact may take. What is asked has deadlines of its own, which say more when they pass.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a question works with.
 pub(crate) struct Ground<'g> {

@@ -14,8 +14,8 @@ use super::questions::{self, Single};
 use super::selection::Selection;
 
 /// How long one question may take beside what it waits for. What is asked has deadlines of its own, which say more
-/// when they pass: the longest is that of a database's ladder, ten seconds.
-pub(super) const LIMIT: Duration = Duration::from_secs(15);
+/// when they pass: the longest is that of a database, ten seconds for its name and ten for the rest.
+pub(super) const LIMIT: Duration = Duration::from_secs(25);
 
 /// Hears of answers as they come.
 pub(crate) trait Watcher {

@@ -136,7 +136,7 @@ fn replicated_conf_certificates_fit_their_type() {
 }
 
 /// Rows are written as constants; the few that are made live as long as the test program, too.
-fn leak(text: &str) -> &'static str {
+pub(crate) fn leak(text: &str) -> &'static str {
     String::leak(text.to_owned())
 }
 

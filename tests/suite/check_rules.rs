@@ -1,7 +1,8 @@
 //! Every rule for the other files of a bundle, and for all of them, good and bad.
 
 use super::check::Change::{Add, Drop, Replace, Write};
-use super::check::{CUS, LIC, REP, SET, assert_rows};
+use super::check::{CUS, Draft, LIC, REP, Row, SET, assert_rows};
+use super::check_replicated::leak;
 
 #[test]
 fn settings_conf_holds_strings_and_the_settings_that_are_needed() {
@@ -153,10 +154,7 @@ fn nothing_of_the_document_it_was_pasted_from_is_left() {
                 "'postgres://circle:pw@db.example.com:5432/circle'",
                 "\u{2018}postgres://circle:pw@db.example.com:5432/circle\u{2019}",
             ),
-            &[
-                "error bundle.curly_quote circle-installation-customizations:7:",
-                "error postgres.uri circle-installation-customizations:7:",
-            ],
+            &["error bundle.curly_quote circle-installation-customizations:7:"],
         ),
         (Add(CUS, "# “a comment” with <words>"), &[]),
         (
@@ -221,16 +219,177 @@ fn customizations_are_read_as_bash_reads_them() {
         ),
         (
             Add(CUS, "if true; then X=1; fi"),
-            &[
-                "warning customizations.unknown_rest circle-installation-customizations:8:1",
-                "warning customizations.unknown_value circle-installation-customizations:8:1",
-            ],
+            &["warning customizations.unknown_rest circle-installation-customizations:8:1"],
         ),
         (Add(CUS, "date"), &["warning customizations.command"]),
         (Add(CUS, "X=$NOWHERE_SET"), &["warning customizations.unset_variable"]),
         (Add(CUS, "X='open"), &["error customizations.syntax circle-installation-customizations:8:3"]),
         (Add(CUS, "X=a&b=c"), &["error customizations.unquoted_character"]),
-        (Add(CUS, "X = y"), &["error customizations.space_around_equals", "warning customizations.command"]),
+        (Add(CUS, "X = y"), &["error customizations.space_around_equals"]),
+    ]);
+}
+
+/// What bash certainly does with a line is no doubt but an error, and one mistake is one finding.
+#[test]
+fn what_bash_certainly_does_is_an_error_and_said_once() {
+    const MAIN: &str =
+        "export CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:pw@db.example.com:27017/circle_ghe'";
+    const BASE: &str = "# made by the test\n";
+    let whole: &[(&'static str, &'static [&'static str])] = &[
+        // The value is cut off.
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:pw@db:27017/circle_ghe?ssl=true&authSource=admin&w=1",
+            &["error customizations.unquoted_character circle-installation-customizations:2:88"],
+        ),
+        (
+            "CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p|w@db:27017/circle_ghe",
+            &["error customizations.unquoted_character"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p<w@db:27017/circle_ghe",
+            &["error customizations.unquoted_character"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p>w@db:27017/circle_ghe",
+            &["error customizations.unquoted_character"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:pw@db:27017/circle_ghe?ssl=true;w=1",
+            &["error customizations.unquoted_character"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p w@db:27017/circle_ghe",
+            &["error customizations.unquoted_character"],
+        ),
+        (
+            "CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p w@db:27017/circle_ghe",
+            &["error customizations.unquoted_character"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p{a,b}w@db:27017/circle_ghe",
+            &["error customizations.unquoted_character"],
+        ),
+        // The variable is not set.
+        (
+            "CIRCLE_SECRETS_MONGODB_MAIN_URI = 'mongodb://circle:pw@db:27017/circle_ghe'",
+            &["error customizations.space_around_equals"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI = 'mongodb://circle:pw@db:27017/circle_ghe'",
+            &["error customizations.space_around_equals"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI= 'mongodb://circle:pw@db:27017/circle_ghe'",
+            &["error customizations.space_around_equals"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI =mongodb://circle:pw@db:27017/circle_ghe?w=1",
+            &["error customizations.space_around_equals"],
+        ),
+        (
+            "set CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:pw@db:27017/circle_ghe'",
+            &["error customizations.not_assigned"],
+        ),
+        (
+            "$CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:pw@db:27017/circle_ghe'",
+            &["error customizations.not_assigned"],
+        ),
+        (
+            "CIRCLE_SECRETS_MONGODB_MAIN_URI: mongodb://circle:pw@db:27017/circle_ghe",
+            &["error customizations.not_assigned"],
+        ),
+        (
+            "setenv CIRCLE_SECRETS_MONGODB_MAIN_URI 'mongodb://circle:pw@db:27017/circle_ghe'",
+            &["error customizations.not_assigned"],
+        ),
+        // It holds something else.
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=\"mongodb://circle:p$$w@db:27017/circle_ghe\"",
+            &["error customizations.process_id"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://$${USER}:pw@db:27017/circle_ghe",
+            &["error customizations.process_id"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=\"mongodb://circle:p$1w@db:27017/circle_ghe\"",
+            &["error customizations.special_parameter"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=`mongodb://circle:pw@db:27017/circle_ghe`",
+            &["error customizations.runs_address"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=\"$(mongodb://circle:pw@db:27017/circle_ghe)\"",
+            &["error customizations.runs_address"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=\"mongodb://circle:${mongo_password}@db:27017/circle_ghe\"",
+            &["error customizations.unset_variable"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:${mongo_password}@db:27017/circle_ghe'",
+            &["error customizations.unexpanded_variable"],
+        ),
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=“mongodb://circle:pw@db:27017/circle_ghe?a=b&c=d”",
+            &["error bundle.curly_quote"],
+        ),
+        (
+            "export\u{a0}CIRCLE_SECRETS_MONGODB_MAIN_URI='mongodb://circle:pw@db:27017/circle_ghe'",
+            &["warning bundle.invisible_character", "error customizations.not_assigned"],
+        ),
+        // A # is part of a word that has begun, and then the URI is wrong.
+        (
+            "export CIRCLE_SECRETS_MONGODB_MAIN_URI=mongodb://circle:p#w@db:27017/circle_ghe",
+            &["error mongo.uri"],
+        ),
+    ];
+    let rows: Vec<Row> = whole.iter().map(|(line, expected)| (Replace(CUS, MAIN, line), *expected)).collect();
+    assert_rows(&rows);
+    // Through a variable of the file, which four addresses are made of.
+    let uri = |base: &str| {
+        leak(&format!(
+            "# made by the test\n{base}\nexport CIRCLE_SECRETS_MONGODB_REMOTE_CONTAINERS_URI=\"$BASE/remote_containers_dev_ghe\"\nexport CIRCLE_SECRETS_MONGODB_CONTAINERS_URI=\"$BASE/containers_dev_ghe\"\n"
+        ))
+    };
+    let base = |base: &str, expected: &'static [&'static str]| -> [Row; 1] {
+        [(Replace(CUS, BASE, uri(base)), expected)]
+    };
+    // The lines of the good bundle come after, and set them again: take those away.
+    let drop = |row: [Row; 1]| {
+        let [(change, expected)] = row;
+        let mut draft = Draft::good();
+        draft.apply(&Drop(CUS, "MONGODB_CONTAINERS"));
+        draft.apply(&Drop(CUS, "REMOTE_CONTAINERS"));
+        draft.apply(&change);
+        (Write(CUS, Vec::leak(draft.files[CUS].clone())), expected)
+    };
+    assert_rows(&[
+        drop(base("BASE=mongodb://circle:pw@db:27017", &[])),
+        drop(base(
+            "BSAE=mongodb://circle:pw@db:27017",
+            &["error customizations.unset_variable circle-installation-customizations:3:"],
+        )),
+        drop(base(
+            "BASE=mongodb://circle:p&w@db:27017",
+            &["error customizations.unquoted_character circle-installation-customizations:2:"],
+        )),
+        drop(base(
+            "BASE=mongodb://circle:p$$w@db:27017",
+            &["error customizations.process_id circle-installation-customizations:2:"],
+        )),
+        drop(base(
+            "BASE= mongodb://circle:pw@db:27017",
+            &["error customizations.space_around_equals circle-installation-customizations:2:"],
+        )),
+        drop(base(
+            "BASE=mongodb://circle:<password>@<host>:27017",
+            &[
+                "error bundle.placeholder circle-installation-customizations:2:",
+                "error bundle.placeholder circle-installation-customizations:2:",
+            ],
+        )),
     ]);
 }
 

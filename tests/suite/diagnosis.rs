@@ -16,9 +16,9 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use boot_agent::cause::{Cause, Class};
 use boot_agent::database::ladder::{CLIMB_LIMIT, Rung};
 use boot_agent::database::uri::Kind;
-use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, SRV, TXT};
-use hickory_resolver::proto::rr::{Name, RData, Record};
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, SRV, TXT};
+use hickory_proto::rr::{Name, RData, Record};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -339,7 +339,7 @@ fn answer(question: &Message) -> Message {
 pub(crate) fn silent_nameserver() -> &'static str {
     static SERVER: OnceLock<UdpSocket> = OnceLock::new();
     SERVER.get_or_init(|| UdpSocket::bind("127.0.0.79:53").unwrap());
-    "nameserver 127.0.0.79\n"
+    "nameserver 127.0.0.79\noptions timeout:1 attempts:2\n"
 }
 
 /// An address at which a connection is neither accepted nor refused, as behind a firewall that drops: the queue of who

@@ -116,7 +116,7 @@ fn names_and_the_network() {
     node.breaks(&at(&closed.to_string()), Rung::Tcp, "tcp.refused", External, "Start PostgreSQL there");
     // The server listens on 127.0.0.1 alone, as one that is bound to localhost does.
     let elsewhere = at(&format!("elsewhere.internal:{port}"));
-    let cause = node.breaks(&elsewhere, Rung::Tcp, "tcp.refused", External, "not on localhost alone");
+    let cause = node.breaks(&elsewhere, Rung::Tcp, "tcp.refused", External, "not only on localhost");
     shows(&cause, "address", &format!("127.0.0.2:{port}"));
 
     let hole = BlackHole::open();

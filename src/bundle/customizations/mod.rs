@@ -15,6 +15,8 @@ use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
 use crate::database::uri::{self, Kind, Parsed, UriError};
 
+pub(super) use remarks::{explained, unknown};
+
 /// The variables that hold database addresses: name, kind, the database that the app expects there.
 pub(super) const VARIABLES: [(&str, Kind, &str); 6] = [
     ("CIRCLE_SECRETS_MONGODB_MAIN_URI", Kind::Mongo, "circle_ghe"),
@@ -45,6 +47,7 @@ pub(super) fn check_shell(
     is_address: impl Fn(&str) -> bool,
 ) {
     remarks::check(notes, name, text, reading);
+    let explained = remarks::explained(reading);
     // Base addresses first: what is wrong in one shows in every address that is made of it, and is said once, where it is.
     let mut others: Vec<(&String, &Variable)> =
         reading.variables().iter().filter(|(name, _)| !is_address(name)).collect();
@@ -53,16 +56,13 @@ pub(super) fn check_shell(
         if let Value::Known(value) = &variable.value
             && let Some(kind) = kind_of(value)
             && !has_placeholder(value)
+            && !explained.contains(name)
+            && !unexpanded(notes, name, variable, value, reading)
         {
             // What is wrong with it has been noted, and it is no address of its own.
-            let _ = parsed(notes, kind, name, variable, &as_meant(text, value));
+            let _ = parsed(notes, kind, name, variable, value);
         }
     }
-}
-
-/// A value without Windows line ends, which have been named, and are the one thing to mend.
-fn as_meant(text: &str, value: &str) -> String {
-    if text.contains("\r\n") { value.replace('\r', "") } else { value.to_owned() }
 }
 
 /// Notes everything that is wrong, and gives the addresses that are set: every `CIRCLE_SECRETS_(MONGODB|POSTGRES)_…_URI`.
@@ -75,7 +75,7 @@ pub(super) fn check(
     postgres_elsewhere: bool,
 ) -> Vec<DatabaseUri> {
     check_shell(notes, name, text, reading, |name| kind_of_variable(name).is_some());
-    let as_meant = |value: &str| as_meant(text, value);
+    let explained = remarks::explained(reading);
     let further =
         reading.variables().keys().filter_map(|name| kind_of_variable(name).map(|kind| (name, kind)));
     let further = further.filter(|(name, _)| !VARIABLES.iter().any(|(known, ..)| known == name));
@@ -93,10 +93,19 @@ pub(super) fn check(
             }
             (Value::Known(value), Some(set)) if !value.trim().is_empty() => {
                 exported(notes, variable, Some(set));
-                Some(known(notes, variable, kind, database, set, &as_meant(&value)))
+                if explained.contains(variable)
+                    || has_placeholder(&value)
+                    || unexpanded(notes, variable, set, &value, reading)
+                {
+                    // What is wrong with it has been reported, and is the one thing to correct.
+                    let parsed = uri::parse_as(kind, &value);
+                    Some(parsed.map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri))))
+                } else {
+                    Some(known(notes, variable, kind, database, set, &value))
+                }
             }
             (_, set) => {
-                if let Some(database) = database {
+                if let Some(database) = database.filter(|_| !explained.contains(variable)) {
                     missing(notes, variable, database, set, postgres_elsewhere);
                 }
                 None
@@ -115,8 +124,11 @@ pub(super) fn check(
         matches!(what, What::Syntax(_))
             || placeholders.iter().any(|range| (range.start..=range.end).contains(&at))
     };
-    for (at, (why, variables)) in unknown.into_iter().filter(|(at, (why, _))| !named(*at, &why.what)) {
-        notes.warning(at, unknown_value(&variables, &why.what));
+    for (at, (why, mut variables)) in unknown {
+        variables.retain(|variable| !explained.contains(*variable));
+        if !named(at, &why.what) && !variables.is_empty() {
+            remarks::unknown(notes, &why, &variables);
+        }
     }
     addresses
 }
@@ -141,18 +153,6 @@ fn kind_of_variable(name: &str) -> Option<Kind> {
     }
 }
 
-/// The warning about variables whose value the shell alone can tell.
-pub(super) fn unknown_value(variables: &[&str], what: &What) -> Cause {
-    Cause::config(
-        "customizations.unknown_value",
-        format!(
-            "{} cannot be known before the app sources this file, because of {what}.",
-            variables.join(", ")
-        ),
-        "Write the value out in single quotes, or run `agent probe` on the box to see whether the app got it.",
-    )
-}
-
 fn kind_of(value: &str) -> Option<Kind> {
     let begins = |schemes: &[&str]| schemes.iter().any(|scheme| value.starts_with(scheme));
     if begins(&["mongodb://", "mongodb+srv://"]) {
@@ -162,6 +162,44 @@ fn kind_of(value: &str) -> Option<Kind> {
     } else {
         None
     }
+}
+
+/// Whether a `$NAME` or `${NAME}` stands in an address as it is, because of single quotes; notes that once for a name.
+fn unexpanded(
+    notes: &mut Notes<'_>,
+    name: &str,
+    variable: &Variable,
+    value: &str,
+    reading: &Reading,
+) -> bool {
+    let found = value.match_indices('$').find_map(|(at, _)| {
+        let rest = &value[at + 1..];
+        let braced = rest.strip_prefix('{');
+        let inner = braced.unwrap_or(rest);
+        let length = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+        let named = &inner[..length];
+        let is_closed = inner[length..].starts_with('}');
+        let is_variable = !named.is_empty() && !named.starts_with(|c: char| c.is_ascii_digit());
+        let counts = if braced.is_some() { is_closed } else { reading.variables().contains_key(named) };
+        (is_variable && counts && named != name).then(|| (at, named.to_owned()))
+    });
+    let Some((at, named)) = found else { return false };
+    let at = variable.place(at);
+    let is_set = reading.variables().contains_key(&named);
+    let (sentence, next_step) = if is_set {
+        (
+            format!("${named} is in single quotes, so bash does not expand it."),
+            format!("Use double quotes: export {name}=\"…\""),
+        )
+    } else {
+        (
+            format!("${{{named}}} is in single quotes and was not filled in: {name} contains it literally."),
+            format!("Render the template that should fill in ${{{named}}}, or write the value itself."),
+        )
+    };
+    let cause = Cause::config("customizations.unexpanded_variable", sentence, next_step);
+    notes.error_once(at, &named, name, cause);
+    true
 }
 
 /// The address, if it can be read; notes what is wrong or doubtful about it at the very place.
@@ -196,11 +234,6 @@ fn known(
     set: &Variable,
     value: &str,
 ) -> Address {
-    if has_placeholder(value) {
-        // The placeholder has been named, and is the one thing to mend.
-        return uri::parse_as(kind, value)
-            .map_or_else(Address::Malformed, |uri| Address::Known(Box::new(uri)));
-    }
     let parsed = match parsed(notes, kind, variable, set, value) {
         Ok(parsed) => parsed,
         Err(error) => return Address::Malformed(error),

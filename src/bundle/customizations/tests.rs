@@ -24,8 +24,8 @@ fn every_rule_good_and_bad() {
         ("export FOO='bar baz'; BAR=\"$FOO\"", &[]),
         ("FOO='never closed", &["error customizations.syntax"]),
         ("FOO=$UNHEARD_OF", &["warning customizations.unset_variable"]),
-        ("FOO = bar", &["error customizations.space_around_equals", "warning customizations.command"]),
-        ("FOO= bar", &["error customizations.space_around_equals", "warning customizations.command"]),
+        ("FOO = bar", &["error customizations.space_around_equals"]),
+        ("FOO= bar", &["error customizations.space_around_equals"]),
         ("FOO=https://example.com/?a=b&c=d", &["error customizations.unquoted_character"]),
         ("FOO=a<b", &["error customizations.unquoted_character"]),
         ("curl -s http://example.com", &["warning customizations.command"]),
@@ -62,9 +62,12 @@ fn every_rule_good_and_bad() {
 #[test]
 fn a_barrier_makes_every_address_unknown_and_says_so_once_each() {
     for lines in ["if true; then", "eval x", "f() { x; }", "source ./more"] {
-        assert_eq!(
-            kinds(&adding(lines)),
-            ["warning customizations.unknown_rest", "warning customizations.unknown_value"]
+        assert_eq!(kinds(&adding(lines)), ["warning customizations.unknown_rest"]);
+        let found = &look(&adding(lines)).findings[0].cause;
+        let also = found.evidence.iter().find(|evidence| evidence.name == "also affects").unwrap();
+        assert!(
+            also.value.contains("MONGODB_MAIN_URI") && also.value.contains("POSTGRES_MAIN_URI"),
+            "{also:?}"
         );
     }
     let bundle = look(&adding("source ./more")).bundle.unwrap();
@@ -124,6 +127,6 @@ fn a_misspelt_variable_is_recognised() {
     let findings = look(&fetched).findings;
     let unset =
         findings.iter().find(|finding| finding.cause.kind == "customizations.unset_variable").unwrap();
-    assert!(unset.cause.next_step.contains("${MONGO_BASE_URI}"), "{}", unset.cause.next_step);
-    assert!(findings.iter().any(|finding| finding.cause.kind == "mongo.uri"));
+    assert!(unset.is_error() && unset.cause.next_step.contains("${MONGO_BASE_URI}"), "{unset}");
+    assert_eq!(findings.len(), 1, "{findings:?}");
 }

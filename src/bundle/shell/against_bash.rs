@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Value, read};
+use super::{Unknown, Value, What, read};
 
 const NAMES: [&str; 4] = ["A", "B", "AB", "C_1"];
 
@@ -126,9 +126,75 @@ fn value() -> impl Strategy<Value = String> {
     prop::collection::vec(value_piece(), 0..5).prop_map(|pieces| pieces.concat())
 }
 
-/// `{` on a line with `export` is not in the subset: bash expands braces there.
+/// A list in braces on a line with `export` is not in the subset: bash expands it there.
 fn exported_value() -> impl Strategy<Value = String> {
-    value().prop_map(|value| value.replace('{', "").replace(['}'], ""))
+    value().prop_map(|value| if value.contains(',') { value.replace(['{', '}'], "") } else { value })
+}
+
+/// What people write for an assignment that is none, or not of the whole value: all of it is known.
+fn slip() -> impl Strategy<Value = String> {
+    let plain = select(vec![
+        "x",
+        "1b",
+        "a/b",
+        "m://u:p@h/d?a=b",
+        "'x y'",
+        "\"$A\"",
+        "\"$B/c\"",
+        "''",
+        "é",
+        "a:b",
+        "-x",
+        "=",
+    ]);
+    let form = select(vec![
+        "N = V",
+        "N =V",
+        "N= V",
+        "export N = V",
+        "export N =V",
+        "export N= V",
+        "export N=x V",
+        "N=V&",
+        "N=V&M=x",
+        "export N=V&M=x&",
+        "N=V|M=x",
+        "export N=V|true",
+        "N=V;M=x",
+        "export N=V;x",
+        "N=V x/y",
+        "set N=V",
+        "set -a N = V",
+        "set +a N=V",
+        "$N=V",
+        "${N}=V",
+        "N: V",
+        "N:=V",
+        "setenv N V",
+        "env N=V",
+        "N=V<none",
+        "N=V>out",
+        "N=m://u:<p>@h",
+        "N=x 2>&1",
+        "N=V && M=x",
+        "N=V || M=x",
+        "false && N=V",
+        "false || N=V",
+        "N=V && false && M=x",
+        "eval N=V&",
+        "export 1N=V N=x",
+        "export N=a*b?c[d]",
+        "export N=p{w}d",
+    ]);
+    (form, name(), name(), plain).prop_filter_map(
+        "an option of export, or a variable split",
+        |(form, n, m, v)| {
+            let text = form.replace('N', &n).replace('M', &m).replace('V', v);
+            let splits = form.contains("$N") || form.contains("${N}");
+            let is_option = v == "-x" && form.starts_with("export");
+            (!is_option && !splits).then_some(text)
+        },
+    )
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -144,6 +210,7 @@ fn statement() -> impl Strategy<Value = String> {
         1 => (name(), exported_value(), name(), exported_value(), name())
             .prop_map(|(n, v, m, w, l)| format!("export  {n}={v}\t{m}={w} \\\n {l}")),
         1 => (name(), "[ab =:/?&]{0,5}").prop_map(|(n, v)| format!("export '{n}={v}'")),
+        2 => slip(),
         1 => name().prop_map(|n| format!("unset {n}")),
         1 => name().prop_map(|n| format!("export {n}")),
         1 => select(vec!["# it's \"a\" `comment` \\", "", "   ", "\t# x", "set -a", "set +a", ":", "true"]).prop_map(str::to_owned),
@@ -157,9 +224,9 @@ fn subset() -> impl Strategy<Value = String> {
         let mut text = String::new();
         for (statement, separator) in lines {
             let comment = statement.trim_start().starts_with('#');
-            let empty = comment || statement.trim().is_empty();
+            let empty = comment || statement.trim().is_empty() || statement.ends_with('&');
             text.push_str(&statement);
-            // `;` after nothing is a syntax error, and a comment goes to the end of its line.
+            // `;` after nothing or `&` is a syntax error, and a comment goes to the end of its line.
             text.push_str(if empty || text.ends_with('\n') { "\n" } else { separator });
         }
         // A `\` at the end of the text is outside the subset.
@@ -291,6 +358,22 @@ fn near_subset() -> impl Strategy<Value = String> {
         "A=2 export B\n",
         ": ${A:=z}\n",
         "UID=1\n",
+        "export A = x\n",
+        "export B= $A\n",
+        "export A=x b*c\n",
+        "A=m://h?a=b&c=d\n",
+        "A=x|B=y\n",
+        "A=x<none\n",
+        "export A=x>out\n",
+        "set A=x\n",
+        "$A=x\n",
+        "A=$$\n",
+        "A=`m://h`\n",
+        "true && ",
+        "false || ",
+        "export A={a,b}c\n",
+        "export A=\"$B\" 'x y' $A\n",
+        "IFS=:\n",
     ]);
     prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
 }
@@ -321,6 +404,66 @@ proptest! {
     #[test]
     fn any_text_is_survived(text in "\\PC*|[ -~\n]{0,200}") {
         read(&text);
+    }
+}
+
+#[test]
+fn a_file_that_ends_in_a_backslash() {
+    for start in [
+        "A=x",
+        "export A=x",
+        "A=x ",
+        "export A=x ",
+        "A='x'",
+        "A=\"x\"",
+        "A=",
+        "A=1\n",
+        "",
+        "#",
+        "A=x;",
+        "A=x&",
+        "A=x|",
+        "A=x\nB=$A",
+        "A=$",
+        "A=${A}",
+        "unset A ",
+        "export A ",
+        "A=1 B=2 ",
+        "A=1\nset -e\n",
+        ": ",
+        "A=x<",
+        "echo x>",
+    ] {
+        for end in ["\\", "\\\\", "\\\\\\", " \\", "\\\n\\", "\\\n", "x\\", "$A\\"] {
+            agrees(&format!("{start}{end}"), false).unwrap();
+            agrees(&format!("B=1\n{start}{end}"), false).unwrap();
+        }
+    }
+}
+
+/// What is said of a value that is not known, and yet known to be wrong.
+#[test]
+fn what_becomes_of_the_process_id_and_of_an_address_in_backquotes() {
+    let value = |text: &str| bash(text).unwrap()[0].0.clone().unwrap_or_default();
+    for (text, before, after) in
+        [("A=x$$y", "x", "y"), ("A=\"p$${B}w\"", "p", "{B}w"), ("A=$$NAME", "", "NAME")]
+    {
+        assert!(
+            matches!(read(text).value("A"), Value::Unknown(Unknown { what: What::ProcessId, .. })),
+            "{text}"
+        );
+        let value = value(text);
+        let id = value.strip_prefix(before).and_then(|value| value.strip_suffix(after)).unwrap();
+        assert!(id.parse::<u32>().is_ok(), "{text}: {value}");
+    }
+    for text in
+        ["A=`mongodb://u:p@h/d`", "A=\"$(postgres://u:p@h/d?x=y)\"", "export A=`'mongodb://h/d?a=b&c=d'`"]
+    {
+        assert!(
+            matches!(read(text).value("A"), Value::Unknown(Unknown { what: What::AddressAsCommand, .. })),
+            "{text}"
+        );
+        assert_eq!(value(text), "", "{text}");
     }
 }
 

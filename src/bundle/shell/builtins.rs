@@ -1,7 +1,8 @@
 //! What bash's own commands and variables do to the variables of a file.
 
-use super::parser::{self, Assignment, Command};
-use super::run::{Expanded, Run};
+use super::export::is_no_name;
+use super::parser::Command;
+use super::run::{Run, Status};
 use super::words::{Piece, Word, is_name};
 use super::{Barrier, Unknown, Value, Variable, What};
 
@@ -73,94 +74,51 @@ impl Special {
 }
 
 impl Run {
-    /// `export`: all its words are expanded before the first of them is assigned.
-    pub(super) fn export(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<(), Barrier> {
-        let unknown = Unknown { what: What::Command("export".to_owned()), at: command.at };
-        // An assignment before `export` is undone after it.
-        for assignment in &command.assignments {
-            self.lose(&assignment.name, &unknown);
-        }
-        let doubt = doubt.or(if command.assignments.is_empty() { None } else { Some(&unknown) });
-        let mut ready: Vec<(Assignment, Option<Expanded>)> = Vec::new();
+    /// `unset NAME…`
+    pub(super) fn unset(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
+        let unknown = Unknown { what: What::Command("unset".to_owned()), at: command.at };
+        let mut status = Status::Succeeds;
         for word in command.words.iter().skip(1) {
-            if let Some(assignment) = parser::assignment(word)? {
-                let mut expanded = self.expand(&assignment.value);
-                if let Some(at) = brace(&assignment.value) {
-                    expanded.value = Err(Unknown { what: What::Braces, at });
-                }
-                ready.push((assignment, Some(expanded)));
+            if is_no_name(word) {
+                status = Status::Fails;
                 continue;
             }
-            let Some(text) = word.literal() else { return Err(Barrier(unknown)) };
-            let value = Word::default();
-            match text.split_once('=') {
-                None if is_name(&text) => {
-                    ready.push((Assignment { name: text, appends: false, at: word.at, value }, None));
-                }
-                Some((name, content)) if is_name(name) => {
-                    let at = word.at;
-                    let expanded = Expanded { value: Ok(content.to_owned()), stretches: Vec::new() };
-                    let assignment = Assignment { name: name.to_owned(), appends: false, at, value };
-                    ready.push((assignment, Some(expanded)));
-                }
-                _ => return Err(Barrier(unknown)),
-            }
-        }
-        for (assignment, expanded) in ready {
-            match expanded {
-                Some(expanded) => self.store(&assignment, expanded, doubt, Some(true))?,
-                None => self.mark_exported(&assignment, doubt),
-            }
-        }
-        Ok(())
-    }
-
-    fn mark_exported(&mut self, assignment: &Assignment, doubt: Option<&Unknown>) {
-        let exported = if doubt.is_none() { Some(true) } else { None };
-        match self.reading.variables.get_mut(&assignment.name) {
-            Some(variable) => variable.exported = exported,
-            // Exported before it is assigned: it stays without a value until then.
-            None if self.reading.lost.is_none() && Special::of(&assignment.name) == Special::Ordinary => {
-                let variable =
-                    Variable { value: Value::Unset, exported, at: assignment.at, stretches: Vec::new() };
-                self.reading.variables.insert(assignment.name.clone(), variable);
-            }
-            None => {}
-        }
-    }
-
-    /// `unset NAME…`
-    pub(super) fn unset(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<(), Barrier> {
-        let unknown = Unknown { what: What::Command("unset".to_owned()), at: command.at };
-        for word in command.words.iter().skip(1) {
             let name = word.literal().filter(|name| is_name(name) && Special::of(name) == Special::Ordinary);
             let Some(name) = name else { return Err(Barrier(unknown)) };
             let (value, exported) = match doubt {
                 Some(doubt) => (Value::Unknown(doubt.clone()), None),
                 None => (Value::Unset, Some(false)),
             };
-            self.reading
-                .variables
-                .insert(name, Variable { value, exported, at: word.at, stretches: Vec::new() });
+            self.reading.variables.insert(name, Variable { exported, ..Variable::new(value, word.at) });
         }
-        Ok(())
+        Ok(if doubt.is_none() { status } else { Status::Unknown })
     }
 
-    /// `set` with the options that leave assignments what they are.
-    pub(super) fn set(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<(), Barrier> {
+    /// `set` with the options that leave assignments what they are. The first word that is no option and all after it
+    /// become `$1`, `$2` and so on.
+    pub(super) fn set(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
         let barrier = || Barrier::new(What::Command("set".to_owned()), command.at);
-        if doubt.is_some() || command.words.len() < 2 || !command.assignments.is_empty() {
+        if !command.assignments.is_empty() {
             return Err(barrier());
         }
-        let mut words = command.words.iter().skip(1).map(Word::literal);
+        let mut words = command.words.iter().skip(1);
         while let Some(word) = words.next() {
-            let word = word.ok_or_else(barrier)?;
+            if is_positional(word) {
+                break;
+            }
+            let word = word.literal().ok_or_else(barrier)?;
+            if word == "--" {
+                break;
+            }
             let on = word.starts_with('-');
             let letters =
                 word.strip_prefix(['-', '+']).filter(|letters| !letters.is_empty()).ok_or_else(barrier)?;
+            if doubt.is_some() {
+                return Err(barrier());
+            }
             for letter in letters.chars() {
                 let name = match letter {
-                    'o' => words.next().flatten().ok_or_else(barrier)?,
+                    'o' => words.next().and_then(Word::literal).ok_or_else(barrier)?,
                     letter => letter.to_string(),
                 };
                 match name.as_str() {
@@ -172,14 +130,11 @@ impl Run {
                 }
             }
         }
-        Ok(())
+        Ok(if doubt.is_none() { Status::Succeeds } else { Status::Unknown })
     }
 }
 
-/// Where a word has an unquoted `{`.
-fn brace(word: &Word) -> Option<usize> {
-    word.pieces.iter().find_map(|piece| match piece {
-        Piece::Char { c: '{', at, quoted: false } => Some(*at),
-        _ => None,
-    })
+/// Whether a word of `set` is surely no option, whatever it expands to.
+fn is_positional(word: &Word) -> bool {
+    matches!(word.pieces.first(), Some(Piece::Char { c, .. }) if !"-+*?[{~".contains(*c))
 }

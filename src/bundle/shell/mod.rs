@@ -9,8 +9,11 @@
 //! variable that the file never sets, and that no shell or login sets, is empty.
 
 mod builtins;
+mod expand;
+mod export;
 mod parser;
 mod run;
+mod slips;
 mod words;
 
 #[cfg(test)]
@@ -20,7 +23,7 @@ mod against_bash;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use parser::{Parser, Terminator};
@@ -31,9 +34,14 @@ use words::Words;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     CommandSubstitution,
+    /// Backquotes or `$(…)` round an address, which bash then runs as a program.
+    AddressAsCommand,
     Arithmetic,
     Expansion,
-    Parameter,
+    /// `$$`
+    ProcessId,
+    /// `$1`, `$?` and the like, by their last character.
+    Parameter(char),
     AnsiCQuotes,
     LocaleQuotes,
     Tilde,
@@ -42,9 +50,10 @@ pub(super) enum What {
     Parenthesis,
     HereDocument,
     Redirection,
-    Background,
     Condition,
     ControlCharacter,
+    /// A `\` with nothing after it.
+    FinalBackslash,
     TooLong,
     Keyword(String),
     Command(String),
@@ -57,25 +66,27 @@ impl std::fmt::Display for What {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             What::CommandSubstitution => "a command substitution",
+            What::AddressAsCommand => "an address in backquotes or $(…)",
             What::Arithmetic => "an arithmetic expansion",
-            What::Expansion => "an expansion other than ${NAME}",
-            What::Parameter => "a special parameter such as $1 or $?",
+            What::Expansion => "a parameter expansion other than ${NAME}",
+            What::ProcessId => "$$, the shell's process ID",
+            What::Parameter(c) => return write!(f, "the special parameter ${c}"),
             What::AnsiCQuotes => "$'…' quoting",
             What::LocaleQuotes => "$\"…\" quoting",
-            What::Tilde => "an unquoted ~, which stands for a home directory",
-            What::Braces => "an unquoted { on a line with export, which bash expands there",
+            What::Tilde => "an unquoted ~ (tilde expansion)",
+            What::Braces => "an unquoted { } list (brace expansion)",
             What::Array => "an array",
             What::Parenthesis => "an unquoted parenthesis",
             What::HereDocument => "a here-document",
-            What::Redirection => "a redirection (an unquoted < or >)",
-            What::Background => "an unquoted &, which runs the assignment before it in the background",
-            What::Condition => "an assignment joined by |, && or ||",
+            What::Redirection => "a redirection (unquoted < or >)",
+            What::Condition => "a command joined by && or ||",
             What::ControlCharacter => "a control character",
-            What::TooLong => "a value that grows beyond all measure",
-            What::Keyword(keyword) => return write!(f, "`{keyword}`"),
+            What::FinalBackslash => "a backslash at the end of the file",
+            What::TooLong => "a value of more than 64 KiB",
+            What::Keyword(keyword) => return write!(f, "the keyword `{keyword}`"),
             What::Command(command) => return write!(f, "the command `{command}`"),
             What::ComputedCommand => "a command whose name is computed",
-            What::Inherited(name) => return write!(f, "${name}, which this file does not set"),
+            What::Inherited(name) => return write!(f, "${name}, which is set outside this file"),
             What::Syntax(what) => what,
         })
     }
@@ -121,6 +132,8 @@ pub(super) struct Variable {
     pub(super) at: usize,
     /// Ascending by their offsets in the value.
     stretches: Vec<Stretch>,
+    /// The variables that the value is made of and that nothing sets, or not as was meant.
+    pub(super) spoilt_by: BTreeSet<String>,
 }
 
 /// A part of a value that stands in the file as it is, be it in the assignment of another variable.
@@ -131,6 +144,10 @@ struct Stretch {
 }
 
 impl Variable {
+    fn new(value: Value, at: usize) -> Self {
+        Variable { value, exported: None, at, stretches: Vec::new(), spoilt_by: BTreeSet::new() }
+    }
+
     /// Where in the file the byte of the value stands, also if it came there out of another variable.
     pub(super) fn place(&self, offset: usize) -> usize {
         let index = self.stretches.partition_point(|stretch| stretch.in_value <= offset);
@@ -141,7 +158,7 @@ impl Variable {
     }
 }
 
-/// Something worth a word that is not about one value alone.
+/// Something to report that is not about one value alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Remark {
     /// From here on nothing is known.
@@ -152,12 +169,34 @@ pub(super) enum Remark {
     Command(String),
     /// A variable that nothing has set is expanded, to nothing.
     Unset(String),
-    /// An unquoted `&` after an assignment.
-    Ampersand(String),
-    /// An unquoted `<` or `>` in an assignment.
-    Redirection(String),
-    /// `NAME = value` or `NAME= value`.
-    SpaceAroundEquals(String),
+    /// What was meant as an assignment to this variable is none to bash, or not of the whole value. What the variable
+    /// holds instead is known all the same, unless [`Slip::Redirection`] fails.
+    Slip(Slip, String),
+}
+
+/// How an assignment went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slip {
+    /// An unquoted `&` runs it in the background, in a process of its own: the variable stays as it was.
+    Background,
+    /// An unquoted `|` runs it in a process of its own: the variable stays as it was.
+    Pipe,
+    /// An unquoted `<` or `>` ends the value.
+    Redirection,
+    /// An unquoted `;` ends the value.
+    Semicolon,
+    /// A blank within the value ends it; without `export` the variable is not even set.
+    Blank,
+    /// `NAME = value`, `NAME= value` or `NAME =value`.
+    SpaceAroundEquals,
+    /// `set NAME=value` sets `$1`.
+    Set,
+    /// `$NAME=value` runs what the variable holds.
+    Dollar,
+    /// `NAME: value` runs `NAME:`.
+    Colon,
+    /// `setenv` and `env` set nothing in bash.
+    OtherShell,
 }
 
 /// What the file does, as far as it can be known.

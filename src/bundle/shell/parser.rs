@@ -26,23 +26,39 @@ pub(super) struct Command {
     pub(super) at: usize,
     pub(super) assignments: Vec<Assignment>,
     pub(super) words: Vec<Word>,
-    /// The targets of redirections, which are expanded as well.
+    /// The targets of redirections, which are expanded as well; each at its operator.
     pub(super) redirections: Vec<Word>,
+    /// Where the text ends in a `\` that may be one more word.
+    pub(super) cut: Option<usize>,
 }
 
-/// Commands joined by `|`, `&&` and `||`.
+/// When a pipeline of a chain runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Joint {
+    Always,
+    /// `&&`
+    IfSucceeded,
+    /// `||`
+    IfFailed,
+}
+
+/// Commands joined by `|`; more than one, and each runs in a process of its own.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) joint: Joint,
+    pub(super) commands: Vec<Command>,
+    /// Where its first `|` is.
+    pub(super) pipe: Option<usize>,
+}
+
+/// Pipelines joined by `&&` and `||`.
 #[derive(Debug)]
 pub(super) struct Chain {
-    pub(super) commands: Vec<Command>,
-    /// Where a `&` put it into the background, into a shell of its own.
+    pub(super) pipelines: Vec<Pipeline>,
+    /// Where a `&` put it into the background, into a process of its own.
     pub(super) background: Option<usize>,
-}
-
-impl Chain {
-    /// Whether it is one command that surely runs, and in this shell.
-    pub(super) fn is_certain(&self) -> bool {
-        self.commands.len() == 1 && self.background.is_none()
-    }
+    /// Where a `;` ended it that has no blank on either side.
+    pub(super) glued_semicolon: Option<usize>,
 }
 
 pub(super) struct Parser<'w, 't> {
@@ -63,7 +79,7 @@ impl<'w, 't> Parser<'w, 't> {
     /// Reads to the terminator and drops what was read.
     pub(super) fn skip(mut self, open: usize) -> Result<(), Barrier> {
         while self.chain()?.is_some() {}
-        if self.words.eat(')') { Ok(()) } else { Err(Barrier::syntax("a `$(` that is never closed", open)) }
+        if self.words.eat(')') { Ok(()) } else { Err(Barrier::syntax("an unclosed $(", open)) }
     }
 
     /// The next chain; `None` at the terminator, which is not passed.
@@ -73,34 +89,49 @@ impl<'w, 't> Parser<'w, 't> {
             (None, _) | (Some(')'), Terminator::Parenthesis) => return Ok(None),
             _ => {}
         }
-        let mut chain = Chain { commands: Vec::new(), background: None };
+        let mut chain = Chain { pipelines: Vec::new(), background: None, glued_semicolon: None };
+        let mut pipeline = Pipeline { joint: Joint::Always, commands: Vec::new(), pipe: None };
         loop {
-            chain.commands.push(self.command()?);
+            pipeline.commands.push(self.command()?);
             self.words.skip_blanks();
             let at = self.words.at;
-            match self.words.peek() {
+            let next = match self.words.peek() {
                 Some('|') => {
                     self.words.eat('|');
-                    let _ = self.words.eat('|') || self.words.eat('&');
+                    if self.words.eat('|') {
+                        Some(Joint::IfFailed)
+                    } else {
+                        self.words.eat('&');
+                        pipeline.pipe.get_or_insert(at);
+                        None
+                    }
                 }
                 Some('&') => {
                     self.words.eat('&');
                     if !self.words.eat('&') {
                         chain.background = Some(at);
-                        return Ok(Some(chain));
+                        break;
                     }
+                    Some(Joint::IfSucceeded)
                 }
                 Some(';') => {
                     self.words.eat(';');
-                    return Ok(Some(chain));
+                    chain.glued_semicolon = self.words.is_glued(at).then_some(at);
+                    break;
                 }
-                Some('\n') | None => return Ok(Some(chain)),
-                Some(')') if self.terminator == Terminator::Parenthesis => return Ok(Some(chain)),
+                Some('\n') | None => break,
+                Some(')') if self.terminator == Terminator::Parenthesis => break,
                 Some('(') => return Err(Barrier::new(What::Parenthesis, at)),
-                Some(_) => return Err(Barrier::syntax("an operator where it cannot stand", at)),
+                Some(_) => return Err(Barrier::syntax("an unexpected operator", at)),
+            };
+            if let Some(joint) = next {
+                chain.pipelines.push(pipeline);
+                pipeline = Pipeline { joint, commands: Vec::new(), pipe: None };
             }
             self.skip_lines();
         }
+        chain.pipelines.push(pipeline);
+        Ok(Some(chain))
     }
 
     fn skip_lines(&mut self) {
@@ -122,6 +153,10 @@ impl<'w, 't> Parser<'w, 't> {
                 continue;
             }
             let Some(word) = self.words.word()? else { break };
+            if word.is_final_backslash() {
+                command.cut = Some(at);
+                break;
+            }
             let next = self.words.peek();
             if matches!(next, Some('<' | '>')) && is_descriptor(&word)? {
                 continue;
@@ -145,12 +180,12 @@ impl<'w, 't> Parser<'w, 't> {
             }
             command.words.push(word);
         }
-        if command.assignments.is_empty() && command.words.is_empty() {
+        if command.assignments.is_empty() && command.words.is_empty() && command.cut.is_none() {
             let at = self.words.at;
             return Err(match self.words.peek() {
                 Some('(') => Barrier::new(What::Parenthesis, at),
                 _ if !command.redirections.is_empty() => Barrier::new(What::Redirection, at),
-                _ => Barrier::syntax("an operator where a command belongs", at),
+                _ => Barrier::syntax("an operator where a command was expected", at),
             });
         }
         Ok(command)
@@ -187,10 +222,13 @@ impl<'w, 't> Parser<'w, 't> {
         match self.words.word()? {
             // `<<<2>file`: the 2 belongs to the second redirection, and the first has no target.
             Some(target) if matches!(self.words.peek(), Some('<' | '>')) && is_descriptor(&target)? => {
-                return Err(Barrier::syntax("a redirection to nothing", at));
+                return Err(Barrier::syntax("a redirection without a file", at));
             }
-            Some(target) => command.redirections.push(target),
-            None => return Err(Barrier::syntax("a redirection to nothing", at)),
+            Some(target) if target.is_final_backslash() => {
+                return Err(Barrier::new(What::FinalBackslash, at));
+            }
+            Some(target) => command.redirections.push(Word { at, ..target }),
+            None => return Err(Barrier::syntax("a redirection without a file", at)),
         }
         Ok(true)
     }

@@ -3,20 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::builtins::{self, Effect, Special};
-use super::parser::{Assignment, Chain, Command};
-use super::words::{self, Piece, Word};
-use super::{Barrier, Reading, Remark, Stretch, Unknown, Value, Variable, What};
+use super::expand::{Expanded, LARGEST_SUM, LONGEST_VALUE};
+use super::parser::{Assignment, Chain, Command, Joint, Pipeline};
+use super::words::{Piece, Word};
+use super::{Barrier, Reading, Remark, Unknown, Value, Variable, What};
 
-/// What the longest value may be, in bytes. A line that doubles a variable makes 2^n bytes out of n lines.
-const LONGEST_VALUE: usize = 64 * 1024;
-
-/// What all expansions of variables together may come to, in bytes; far beyond any file that people write.
-const LARGEST_SUM: usize = 2 * 1024 * 1024;
-
-/// A word's value, and where its parts stand.
-pub(super) struct Expanded {
-    pub(super) value: Result<String, Unknown>,
-    pub(super) stretches: Vec<Stretch>,
+/// How a command ends, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Succeeds,
+    Fails,
+    Unknown,
 }
 
 /// The state of the imagined shell.
@@ -31,7 +28,13 @@ pub(super) struct Run {
     /// Whether another file has run, so that any command may be a function.
     sourced: bool,
     /// What is left of [`LARGEST_SUM`].
-    left: usize,
+    pub(super) left: usize,
+    /// The variables whose last assignment went wrong, each with the chain where it did.
+    pub(super) slipped: BTreeMap<String, usize>,
+    /// How many chains have been run.
+    pub(super) chains: usize,
+    /// The place of a `;` that may have cut a value short, and the variable.
+    pub(super) after_semicolon: Option<(usize, String)>,
 }
 
 impl Run {
@@ -48,20 +51,18 @@ impl Run {
             stops_at_failure: false,
             sourced: false,
             left: LARGEST_SUM,
+            slipped: BTreeMap::new(),
+            chains: 0,
+            after_semicolon: None,
         }
     }
 
-    fn remark(&mut self, at: usize, remark: Remark) {
+    pub(super) fn remark(&mut self, at: usize, remark: Remark) {
         self.reading.remarks.push((at, remark));
     }
 
     pub(super) fn lose(&mut self, name: &str, unknown: &Unknown) {
-        let variable = Variable {
-            value: Value::Unknown(unknown.clone()),
-            exported: None,
-            at: unknown.at,
-            stretches: Vec::new(),
-        };
+        let variable = Variable::new(Value::Unknown(unknown.clone()), unknown.at);
         self.reading.variables.insert(name.to_owned(), variable);
     }
 
@@ -71,61 +72,115 @@ impl Run {
     }
 
     pub(super) fn chain(&mut self, chain: &Chain) -> Result<(), Barrier> {
-        if let (Some(at), [Command { assignments, words, .. }]) =
-            (chain.background, chain.commands.as_slice())
-            && let (Some(last), true) = (assignments.last(), words.is_empty())
-        {
-            self.remark(at, Remark::Ampersand(last.name.clone()));
+        self.chains += 1;
+        self.slips_of_chain(chain);
+        if chain.background.is_some() {
+            // All of it runs in a process of its own, and whatever it does there is lost.
+            return Ok(());
         }
-        let doubt = match chain.background {
-            Some(at) => Some(Unknown { what: What::Background, at }),
-            None if chain.is_certain() => None,
-            None => chain.commands.first().map(|c| Unknown { what: What::Condition, at: c.at }),
-        };
-        chain.commands.iter().try_for_each(|command| self.command(command, doubt.as_ref()))
+        let mut status = Status::Succeeds;
+        for Pipeline { joint, commands, .. } in &chain.pipelines {
+            let runs = match (joint, status) {
+                (Joint::Always, _)
+                | (Joint::IfSucceeded, Status::Succeeds)
+                | (Joint::IfFailed, Status::Fails) => true,
+                (_, Status::Unknown) => false,
+                // It does not run, and the status stays what it was.
+                _ => continue,
+            };
+            status = match commands.as_slice() {
+                [command] => {
+                    let condition = Unknown { what: What::Condition, at: command.at };
+                    let ended = self.command(command, (!runs).then_some(&condition))?;
+                    if runs { ended } else { Status::Unknown }
+                }
+                // Each runs in a process of its own; how the last one ends is not known.
+                commands => {
+                    let at = commands.first().map_or(0, |command| command.at);
+                    let unknown = Unknown { what: What::Command("|".to_owned()), at };
+                    self.stop_if(self.stops_at_failure, unknown)?;
+                    Status::Unknown
+                }
+            };
+        }
+        Ok(())
     }
 
-    /// Runs one command; `doubt` says why it may not run, or not in this shell.
-    fn command(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<(), Barrier> {
+    /// Runs one command; `doubt` says why it may not run.
+    fn command(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
         self.side_effects(command)?;
+        self.slips_of_command(command);
         let redirected = command.redirections.first().map(|r| Unknown { what: What::Redirection, at: r.at });
-        let doubt = doubt.or(redirected.as_ref());
-        if command.words.is_empty() {
-            if let (Some(redirected), Some(last)) = (&redirected, command.assignments.last()) {
-                self.remark(redirected.at, Remark::Redirection(last.name.clone()));
-            }
-            return command
-                .assignments
-                .iter()
-                .try_for_each(|assignment| self.assign(assignment, doubt, None));
+        if let Some(redirected) = redirected.clone().filter(|_| self.stops_at_failure) {
+            return Err(Barrier(redirected));
         }
-        let Some(name) = command.words.first().and_then(Word::literal) else {
-            return Err(Barrier::new(What::ComputedCommand, command.at));
-        };
-        self.spaces_around_equals(command, &name);
+        let cut = command.cut.map(|at| Unknown { what: What::FinalBackslash, at });
+        let doubt = doubt.or(cut.as_ref());
+        if let Some(cut) = cut.clone().filter(|_| self.stops_at_failure || self.sourced) {
+            return Err(Barrier(cut));
+        }
+        if command.words.is_empty() {
+            return self.assignments(command, doubt, redirected);
+        }
+        let doubt = doubt.or(redirected.as_ref());
+        // A name out of a variable is looked up like any other, but `export` by that way would read its words differently.
+        let name = command.words.first().and_then(|name| {
+            let is_program = |name: &String| matches!(builtins::effect(name), Effect::Program);
+            self.field(name).filter(|text| name.pieces.iter().all(is_char) || is_program(text))
+        });
+        let Some(name) = name else { return Err(Barrier::new(What::ComputedCommand, command.at)) };
         let unknown = || Unknown { what: What::Command(name.clone()), at: command.at };
-        match builtins::effect(&name) {
-            Effect::Nothing => self.stop_if(self.stops_at_failure, unknown()),
-            Effect::Export => self.export(command, doubt),
-            Effect::Unset => self.unset(command, doubt),
-            Effect::Set => self.set(command, doubt),
+        let status = match builtins::effect(&name) {
+            Effect::Nothing => match name.as_str() {
+                ":" | "true" if doubt.is_none() => Status::Succeeds,
+                "false" if doubt.is_none() => Status::Fails,
+                _ => Status::Unknown,
+            },
+            Effect::Export => self.export(command, doubt)?,
+            Effect::Unset => self.unset(command, doubt)?,
+            Effect::Set => self.set(command, doubt)?,
             Effect::ChangesAnything => {
                 self.sourced = true;
-                self.remark(command.at, Remark::MayChangeAll(What::Command(name.clone())));
-                self.lose_all(&unknown());
-                self.stop_if(self.stops_at_failure, unknown())
+                self.may_change_all(command.at, unknown())
             }
-            Effect::Barrier => Err(Barrier(unknown())),
-            Effect::Program if self.sourced => {
-                self.remark(command.at, Remark::MayChangeAll(What::Command(name.clone())));
-                self.lose_all(&unknown());
-                self.stop_if(self.stops_at_failure, unknown())
-            }
+            Effect::Barrier => return Err(Barrier(unknown())),
+            Effect::Program if self.sourced => self.may_change_all(command.at, unknown()),
             Effect::Program => {
                 self.remark(command.at, Remark::Command(name.clone()));
-                self.stop_if(self.stops_at_failure, unknown())
+                Status::Unknown
             }
+        };
+        self.stop_if(self.stops_at_failure && status != Status::Succeeds, unknown())?;
+        Ok(status)
+    }
+
+    /// A command that only assigns. Its redirections come after that, so that the variables are set even if one fails.
+    fn assignments(
+        &mut self,
+        command: &Command,
+        doubt: Option<&Unknown>,
+        redirected: Option<Unknown>,
+    ) -> Result<Status, Barrier> {
+        let assigns = |word: &Word| word.pieces.iter().any(|piece| matches!(piece, Piece::Assigns { .. }));
+        let entangled = redirected.clone().filter(|_| command.redirections.iter().any(assigns));
+        let doubt = doubt.or(entangled.as_ref());
+        for assignment in &command.assignments {
+            self.assign(assignment, doubt, None)?;
         }
+        let is_plain = |assignment: &Assignment| {
+            let runs_nothing =
+                |piece: &Piece| matches!(piece, Piece::Char { .. } | Piece::Empty | Piece::Variable { .. });
+            Special::of(&assignment.name) == Special::Ordinary
+                && assignment.value.pieces.iter().all(runs_nothing)
+        };
+        let sure = doubt.is_none() && redirected.is_none() && command.assignments.iter().all(is_plain);
+        Ok(if sure { Status::Succeeds } else { Status::Unknown })
+    }
+
+    fn may_change_all(&mut self, at: usize, unknown: Unknown) -> Status {
+        self.remark(at, Remark::MayChangeAll(unknown.what.clone()));
+        self.lose_all(&unknown);
+        Status::Unknown
     }
 
     fn stop_if(&self, stops: bool, unknown: Unknown) -> Result<(), Barrier> {
@@ -156,16 +211,6 @@ impl Run {
             }
         }
         Ok(())
-    }
-
-    /// `NAME = value` is the command `NAME`, and `NAME= value` the command `value`: neither is what was meant.
-    fn spaces_around_equals(&mut self, command: &Command, name: &str) {
-        let second = command.words.get(1).and_then(Word::plain);
-        if words::is_name(name) && second.is_some_and(|second| second.starts_with('=')) {
-            self.remark(command.at, Remark::SpaceAroundEquals(name.to_owned()));
-        } else if let Some(last) = command.assignments.last().filter(|last| last.value.pieces.is_empty()) {
-            self.remark(last.at, Remark::SpaceAroundEquals(last.name.clone()));
-        }
     }
 
     fn assign(
@@ -212,95 +257,16 @@ impl Run {
             exported: exported.or(self.all_exported.then_some(true)).or(before).filter(|_| doubt.is_none()),
             at: assignment.at,
             stretches,
+            spoilt_by: new.spoilt_by,
         };
+        if self.slipped.get(name).is_some_and(|chain| *chain < self.chains) {
+            self.slipped.remove(name);
+        }
         self.reading.variables.insert(name.to_owned(), variable);
         Ok(())
     }
+}
 
-    fn appended(&mut self, name: &str, at: usize, new: Expanded) -> Expanded {
-        match self.current(name, at) {
-            Ok(before) => {
-                self.left = self.left.saturating_sub(before.len());
-                let mut stretches = self.stretches(name, 0);
-                stretches.extend(
-                    new.stretches.iter().map(|s| Stretch { in_value: s.in_value + before.len(), ..*s }),
-                );
-                Expanded { value: new.value.map(|added| before + &added), stretches }
-            }
-            Err(unknown) => Expanded { value: Err(unknown), stretches: Vec::new() },
-        }
-    }
-
-    /// The stretches of a variable's value, put where that value is expanded.
-    fn stretches(&self, name: &str, offset: usize) -> Vec<Stretch> {
-        let stretches = self.reading.variables.get(name).map_or(&[][..], |variable| &variable.stretches);
-        stretches.iter().map(|s| Stretch { in_value: s.in_value + offset, ..*s }).collect()
-    }
-
-    /// The value of a variable at this point, empty if nothing sets it.
-    fn current(&self, name: &str, at: usize) -> Result<String, Unknown> {
-        if self.left == 0 {
-            return Err(Unknown { what: What::TooLong, at });
-        }
-        let inherited = !self.reading.variables.contains_key(name) && Special::of(name) != Special::Ordinary;
-        match self.reading.value(name) {
-            _ if inherited => Err(Unknown { what: What::Inherited(name.to_owned()), at }),
-            Value::Known(value) => Ok(value),
-            Value::Unset => Ok(String::new()),
-            Value::Unknown(unknown) => Err(unknown),
-        }
-    }
-
-    /// Expands the value of an assignment. Bash neither splits it nor matches it against file names.
-    pub(super) fn expand(&mut self, word: &Word) -> Expanded {
-        let mut value = String::new();
-        let mut stretches: Vec<Stretch> = Vec::new();
-        let mut unknown = None;
-        let mut before = '=';
-        for piece in &word.pieces {
-            let mut was = '\0';
-            match piece {
-                Piece::Char { c, at, quoted } => {
-                    if *c == '~' && !quoted && matches!(before, '=' | ':') {
-                        unknown.get_or_insert(Unknown { what: What::Tilde, at: *at });
-                    }
-                    let follows = stretches
-                        .last()
-                        .is_some_and(|s| *at >= s.in_file && value.len() - s.in_value == at - s.in_file);
-                    if !follows {
-                        stretches.push(Stretch { in_value: value.len(), in_file: *at });
-                    }
-                    value.push(*c);
-                    was = if *quoted { '\0' } else { *c };
-                }
-                Piece::Variable { name, at, .. } => {
-                    match self.current(name, *at) {
-                        Ok(text) if value.len() + text.len() > LONGEST_VALUE => {
-                            unknown.get_or_insert(Unknown { what: What::TooLong, at: *at });
-                        }
-                        Ok(text) => {
-                            self.left = self.left.saturating_sub(text.len());
-                            stretches.extend(self.stretches(name, value.len()));
-                            value.push_str(&text);
-                        }
-                        Err(why) => {
-                            unknown.get_or_insert(why);
-                        }
-                    }
-                    if self.reading.value(name) == Value::Unset && Special::of(name) == Special::Ordinary {
-                        self.remark(*at, Remark::Unset(name.clone()));
-                    }
-                }
-                Piece::Opaque { what, at } => {
-                    unknown.get_or_insert(Unknown { what: what.clone(), at: *at });
-                }
-                Piece::Assigns { at, .. } => {
-                    unknown.get_or_insert(Unknown { what: What::Expansion, at: *at });
-                }
-                Piece::Empty => {}
-            }
-            before = was;
-        }
-        Expanded { value: unknown.map_or(Ok(value), Err), stretches }
-    }
+fn is_char(piece: &Piece) -> bool {
+    matches!(piece, Piece::Char { .. } | Piece::Empty)
 }

@@ -36,6 +36,27 @@ fn values_are_what_bash_makes_of_them() {
         ("A=x B=$(hostname) C=`id`", "x"),
         ("A=x\nA=y true", "x"),
         ("source ./x\nA=x", "x"),
+        ("A=x > /tmp/y", "x"),
+        ("A=mongodb://u:<password>@h", "mongodb://u:"),
+        ("A=x && B=y", "x"),
+        ("B=y && A=x || A=z", "x"),
+        ("false && A=y; A=x", "x"),
+        ("false || A=x", "x"),
+        ("A=x\nA=y &", "x"),
+        ("A=x\neval A=y &", "x"),
+        ("A=x\nA=y | B=z", "x"),
+        ("A=x\nset A=y", "x"),
+        ("A=x\nset -a A=y", "x"),
+        ("A=x\nexport A = y", "x"),
+        ("A=x\nexport A =y", "x"),
+        ("A=x\nexport A = mongodb://u:p@h/d?x=1", "x"),
+        ("export A= y", ""),
+        ("export A=x b/c", "x"),
+        ("A=x\n$A=y", "x"),
+        ("A=x\nA: y", "x"),
+        ("A=x;b=y", "x"),
+        ("export A=p{w}d", "p{w}d"),
+        ("A=x\\", "x\\"),
     ] {
         assert_eq!(known(text, "A"), value, "{text}");
     }
@@ -49,7 +70,11 @@ fn what_cannot_be_known_is_named() {
         ("A=`hostname`", What::CommandSubstitution),
         ("A=$((1+2))", What::Arithmetic),
         ("A=${B:-x}", What::Expansion),
-        ("A=$1", What::Parameter),
+        ("A=`mongodb://u:p@h/d`", What::AddressAsCommand),
+        ("A=\"$( 'postgres://u:p@h/d' )\"", What::AddressAsCommand),
+        ("A=x$$", What::ProcessId),
+        ("A=\"$${B}\"", What::ProcessId),
+        ("A=$1", What::Parameter('1')),
         ("A=$'x'", What::AnsiCQuotes),
         ("A=$\"x\"", What::LocaleQuotes),
         ("A=~/x", What::Tilde),
@@ -59,20 +84,83 @@ fn what_cannot_be_known_is_named() {
         ("A[1]=x", What::Array),
         ("A() { x; }", What::Parenthesis),
         ("A=x\ncat <<E\nA=y\nE", What::HereDocument),
-        ("A=x > /tmp/y", What::Redirection),
-        ("A=x &", What::Background),
-        ("A=x && B=y", What::Condition),
-        ("A=x | B=y", What::Condition),
+        ("export A=x > /tmp/y", What::Redirection),
+        ("A=x\nset -e\nB=y < /none\nA=z", What::Redirection),
+        ("date && A=y", What::Condition),
+        ("A=x \\", What::FinalBackslash),
+        ("export A=x \\", What::FinalBackslash),
+        ("A=x > \\", What::FinalBackslash),
+        ("export A={x,y}", What::Braces),
+        ("export A={1..3}", What::Braces),
         ("A=\u{1}", What::ControlCharacter),
         ("A=x\nif true; then A=y; fi", What::Keyword("if".into())),
         ("A=x\neval A=y", What::Command("eval".into())),
         ("A=x\n. ./y", What::Command(".".into())),
         ("A=x\n$B y", What::ComputedCommand),
         ("A=$HOME", What::Inherited("HOME".into())),
-        ("A=x\nB='", What::Syntax("a single quote that is never closed")),
+        ("A=x\nB='", What::Syntax("an unclosed single quote")),
         ("B=$(hostname)\nA=\"x$B\"", What::CommandSubstitution),
     ] {
         assert_eq!(unknown(text, "A"), what, "{text}");
+    }
+}
+
+fn slips(text: &str) -> Vec<(&str, Slip, String)> {
+    let slip = |(at, remark): (usize, Remark)| match remark {
+        Remark::Slip(slip, variable) => Some((&text[at..], slip, variable)),
+        _ => None,
+    };
+    read(text).remarks.into_iter().filter_map(slip).collect()
+}
+
+#[test]
+fn what_was_meant_as_an_assignment_is_recognised() {
+    for (text, at, slip) in [
+        ("A=m://h?a=b&c=d", "&c=d", Slip::Background),
+        ("export A=m://h?a=b&", "&", Slip::Background),
+        ("A=m://h|x", "|x", Slip::Pipe),
+        ("export A=m://h|x", "|x", Slip::Pipe),
+        ("A=m://u:<p>@h", "<p>@h", Slip::Redirection),
+        ("export A=m://u:p>w@h", ">w@h", Slip::Redirection),
+        ("A=m://h?a=b;c=d", ";c=d", Slip::Semicolon),
+        ("export A=m://h;d", ";d", Slip::Semicolon),
+        ("A=m://u:p w@h", "w@h", Slip::Blank),
+        ("export A=m://u:p w@h", "w@h", Slip::Blank),
+        ("A = x", "A = x", Slip::SpaceAroundEquals),
+        ("A =x", "A =x", Slip::SpaceAroundEquals),
+        ("A= x", "A= x", Slip::SpaceAroundEquals),
+        ("export A = x", "A = x", Slip::SpaceAroundEquals),
+        ("export A =x", "A =x", Slip::SpaceAroundEquals),
+        ("export A= 'x'", "A= 'x'", Slip::SpaceAroundEquals),
+        ("export A= \"$B/x\"", "A= \"$B/x\"", Slip::SpaceAroundEquals),
+        ("set A=x", "set A=x", Slip::Set),
+        ("set -a A = x", "set -a A = x", Slip::Set),
+        ("$A=x", "$A=x", Slip::Dollar),
+        ("export ${A}=x", "${A}=x", Slip::Dollar),
+        ("A: x", "A: x", Slip::Colon),
+        ("A:=x", "A:=x", Slip::Colon),
+        ("setenv A x", "setenv A x", Slip::OtherShell),
+        ("env A=x", "env A=x", Slip::OtherShell),
+    ] {
+        assert_eq!(slips(text), [(at, slip, "A".to_owned())], "{text}");
+    }
+    for text in [
+        "A=x; B=y",
+        "A=m://h;B=y",
+        "A=m://h;export B=y",
+        "export A=x B=y C",
+        "A=x; export A B",
+        "B=; export A=x B",
+        "A=x true",
+        "set -a",
+        "set -- x",
+        "env A=x curl m://h",
+        "export A=''",
+        "A=",
+        "curl x &",
+        "date | cat",
+    ] {
+        assert_eq!(slips(text), [], "{text}");
     }
 }
 

@@ -31,6 +31,12 @@ pub(super) struct Word {
 }
 
 impl Word {
+    /// Whether this is nothing but a `\` at the very end of the text. Bash takes it for a word or for nothing, depending on
+    /// what stands on the lines before it.
+    pub(super) fn is_final_backslash(&self) -> bool {
+        matches!(self.pieces.as_slice(), [Piece::Opaque { what: What::FinalBackslash, .. }])
+    }
+
     /// The text of a word without any expansion or quoting.
     pub(super) fn plain(&self) -> Option<String> {
         self.pieces
@@ -114,6 +120,13 @@ impl<'t> Words<'t> {
         found
     }
 
+    /// Whether the operator of one byte at `at` has neither a blank nor a line break on either side.
+    pub(super) fn is_glued(&self, at: usize) -> bool {
+        let bytes = self.text.as_bytes();
+        let solid = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii_whitespace());
+        solid(at.checked_sub(1).and_then(|before| bytes.get(before))) && solid(bytes.get(at + 1))
+    }
+
     pub(super) fn skip_blanks(&mut self) {
         while matches!(self.peek(), Some(' ' | '\t')) {
             self.at += 1;
@@ -140,11 +153,14 @@ impl<'t> Words<'t> {
             match c {
                 '\'' => self.single_quoted(at, &mut word)?,
                 '"' => self.double_quoted(at, &mut word)?,
-                '\\' => {
-                    // At the very end of the text bash keeps the backslash.
-                    let c = self.raw().unwrap_or('\\');
-                    self.char(&mut word, c, at, true)?;
-                }
+                '\\' => match self.raw() {
+                    Some(c) => self.char(&mut word, c, at, true)?,
+                    // At the very end of the text bash keeps the backslash, as a part of a word at least.
+                    None if word.pieces.is_empty() => {
+                        word.pieces.push(Piece::Opaque { what: What::FinalBackslash, at });
+                    }
+                    None => self.char(&mut word, '\\', at, true)?,
+                },
                 '$' => self.dollar(at, false, &mut word)?,
                 '`' => self.backticks(at, &mut word)?,
                 _ => self.char(&mut word, c, at, false)?,
@@ -167,7 +183,7 @@ impl<'t> Words<'t> {
         loop {
             let at = self.at;
             match self.raw() {
-                None => return Err(Barrier::syntax("a single quote that is never closed", open)),
+                None => return Err(Barrier::syntax("an unclosed single quote", open)),
                 Some('\'') => break,
                 Some(c) => self.char(word, c, at, true)?,
             }
@@ -182,7 +198,7 @@ impl<'t> Words<'t> {
         let start = word.pieces.len();
         loop {
             let Some(c) = self.peek() else {
-                return Err(Barrier::syntax("a double quote that is never closed", open));
+                return Err(Barrier::syntax("an unclosed double quote", open));
             };
             let at = self.at;
             self.raw();
@@ -234,9 +250,13 @@ impl<'t> Words<'t> {
                 self.double_quoted(at, word)?;
             }
             Some('[') => return Err(Barrier::new(What::Arithmetic, at)),
-            Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
+            Some('$') => {
                 self.raw();
-                word.pieces.push(Piece::Opaque { what: What::Parameter, at });
+                word.pieces.push(Piece::Opaque { what: What::ProcessId, at });
+            }
+            Some(c) if c.is_ascii_digit() || "@*#?-!".contains(c) => {
+                self.raw();
+                word.pieces.push(Piece::Opaque { what: What::Parameter(c), at });
             }
             _ => self.char(word, '$', at, true)?,
         }
@@ -268,7 +288,7 @@ impl<'t> Words<'t> {
             return Ok(Piece::Variable { name, at, quoted });
         }
         let Some(end) = self.rest().find('}') else {
-            return Err(Barrier::syntax("a `${` that is never closed", at));
+            return Err(Barrier::syntax("an unclosed ${", at));
         };
         let operation = &self.rest()[..end];
         self.at += end + 1;
@@ -297,7 +317,9 @@ impl<'t> Words<'t> {
         // It runs in a process of its own, so that only its end matters here, and that it is well formed.
         let parsed = Parser::new(self, Terminator::Parenthesis).skip(at);
         self.depth -= 1;
-        parsed.map(|()| What::CommandSubstitution)
+        parsed?;
+        let inside = self.text.get(at + 2..self.at.saturating_sub(1)).unwrap_or_default();
+        Ok(substituted(inside))
     }
 
     fn arithmetic(&mut self, at: usize) -> Result<What, Barrier> {
@@ -320,7 +342,7 @@ impl<'t> Words<'t> {
     fn ansi_c_quoted(&mut self, at: usize) -> Result<(), Barrier> {
         loop {
             match self.raw() {
-                None => return Err(Barrier::syntax("a single quote that is never closed", at)),
+                None => return Err(Barrier::syntax("an unclosed single quote", at)),
                 Some('\'') => return Ok(()),
                 Some('\\') => {
                     self.raw();
@@ -332,9 +354,10 @@ impl<'t> Words<'t> {
 
     /// After a backtick. What is inside is read by bash only when it runs it, in a process of its own.
     fn backticks(&mut self, at: usize, word: &mut Word) -> Result<(), Barrier> {
+        let start = self.at;
         loop {
             match self.raw() {
-                None => return Err(Barrier::syntax("a backtick that is never closed", at)),
+                None => return Err(Barrier::syntax("an unclosed backquote", at)),
                 Some('`') => break,
                 Some('\\') => {
                     self.raw();
@@ -342,9 +365,20 @@ impl<'t> Words<'t> {
                 Some(_) => {}
             }
         }
-        word.pieces.push(Piece::Opaque { what: What::CommandSubstitution, at });
+        let inside = self.text.get(start..self.at - 1).unwrap_or_default();
+        word.pieces.push(Piece::Opaque { what: substituted(inside), at });
         Ok(())
     }
+}
+
+/// A command substitution, told from an address in backquotes: bash takes an address for the name of a program.
+fn substituted(inside: &str) -> What {
+    let inside = inside.trim_start_matches([' ', '\t', '"', '\'']);
+    let scheme = inside.split("://").next().unwrap_or_default();
+    let is_address = scheme.len() < inside.len()
+        && !scheme.is_empty()
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    if is_address { What::AddressAsCommand } else { What::CommandSubstitution }
 }
 
 /// Whether the operand of a `${NAME…}` has nothing in it that is expanded, quoted or assigned in its turn.

@@ -1,0 +1,113 @@
+//! The line that a finding is about, with every secret masked, and where in it the finding is.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use super::finding::Finding;
+use super::secrets;
+use crate::secret;
+
+/// The longest excerpt, in characters; a longer line is cut on both sides of the place.
+const WIDTH: usize = 76;
+
+/// What stands for each character of a secret.
+const MASK: char = '*';
+
+/// A line of a file with a place in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    /// The line, or the part of it around the place, as one printable line of at most 76 characters. Each character of a
+    /// secret is a `*`, each control character a blank.
+    pub text: String,
+    /// The place within `text`, in characters, counted from 1.
+    pub column: usize,
+}
+
+/// Gives each finding about a place in one of the `texts` its excerpt. Secrets must have been made known before.
+pub(super) fn attach(findings: &mut [Finding], texts: &BTreeMap<String, String>) {
+    let mut masked: BTreeMap<&str, (Vec<Range<usize>>, Vec<&str>)> = BTreeMap::new();
+    for finding in findings {
+        let (Some(position), Some((file, text))) = (finding.position, texts.get_key_value(&finding.file))
+        else {
+            continue;
+        };
+        let (secrets, lines) =
+            masked.entry(file).or_insert_with(|| (secret::places(text), text.split('\n').collect()));
+        let Some(line) = lines.get(position.line - 1) else { continue };
+        let start = line.as_ptr() as usize - text.as_ptr() as usize;
+        finding.excerpt = Some(excerpt(line, start, secrets, position.column));
+    }
+}
+
+fn excerpt(line: &str, start: usize, secrets: &[Range<usize>], column: usize) -> Excerpt {
+    let guessed = secrets::places_in_line(line);
+    let first = secrets.partition_point(|range| range.end <= start);
+    let near = secrets.get(first..).unwrap_or_default();
+    let near = &near[..near.partition_point(|range| range.start < start + line.len())];
+    let from = column.saturating_sub(1 + WIDTH * 2 / 3);
+    let mut text = String::new();
+    let mut count = 0;
+    let mut at_secret = 0;
+    for (at, c) in line.char_indices() {
+        count += 1;
+        if count <= from {
+            continue;
+        }
+        if count > from + WIDTH {
+            break;
+        }
+        while near.get(at_secret).is_some_and(|range| range.end <= start + at) {
+            at_secret += 1;
+        }
+        let hidden = near.get(at_secret).is_some_and(|range| range.start <= start + at)
+            || guessed.iter().any(|range| range.contains(&at));
+        text.push(match c {
+            _ if hidden => MASK,
+            c if c.is_control() || c.is_whitespace() || is_invisible(c) => ' ',
+            c => c,
+        });
+    }
+    if count > from + WIDTH {
+        text.pop();
+        text.push('…');
+    }
+    if from > 0 {
+        text = std::iter::once('…').chain(text.chars().skip(1)).collect();
+    }
+    Excerpt { text, column: column - from }
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}' | '\u{feff}')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_and_the_place_stays() {
+        let line = "export A='mongodb://circle:p@ss:w@host/db?x=1'";
+        let secret = 27..33;
+        let found = excerpt(line, 0, std::slice::from_ref(&secret), 29);
+        assert_eq!(found.text, "export A='mongodb://circle:******@host/db?x=1'");
+        assert_eq!(found.column, 29);
+        // Also one that nobody has made known.
+        assert_eq!(excerpt(line, 0, &[], 29), found);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let line = format!("{}X{}", "a".repeat(500), "b".repeat(500));
+        let found = excerpt(&line, 0, &[], 501);
+        assert_eq!(found.text.chars().count(), WIDTH);
+        assert_eq!(found.text.chars().nth(found.column - 1), Some('X'));
+        assert!(found.text.starts_with('…') && found.text.ends_with('…'), "{}", found.text);
+        let found = excerpt("short", 0, &[], 9);
+        assert_eq!((found.text.as_str(), found.column), ("short", 9));
+        assert_eq!(excerpt("a\tb\u{200b}c\r", 0, &[], 1).text, "a b c ");
+    }
+}
