@@ -26,9 +26,6 @@ use super::wanted::Wanted;
 /// The settings file that documents every key, and changes nothing as it stands.
 const SETTINGS: &str = include_str!("../../packer/agent.toml");
 
-/// Where the operator's script lies that was pinned with the installer.
-pub(super) const PINNED_OPERATOR: &str = "/usr/local/lib/boot-agent/replicated-operator.sh";
-
 /// How long `systemctl` may take; it changes some links.
 const SYSTEMCTL: Duration = Duration::from_secs(60);
 
@@ -161,7 +158,7 @@ pub(super) fn write(
     if let Some(installer) = installer {
         prepared.push(prepare(root, script::PINNED, &installer.content, 0o755)?);
         if let Some(operator) = &installer.operator {
-            prepared.push(prepare(root, PINNED_OPERATOR, operator, 0o755)?);
+            prepared.push(prepare(root, script::PINNED_OPERATOR, operator, 0o755)?);
         }
     }
     prepared.push(prepare(root, lock::FILE, lock.to_text()?.as_bytes(), 0o644)?);

@@ -12,17 +12,17 @@ use nix::fcntl::OFlag;
 use crate::aws::Aws;
 use crate::aws::autoscaling::ActionResult;
 use crate::aws::s3::S3;
-use crate::cause::Cause;
-use crate::console::{Level, in_one_line};
+use crate::cause::{Cause, Class};
+use crate::console::{Level, StageOutcome, in_one_line};
 use crate::record::{BootOutcome, Record};
 use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
-use super::Told;
 use super::exclusive::Exclusive;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
+use super::{IMAGES, INSTALL, Told};
 
 /// How long a report may take to upload: it is best effort, and the group waits meanwhile.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
@@ -47,7 +47,8 @@ pub(super) enum Consequence {
 impl Consequence {
     /// What follows from the settings and from what is known of the group.
     pub(super) fn of(settings: &Settings, record: &Record, lifecycle: Option<&Lifecycle>) -> Self {
-        match (lifecycle, settings.on_failure) {
+        let on_failure = if is_outage_elsewhere(record) { OnFailure::Hold } else { settings.on_failure };
+        match (lifecycle, on_failure) {
             (None, _) if record.is_in_no_group() => Consequence::NoGroup,
             (None, _) => Consequence::Unknown,
             (Some(lifecycle), on_failure) => match (&lifecycle.hook, on_failure) {
@@ -59,6 +60,18 @@ impl Consequence {
             },
         }
     }
+}
+
+/// Whether the boot failed because somebody else's registry or server is away. A replacement would fail the same way, and
+/// the next one too: the group would replace the box in a loop for as long as that lasts.
+fn is_outage_elsewhere(record: &Record) -> bool {
+    let Some(cause) = record.cause.as_ref().filter(|cause| cause.class == Class::External) else {
+        return false;
+    };
+    // At the boot's deadline, the stage has been interrupted while it waited.
+    let ended = if cause.kind == "boot.deadline" { StageOutcome::Interrupted } else { StageOutcome::Failed };
+    let mut fetching = record.stages.iter().filter(|stage| matches!(stage.name.as_str(), IMAGES | INSTALL));
+    fetching.any(|stage| stage.outcome == ended)
 }
 
 /// As the end of "the boot would fail and …".

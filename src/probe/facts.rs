@@ -17,8 +17,8 @@ use crate::docker::engine::{Container, Engine, Info, LocalImage};
 use crate::files::Root;
 use crate::http::Http;
 use crate::record::Record;
+use crate::replicated::answers;
 use crate::replicated::app::{self, AppStatus, SystemPart};
-use crate::replicated::installer;
 use crate::settings::{Settings, Source};
 use crate::source;
 
@@ -322,7 +322,7 @@ impl<'g> Facts<'g> {
     /// # Errors
     /// None: what cannot be read is told by the check that is about it.
     pub(super) async fn secrets(&self) -> Result<(), Stopped> {
-        installer::register_daemon_token(self.ground.root);
+        answers::register_daemon_token(self.ground.root);
         let has_settings = |look: &Look| look.fetched.files.contains_key(&BundleFile::Settings);
         if !self.in_place().await.is_ok_and(has_settings) {
             // Replicated may have been told to remove the file, and uses what stood in it.

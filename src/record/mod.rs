@@ -68,6 +68,9 @@ impl BootOutcome {
 pub struct Instance {
     /// The instance id; a record of another one is another box's, baked into an image.
     pub id: String,
+    /// When the installer was first run on this box: the answers that it keeps are then this box's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer_ran_at: Option<Timestamp>,
     /// When Replicated's containers were first seen running after an installation; its files are then no longer
     /// replaced, since Replicated reads them at its first start only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +83,7 @@ pub struct Instance {
 impl Instance {
     /// A box of which nothing is known yet.
     pub fn new(id: impl Into<String>) -> Self {
-        Instance { id: id.into(), installed_at: None, completed_at: None }
+        Instance { id: id.into(), installer_ran_at: None, installed_at: None, completed_at: None }
     }
 }
 

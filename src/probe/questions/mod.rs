@@ -85,6 +85,12 @@ pub(super) const SINGLES: &[Single] = &[
         replicated::units
     ),
     single!(Replicated, "replicated.containers", "whether its containers run", replicated::containers),
+    single!(
+        Replicated,
+        "replicated.images",
+        "whether its containers run the locked images",
+        replicated::locked_images
+    ),
     single!(Replicated, "replicated.version", "whether its version is the pinned one", replicated::version),
     single!(Replicated, "replicated.system", "whether its own parts are ready", replicated::system),
     single!(App, "app.status", "whether Replicated has started the app", app::status),
