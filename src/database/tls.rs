@@ -105,6 +105,7 @@ impl Terms {
         match self.kind {
             Kind::Postgres => "sslrootcert",
             Kind::Mongo => "tlsCAFile",
+            Kind::Vault => "the system's trust store",
         }
     }
 }

@@ -74,6 +74,9 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
             Rung::Auth => "whether the server accepts the user",
             Rung::Database => "whether the database is there and the user may use it",
             Rung::Role => "whether the server takes writes",
+            Rung::Health => "whether Vault is initialized, unsealed and serves clients",
+            Rung::Token => "whether Vault accepts the token, and for how long",
+            Rung::Transit => "whether the transit engine is mounted and the token may use it",
         };
         Check::new(Group::Databases, format!("{name}.{rung}"), asks)
     });

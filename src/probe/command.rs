@@ -141,6 +141,7 @@ fn given(argument: &str) -> Result<Request, Cause> {
     let name = match kind {
         Kind::Mongo => "mongodb.given",
         Kind::Postgres => "postgres.given",
+        Kind::Vault => "vault.given",
     };
     Ok(Request { name: name.to_owned(), kind, uri: parsed })
 }

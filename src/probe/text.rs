@@ -135,7 +135,9 @@ fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
             _ => None,
         })
     };
-    let (address, top) = (detail(Rung::Tcp).unwrap_or_default(), detail(Rung::Role).unwrap_or_default());
+    let last = Kind::of_name(name).and_then(|kind| kind.rungs().last().copied());
+    let top = last.and_then(detail).unwrap_or_default();
+    let address = detail(Rung::Tcp).unwrap_or_default();
     let server = address.split(' ').next().unwrap_or_default();
     // What is said of a replica set names its servers already.
     let said = if top.contains(server) { top.to_owned() } else { format!("{server}, {top}") };

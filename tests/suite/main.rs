@@ -55,3 +55,4 @@ mod support;
 mod terminal;
 mod usage;
 mod user_data;
+mod vault;

@@ -138,6 +138,7 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
         Kind::Mongo => {
             "Append it to the server's certificate file (net.tls.certificateKeyFile) and restart mongod"
         }
+        Kind::Vault => "Append it to the server's certificate file (tls_cert_file) and reload Vault",
     };
     let alone = objection.depth == 0 && objection.code != SELF_SIGNED_IN_CHAIN;
     let cause = match objection.issuer_is {
@@ -275,6 +276,7 @@ fn demanded(terms: &Terms, server: &Server) -> Cause {
     let settings = match terms.kind {
         super::Kind::Postgres => "sslcert and sslkey",
         super::Kind::Mongo => "tlsCertificateKeyFile",
+        super::Kind::Vault => "the app's own settings",
     };
     Cause::config(
         "tls.client_certificate_required",

@@ -12,6 +12,7 @@ mod parameters;
 mod pgjdbc;
 pub mod postgres;
 mod scan;
+pub mod vault;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use crate::secret;
 pub(crate) use classics::secrets_in;
 pub use mongo::MongoUri;
 pub use postgres::PostgresUri;
+pub use vault::VaultUri;
 
 /// Which database an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub enum Kind {
     Postgres,
     /// `mongodb://` or `mongodb+srv://`.
     Mongo,
+    /// HashiCorp's Vault, which has no URI: see [`VaultUri`].
+    Vault,
 }
 
 impl Kind {
@@ -42,6 +46,7 @@ impl Kind {
         match self {
             Kind::Postgres => "PostgreSQL",
             Kind::Mongo => "MongoDB",
+            Kind::Vault => "Vault",
         }
     }
 
@@ -50,6 +55,7 @@ impl Kind {
         match self {
             Kind::Postgres => 5432,
             Kind::Mongo => 27017,
+            Kind::Vault => 8200,
         }
     }
 
@@ -57,6 +63,7 @@ impl Kind {
         match self {
             Kind::Postgres => &["postgres://", "postgresql://"],
             Kind::Mongo => &["mongodb://", "mongodb+srv://"],
+            Kind::Vault => &[],
         }
     }
 
@@ -72,6 +79,8 @@ pub enum Parsed {
     Postgres(PostgresUri),
     /// A MongoDB connection string.
     Mongo(MongoUri),
+    /// Vault's address.
+    Vault(VaultUri),
 }
 
 impl Parsed {
@@ -80,6 +89,7 @@ impl Parsed {
         match self {
             Parsed::Postgres(_) => Kind::Postgres,
             Parsed::Mongo(_) => Kind::Mongo,
+            Parsed::Vault(_) => Kind::Vault,
         }
     }
 
@@ -88,6 +98,7 @@ impl Parsed {
         match self {
             Parsed::Postgres(uri) => uri.shown(),
             Parsed::Mongo(uri) => uri.shown(),
+            Parsed::Vault(uri) => uri.shown(),
         }
     }
 
@@ -96,6 +107,7 @@ impl Parsed {
         match self {
             Parsed::Postgres(uri) => &uri.warnings,
             Parsed::Mongo(uri) => &uri.warnings,
+            Parsed::Vault(uri) => &uri.warnings,
         }
     }
 }
@@ -130,6 +142,12 @@ pub fn parse_as(kind: Kind, text: &str) -> Result<Parsed, UriError> {
     match kind {
         Kind::Postgres => postgres::parse(text).map(Parsed::Postgres),
         Kind::Mongo => mongo::parse(text).map(Parsed::Mongo),
+        Kind::Vault => Err(UriError {
+            database: Kind::Vault,
+            column: None,
+            sentence: "Vault is not addressed by a URI.".to_owned(),
+            next_step: "Set VAULT__SCHEME, VAULT__HOST, VAULT__PORT and VAULT__CLIENT_TOKEN.".to_owned(),
+        }),
     }
 }
 
@@ -159,6 +177,7 @@ impl From<UriError> for Cause {
         let kind = match error.database {
             Kind::Postgres => "postgres.uri",
             Kind::Mongo => "mongo.uri",
+            Kind::Vault => "vault.uri",
         };
         let cause = Cause::config(kind, &error.sentence, &error.next_step);
         match error.column {
