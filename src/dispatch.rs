@@ -90,33 +90,45 @@ fn failed(cause: Cause) -> Printed {
 }
 
 fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
-    let order = match boot::names_source(flags) {
+    let mut order = match boot::names_source(flags) {
         true => None,
-        false => Order::read(&Root::new(common.root.clone()))?,
+        false => match Order::read(&Root::new(common.root.clone())) {
+            // The user-data may say it again, and the group must be told in any case.
+            Err(cause) if flags.unit => {
+                tell(&cause);
+                None
+            }
+            read => read?,
+        },
     };
-    let by = |order: Option<Order>| {
+    // An order's settings go with it, so they are read anew for each.
+    loop {
         let set = boot::order::flags(flags, order.as_ref());
-        with_runtime(common, set, true, async |world| boot::run(world, flags, order).await)
-    };
-    match by(order) {
-        // Its settings go with it, so they are read anew.
-        Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
-            let line = secret::scrub(&in_one_line(&cause)).into_owned() + "\n";
-            // With standard error gone there is nobody to tell.
-            let _ = console::write_within(io::stderr(), line, MOMENT);
-            by(None)
+        match with_runtime(common, set, true, async |world| boot::run(world, flags, order).await) {
+            Ok(boot::Came::Ended(printed)) => return Ok(printed),
+            Ok(boot::Came::Ordered(new)) => order = Some(new),
+            Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
+                tell(&cause);
+                order = None;
+            }
+            Err(cause) => return Err(cause),
         }
-        printed => printed,
     }
 }
 
+fn tell(cause: &Cause) {
+    let line = secret::scrub(&in_one_line(cause)).into_owned() + "\n";
+    // With standard error gone there is nobody to tell.
+    let _ = console::write_within(io::stderr(), line, MOMENT);
+}
+
 /// `is_long` for what runs so long that a reader of its log asks when something happened.
-fn with_runtime(
+fn with_runtime<T>(
     common: &cli::Common,
     flags: Fragment,
     is_long: bool,
-    command: impl AsyncFnOnce(World) -> Result<Printed, Cause>,
-) -> Result<Printed, Cause> {
+    command: impl AsyncFnOnce(World) -> Result<T, Cause>,
+) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
     let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
     let runtime =
@@ -124,26 +136,26 @@ fn with_runtime(
             |error| {
                 Cause::host(
                     "host.runtime",
-                    "The program cannot start its threads.",
+                    "Cannot start worker threads.",
                     "Check the limits of this instance: ulimit -a, free -m.",
                 )
                 .with_error(&error)
             },
         )?;
     let console = Console::of_this_process(verbosity(common), is_long);
-    let printed = runtime.block_on(async {
+    let came = runtime.block_on(async {
         let own_settings_file = common.config.clone();
         let world = World { root, settings, own_settings_file, console: console.clone() };
         // One task does the work and beats, so that a task that is stuck misses the beat.
         tokio::select! {
-            printed = command(world) => printed,
+            came = command(world) => came,
             never = console.beat() => match never {},
         }
     });
     console.flush();
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();
-    printed
+    came
 }
 
 fn verbosity(common: &cli::Common) -> Verbosity {

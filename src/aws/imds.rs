@@ -116,11 +116,24 @@ impl Imds {
     /// `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
     /// `imds.token_refused` and `imds.v1_only` (config).
     pub async fn item(&self, name: &str) -> Result<Option<String>, Cause> {
+        let found = self.ask(name, &format!("meta-data/{name}")).await?;
+        found.map(|bytes| self.text(name, bytes)).transpose()
+    }
+
+    /// The user-data, which may be compressed or anything else; `None` when the instance has none.
+    ///
+    /// # Errors
+    /// As for [`Imds::item`].
+    pub async fn user_data(&self) -> Result<Option<Vec<u8>>, Cause> {
+        self.ask("user-data", "user-data").await
+    }
+
+    async fn ask(&self, name: &str, path: &str) -> Result<Option<Vec<u8>>, Cause> {
         let token = self.token(None).await?;
-        match self.get(name, &token).await? {
+        match self.get(name, path, &token).await? {
             Answer::Unauthorized => {
                 let token = self.token(Some(&token)).await?;
-                match self.get(name, &token).await? {
+                match self.get(name, path, &token).await? {
                     Answer::Unauthorized => Err(unauthorized(&self.endpoint, name)),
                     Answer::Item(item) => Ok(item),
                 }
@@ -173,7 +186,7 @@ impl Imds {
         if status != StatusCode::OK {
             return Err(no_token(&self.endpoint, status));
         }
-        let value = self.read(response, "token").await?;
+        let value = self.text("token", self.read(response, "token").await?)?;
         if value.is_empty() || value.len() > 1024 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(bad_answer(&self.endpoint, "token", &value));
         }
@@ -182,10 +195,10 @@ impl Imds {
         Ok(value)
     }
 
-    async fn get(&self, name: &str, token: &str) -> Result<Answer, Cause> {
+    async fn get(&self, name: &str, path: &str, token: &str) -> Result<Answer, Cause> {
         let request = self
             .client
-            .get(format!("{}/latest/meta-data/{name}", self.endpoint))
+            .get(format!("{}/latest/{path}", self.endpoint))
             .header("x-aws-ec2-metadata-token", token);
         let response = request.send().await.map_err(|error| unreachable(&self.endpoint, name, &error))?;
         match response.status() {
@@ -197,7 +210,7 @@ impl Imds {
         }
     }
 
-    async fn read(&self, mut response: reqwest::Response, name: &str) -> Result<String, Cause> {
+    async fn read(&self, mut response: reqwest::Response, name: &str) -> Result<Vec<u8>, Cause> {
         let mut body = Vec::new();
         while let Some(chunk) =
             response.chunk().await.map_err(|error| unreachable(&self.endpoint, name, &error))?
@@ -207,12 +220,16 @@ impl Imds {
                 return Err(bad_answer(&self.endpoint, name, &format!("more than {LONGEST_ANSWER} bytes")));
             }
         }
-        String::from_utf8(body).map_err(|_| bad_answer(&self.endpoint, name, "not text"))
+        Ok(body)
+    }
+
+    fn text(&self, name: &str, bytes: Vec<u8>) -> Result<String, Cause> {
+        String::from_utf8(bytes).map_err(|_| bad_answer(&self.endpoint, name, "not text"))
     }
 }
 
 enum Answer {
-    Item(Option<String>),
+    Item(Option<Vec<u8>>),
     Unauthorized,
 }
 

@@ -11,15 +11,17 @@ use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::command::World;
 use crate::console::Level;
-use crate::docker::lock::{self, Lock, LockedInstaller, Sha256};
+use crate::docker::lock::{self, Lock, LockedInstaller, LockedOperator, Sha256};
 use crate::files::{self, Access, Prepared, Root};
 use crate::http::{self, Http};
+use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::script;
 use crate::settings::SETTINGS_FILE;
 use crate::{unit, wait};
 
+use super::release::{self, Release};
 use super::step::Step;
-use super::wanted::Replicated;
+use super::wanted::Wanted;
 
 /// The settings file that documents every key, and changes nothing as it stands.
 const SETTINGS: &str = include_str!("../../packer/agent.toml");
@@ -27,52 +29,113 @@ const SETTINGS: &str = include_str!("../../packer/agent.toml");
 /// How long `systemctl` may take; it changes some links.
 const SYSTEMCTL: Duration = Duration::from_secs(60);
 
-/// An installer in memory.
+/// Both scripts in memory.
 pub(super) struct Installer {
     content: Vec<u8>,
+    operator: Option<Vec<u8>>,
     pub(super) locked: LockedInstaller,
+    pub(super) release: Release,
 }
 
-/// Fetches the installer, waiting for its server.
+/// Fetches the installer and the script that it would download itself, waiting for their server, and makes sure that both
+/// are what was meant.
 ///
 /// # Errors
-/// Those of [`script::download`].
+/// Those of [`script::download`], [`Edition::read`] and [`OperatorEdition::read`]; [`Release::findings`], all in one.
 pub(super) async fn fetch(
     step: &Step<'_>,
     world: &World,
-    replicated: Option<&Replicated>,
+    wanted: &Wanted,
 ) -> Result<Achieved<Option<Installer>>, Cause> {
-    let Some(replicated) = replicated else {
+    let Some(replicated) = &wanted.replicated else {
         return Ok(Achieved::skipped(None, "images.toml has no [replicated], so none is pinned"));
     };
-    let url = replicated.url()?;
+    let arguments = &world.settings.install.arguments;
     let client = http::build(Http::new(world.root.clone()).outgoing()?)?;
-    let attempt = async || script::download(url.as_str(), replicated.sha256.as_ref(), &client).await;
-    let waiting = |cause: &Cause| step.waiting(cause);
-    let fetched = wait::until(world.settings.images_wait, wait::is_external, waiting, attempt).await;
-    let (content, sha256) = fetched.map_err(|mut cause| {
-        cause.next_step = match cause.kind.as_ref() {
-            "installer.checksum" => "Look at what changed, then correct replicated.sha256 in images.toml.",
-            _ if wait::is_external(&cause) => "Open the way to the URL (route, NAT, proxy), and bake again.",
-            _ => "Correct the versions or the url under [replicated] in images.toml; an unknown version is refused.",
+    let url = replicated.url()?;
+    let (content, sha256) =
+        download(step, world, &client, url.as_str(), replicated.sha256.as_ref(), "sha256").await?;
+    let edition = Edition::read(&content, url.as_str()).map_err(correct_versions)?;
+    let mut release = Release { edition, operator: None };
+    let judge = |release: &Release| {
+        let images = wanted.images.iter().map(|image| &image.reference);
+        let findings = release.findings(Some(replicated), images, arguments);
+        if findings.is_empty() { Ok(()) } else { Err(Cause::together(findings)) }
+    };
+    // Of another version, its second script is another as well, or is not there.
+    judge(&release)?;
+    let operator_url = release.edition.operator_url.clone();
+    let operator_url = operator_url.filter(|_| release::runs_operator(&release.edition, arguments));
+    let operator = match &operator_url {
+        None => None,
+        Some(url) => {
+            let expected = replicated.operator_sha256.as_ref();
+            let fetched = download(step, world, &client, url, expected, "operator_sha256").await?;
+            release.operator = Some(OperatorEdition::read(&fetched.0, url)?);
+            Some(fetched)
         }
-        .to_owned();
-        cause
-    })?;
-    let detail = format!("{} bytes, SHA-256 {sha256}", content.len());
-    let sha256 = Sha256::try_from(sha256)
-        .map_err(|why| Cause::host("installer.checksum", why, "Report this as a bug."))?;
+    };
+    judge(&release)?;
+    let mut detail = format!(
+        "Replicated {}, {} bytes, SHA-256 {}",
+        release.edition.version,
+        content.len(),
+        sha256.as_str()
+    );
+    if let Some((operator, sha256)) = &operator {
+        detail.push_str(&format!(
+            "; the operator's script, {} bytes, SHA-256 {}",
+            operator.len(),
+            sha256.as_str()
+        ));
+    }
     let locked = LockedInstaller {
         url: url.into(),
         sha256,
-        version: None,
-        arguments_known: Vec::new(),
-        operator: None,
+        version: Some(release.edition.version.clone()),
+        arguments_known: release.edition.arguments_known.iter().cloned().collect(),
+        operator: operator_url
+            .zip(operator.as_ref())
+            .map(|(url, (_, sha256))| LockedOperator { url, sha256: sha256.clone() }),
     };
-    Ok(Achieved::done(Some(Installer { content, locked }), detail))
+    let operator = operator.map(|(content, _)| content);
+    Ok(Achieved::done(Some(Installer { content, operator, locked, release }), detail))
 }
 
-/// Puts the installer and the lock in place, the lock last: it promises everything else.
+/// One script, waiting for its server; `key` is what pins its checksum in `images.toml`.
+async fn download(
+    step: &Step<'_>,
+    world: &World,
+    client: &reqwest::Client,
+    url: &str,
+    expected: Option<&Sha256>,
+    key: &str,
+) -> Result<(Vec<u8>, Sha256), Cause> {
+    let attempt = async || script::download(url, expected, client).await;
+    let waiting = |cause: &Cause| step.waiting(cause);
+    let fetched = wait::until(world.settings.images_wait, wait::is_external, waiting, attempt).await;
+    let (content, sha256) = fetched.map_err(|mut cause| {
+        if cause.kind == "installer.checksum" {
+            cause.next_step = format!("Look at what changed, then correct replicated.{key} in images.toml.");
+        } else if wait::is_external(&cause) {
+            cause.next_step = "Open the way to the URL (route, NAT, proxy), and bake again.".to_owned();
+        } else {
+            cause = correct_versions(cause);
+        }
+        cause
+    })?;
+    let sha256 = Sha256::try_from(sha256)
+        .map_err(|why| Cause::host("installer.checksum", why, "Report this as a bug."))?;
+    Ok((content, sha256))
+}
+
+fn correct_versions(cause: Cause) -> Cause {
+    let next_step =
+        "Correct the versions or the url under [replicated] in images.toml; an unknown version is refused.";
+    Cause { next_step: next_step.to_owned(), ..cause }
+}
+
+/// Puts the scripts and the lock in place, the lock last: it promises everything else.
 ///
 /// # Errors
 /// `host.file`; `lock.value`.
@@ -94,6 +157,9 @@ pub(super) fn write(
     let mut prepared = Vec::new();
     if let Some(installer) = installer {
         prepared.push(prepare(root, script::PINNED, &installer.content, 0o755)?);
+        if let Some(operator) = &installer.operator {
+            prepared.push(prepare(root, script::PINNED_OPERATOR, operator, 0o755)?);
+        }
     }
     prepared.push(prepare(root, lock::FILE, lock.to_text()?.as_bytes(), 0o644)?);
     files::commit_all(prepared)?;

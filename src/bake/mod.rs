@@ -6,6 +6,7 @@
 mod hygiene;
 mod install;
 mod pull;
+mod release;
 mod step;
 mod verify;
 mod wanted;
@@ -19,7 +20,6 @@ use crate::command::{Exit, Printed, World};
 use crate::console::{Event, Level, Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::lock::Lock;
-use crate::docker::reference::Reference;
 use crate::files::{self, Root};
 
 use hygiene::Hygiene;
@@ -44,17 +44,16 @@ pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Caus
 
 async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Cause> {
     let World { root, settings, console, .. } = world;
-    let wanted = Wanted::read(&root.path(wanted::FILE))?;
+    let mut wanted = Wanted::read(&root.path(wanted::FILE))?;
     let _alone = alone(root)?;
 
     // The installer first: it takes a second, and a version that does not exist must not cost an hour of pulls.
-    let installer = Step::run(console, "installer", async |step| {
-        install::fetch(step, world, wanted.replicated.as_ref()).await
-    })
-    .await?;
+    let installer =
+        Step::run(console, "installer", async |step| install::fetch(step, world, &wanted).await).await?;
+    let needed = installer.as_ref().map(|installer| installer.release.images()).unwrap_or_default();
     let images = Step::run(console, "images", async |step| {
-        for image in wanted.forgotten() {
-            step.note(Level::Warning, "", Some(forgotten(&image)));
+        for image in wanted.add(needed) {
+            step.note(Level::Info, format!("{image}: added, since the installer starts it"), None);
         }
         pull::pull(step, engine, &wanted.images, settings.images_wait).await
     })
@@ -75,14 +74,6 @@ async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Ca
     })
     .await?;
     Ok(printed(&lock, &hygiene))
-}
-
-fn forgotten(image: &Reference) -> Cause {
-    Cause::config(
-        "images.forgotten",
-        format!("images.toml asks for a version of Replicated and not for its image {image}."),
-        "Add it to images.toml; else each instance pulls it while it boots.",
-    )
 }
 
 /// One bake at a time. The lock is on `images.toml` itself, so that it leaves no file in the image.

@@ -14,9 +14,12 @@ use crate::console::{Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::images;
 use crate::docker::lock::{self, Lock};
-use crate::replicated::script;
+use crate::files;
+use crate::replicated::edition::{Edition, OperatorEdition};
+use crate::replicated::{pins, script};
 use crate::unit;
 
+use super::release::{self, Release};
 use super::wanted::{self, Wanted};
 use super::{hygiene, install};
 
@@ -110,6 +113,7 @@ pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
         None => Check::skipped("images", "waits for lock"),
     });
     checks.push(installer_check(world, locked));
+    checks.push(release_check(world, locked));
     let unit = unit_failures(world).await;
     let detail =
         if unit.is_empty() { format!("{} is installed and enabled", unit::NAME) } else { String::new() };
@@ -162,8 +166,10 @@ fn lock_check(world: &World, lock: &Lock) -> Check {
             Some(_) => {}
         }
     }
+    let needed = release(world, lock).map(|release| release.images()).unwrap_or_default();
     for locked in &lock.images {
-        if !wanted.images.iter().any(|image| image.reference == locked.reference) {
+        let is_wanted = wanted.images.iter().any(|image| image.reference == locked.reference);
+        if !is_wanted && !needed.contains(&locked.reference) {
             failures.push(stale(format!("it has {}, which is not asked for", locked.reference)));
         }
     }
@@ -188,21 +194,80 @@ async fn images_check(lock: &Lock, engine: &Engine) -> Check {
 fn installer_check(world: &World, lock: Option<&Lock>) -> Check {
     let pinned = lock.and_then(|lock| lock.installer.as_ref());
     match (pinned, &world.settings.install.url, lock) {
-        (None, _, None) => Check::skipped("installer", "waits for lock"),
-        (None, Some(url), _) => Check::skipped("installer", &format!("fetched at boot from {url}")),
-        (None, None, _) => {
-            let cause = Cause::config(
-                "installer.unpinned",
-                "The image lock pins no installer, and the settings say no URL to fetch one from.",
-                "Add [replicated] to images.toml and bake again, or set install.url in agent.toml.",
-            );
-            Check::of("installer", String::new(), vec![cause])
+        (None, None, None) => Check::skipped("installer", "waits for lock"),
+        (None, Some(url), None) => Check::skipped("installer", &format!("fetched at boot from {url}")),
+        // A boot with this lock would refuse to run any.
+        (None, _, Some(lock)) => {
+            let missing = pins::installer(lock).err();
+            Check::of("installer", String::new(), missing.into_iter().collect())
         }
         (Some(pinned), _, _) => {
-            let found = script::from_file(&world.root.path(script::PINNED), Some(&pinned.sha256));
-            Check::from("installer", found.map(|script| format!("SHA-256 {}", script.sha256)))
+            let scripts = [
+                (script::PINNED, Some(&pinned.sha256)),
+                (script::PINNED_OPERATOR, pinned.operator.as_ref().map(|operator| &operator.sha256)),
+            ];
+            let locked = scripts.into_iter().filter_map(|(path, sha256)| Some((path, sha256?)));
+            let found = locked.map(|(path, sha256)| script::from_file(&world.root.path(path), Some(sha256)));
+            let (good, bad): (Vec<_>, Vec<_>) = found.partition(Result::is_ok);
+            let sums: Vec<String> = good.into_iter().flatten().map(|script| script.sha256).collect();
+            let detail = format!("SHA-256 {}", sums.join(" and "));
+            Check::of("installer", detail, bad.into_iter().filter_map(Result::err).collect())
         }
     }
+}
+
+/// What the pinned scripts say of themselves.
+fn release(world: &World, lock: &Lock) -> Result<Release, Cause> {
+    let read = |path: &str| {
+        let path = world.root.path(path);
+        // Checked before, so that its size is known.
+        script::from_file(&path, None)?;
+        let content = std::fs::read(&path).map_err(|error| files::failed("read", &path, &error))?;
+        Ok::<_, Cause>((content, path.display().to_string()))
+    };
+    let (content, place) = read(script::PINNED)?;
+    let edition = Edition::read(&content, &place)?;
+    let has_operator = lock.installer.as_ref().is_some_and(|installer| installer.operator.is_some());
+    let operator = if has_operator {
+        let (content, place) = read(script::PINNED_OPERATOR)?;
+        Some(OperatorEdition::read(&content, &place)?)
+    } else {
+        None
+    };
+    Ok(Release { edition, operator })
+}
+
+/// Whether scripts, images and arguments belong together, and nothing is missing that a boot would have to download.
+fn release_check(world: &World, lock: Option<&Lock>) -> Check {
+    let Some((lock, installer)) = lock.and_then(|lock| Some((lock, lock.installer.as_ref()?))) else {
+        return Check::skipped("release", "no installer is pinned");
+    };
+    let release = match release(world, lock) {
+        Ok(release) => release,
+        Err(cause) => return Check::of("release", String::new(), vec![cause]),
+    };
+    let arguments = &world.settings.install.arguments;
+    // What was asked for is in the image as well, unless a person removed it.
+    let wanted = Wanted::read(&world.root.path(wanted::FILE)).ok();
+    let asked = wanted.as_ref().and_then(|wanted| wanted.replicated.as_ref());
+    let locked = || lock.images.iter().map(|image| &image.reference);
+    let mut failures = release.findings(asked, locked(), arguments);
+    if installer.operator.is_none() && release::runs_operator(&release.edition, arguments) {
+        failures.push(Cause::config(
+            "installer.operator_unpinned",
+            "The lock does not pin the operator's script, which the installer downloads and runs as root.",
+            BAKE_AGAIN,
+        ));
+    }
+    for image in release.images().iter().filter(|image| !locked().any(|locked| locked == *image)) {
+        failures.push(Cause::config(
+            "images.forgotten",
+            format!("The lock does not have {image}, which the installer starts: each boot would pull it."),
+            BAKE_AGAIN,
+        ));
+    }
+    let detail = format!("Replicated {}, scripts, images and arguments agree", release.edition.version);
+    Check::of("release", if failures.is_empty() { detail } else { String::new() }, failures)
 }
 
 async fn unit_failures(world: &World) -> Vec<Cause> {

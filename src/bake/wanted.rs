@@ -12,6 +12,7 @@ use crate::cause::Cause;
 use crate::docker::lock::Sha256;
 use crate::docker::reference::{Digest, Reference};
 use crate::files;
+use crate::replicated::edition::IMAGES;
 
 /// Where it lies, under the root.
 pub(super) const FILE: &str = "/etc/boot-agent/images.toml";
@@ -39,6 +40,8 @@ pub(super) struct Replicated {
     replicated_operator_tag: Option<String>,
     /// What the installer must have, where a person has looked at it.
     pub(super) sha256: Option<Sha256>,
+    /// The same for the operator's script, which the installer downloads and runs.
+    pub(super) operator_sha256: Option<Sha256>,
 }
 
 /// One image that is to be there.
@@ -83,6 +86,12 @@ impl WantedImage {
 }
 
 impl Replicated {
+    /// The versions that are asked for, by image.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let tags = [&self.replicated_tag, &self.replicated_ui_tag, &self.replicated_operator_tag];
+        IMAGES.into_iter().zip(tags).filter_map(|(image, tag)| Some((image, tag.as_deref()?)))
+    }
+
     /// The installer's address, with the versions in its query.
     ///
     /// # Errors
@@ -116,26 +125,18 @@ impl Replicated {
     }
 }
 
-/// The name of an image of Replicated's own. The vendor moved them from quay.io to Docker Hub with 2.45.0.
-fn replicated_image(name: &str, version: &str) -> Option<Reference> {
-    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    let is_old = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (2, 45);
-    let registry = if is_old { "quay.io/" } else { "" };
-    format!("{registry}replicated/{name}:stable-{version}").parse().ok()
-}
-
 impl Wanted {
-    /// Images of the Replicated versions asked for that are not asked for themselves: each instance would pull them
-    /// while it boots.
-    pub(super) fn forgotten(&self) -> Vec<Reference> {
-        let Some(replicated) = &self.replicated else { return Vec::new() };
-        let parts = [
-            ("replicated", &replicated.replicated_tag),
-            ("replicated-ui", &replicated.replicated_ui_tag),
-            ("replicated-operator", &replicated.replicated_operator_tag),
-        ];
-        let images = parts.into_iter().filter_map(|(name, tag)| replicated_image(name, tag.as_deref()?));
-        images.filter(|name| !self.images.iter().any(|image| image.reference == *name)).collect()
+    /// Adds those of `images` that are not asked for by name, and returns their names.
+    pub(super) fn add(&mut self, images: Vec<Reference>) -> Vec<Reference> {
+        let is_new = |name: &Reference| !self.images.iter().any(|image| image.reference == *name);
+        let added: Vec<Reference> = images.into_iter().filter(is_new).collect();
+        self.images.extend(added.iter().map(|reference| WantedImage {
+            reference: reference.clone(),
+            digest: None,
+            alias: None,
+            pull: true,
+        }));
+        added
     }
 
     /// Reads `images.toml`.
@@ -200,18 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn replicateds_own_images_are_not_forgotten() {
-        let forgotten = |version: &str, more: &str| {
-            let tags = format!("replicated_tag = \"{version}\"\nreplicated_ui_tag = \"{version}\"");
-            let wanted = Wanted::parse(&format!("[replicated]\n{tags}\n{more}")).unwrap();
-            wanted.forgotten().iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        let named = "[[image]]\nreference = \"quay.io/replicated/replicated:stable-2.44.9\"\n";
-        assert_eq!(forgotten("2.44.9", named), ["quay.io/replicated/replicated-ui:stable-2.44.9"]);
-        let newer = ["replicated/replicated:stable-2.45.0", "replicated/replicated-ui:stable-2.45.0"];
-        assert_eq!(forgotten("2.45.0", ""), newer);
-        let example = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
-        assert!(example.forgotten().is_empty());
+    fn images_that_the_installer_needs_are_added_once() {
+        let mut wanted = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
+        let before = wanted.images.len();
+        let named = wanted.images[0].reference.clone();
+        let other: Reference = "replicated/replicated-ui:stable-2.53.2".parse().unwrap();
+        assert_eq!(wanted.add(vec![named.clone(), other.clone()]), std::slice::from_ref(&other));
+        assert_eq!(wanted.images.len(), before + 1);
+        assert!(wanted.add(vec![named, other]).is_empty());
     }
 
     #[test]

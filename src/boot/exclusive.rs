@@ -1,13 +1,14 @@
 //! One boot at a time: the first holds a lock, a second follows it and ends with its result.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::console::{Console, Level};
+use crate::console::{Console, Event, Level};
 use crate::files::{self, Root};
 use crate::record::{BootOutcome, LOCK_FILE, Record};
 
@@ -19,7 +20,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The right to boot this box; given up when dropped.
 #[derive(Debug)]
 pub(super) struct Exclusive {
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What came of asking for it.
@@ -33,26 +34,34 @@ pub(super) enum Turn {
 /// Takes the lock, or follows the boot that holds it until that ends. If its process dies without a result, the turn
 /// is ours after all.
 ///
+/// A lock that cannot be had for the disk's sake is a warning: a boot that ended here would tell nobody.
+///
 /// # Errors
-/// `host.file` for the lock file; `boot.other_runs` when the other boot has not ended within `limit`.
+/// `boot.other_runs` when the other boot has not ended within `limit`.
 pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Duration) -> Result<Turn, Cause> {
     let path = root.path(LOCK_FILE);
-    let failed = |error| files::failed("lock", &path, &error);
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(failed)?;
-    }
-    let lock = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let without = |error: &io::Error| {
+        let cause = Some(files::failed("lock", &path, error));
+        let text = "booting without a lock against a second boot:".to_owned();
+        console.emit(Event::Note { stage: None, level: Level::Warning, text, cause });
+        Ok(Turn::Ours(Exclusive { _lock: None }))
+    };
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let lock = match made.and_then(|()| File::options().create(true).append(true).open(&path)) {
+        Ok(lock) => lock,
+        Err(error) => return without(&error),
+    };
     let asked_at = Timestamp::now();
     let asked = Instant::now();
     let (mut shown, mut followed) = (Shown::default(), false);
     loop {
         match lock.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return without(&error),
             Err(TryLockError::WouldBlock) => {}
         }
         if !followed {
-            console.note(Level::Info, "another boot of this box is running: following it");
+            console.note(Level::Info, "another boot is already running: following it");
             followed = true;
         }
         // While it runs, a record that cannot be read is the running boot's to complain about.
@@ -62,8 +71,8 @@ pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Durati
         if asked.elapsed() >= limit {
             return Err(Cause::host(
                 "boot.other_runs",
-                "Another boot of this box is running and has not ended.",
-                "Look at what it waits for: agent status",
+                "Another boot is still running on this instance.",
+                "See what it is waiting for: agent status",
             )
             .after_waiting(asked.elapsed()));
         }
@@ -80,7 +89,7 @@ pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Durati
     if followed {
         console.note(Level::Warning, "the other boot ended without a result: taking over");
     }
-    Ok(Turn::Ours(Exclusive { _lock: lock }))
+    Ok(Turn::Ours(Exclusive { _lock: Some(lock) }))
 }
 
 fn ended_after(record: &Record, asked_at: Timestamp) -> bool {

@@ -12,17 +12,17 @@ use nix::fcntl::OFlag;
 use crate::aws::Aws;
 use crate::aws::autoscaling::ActionResult;
 use crate::aws::s3::S3;
-use crate::cause::Cause;
-use crate::console::{Level, in_one_line};
+use crate::cause::{Cause, Class};
+use crate::console::{Level, StageOutcome};
 use crate::record::{BootOutcome, Record};
 use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
-use super::Told;
 use super::exclusive::Exclusive;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
+use super::{IMAGES, INSTALL, Told};
 
 /// How long a report may take to upload: it is best effort, and the group waits meanwhile.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
@@ -47,7 +47,8 @@ pub(super) enum Consequence {
 impl Consequence {
     /// What follows from the settings and from what is known of the group.
     pub(super) fn of(settings: &Settings, record: &Record, lifecycle: Option<&Lifecycle>) -> Self {
-        match (lifecycle, settings.on_failure) {
+        let on_failure = if is_outage_elsewhere(record) { OnFailure::Hold } else { settings.on_failure };
+        match (lifecycle, on_failure) {
             (None, _) if record.is_in_no_group() => Consequence::NoGroup,
             (None, _) => Consequence::Unknown,
             (Some(lifecycle), on_failure) => match (&lifecycle.hook, on_failure) {
@@ -59,6 +60,18 @@ impl Consequence {
             },
         }
     }
+}
+
+/// Whether the boot failed because somebody else's registry or server is away. A replacement would fail the same way, and
+/// the next one too: the group would replace the box in a loop for as long as that lasts.
+fn is_outage_elsewhere(record: &Record) -> bool {
+    let Some(cause) = record.cause.as_ref().filter(|cause| cause.class == Class::External) else {
+        return false;
+    };
+    // At the boot's deadline, the stage has been interrupted while it waited.
+    let ended = if cause.kind == "boot.deadline" { StageOutcome::Interrupted } else { StageOutcome::Failed };
+    let mut fetching = record.stages.iter().filter(|stage| matches!(stage.name.as_str(), IMAGES | INSTALL));
+    fetching.any(|stage| stage.outcome == ended)
 }
 
 /// As the end of "the boot would fail and …".
@@ -95,7 +108,9 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
         }
         Consequence::Abandon(lifecycle, _) => {
             let limit = run.settings.lifecycle.wait;
-            let waiting = |cause: &Cause| run.console.note(Level::Warning, format!("ABANDON waits: {cause}"));
+            let waiting = |cause: &Cause| {
+                run.console.note(Level::Warning, format!("waiting to complete with ABANDON: {cause}"))
+            };
             let outcome = match report::complete(run, &lifecycle, ActionResult::Abandon, limit, waiting).await
             {
                 Ok(completed) => {
@@ -115,7 +130,7 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
             drop(exclusive);
             run.console.note(
                 Level::Warning,
-                "held: the lifecycle action is kept alive. Log in, look at agent status, and run agent boot again",
+                "held: the lifecycle action is being kept alive. Log in, check agent status, then run agent boot again",
             );
             if let Some(heartbeats) = told.heartbeats.get_mut() {
                 heartbeats.ended().await;
@@ -130,9 +145,23 @@ fn write_to_console(run: &Run, cause: &Cause) {
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
     if let Ok(mut console) = opened {
-        let _ =
-            write!(console, "\r\nboot-agent: the boot failed: {}\r\n", secret::scrub(&in_one_line(cause)));
+        let record = run.record();
+        let instance =
+            record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+        let text = format!(
+            "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
+            cause.kind,
+            cause.class,
+            one_line(&cause.sentence),
+            one_line(&cause.next_step),
+        );
+        // One write, so that no line of the kernel comes between.
+        let _ = console.write_all(secret::scrub(&text).as_bytes());
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 async fn upload(run: &Run, aws: &Aws) {

@@ -28,6 +28,9 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long systemd may take to answer: it is busy while a machine boots, yet never for as long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// In which cloud-init runs the scripts of user-data.
+const USER_DATA_UNIT: &str = "/cloud-final.service";
+
 /// What came of it.
 pub(super) enum HandedOver {
     /// The unit's boot ended, and this is its record.
@@ -64,7 +67,7 @@ pub(super) fn has_unit(world: &World) -> bool {
 /// Records the order, if it is a new one, has the unit boot the box by it, and follows that boot to its end.
 ///
 /// # Errors
-/// `host.file`; `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
+/// `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
 /// within `limit`.
 pub(super) async fn hand_over(
     world: &World,
@@ -82,19 +85,49 @@ pub(super) async fn hand_over(
             Turn::Theirs(_) => {}
         }
     };
-    if let Some(order) = new {
-        order.write(&world.root)?;
+    let before = Record::read(&world.root).ok().flatten();
+    let is_under_way = new.is_some_and(|new| runs_user_data() && is_booted_by(world, new));
+    if is_under_way
+        && let Some(record) = before.as_ref().filter(|record| is_result(record) && record.source == source)
+    {
+        Shown::default().show_news(&world.console, record);
+        world.console.emit(Event::Over);
+        return Ok(HandedOver::Ended(Box::new(record.clone())));
     }
-    let before = Record::read(&world.root).ok().flatten().map(|record| record.started_at);
-    drop(lock);
-    if let Err(cause) = start().await {
-        return Ok(HandedOver::Refused(cause));
+    let before = before.map(|record| record.started_at);
+    // Where its process has just died, systemd is about to start it again by itself.
+    if !is_under_way || is_over().await.is_some() {
+        if let Some(Err(cause)) = new.map(|order| order.write(&world.root)) {
+            return Ok(HandedOver::Refused(cause));
+        }
+        drop(lock);
+        if let Err(cause) = start().await {
+            return Ok(HandedOver::Refused(cause));
+        }
+    } else {
+        drop(lock);
     }
     if is_early().await {
         return Ok(HandedOver::Later);
     }
     world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
     follow(world, before, limit).await.map(HandedOver::Ended)
+}
+
+/// Whether this process is a script of user-data that cloud-init runs. A person who gives the same command wants another
+/// boot; a script wants the one that the unit has begun, having read the user-data before cloud-init came to run it.
+fn runs_user_data() -> bool {
+    std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|cgroup| cgroup.contains(USER_DATA_UNIT))
+}
+
+/// Whether this instance boots by the same order already.
+fn is_booted_by(world: &World, new: &Order) -> bool {
+    let order = Order::read(&world.root).ok().flatten().filter(|order| order.is_same(new));
+    let record = Record::read(&world.root).ok().flatten();
+    let instance = record.as_ref().and_then(|record| record.instance.as_ref());
+    order.is_some_and(|order| {
+        order.instance().is_some() && order.instance() == instance.map(|instance| instance.id.as_str())
+    })
 }
 
 /// Has systemd start the unit. A process of it that is left holds a failed boot, or has nothing to boot: it is ended.
@@ -150,7 +183,7 @@ async fn follow(world: &World, before: Option<Timestamp>, limit: Duration) -> Re
                 break Err(Cause::host(
                     "unit.runs",
                     format!("{} has not ended.", unit::NAME),
-                    "Look at what it waits for: agent status",
+                    "See what it is waiting for: agent status",
                 )
                 .after_waiting(started.elapsed()));
             }

@@ -1,16 +1,22 @@
 //! Stage 7: Replicated, installed by its own installer and proved by its containers.
+//!
+//! On a box with an image lock, nothing runs that the lock does not name: the installer and the operator's script are the
+//! pinned ones, nothing is fetched or pulled, and the containers must run the locked images.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::aws::imds::Identity;
+use crate::aws::imds::{self, Identity};
 use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::docker::engine::Engine;
 use crate::docker::lock::{Lock, Sha256};
 use crate::placement;
-use crate::replicated::installer;
+use crate::replicated::answers;
+use crate::replicated::fetch_guard::{FetchGuard, Operator};
+use crate::replicated::installer::{self, Goal, Job, KeptClosed, Report};
+use crate::replicated::pins;
 use crate::replicated::script::{self, Script};
 use crate::settings;
 use crate::wait;
@@ -20,7 +26,20 @@ use super::run::{Run, Stage};
 /// How long systemd is given to start Replicated's containers again after a reboot, before they are installed anew.
 const START_AFTER_REBOOT: Duration = Duration::from_secs(60);
 
-/// Runs the installer, unless Replicated's containers run already.
+/// The pause before the installer is run again, besides that of every wait; it doubles with each run.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause. Each run asks somebody else's servers, and stops and starts containers.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is run, verified as far as it is pinned.
+struct Verified {
+    script: Script,
+    /// What the installer may fetch besides nothing, on a box with a lock.
+    operator: Option<Operator>,
+}
+
+/// Runs the installer, unless Replicated's containers run already as they should.
 pub(super) async fn install(
     stage: &Stage<'_>,
     engine: &Engine,
@@ -28,26 +47,33 @@ pub(super) async fn install(
     identity: &Identity,
 ) -> Result<Achieved<()>, Cause> {
     let run = stage.run;
-    let settings = &run.settings.install;
-    let arguments = installer::arguments(identity.local_ipv4, &settings.arguments);
-    if !run.force && runs_already(stage, engine, &arguments, identity).await {
-        note_installed(run);
+    let arguments =
+        installer::arguments(identity.local_ipv4, &run.settings.install.arguments, lock.is_none());
+    let goal = Goal::new(&arguments, lock);
+    if !run.force && runs_already(stage, engine, &goal, identity).await? {
+        if !stage.is_dry_run() {
+            // A boot that was killed in mid-install may have left it open.
+            installer::restore_access(&run.root, placement::access(&run.root, None)?)?;
+            note_installed(run);
+        }
         return Ok(Achieved::skipped((), "Replicated's containers run"));
     }
     if stage.is_dry_run() {
-        let script = to_run(run, lock)?;
+        let script = to_run(run, lock, &arguments)?;
         return Ok(Achieved::done((), format!("would run {script} {}", arguments.join(" "))));
     }
-    let script = obtain(stage, lock).await?;
-    stage.progress(format!("running {}", script.path.display()), None);
-    let mut on_line = |line: &str| stage.output(line);
-    let (report, outcome) =
-        installer::install(engine, &script, &arguments, settings.deadline, &mut on_line).await;
-    installer::register_daemon_token(&run.root);
-    // Also after a failure: the installer may have opened the file before it failed.
-    let closed = installer::restore_access(&run.root, placement::access(&run.root, None)?);
-    outcome?;
-    closed?;
+    let Verified { script, operator } = obtain(stage, lock, &arguments).await?;
+    settle_answers(stage, &arguments, identity)?;
+    let metadata = imds::endpoint(|name| std::env::var(name).ok());
+    let guard = lock.map(|_| FetchGuard::write(&run.root, operator.as_ref(), &metadata)).transpose()?;
+    let job = Job {
+        script: &script,
+        arguments: &arguments,
+        guard: guard.as_ref(),
+        goal: &goal,
+        deadline: run.settings.install.deadline,
+    };
+    let report = run_until_done(stage, engine, &job).await?;
     note_installed(run);
     Ok(Achieved::done(
         (),
@@ -55,22 +81,117 @@ pub(super) async fn install(
     ))
 }
 
-/// Whether Replicated's containers run, which is waited for on a box where they did: after a reboot, systemd may still
-/// be starting them.
-async fn runs_already(stage: &Stage<'_>, engine: &Engine, arguments: &[String], identity: &Identity) -> bool {
+/// Runs the installer, and again as long as somebody else's servers are the reason why it fails.
+async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Result<Report, Cause> {
+    let run = stage.run;
+    let access = placement::access(&run.root, None)?;
+    let mut pause = Duration::ZERO;
+    stage
+        .until(run.settings.install.wait, wait::is_external, async || {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            stage.progress(format!("running {}", job.script.path.display()), None);
+            let mut on_line = |line: &str| stage.output(line);
+            let closed = KeptClosed::new(&run.root, access);
+            let (report, outcome) = closed.during(installer::install(engine, job, &mut on_line)).await;
+            answers::register_daemon_token(&run.root);
+            if report.restarted_docker {
+                stage.warn(docker_restarted());
+            }
+            // Also after a failure: the installer may have opened the file before it failed.
+            let closed = installer::restore_access(&run.root, access);
+            outcome?;
+            closed?;
+            if let Some(guard) = job.guard {
+                warn_of_refused(stage, guard);
+            }
+            Ok(report)
+        })
+        .await
+}
+
+fn docker_restarted() -> Cause {
+    Cause::config(
+        "installer.docker_restarted",
+        "The Replicated installer gave Docker an HTTP proxy and restarted it during the boot.",
+        "Bake Docker's proxy into the AMI (/etc/systemd/system/docker.service.d/http-proxy.conf), or set no-proxy in install.arguments.",
+    )
+}
+
+/// The installer has done without, so this is no failure.
+fn warn_of_refused(stage: &Stage<'_>, guard: &FetchGuard) {
+    for url in guard.refused() {
+        let cause = Cause::config(
+            "installer.fetch_refused",
+            "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
+            "Nothing, if Replicated works: the installer did without it.",
+        );
+        stage.warn(cause.with("refused", url));
+    }
+}
+
+/// Whether Replicated's containers run as they should, which is waited for on a box where they did: after a reboot, systemd
+/// may still be starting them.
+///
+/// # Errors
+/// [`pins::NOT_LOCKED`] on a box that has been in service: what runs there may be what a person wants, and going back to
+/// an older Replicated is not done unasked.
+async fn runs_already(
+    stage: &Stage<'_>,
+    engine: &Engine,
+    goal: &Goal<'_>,
+    identity: &Identity,
+) -> Result<bool, Cause> {
     let instance = stage.run.record().instance;
-    let limit = match instance.and_then(|instance| instance.installed_at) {
+    let limit = match instance.as_ref().and_then(|instance| instance.installed_at) {
         Some(_) => START_AFTER_REBOOT,
         None => {
-            let baked = installer::installed_for(&stage.run.root);
+            let baked = answers::installed_for(&stage.run.root);
             if let Some(address) = baked.filter(|address| *address != identity.local_ipv4) {
                 stage.progress(format!("the image has the Replicated of {address}, another box"), None);
-                return false;
+                return Ok(false);
             }
             Duration::ZERO
         }
     };
-    stage.until(limit, |_| true, async || installer::installed(engine, arguments).await).await.is_ok()
+    let worth_waiting = |cause: &Cause| cause.kind != pins::NOT_LOCKED;
+    let Err(cause) = stage.until(limit, worth_waiting, async || goal.is_achieved(engine).await).await else {
+        return Ok(true);
+    };
+    if cause.kind == pins::NOT_LOCKED {
+        if instance.is_some_and(|instance| instance.completed_at.is_some()) {
+            return Err(cause);
+        }
+        stage.progress("installing again, since other images run than the locked ones", None);
+    }
+    Ok(false)
+}
+
+/// The answers of an earlier run, which the installer would keep: another box's are removed, and this box's are compared
+/// with the arguments.
+fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) -> Result<(), Cause> {
+    let run = stage.run;
+    let instance = run.record().instance;
+    let ran_here =
+        instance.is_some_and(|known| known.installer_ran_at.is_some() || known.installed_at.is_some());
+    let address = answers::installed_for(&run.root);
+    let is_here = ran_here && address.is_none_or(|address| address == identity.local_ipv4);
+    if is_here {
+        answers::register_daemon_token(&run.root);
+        for warning in answers::compare(&run.root, arguments)? {
+            stage.warn(warning);
+        }
+    } else {
+        for file in answers::forget(&run.root)? {
+            stage.progress(format!("removed {}, the answers of another box", file.display()), None);
+        }
+    }
+    run.update(|record| {
+        if let Some(instance) = &mut record.instance {
+            instance.installer_ran_at.get_or_insert_with(Timestamp::now);
+        }
+    });
+    Ok(())
 }
 
 fn note_installed(run: &Run) {
@@ -87,33 +208,47 @@ fn given_checksum(settings: &settings::Install) -> Result<Option<Sha256>, Cause>
     given.map_err(|why| Cause::config("settings.invalid", why, "Correct install.sha256 in agent.toml."))
 }
 
-/// The installer that [`obtain`] would give, verified where it lies on this box.
-fn to_run(run: &Run, lock: Option<&Lock>) -> Result<String, Cause> {
-    match &run.settings.install.url {
-        Some(url) => {
-            given_checksum(&run.settings.install)?;
-            Ok(url.to_string())
-        }
-        None => pinned(run, lock).map(|script| script.path.display().to_string()),
+/// What the installer must be, on a box with a lock or where the settings say.
+///
+/// # Errors
+/// `installer.checksum` (config) where lock and settings contradict each other; `lock.no_installer`, `settings.invalid`.
+fn expected_checksum(run: &Run, lock: Option<&Lock>) -> Result<Option<Sha256>, Cause> {
+    let given = given_checksum(&run.settings.install)?;
+    let Some(lock) = lock else { return Ok(given) };
+    let locked = &pins::installer(lock)?.sha256;
+    match given {
+        Some(given) if given != *locked => Err(Cause::config(
+            "installer.checksum",
+            "install.sha256 is not the SHA-256 of the installer that the image lock names.",
+            "Remove install.sha256 from agent.toml, or bake the AMI again with that installer.",
+        )
+        .with("expected SHA-256", given.as_str())
+        .with("found SHA-256", locked.as_str())),
+        _ => Ok(Some(locked.clone())),
     }
 }
 
-/// The installer of the AMI, with the checksum of the settings or of the lock.
-fn pinned(run: &Run, lock: Option<&Lock>) -> Result<Script, Cause> {
-    let locked = lock.and_then(|lock| lock.installer.as_ref()).map(|installer| &installer.sha256);
-    let given = given_checksum(&run.settings.install)?;
-    script::from_file(&run.root.path(script::PINNED), given.as_ref().or(locked))
+/// The installer that [`obtain`] would give, verified where it lies on this box.
+fn to_run(run: &Run, lock: Option<&Lock>, arguments: &[String]) -> Result<String, Cause> {
+    let expected = expected_checksum(run, lock)?;
+    if let Some(url) = &run.settings.install.url {
+        return Ok(url.to_string());
+    }
+    let script = script::from_file(&run.root.path(script::PINNED), expected.as_ref())?;
+    let verified = verified(run, lock, script, arguments)?;
+    Ok(verified.script.path.display().to_string())
 }
 
-/// The installer: pinned in the AMI, or fetched, with the checksum of the settings or of the lock.
-async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>) -> Result<Script, Cause> {
+/// The installer: pinned in the AMI, or fetched, with the checksum of the lock or of the settings.
+async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) -> Result<Verified, Cause> {
     let run = stage.run;
     let settings = &run.settings.install;
-    let Some(url) = &settings.url else { return pinned(run, lock) };
-    let given = given_checksum(settings)?;
-    let given = given.as_ref();
-    // The lock's checksum is the pinned installer's; another address may serve another version.
-    if given.is_none() {
+    let expected = expected_checksum(run, lock)?;
+    let expected = expected.as_ref();
+    let Some(url) = &settings.url else {
+        return verified(run, lock, script::from_file(&run.root.path(script::PINNED), expected)?, arguments);
+    };
+    if expected.is_none() {
         stage.warn(Cause::config(
             "installer.unverified",
             "The installer is fetched without a checksum and runs as root.",
@@ -121,9 +256,14 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>) -> Result<Script, Cause>
         ));
     }
     let client = crate::http::build(run.http.outgoing()?)?;
-    stage
-        .until(settings.deadline, wait::is_external, async || {
-            script::from_url(&run.root, url.as_str(), given, &client).await
-        })
-        .await
+    let fetching = async || script::from_url(&run.root, url.as_str(), expected, &client).await;
+    verified(run, lock, stage.until(settings.wait, wait::is_external, fetching).await?, arguments)
+}
+
+/// Adds what the installer would fetch itself, on a box with a lock, and makes sure that it need not pull either.
+fn verified(run: &Run, lock: Option<&Lock>, script: Script, arguments: &[String]) -> Result<Verified, Cause> {
+    let Some(lock) = lock else { return Ok(Verified { script, operator: None }) };
+    let operator = pins::operator(&run.root, pins::installer(lock)?, arguments)?;
+    pins::require_images(lock, &script.path, arguments)?;
+    Ok(Verified { script, operator })
 }

@@ -21,6 +21,7 @@ mod place;
 mod ready;
 mod report;
 mod run;
+mod user_data;
 mod validate;
 mod words;
 
@@ -81,7 +82,7 @@ async fn procedure(
     if let Some(order) = order {
         match run.is_dry() {
             true => order.check(&identity.instance_id)?,
-            false => order.claim(&run.root, &identity.instance_id)?,
+            false => order.claim(run, &identity.instance_id)?,
         }
     }
     let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
@@ -102,7 +103,11 @@ async fn procedure(
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
-    run.stage(PLACE, async |stage| place::place(stage, &bundle)).await?;
+    run.stage(PLACE, async |stage| {
+        run.require_record()?;
+        place::place(stage, &bundle)
+    })
+    .await?;
 
     let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
     let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
@@ -152,15 +157,22 @@ impl Told {
 /// `source.missing` and `source.invalid`; those of taking turns with another boot and of handing over;
 /// [`order::ANOTHER_BOX`], after which nothing is left of that order. A failed boot is no error: it is printed with its
 /// cause.
-pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -> Result<Printed, Cause> {
+pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -> Result<Came, Cause> {
+    // User-data comes before the settings of the image, as it does when cloud-init runs it.
+    if flags.unit
+        && order.is_none()
+        && let Some(order) = user_data::order(&world).await
+    {
+        return Ok(Came::Ordered(order));
+    }
     let source = match source(&world.settings, &flags.words) {
         Err(cause) if flags.unit && cause.kind == "source.missing" => {
-            return Ok(nothing_to_boot(&world.console));
+            return Ok(Came::Ended(nothing_to_boot(&world.console)));
         }
         source => source?,
     };
     if flags.dry_run {
-        return dry_run::run(world, &source, order.as_ref(), flags.force).await;
+        return dry_run::run(world, &source, order.as_ref(), flags.force).await.map(Came::Ended);
     }
     // What the unit is to boot by from now on, also when this process does it today.
     let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));
@@ -170,20 +182,16 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         biased;
         () = stop.came() => Err(Cause::host(
             "boot.stopped",
-            "Following the boot was stopped; that boot goes on.",
-            "See how it stands: agent status",
+            "Stopped following the boot; the boot itself continues.",
+            "Check on it: agent status",
         )),
         ended = another_process(&world, flags, &source, new.as_ref()) => ended,
     };
     let record = match ended? {
         Elsewhere::Ended(record) => *record,
-        Elsewhere::Later => return Ok(later()),
+        Elsewhere::Later => return Ok(Came::Ended(later())),
         Elsewhere::Nowhere(exclusive) => {
-            if !flags.unit
-                && let Some(order) = &order
-            {
-                order.write(&world.root)?;
-            }
+            let order = new.or(order);
             conduct(world, &source, order.as_ref(), flags, exclusive, stop).await?
         }
     };
@@ -196,7 +204,15 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
     };
     // The journal has each event already, under its own priority.
     let text = if says_results { timeline(&record, false, verbosity) } else { String::new() };
-    Ok(Printed { text, json: record.to_json(), exit })
+    Ok(Came::Ended(Printed { text, json: record.to_json(), exit }))
+}
+
+/// What a run came to.
+pub(crate) enum Came {
+    /// It is over.
+    Ended(Printed),
+    /// The user-data orders a boot, whose settings are not among the world's yet.
+    Ordered(Order),
 }
 
 /// Where the boot was done, if not here.
@@ -223,7 +239,7 @@ async fn another_process(
             HandedOver::Refused(cause) => world.console.emit(Event::Note {
                 stage: None,
                 level: Level::Warning,
-                text: "working in place:".to_owned(),
+                text: "running in this process:".to_owned(),
                 cause: Some(cause),
             }),
         }
@@ -255,7 +271,10 @@ fn nothing_to_boot(console: &Console) -> Printed {
 
 fn later() -> Printed {
     Printed {
-        text: format!("{} boots this box as soon as the network is up; see: agent status\n", unit::NAME),
+        text: format!(
+            "{} will boot this instance as soon as the network is up; see: agent status\n",
+            unit::NAME
+        ),
         json: serde_json::json!({ "version": 1, "waiting_for": "network-online.target" }),
         exit: Exit::Good,
     }
@@ -301,7 +320,9 @@ async fn conduct(
         }
         None => run.finish(BootOutcome::Interrupted),
         Some(Err(cause)) if cause.kind == order::ANOTHER_BOX => {
-            run.withdraw()?;
+            if let Err(left) = run.withdraw() {
+                run.warn(None, left);
+            }
             return Err(cause);
         }
         Some(Err(cause)) => {
@@ -359,8 +380,8 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
     let cause = Cause::new(
         class,
         "boot.deadline",
-        format!("The boot was not done after {}, and is given up in stage {name}.", human(took)),
-        wait.map_or("Look at agent status for what took so long, or raise deadline.", |wait| {
+        format!("The boot did not finish within {}; it was in stage {name}.", human(took)),
+        wait.map_or("See what took so long: agent status; or raise deadline in agent.toml.", |wait| {
             wait.cause.next_step.as_str()
         }),
     );
@@ -381,7 +402,7 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host("host.signals", "The program cannot listen to signals.", "Look at the journal.")
+                Cause::host("host.signals", "Cannot install signal handlers.", "Look at the journal.")
                     .with_error(&error)
             })
         };

@@ -10,6 +10,8 @@ use crate::cli;
 use crate::files::{self, Access, Root};
 use crate::settings::{Fragment, Source};
 
+use super::run::Run;
+
 /// Where it lies, under the root. Written and removed only by whoever holds the lock of the boot.
 const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
 
@@ -85,27 +87,44 @@ impl Order {
         match &self.instance {
             Some(other) if other != instance_id => Err(Cause::config(
                 ANOTHER_BOX,
-                format!("This image was made of another box, {other}, which booted {}.", self.source),
+                format!("This image was made from another instance, {other}, which booted {}.", self.source),
                 "Clean the image before it ships: agent bake --clean",
             )),
             _ => Ok(()),
         }
     }
 
-    /// Notes that this instance boots by it.
+    /// Notes that this instance boots by it. An order that cannot be written or removed is a warning: whatever is wrong
+    /// with the disk, the group must be told first.
     ///
     /// # Errors
-    /// [`ANOTHER_BOX`], and then the order is removed; `host.file`.
-    pub(super) fn claim(&self, root: &Root, instance_id: &str) -> Result<(), Cause> {
-        if let Err(cause) = self.check(instance_id) {
-            let path = root.path(ORDER_FILE);
-            fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error))?;
-            return Err(cause);
+    /// [`ANOTHER_BOX`], and then the order is removed.
+    pub(super) fn claim(&self, run: &Run, instance_id: &str) -> Result<(), Cause> {
+        let checked = self.check(instance_id);
+        let noted = match (&checked, &self.instance) {
+            (Err(_), _) => {
+                let path = run.root.path(ORDER_FILE);
+                fs::remove_file(&path).map_err(|error| files::failed("remove", &path, &error))
+            }
+            (Ok(()), None) => {
+                Order { instance: Some(instance_id.to_owned()), ..self.clone() }.write(&run.root)
+            }
+            (Ok(()), Some(_)) => Ok(()),
+        };
+        if let Err(cause) = noted {
+            run.warn(None, cause);
         }
-        match self.instance {
-            None => Order { instance: Some(instance_id.to_owned()), ..self.clone() }.write(root),
-            Some(_) => Ok(()),
-        }
+        checked
+    }
+
+    /// Whether `other` asks for the same boot.
+    pub(super) fn is_same(&self, other: &Order) -> bool {
+        Order { instance: None, ..self.clone() } == Order { instance: None, ..other.clone() }
+    }
+
+    /// The instance that has booted by it.
+    pub(super) fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
     }
 }
 
@@ -131,17 +150,28 @@ mod tests {
         }
     }
 
+    fn run(root: Root) -> std::sync::Arc<Run> {
+        let settings =
+            crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
+        let http = crate::http::Http::new(root.clone());
+        let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
+        Run::new(root, settings, console, http, false, crate::record::Record::begin(String::new(), None))
+    }
+
     #[test]
     fn the_first_instance_that_boots_by_an_order_keeps_it() {
         let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path());
-        assert_eq!(Order::read(&root).unwrap(), None);
-        order(None).claim(&root, "i-1").unwrap();
-        let claimed = Order::read(&root).unwrap().unwrap();
+        let run = run(Root::new(directory.path()));
+        assert_eq!(Order::read(&run.root).unwrap(), None);
+        order(None).claim(&run, "i-1").unwrap();
+        let claimed = Order::read(&run.root).unwrap().unwrap();
         assert_eq!(claimed, order(Some("i-1")));
-        claimed.claim(&root, "i-1").unwrap();
-        assert_eq!(claimed.claim(&root, "i-2").unwrap_err().kind, ANOTHER_BOX);
-        assert_eq!(Order::read(&root).unwrap(), None);
+        claimed.claim(&run, "i-1").unwrap();
+        assert_eq!(claimed.claim(&run, "i-2").unwrap_err().kind, ANOTHER_BOX);
+        assert_eq!(Order::read(&run.root).unwrap(), None);
+        // Gone already, or not to be removed: it is another instance's all the same.
+        assert_eq!(claimed.claim(&run, "i-2").unwrap_err().kind, ANOTHER_BOX);
+        assert!(claimed.is_same(&order(None)));
     }
 
     #[test]

@@ -37,8 +37,17 @@ pub(crate) struct Run {
     moved_at: Mutex<tokio::time::Instant>,
     record: Mutex<Record>,
     is_noted: Notify,
-    /// False once the record on disk may be another run's. Locked while it is written.
-    may_write: Mutex<bool>,
+    /// Locked while the record is written.
+    disk: Mutex<Disk>,
+}
+
+/// How the record on disk stands.
+#[derive(Default)]
+struct Disk {
+    /// The record on disk may be another run's by now.
+    is_given_up: bool,
+    /// How the last write ended.
+    last: Option<Result<(), Cause>>,
 }
 
 impl Run {
@@ -60,7 +69,7 @@ impl Run {
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
-            may_write: Mutex::new(true),
+            disk: Mutex::default(),
         })
     }
 
@@ -76,7 +85,7 @@ impl Run {
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
-            may_write: Mutex::new(false),
+            disk: Mutex::new(Disk { is_given_up: true, last: None }),
         })
     }
 
@@ -158,14 +167,51 @@ impl Run {
         }
     }
 
-    /// Writes the record as it stands. One write at a time, so that an older state never follows a newer one.
+    /// Writes the record as it stands. One write at a time, so that an older state never follows a newer one. A failure is
+    /// said once, and not again with each write that fails in the same way.
     fn write(&self) {
-        let may_write = self.may_write.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = if *may_write { self.record().write(&self.root) } else { Ok(()) };
-        drop(may_write);
-        if let Err(cause) = written {
+        let mut disk = self.disk();
+        if disk.is_given_up {
+            return;
+        }
+        let written = self.record().write(&self.root);
+        let is_news = disk.last.as_ref() != Some(&written);
+        disk.last = Some(written.clone());
+        drop(disk);
+        if let (true, Err(cause)) = (is_news, written) {
             self.say_warning(None, cause);
         }
+    }
+
+    /// Whether this boot may install: what it does must be known to the next one, which would overwrite the files of an
+    /// app that has started. A box that is installed already is served without a record, too.
+    ///
+    /// # Errors
+    /// `record.unwritable` (host).
+    pub(crate) fn require_record(&self) -> Result<(), Cause> {
+        let is_installed =
+            self.locked().instance.as_ref().is_some_and(|instance| instance.installed_at.is_some());
+        if is_installed || self.is_dry {
+            return Ok(());
+        }
+        if !matches!(self.disk().last, Some(Ok(()))) {
+            self.write();
+        }
+        match &self.disk().last {
+            Some(Err(cause)) => Err(Cause {
+                kind: "record.unwritable".into(),
+                sentence: format!(
+                    "The record of this boot cannot be saved, so nothing is installed: {}",
+                    cause.sentence
+                ),
+                ..cause.clone()
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says a warning and keeps it in the record.
@@ -193,7 +239,7 @@ impl Run {
                 instance.completed_at.get_or_insert(now);
             }
         });
-        *self.may_write.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.disk().is_given_up = true;
     }
 
     /// Takes back the record, which is another box's and must not be taken for this one's.
@@ -201,7 +247,7 @@ impl Run {
     /// # Errors
     /// `host.file`.
     pub(crate) fn withdraw(&self) -> Result<(), Cause> {
-        *self.may_write.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.disk().is_given_up = true;
         Record::remove(&self.root)
     }
 

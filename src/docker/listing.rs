@@ -42,6 +42,8 @@ pub struct Container {
     pub name: String,
     /// The image by the name under which it was started.
     pub image: String,
+    /// That image's id, `sha256:…`.
+    pub image_id: String,
     /// `running`, `exited`, `restarting`, `created`, `paused`, `dead`.
     pub state: String,
     /// The engine's own words, e.g. `Exited (1) 3 minutes ago`.
@@ -84,6 +86,7 @@ impl From<ContainerSummary> for Container {
             id: container.id.unwrap_or_default(),
             name: name.unwrap_or_default(),
             image: container.image.unwrap_or_default(),
+            image_id: container.image_id.unwrap_or_default(),
             state: container.state.map(|state| state.to_string()).unwrap_or_default(),
             labels: container.labels.unwrap_or_default(),
             health: health(&status),

@@ -90,7 +90,7 @@ impl Stub {
 
     /// Asks for `host`, completed by the search list.
     pub(super) async fn search(&mut self, host: &str, kinds: &[RecordType]) -> Result<Answered, Negative> {
-        let host = ascii(host)?;
+        let host = ascii(host).map_err(Negative::BadName)?;
         let dots = host.matches('.').count();
         let is_absolute = host.ends_with('.');
         let mut as_given = None;
@@ -133,7 +133,8 @@ impl Stub {
 
     /// Asks for `host` as it is.
     pub(super) async fn absolute(&mut self, host: &str, kinds: &[RecordType]) -> Result<Answered, Negative> {
-        self.query(name(&ascii(host)?)?, kinds).await
+        let name = ascii(host).and_then(|host| name(&host)).map_err(Negative::BadName)?;
+        self.query(name, kinds).await
     }
 
     async fn query(&mut self, name: Name, kinds: &[RecordType]) -> Result<Answered, Negative> {
@@ -311,7 +312,7 @@ pub(super) async fn ask_each(
     conf: &ResolvConf,
     host: &str,
 ) -> Result<Vec<(IpAddr, Duration, Result<(), Unanswered>)>, Negative> {
-    let name = name(host)?;
+    let name = name(host).map_err(Negative::BadName)?;
     let wait = conf.wait(0);
     let asked = conf.servers.iter().map(|server| {
         let name = &name;
@@ -339,18 +340,18 @@ pub(super) async fn ask_each(
 }
 
 /// The name as it goes over the wire. What is not ASCII is encoded (IDNA).
-fn ascii(host: &str) -> Result<String, Negative> {
+fn ascii(host: &str) -> Result<String, String> {
     if host.is_ascii() {
         return Ok(host.to_owned());
     }
-    let name = Name::from_utf8(host).map_err(|error| Negative::BadName(error.to_string()))?;
+    let name = Name::from_utf8(host).map_err(|error| error.to_string())?;
     Ok(name.to_ascii())
 }
 
 /// `host` as an absolute name.
-pub(super) fn name(host: &str) -> Result<Name, Negative> {
+pub(super) fn name(host: &str) -> Result<Name, String> {
     let relative = host.strip_suffix('.').unwrap_or(host);
     let labels = relative.split('.').map(str::as_bytes);
-    let name = Name::from_labels(labels).map_err(|error| Negative::BadName(error.to_string()))?;
-    if name.is_root() { Err(Negative::BadName("it is empty".to_owned())) } else { Ok(name) }
+    let name = Name::from_labels(labels).map_err(|error| error.to_string())?;
+    if name.is_root() { Err("it is empty".to_owned()) } else { Ok(name) }
 }

@@ -17,8 +17,8 @@ use crate::docker::engine::{Container, Engine, Info, LocalImage};
 use crate::files::Root;
 use crate::http::Http;
 use crate::record::Record;
+use crate::replicated::answers;
 use crate::replicated::app::{self, AppStatus, SystemPart};
-use crate::replicated::installer;
 use crate::settings::{Settings, Source};
 use crate::source;
 
@@ -102,8 +102,8 @@ type Statuses = (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>);
 pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
     Cause::host(
         "probe.no_answer",
-        format!("The question {check} was not answered within {} s.", limit.as_secs()),
-        "Look at what the box is busy with: top, iostat, dmesg | tail.",
+        format!("The check {check} got no answer within {} s.", limit.as_secs()),
+        "See what is keeping the instance busy: top, iostat, dmesg | tail.",
     )
 }
 
@@ -140,7 +140,7 @@ impl Look {
 
 /// Why nothing can be asked of the source.
 pub(super) fn no_source() -> Stopped {
-    Stopped::NotAsked("neither the settings nor a boot of this box name a source".to_owned())
+    Stopped::NotAsked("neither the settings nor the last boot name a source".to_owned())
 }
 
 /// The check of one object at the source.
@@ -322,7 +322,7 @@ impl<'g> Facts<'g> {
     /// # Errors
     /// None: what cannot be read is told by the check that is about it.
     pub(super) async fn secrets(&self) -> Result<(), Stopped> {
-        installer::register_daemon_token(self.ground.root);
+        answers::register_daemon_token(self.ground.root);
         let has_settings = |look: &Look| look.fetched.files.contains_key(&BundleFile::Settings);
         if !self.in_place().await.is_ok_and(has_settings) {
             // Replicated may have been told to remove the file, and uses what stood in it.

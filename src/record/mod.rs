@@ -79,6 +79,9 @@ pub struct Instance {
     /// Its primary private address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    /// When the installer was first run on this box: the answers that it keeps are then this box's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer_ran_at: Option<Timestamp>,
     /// When Replicated's containers were first seen running after an installation; its files are then no longer
     /// replaced, since Replicated reads them at its first start only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +99,7 @@ impl Instance {
             region: None,
             availability_zone: None,
             address: None,
+            installer_ran_at: None,
             installed_at: None,
             completed_at: None,
         }
@@ -236,7 +240,7 @@ impl Record {
         let unreadable = |why: String| {
             Cause::host(
                 "record.unreadable",
-                format!("{} is not a record that this agent can read.", path.display()),
+                format!("{} is not a boot record that this agent can read.", path.display()),
                 format!("Move it away: mv {0} {0}.unreadable", path.display()),
             )
             .with("error", why)

@@ -2,11 +2,50 @@
 
 use std::time::Duration;
 
-use super::process::Exit;
+use super::process::{Ended, Exit};
 use crate::cause::Cause;
 
 /// How many of the last lines stand in a cause; all that are kept are in the report.
 const QUOTED: usize = 6;
+
+/// How many of the last lines tell why it ended: it stops at the first command that fails, whose words come last.
+const TELLING: usize = 5;
+
+/// How many of the processes that had not ended at the deadline are named.
+const NAMED: usize = 4;
+
+/// What curl's exit codes say about the network: names, connections, time limits, TLS handshakes, answers cut short.
+const CURL_NETWORK: [u32; 12] = [5, 6, 7, 16, 18, 28, 35, 52, 55, 56, 92, 95];
+
+/// The words of Docker, of the Go library and of package managers for a network or a server that is not what it should be.
+/// They say nothing about this box, and go by themselves.
+const NETWORK: &[&str] = &[
+    "no such host",
+    "server misbehaving",
+    "temporary failure in name resolution",
+    "temporary failure resolving",
+    "could not resolve",
+    "network is unreachable",
+    "no route to host",
+    "connection refused",
+    "connection reset by peer",
+    "connection timed out",
+    "context deadline exceeded",
+    "client.timeout exceeded",
+    "request canceled while waiting",
+    "i/o timeout",
+    "tls handshake timeout",
+    "unexpected eof",
+    "\": eof",
+    "unexpected http status: 5",
+    "500 internal server error",
+    "502 bad gateway",
+    "503 service unavailable",
+    "504 gateway",
+    "toomanyrequests",
+    "too many requests",
+    "pull rate limit",
+];
 
 /// The installer's word that it stopped because of Docker's version. It asks whether to go on, takes the closed input for
 /// a no, and exits with 0.
@@ -17,57 +56,191 @@ pub(super) fn declined_for_docker(last_lines: &[String]) -> Option<&str> {
 }
 
 /// The cause for an installer that did not end with exit code 0.
-pub(super) fn failed(exit: Exit, deadline: Duration, last_lines: &[String]) -> Cause {
-    let said = |word: &str| last_lines.iter().rev().find(|line| line.contains(word));
-    let by_hand = "Read its last lines; run it by hand with the same arguments.";
-    let cause = match exit {
-        Exit::Deadline if said("Enter desired number").is_some() => Cause::config(
-            "installer.deadline",
-            "The Replicated installer asked without end for the private address of this box.",
-            "Give it the address: remove an empty local-address from install.arguments, and LocalAddress from replicated.conf.",
-        ),
-        Exit::Deadline => Cause::host(
-            "installer.deadline",
-            format!("The Replicated installer had not ended after {} s and was stopped.", deadline.as_secs()),
-            "Read its last lines; if it was merely slow, raise install.deadline.",
-        ),
-        Exit::Code(1) if said("unknown parameter").is_some() => Cause::config(
-            "installer.exit",
-            "The Replicated installer does not know one of its arguments.",
-            "Correct install.arguments: the installer of each version knows its own.",
-        ),
-        Exit::Code(_) if said("curl: (").is_some() => Cause::external(
-            "installer.exit",
-            "The Replicated installer could not fetch something that it needs.",
-            "Open the way to the host that its last lines name: route, NAT, DNS, proxy.",
-        ),
-        Exit::Code(6) => Cause::config(
-            "installer.exit",
-            "The Replicated installer could not create its user: the group of /var/run/docker.sock has no entry in /etc/group.",
-            "Bake the group into the AMI: groupadd --gid $(stat -c %g /var/run/docker.sock) docker.",
-        ),
-        Exit::Code(127) => Cause::config(
-            "installer.exit",
-            "The Replicated installer missed a command; with no-docker it wants docker on the PATH and dockerd in ps aux.",
-            "Bake the packages docker and procps into the AMI: command -v docker ps; ps aux | grep dockerd.",
-        ),
-        Exit::Code(code) => Cause::host(
-            "installer.exit",
-            format!("The Replicated installer failed with exit code {code}."),
-            by_hand,
-        ),
+pub(super) fn failed(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Cause {
+    let cause = match ended.exit {
+        Exit::Deadline => at_deadline(ended, deadline, last_lines),
+        Exit::Code(code) => with_code(code, last_lines).with("exit code", code),
         Exit::Signal(signal) => Cause::host(
             "installer.exit",
             format!("The Replicated installer was ended by signal {signal}."),
-            "Look at what ended it: dmesg names the out-of-memory killer's victims.",
-        ),
-    };
-    let cause = match exit {
-        Exit::Code(code) => cause.with("exit code", code),
-        Exit::Signal(signal) => cause.with("signal", signal),
-        Exit::Deadline => cause.with("deadline", format!("{} s", deadline.as_secs())).after_waiting(deadline),
+            "Check dmesg for the out-of-memory killer.",
+        )
+        .with("signal", signal),
     };
     quoting(cause, last_lines)
+}
+
+fn at_deadline(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Cause {
+    let seconds = deadline.as_secs();
+    let cause = if last_lines.iter().any(|line| line.contains("Enter desired number")) {
+        Cause::config(
+            "installer.deadline",
+            "The Replicated installer asked for the private address of this box over and over.",
+            "Give it the address: remove an empty local-address from install.arguments, and LocalAddress from replicated.conf.",
+        )
+    } else if let Some(fetching) = ended.running.iter().find_map(|command| fetched_by(command)) {
+        Cause::external(
+            "installer.deadline",
+            format!(
+                "The Replicated installer was still waiting for {fetching} when it was stopped after {seconds} s."
+            ),
+            "Open the way to it (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot fetches nothing.",
+        )
+    } else {
+        Cause::host(
+            "installer.deadline",
+            format!("The Replicated installer had not finished after {seconds} s and was stopped."),
+            "Read its last lines. If it was only slow, raise install.deadline.",
+        )
+    };
+    let running = ended.running.iter().take(NAMED);
+    running
+        .fold(cause, |cause, command| cause.with("still running", command))
+        .with("deadline", format!("{seconds} s"))
+        .after_waiting(deadline)
+}
+
+/// What a command of the installer fetches: a URL or an image. `None` if it fetches nothing.
+fn fetched_by(command: &str) -> Option<String> {
+    let mut words = command.split(' ');
+    let program = words.next()?.rsplit('/').next()?;
+    let is_url = |word: &&str| word.starts_with("http://") || word.starts_with("https://");
+    match program {
+        "curl" | "wget" => Some(command.split(' ').rfind(is_url).unwrap_or(command).to_owned()),
+        "docker" if words.next() == Some("pull") => {
+            words.next_back().map(|image| format!("the image {image}"))
+        }
+        "apt-get" | "yum" | "dnf" => Some(format!("packages ({command})")),
+        _ => None,
+    }
+}
+
+fn with_code(code: i32, last_lines: &[String]) -> Cause {
+    let telling = &last_lines[last_lines.len().saturating_sub(TELLING)..];
+    let said = |word: &str| telling.iter().rev().find(|line| line.contains(word)).map(String::as_str);
+    let config = |sentence: &str, next_step: &str| Cause::config("installer.exit", sentence, next_step);
+    if let Some(cause) = operators_answer(last_lines, telling) {
+        return cause;
+    }
+    if let Some(cause) = curls_words(telling).or_else(|| network_words(code, telling)) {
+        return cause;
+    }
+    if let Some(line) = said("unknown parameter") {
+        let argument = line.split('"').nth(1).unwrap_or("one of its arguments");
+        return config(
+            &format!("The Replicated installer does not know the argument {argument}."),
+            "Correct install.arguments: each edition of the installer has its own arguments.",
+        );
+    }
+    if said("Docker is not installed").is_some() {
+        return config(
+            "The Replicated installer found no Docker: with no-docker it expects docker on the PATH and a running dockerd.",
+            "Bake the packages docker and procps into the AMI: command -v docker; ps aux | grep dockerd.",
+        );
+    }
+    if said("unknown shorthand flag: 'f'").is_some() {
+        return config(
+            "The Replicated installer was told skip-pull, and an image is not on this box under its exact tag.",
+            "Bake the images stable-VERSION of replicated, replicated-ui and replicated-operator, or remove skip-pull from install.arguments.",
+        );
+    }
+    if let Some(command) = telling.iter().rev().find_map(|line| missing_command(line)) {
+        return config(
+            &format!("The Replicated installer needs the command {command}, which this box does not have."),
+            "Install the package that provides it, and bake the AMI again.",
+        );
+    }
+    if code == 6 {
+        return config(
+            "The Replicated installer could not create its user: the group of /var/run/docker.sock has no entry in /etc/group.",
+            "Bake the group into the AMI: groupadd --gid $(stat -c %g /var/run/docker.sock) docker.",
+        );
+    }
+    Cause::host(
+        "installer.exit",
+        format!("The Replicated installer failed with exit code {code}."),
+        "Read its last lines, and run it by hand with the same arguments.",
+    )
+}
+
+/// What bash says when the server of the operator's script has answered with something else: it is run all the same.
+fn operators_answer(last_lines: &[String], telling: &[String]) -> Option<Cause> {
+    let of_operator = |line: &&String| {
+        line.contains("operator_install.sh: line ")
+            && ["command not found", "syntax error", "No such file or directory"]
+                .iter()
+                .any(|word| line.contains(word))
+    };
+    telling.iter().rev().find(of_operator)?;
+    let fetch = last_lines.iter().rev().find_map(|line| {
+        let line = line.trim();
+        (line.starts_with("curl ") || line.starts_with("wget ")).then(|| line.rsplit(' ').next()).flatten()
+    });
+    let cause = Cause::external(
+        "installer.operator",
+        "The server of the Replicated operator's script answered with something that is no script.",
+        "Check what the URL returns (curl -i URL), or bake the AMI with agent bake, so that a boot fetches nothing.",
+    );
+    Some(match fetch {
+        Some(url) => cause.with("url", url),
+        None => cause,
+    })
+}
+
+/// `curl: (6) Could not resolve host: get.replicated.com`
+fn curls_words(telling: &[String]) -> Option<Cause> {
+    let line = telling.iter().rev().find(|line| line.contains("curl: ("))?;
+    let code: u32 = line.split("curl: (").nth(1)?.split(')').next()?.parse().ok()?;
+    let lower = line.to_ascii_lowercase();
+    let is_for_now = ["error: 5", "error: 429", "error: 408"].iter().any(|word| lower.contains(word));
+    Some(match code {
+        22 if is_for_now => network(),
+        code if CURL_NETWORK.contains(&code) => network(),
+        22 => Cause::config(
+            "installer.exit",
+            "A server refused to give the Replicated installer what it asked for.",
+            "Correct the versions in install.url; the last lines name the request.",
+        ),
+        23 => Cause::host(
+            "installer.exit",
+            "The Replicated installer could not write what it had fetched.",
+            "Check the disk space: df -h /tmp /var.",
+        ),
+        51 | 58 | 60 | 77 | 83 | 90 | 91 => Cause::config(
+            "installer.exit",
+            "The Replicated installer does not trust the certificate of a server that it fetches from.",
+            "Install the CA of the proxy that intercepts TLS, or check the box's clock: date.",
+        ),
+        _ => return None,
+    })
+}
+
+fn network_words(code: i32, telling: &[String]) -> Option<Cause> {
+    let is_network = |line: &&String| {
+        let line = line.to_ascii_lowercase();
+        // The socket of the engine on this box is no network.
+        NETWORK.iter().any(|word| line.contains(word))
+            && !line.contains("dial unix")
+            && !line.contains("docker daemon at unix")
+    };
+    // wget is told to be quiet: its exit codes for the network and for an error of the server are all there is.
+    let by_wget = matches!(code, 4 | 8) && telling.iter().any(|line| line.contains("wget -qO- http"));
+    (by_wget || telling.iter().any(|line| is_network(&line))).then(network)
+}
+
+fn network() -> Cause {
+    Cause::external(
+        "installer.network",
+        "The Replicated installer could not reach a server that it needs.",
+        "Open the way to the host that its last lines name (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot fetches nothing.",
+    )
+}
+
+/// `/tmp/x.sh: line 12: netstat: command not found`
+fn missing_command(line: &str) -> Option<&str> {
+    let before = line.trim_end().strip_suffix(": command not found")?;
+    let name = before.rsplit(": ").next().unwrap_or(before);
+    (!name.is_empty() && !name.contains(' ')).then_some(name)
 }
 
 /// Adds the last lines that differ from each other: an installer that waits says the same again and again.
@@ -85,42 +258,137 @@ pub(super) fn quoting(cause: Cause, last_lines: &[String]) -> Cause {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cause::Class;
+    use crate::cause::Class::{self, Config, External, Host};
 
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
+    fn judged(exit: Exit, running: &[&str], lines: &[&str]) -> Cause {
+        let ended = Ended { exit, running: strings(running) };
+        failed(&ended, Duration::from_secs(600), &strings(lines))
+    }
+
     #[test]
-    fn each_end_is_explained() {
-        let deadline = Duration::from_secs(600);
-        for (exit, line, class, kind, word) in [
-            (Exit::Code(1), "Error: unknown parameter \"x\"", Class::Config, "installer.exit", "arguments"),
-            (Exit::Code(6), "useradd: group '999' does not exist", Class::Config, "installer.exit", "group"),
+    fn each_exit_code_is_explained_by_the_words_before_it() {
+        for (code, line, class, kind, word) in [
+            (1, "Error: unknown parameter \"no-such\"", Config, "installer.exit", "no-such"),
+            (6, "useradd: group '999' does not exist", Config, "installer.exit", "group"),
             (
-                Exit::Code(6),
-                "curl: (6) Could not resolve host: get.replicated.com",
-                Class::External,
+                127,
+                "Docker is not installed. Please install Docker before proceeding.",
+                Config,
                 "installer.exit",
-                "fetch",
+                "dockerd",
             ),
-            (Exit::Code(127), "docker: command not found", Class::Config, "installer.exit", "dockerd"),
-            (Exit::Code(1), "boom", Class::Host, "installer.exit", "exit code 1"),
-            (Exit::Signal(9), "boom", Class::Host, "installer.exit", "signal 9"),
+            (127, "install.sh: line 7: netstat: command not found", Config, "installer.exit", "netstat"),
             (
-                Exit::Deadline,
-                "Enter desired number (0-1): Enter desired",
-                Class::Config,
-                "installer.deadline",
-                "address",
+                127,
+                "/tmp/tmp.1replicated/operator_install.sh: line 1: Not: command not found",
+                External,
+                "installer.operator",
+                "no script",
             ),
-            (Exit::Deadline, "Pulling", Class::Host, "installer.deadline", "600 s"),
+            (
+                2,
+                "/tmp/x/operator_install.sh: line 1: syntax error near unexpected token `<'",
+                External,
+                "installer.operator",
+                "no script",
+            ),
+            (
+                1,
+                "/tmp/x/operator_install.sh: line 1: !DOCTYPE: No such file or directory",
+                External,
+                "installer.operator",
+                "no script",
+            ),
+            (125, "unknown shorthand flag: 'f' in -f", Config, "installer.exit", "skip-pull"),
+            (1, "boom", Host, "installer.exit", "exit code 1"),
         ] {
-            let cause = failed(exit, deadline, &strings(&["first", line]));
+            let cause = judged(Exit::Code(code), &[], &["first", line]);
             assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{line}");
             assert!(cause.sentence.contains(word), "{cause}");
             assert_eq!(cause.evidence.last().unwrap().value, line);
         }
+        let cause = judged(Exit::Signal(9), &[], &["boom"]);
+        assert_eq!((cause.kind.as_ref(), cause.class), ("installer.exit", Host));
+    }
+
+    #[test]
+    fn the_network_and_somebody_elses_server_are_external() {
+        for line in [
+            "curl: (6) Could not resolve host: get.replicated.com",
+            "curl: (7) Failed to connect to get.replicated.com port 443: Connection refused",
+            "curl: (28) Operation timed out after 0 milliseconds",
+            "curl: (35) OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to get.replicated.com:443",
+            "curl: (52) Empty reply from server",
+            "curl: (56) Recv failure: Connection reset by peer",
+            "curl: (22) The requested URL returned error: 503 Service Unavailable",
+            "Error response from daemon: Get \"https://quay.io/v2/\": dial tcp: lookup quay.io on 10.0.0.2:53: no such host",
+            "Error response from daemon: Get \"https://quay.io/v2/\": dial tcp 1.2.3.4:443: connect: network is unreachable",
+            "Error response from daemon: Get \"https://quay.io/v2/\": context deadline exceeded",
+            "Error response from daemon: Get \"https://quay.io/v2/\": net/http: TLS handshake timeout",
+            "Error response from daemon: Get \"https://quay.io/v2/\": dial tcp 1.2.3.4:443: i/o timeout",
+            "error pulling image configuration: received unexpected HTTP status: 502 Bad Gateway",
+            "Error response from daemon: toomanyrequests: You have reached your pull rate limit.",
+            "Error response from daemon: Get \"https://quay.io/v2/\": EOF",
+            "Err:1 http://archive.ubuntu.com/ubuntu jammy InRelease Temporary failure resolving 'archive.ubuntu.com'",
+        ] {
+            let cause = judged(Exit::Code(1), &[], &["Pulling", line]);
+            assert_eq!((cause.kind.as_ref(), cause.class), ("installer.network", External), "{line}");
+        }
+        let cause = judged(Exit::Code(4), &[], &["wget -qO- https://get.replicated.com/operator?x"]);
+        assert_eq!(cause.kind, "installer.network");
+    }
+
+    #[test]
+    fn what_only_looks_like_the_network_is_not() {
+        for (line, class) in [
+            ("curl: (60) SSL certificate problem: unable to get local issuer certificate", Config),
+            ("curl: (22) The requested URL returned error: 404", Config),
+            ("curl: (23) Failed writing body (0 != 1369)", Host),
+            (
+                "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+                Host,
+            ),
+            ("error during connect: dial unix /var/run/docker.sock: connect: connection refused", Host),
+        ] {
+            assert_eq!(judged(Exit::Code(1), &[], &[line]).class, class, "{line}");
+        }
+        // A question that was not answered long before the end is no reason.
+        let mut lines = vec!["curl: (28) Connection timed out"];
+        lines.extend(["one", "two", "three", "four", "boom"]);
+        assert_eq!(judged(Exit::Code(1), &[], &lines).class, Host);
+    }
+
+    #[test]
+    fn what_had_not_ended_at_the_deadline_is_named() {
+        for (running, class, word) in [
+            (
+                "curl -sSL https://get.replicated.com/operator?x=1",
+                External,
+                "for https://get.replicated.com/operator?x=1 ",
+            ),
+            ("/usr/bin/wget -qO- http://10.0.0.1/operator", External, "for http://10.0.0.1/operator "),
+            (
+                "docker pull quay.io/replicated/replicated:stable-2.38.6",
+                External,
+                "the image quay.io/replicated",
+            ),
+            ("sleep 300", Class::Host, "600 s"),
+        ] {
+            let cause = judged(Exit::Deadline, &["tee log", running], &["Pulling"]);
+            assert_eq!((cause.kind.as_ref(), cause.class), ("installer.deadline", class), "{running}");
+            assert!(cause.sentence.contains(word), "{cause}");
+            assert!(
+                cause.evidence.iter().any(|fact| fact.name == "still running" && fact.value == running),
+                "{cause:?}"
+            );
+        }
+        let asked =
+            judged(Exit::Deadline, &["curl http://x"], &["Enter desired number (0-1): Enter desired"]);
+        assert_eq!(asked.class, Config);
     }
 
     #[test]

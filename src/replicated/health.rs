@@ -136,6 +136,7 @@ mod tests {
             id: String::new(),
             name: name.to_owned(),
             image: image.to_owned(),
+            image_id: String::new(),
             state: state.to_owned(),
             status: String::new(),
             labels: Default::default(),

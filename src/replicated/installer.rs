@@ -11,32 +11,27 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::edition::name_of;
 use super::explain::{declined_for_docker, failed, quoting};
+use super::fetch_guard::FetchGuard;
 use super::output::Lines;
+use super::pins;
 pub use super::process::Exit;
 use super::process::{end_leftover_runs, run_bash};
 use super::script::Script;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, Engine};
+use crate::docker::lock::Lock;
 use crate::files::{self, Access, Root};
-use crate::secret;
-
-/// The arguments for a box whose Docker and images were baked, besides its address: nothing is asked of a terminal, of
-/// IMDSv1 or of a proxy; Docker is left as it is; and no preflight image is built.
-///
-/// `skip-pull` is not among them: it needs all three images under the tags of exactly the installer's own version.
-pub const DEFAULT_ARGUMENTS: &[&str] = &["no-public-address", "no-proxy", "no-docker", "skip-preflights"];
 
 /// The file that the installer opens to the world.
 pub const REPLICATED_CONF: &str = "/etc/replicated.conf";
 
-/// Where the installer keeps the token by which the operator logs in to the daemon.
-pub const OPTIONS: &[&str] = &[
-    "/etc/default/replicated",
-    "/etc/default/replicated-operator",
-    "/etc/sysconfig/replicated",
-    "/etc/sysconfig/replicated-operator",
-];
+/// How often it is looked whether the installer has opened that file.
+const CLOSE_EVERY: Duration = Duration::from_millis(200);
+
+/// What the installer says before it gives Docker a proxy and restarts it.
+const RESTARTS_DOCKER: &str = "automatically configure it now";
 
 /// How long after the installer's end its containers may take to run: it only asks systemd to start them, and the first
 /// read of a fresh instance's volume is slow.
@@ -47,6 +42,55 @@ const SETTLE_UNFINISHED: Duration = Duration::from_secs(3);
 
 const POLL: Duration = Duration::from_millis(250);
 
+/// What an installation is to achieve: the postcondition, which alone proves it.
+#[derive(Debug)]
+pub struct Goal<'a> {
+    /// The containers that must run.
+    pub containers: Vec<&'static str>,
+    /// The lock that names their images, on a box that has one.
+    pub lock: Option<&'a Lock>,
+}
+
+impl<'a> Goal<'a> {
+    /// What an installer with these arguments must leave.
+    pub fn new(arguments: &[String], lock: Option<&'a Lock>) -> Self {
+        Goal { containers: pins::expected_containers(arguments), lock }
+    }
+
+    /// Whether it is achieved.
+    ///
+    /// # Errors
+    /// `replicated.container_missing`, `replicated.container_down` and [`pins::NOT_LOCKED`] (host), and those of
+    /// [`Engine::ping`].
+    pub async fn is_achieved(&self, engine: &Engine) -> Result<(), Cause> {
+        self.judge(&engine.containers().await?)
+    }
+
+    /// What the containers that there are come to.
+    ///
+    /// # Errors
+    /// As for [`Goal::is_achieved`], but for the engine's.
+    pub fn judge(&self, containers: &[Container]) -> Result<(), Cause> {
+        running(containers, &self.containers)?;
+        self.lock.map_or(Ok(()), |lock| pins::as_locked(containers, lock, &self.containers))
+    }
+}
+
+/// One installation.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The verified installer.
+    pub script: &'a Script,
+    /// Its arguments.
+    pub arguments: &'a [String],
+    /// What it may fetch; `None`: whatever it likes.
+    pub guard: Option<&'a FetchGuard>,
+    /// What it is to achieve.
+    pub goal: &'a Goal<'a>,
+    /// When it is ended, with everything it started.
+    pub deadline: Duration,
+}
+
 /// What the installer did, whether or not it succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -56,98 +100,102 @@ pub struct Report {
     pub last_lines: Vec<String>,
     /// How long it ran, without the wait for its containers.
     pub took: Duration,
+    /// Whether it has restarted Docker to give it a proxy.
+    pub restarted_docker: bool,
 }
 
-/// The installer's arguments: this instance's address, then those of the settings.
+/// The installer's arguments: this instance's address, those of the settings, and `skip-pull` where nothing may be pulled.
 ///
 /// An argument that sets the address itself is left out of the settings' ones: the last one would win, and an AMI must
 /// not carry an address.
-pub fn arguments(address: Ipv4Addr, settings: &[String]) -> Vec<String> {
-    let sets_address = |argument: &&String| {
-        let name = argument.split('=').next().unwrap_or_default().replace('_', "-");
-        matches!(name.as_str(), "local-address" | "private-address")
-    };
+pub fn arguments(address: Ipv4Addr, settings: &[String], may_pull: bool) -> Vec<String> {
+    let sets_address =
+        |argument: &&String| matches!(name_of(argument).as_str(), "local-address" | "private-address");
     let mut arguments = vec![format!("local-address={address}")];
     arguments.extend(settings.iter().filter(|argument| !sets_address(argument)).cloned());
+    if !may_pull && !arguments.iter().any(|argument| name_of(argument) == "skip-pull") {
+        arguments.push("skip-pull".to_owned());
+    }
     arguments
-}
-
-/// The containers that an installer with these arguments must leave running.
-pub fn expected_containers(arguments: &[String]) -> Vec<&'static str> {
-    let without_operator = arguments.iter().any(|argument| argument.replace('_', "-") == "no-operator");
-    let mut names = vec!["replicated", "replicated-ui", "replicated-operator"];
-    names.truncate(if without_operator { 2 } else { 3 });
-    names
-}
-
-/// Whether the containers run that this installer leaves: the postcondition, which alone proves an installation.
-///
-/// # Errors
-/// `replicated.container_missing` and `replicated.container_down` (host), and those of [`Engine::ping`].
-pub async fn installed(engine: &Engine, arguments: &[String]) -> Result<(), Cause> {
-    running(&engine.containers().await?, &expected_containers(arguments))
-}
-
-/// The address for which Replicated was installed last, by the files that the installer wrote; `None` where these name
-/// none. An image of a used box starts containers too, and they serve that box's address.
-pub fn installed_for(root: &Root) -> Option<Ipv4Addr> {
-    OPTIONS.iter().find_map(|file| {
-        let text = fs::read_to_string(root.path(file)).ok()?;
-        let value = text.lines().find_map(|line| line.trim().strip_prefix("PRIVATE_ADDRESS="))?;
-        value.trim_matches(['"', '\'']).parse().ok()
-    })
 }
 
 /// Runs the installer and judges what it left.
 ///
 /// `on_line` gets each line as it comes, scrubbed and without control characters; of a flood it gets 200 lines a second
-/// and how many were left out. The process group is ended at `deadline` and whenever the future is dropped.
+/// and how many were left out. The process group is ended at the deadline and whenever the future is dropped.
 ///
 /// # Errors
-/// `installer.start`, `installer.exit`, `installer.deadline`, `installer.nothing_installed`, `installer.incomplete`, and
-/// those of [`Engine::ping`] where the engine cannot be asked for the result.
+/// `installer.start`, `installer.exit`, `installer.deadline`, `installer.nothing_installed`, `installer.incomplete`,
+/// `installer.fetch_refused`, [`pins::NOT_LOCKED`]; `installer.network`, `installer.operator` (external); and those of
+/// [`Engine::ping`] where the engine cannot be asked for the result.
 pub async fn install(
     engine: &Engine,
-    script: &Script,
-    arguments: &[String],
-    deadline: Duration,
+    job: &Job<'_>,
     on_line: &mut (dyn FnMut(&str) + Send),
 ) -> (Report, Result<(), Cause>) {
-    let leftover = end_leftover_runs(&script.path).await;
+    let leftover = end_leftover_runs(&job.script.path).await;
     if leftover > 0 {
         on_line(&format!("ended {leftover} run of the installer that an earlier boot had left behind"));
     }
     let started = Instant::now();
-    let mut lines = Lines::new(on_line);
-    let ended = run_bash(&script.path, arguments, deadline, &mut lines).await;
+    let mut restarted_docker = false;
+    let mut on_line = |line: &str| {
+        restarted_docker |= line.contains(RESTARTS_DOCKER);
+        on_line(line);
+    };
+    let mut lines = Lines::new(&mut on_line);
+    let ended = run_bash(&job.script.path, job.arguments, job.guard, job.deadline, &mut lines).await;
     let last_lines = lines.finish();
     let took = started.elapsed();
+    let refused = job.guard.map(FetchGuard::refused).unwrap_or_default();
     let outcome = match &ended {
-        Ok(Exit::Code(0)) => prove(engine, arguments, &last_lines).await,
-        Ok(exit) => Err(failed(*exit, deadline, &last_lines)),
+        Ok(ended) if ended.exit == Exit::Code(0) => prove(engine, job.goal, &last_lines).await,
+        Ok(_) if !refused.is_empty() => Err(unpinned(&refused, &last_lines)),
+        Ok(ended) => Err(failed(ended, job.deadline, &last_lines)),
         Err(error) => Err(Cause::config(
             "installer.start",
             "The Replicated installer could not be started.",
-            "Make sure that the AMI has bash: bash --version.",
+            "Bake an AMI that has bash and setsid (util-linux): command -v bash setsid.",
         )
-        .with("file", script.path.display())
+        .with("file", job.script.path.display())
         .with("error", error)),
     };
-    (Report { exit: ended.ok(), last_lines, took }, outcome)
+    (Report { exit: ended.ok().map(|ended| ended.exit), last_lines, took, restarted_docker }, outcome)
 }
 
-async fn prove(engine: &Engine, arguments: &[String], last_lines: &[String]) -> Result<(), Cause> {
-    let expected = expected_containers(arguments);
+/// The cause for an installer that failed since it was not given what the lock does not name.
+fn unpinned(refused: &[String], last_lines: &[String]) -> Cause {
+    let cause = Cause::config(
+        "installer.fetch_refused",
+        "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
+        "Check install.arguments (without no-docker it installs Docker), or bake the AMI again with this installer: agent bake.",
+    );
+    let cause = refused.iter().fold(cause, |cause, url| cause.with("refused", url));
+    quoting(cause, last_lines)
+}
+
+async fn prove(engine: &Engine, goal: &Goal<'_>, last_lines: &[String]) -> Result<(), Cause> {
     let declined = declined_for_docker(last_lines);
     let finished = last_lines.iter().any(|line| line.contains("To continue the installation"));
     let settle = if finished { SETTLE } else { SETTLE_UNFINISHED };
     let ended = Instant::now();
     loop {
-        let containers = engine.containers().await?;
-        let Err(state) = running(&containers, &expected) else {
+        let containers = match engine.containers().await {
+            Ok(containers) => containers,
+            // It may have restarted Docker, which takes a moment.
+            Err(_) if ended.elapsed() < SETTLE => {
+                sleep(POLL).await;
+                continue;
+            }
+            Err(cause) => return Err(cause),
+        };
+        let Err(state) = goal.judge(&containers) else {
             return Ok(());
         };
-        let nothing = !containers.iter().any(|container| expected.contains(&container.name.as_str()));
+        if state.kind == pins::NOT_LOCKED {
+            return Err(quoting(state, last_lines));
+        }
+        let nothing = !containers.iter().any(|container| goal.containers.contains(&container.name.as_str()));
         if ended.elapsed() < settle && !(nothing && declined.is_some()) {
             sleep(POLL).await;
             continue;
@@ -155,23 +203,23 @@ async fn prove(engine: &Engine, arguments: &[String], last_lines: &[String]) -> 
         let cause = match (nothing, declined) {
             (true, Some(line)) => Cause::config(
                 "installer.nothing_installed",
-                "The Replicated installer ended with exit code 0 and installed nothing: it declined this box's Docker version.",
+                "The Replicated installer exited with code 0 and installed nothing: it declined this box's Docker version.",
                 "Add no-docker to install.arguments, so that it leaves Docker as it is.",
             )
             .with("reason", line),
             (true, None) => Cause::host(
                 "installer.nothing_installed",
-                "The Replicated installer ended with exit code 0 and installed nothing.",
-                "Read its last lines; run it by hand with the same arguments.",
+                "The Replicated installer exited with code 0 and installed nothing.",
+                "Read its last lines, and run it by hand with the same arguments.",
             ),
             (false, _) => Cause::host(
                 "installer.incomplete",
-                "The Replicated installer ended with exit code 0, and not all of its containers run.",
-                "Look at why: docker ps -a; journalctl -u replicated -u replicated-ui -u replicated-operator.",
+                "The Replicated installer exited with code 0, and not all of its containers run.",
+                &state.next_step,
             ),
         };
-        let cause = state.evidence.into_iter().fold(cause, |mut cause, fact| {
-            cause.evidence.push(fact);
+        let cause = state.evidence.iter().fold(cause, |mut cause, fact| {
+            cause.evidence.push(fact.clone());
             cause
         });
         return Err(quoting(cause, last_lines));
@@ -235,28 +283,37 @@ pub fn restore_access(root: &Root, access: Access) -> Result<bool, Cause> {
     }
 }
 
-/// Makes the token known to the scrubber that the installer made up for this box's own daemon. Files that cannot be read
-/// hold nothing that this process could print.
-pub fn register_daemon_token(root: &Root) {
-    for file in OPTIONS {
-        let Ok(text) = fs::read_to_string(root.path(file)) else {
-            continue;
-        };
-        for word in text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')) {
-            if let Some((name, value)) = word.split_once('=')
-                && name.ends_with("DAEMON_TOKEN")
-            {
-                secret::register(value);
+/// Keeps `/etc/replicated.conf` closed while the installer runs, which opens it, and closes it when it is dropped: the file
+/// has the console's password in it.
+#[derive(Debug)]
+pub struct KeptClosed<'a> {
+    root: &'a Root,
+    access: Access,
+}
+
+impl<'a> KeptClosed<'a> {
+    /// To be made before the installer is started, and dropped after it has ended.
+    pub fn new(root: &'a Root, access: Access) -> Self {
+        KeptClosed { root, access }
+    }
+
+    /// Does `work`, and closes the file whenever it is found open.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                // What fails here fails at the end too, and is told there.
+                () = sleep(CLOSE_EVERY) => drop(restore_access(self.root, self.access)),
             }
         }
-        // As the whole value of a variable it may be quoted, and so a word of its own.
-        for line in text.lines() {
-            if let Some((name, value)) = line.trim().split_once('=')
-                && name.ends_with("DAEMON_TOKEN")
-            {
-                secret::register(value.trim_matches(['"', '\'']));
-            }
-        }
+    }
+}
+
+impl Drop for KeptClosed<'_> {
+    fn drop(&mut self) {
+        let _ = restore_access(self.root, self.access);
     }
 }
 
@@ -274,6 +331,7 @@ mod tests {
             id: String::new(),
             name: name.to_owned(),
             image: String::new(),
+            image_id: String::new(),
             state: state.to_owned(),
             status: format!("{state} just now"),
             labels: Default::default(),
@@ -287,16 +345,19 @@ mod tests {
         let settings =
             strings(&["no-proxy", "local_address=", "private-address=10.0.0.9", "release-sequence=7"]);
         assert_eq!(
-            arguments(Ipv4Addr::new(10, 0, 0, 7), &settings),
+            arguments(Ipv4Addr::new(10, 0, 0, 7), &settings, true),
             ["local-address=10.0.0.7", "no-proxy", "release-sequence=7"]
         );
+        let pulls = arguments(Ipv4Addr::new(10, 0, 0, 7), &strings(&["no-proxy"]), false);
+        assert_eq!(pulls, ["local-address=10.0.0.7", "no-proxy", "skip-pull"]);
+        assert_eq!(arguments(Ipv4Addr::LOCALHOST, &strings(&["skip_pull"]), false).len(), 2);
     }
 
     #[test]
     fn three_containers_must_run_unless_no_operator_is_wanted() {
         let containers = [container("replicated", "running"), container("replicated-ui", "running")];
-        assert!(running(&containers, &expected_containers(&strings(&["no_operator"]))).is_ok());
-        let all = expected_containers(&strings(&["no-docker"]));
+        assert!(running(&containers, &pins::expected_containers(&strings(&["no_operator"]))).is_ok());
+        let all = pins::expected_containers(&strings(&["no-docker"]));
         assert_eq!(running(&containers, &all).unwrap_err().kind, "replicated.container_missing");
         let restarting = [container("replicated", "restarting")];
         let cause = running(&restarting, &all[..1]).unwrap_err();
@@ -311,7 +372,9 @@ mod tests {
         let engine = Engine::connect(&Root::default(), None).unwrap();
         let script = Script { path: "/nonexistent".into(), sha256: String::new() };
         let mut on_line = |_: &str| {};
-        spawnable(install(&engine, &script, &[], Duration::ZERO, &mut on_line));
+        let goal = Goal::new(&[], None);
+        let job = Job { script: &script, arguments: &[], guard: None, goal: &goal, deadline: Duration::ZERO };
+        spawnable(install(&engine, &job, &mut on_line));
         spawnable(crate::replicated::app::app_status(&engine));
         let plan = crate::docker::images::Plan::default();
         let pull = crate::settings::OnMissing::Pull;
@@ -330,23 +393,5 @@ mod tests {
         assert!(restore_access(&root, access).unwrap());
         assert_eq!(fs::metadata(root.path(REPLICATED_CONF)).unwrap().mode() & 0o7777, 0o640);
         assert!(!restore_access(&root, access).unwrap());
-    }
-
-    #[test]
-    fn the_boxs_own_daemon_token_is_a_secret() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path());
-        fs::create_dir_all(root.path("/etc/default")).unwrap();
-        fs::write(
-            root.path(OPTIONS[0]),
-            "REPLICATED_OPTS=\"-e LOG_LEVEL=info -e DAEMON_TOKEN=token-canary-1 \"\n",
-        )
-        .unwrap();
-        fs::write(root.path(OPTIONS[1]), "DAEMON_TOKEN=\"token-canary-2\"\nTAGS=local\n").unwrap();
-        register_daemon_token(&root);
-        assert_eq!(installed_for(&root), None);
-        assert!(
-            secret::is_in("token-canary-1") && secret::is_in("token-canary-2") && !secret::is_in("local")
-        );
     }
 }

@@ -9,14 +9,16 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+use super::fetch_guard::FetchGuard;
 use super::output::Lines;
+use crate::files;
 use crate::secret;
 
 /// How long a process group has to end by itself after it was asked to, before it is killed.
@@ -42,8 +44,14 @@ const MARK_AND_RUN: &str = "export BOOT_AGENT_GROUP=$$; exec bash \"$@\"";
 const ALWAYS_INHERITED: &[&str] =
     &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TMPDIR", "PWD"];
 
-/// Variables by which systemd speaks to this process alone.
-const NOT_THE_CHILDS: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// Variables by which systemd speaks to this process alone, and those by which bash runs a file before its script.
+const NOT_THE_CHILDS: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "BASH_ENV", "ENV"];
+
+/// Where programs are looked for, where the environment does not say.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The longest command line that is told of a process, in bytes.
+const LONGEST_COMMAND: usize = 300;
 
 /// How the leader of a process group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,31 +64,48 @@ pub enum Exit {
     Deadline,
 }
 
-/// Runs `bash FILE ARGUMENTS…` in a process group of its own, without input, until it ends or `deadline` has passed.
-/// Whatever of the group is left then is ended too; a daemon that made a session of its own lives on.
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// How its leader ended.
+    pub(super) exit: Exit,
+    /// At the deadline: the command lines of its group that were still running, without shells, the newest first.
+    pub(super) running: Vec<String>,
+}
+
+/// Runs `bash FILE ARGUMENTS…` in a session and a process group of its own, without input and without a terminal, until
+/// it ends or `deadline` has passed. Whatever of the group is left then is ended too; a daemon that made a session of its
+/// own lives on. With a guard, the run fetches nothing but what the guard has.
 ///
 /// # Errors
-/// What the system said when bash could not be started.
+/// What the system said when the run could not be started.
 pub(super) async fn run_bash(
     file: &Path,
     arguments: &[String],
+    guard: Option<&FetchGuard>,
     deadline: Duration,
     lines: &mut Lines<'_>,
-) -> io::Result<Exit> {
+) -> io::Result<Ended> {
     let (reader, writer) = io::pipe()?;
-    let mut command = Command::new("bash");
-    command.args(["-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    command.process_group(0).env(RUNS, file);
+    // Not a leader of a process group, so that setsid(1) need not fork: the child leads its session and its group.
+    let mut command = Command::new("setsid");
+    command.args(["bash", "-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).env(RUNS, file);
     restrict_environment(&mut command);
+    if let Some(guard) = guard {
+        let path = std::env::var("PATH").unwrap_or_else(|_| USUAL_PATH.to_owned());
+        command.env("PATH", format!("{}:{path}", guard.programs().display()));
+        command.current_dir(guard.working_directory());
+    }
     let mut group = Group::of(command.spawn()?);
     // The command holds the parent's copies of the write end, which would keep the output from ever ending.
     drop(command);
     let mut output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let exit = follow(&mut group, &mut output, deadline, lines).await?;
+    let running = if exit == Exit::Deadline { group.commands() } else { Vec::new() };
     group.end().await;
     read_rest(&output, lines);
-    Ok(exit)
+    Ok(Ended { exit, running })
 }
 
 async fn follow(
@@ -170,16 +195,34 @@ impl Group {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(id) = self.id {
-            // The only error there can be is that nobody is left, which is what is wanted.
-            let _ = killpg(id, signal);
+        // A child that has just been started may not lead its group yet.
+        if let Some(id) = self.id
+            && killpg(id, signal).is_err()
+            && self.child.id().is_some()
+        {
+            let _ = kill(id, signal);
         }
     }
 
     /// Whether nobody of the group is left. The leader counts until it is reaped, so it is reaped here.
     fn is_gone(&mut self) -> bool {
-        let _ = self.child.try_wait();
-        self.id.is_none_or(|id| killpg(id, None).is_err())
+        let has_leader = matches!(self.child.try_wait(), Ok(None));
+        !has_leader && self.id.is_none_or(|id| killpg(id, None).is_err())
+    }
+
+    /// The command lines of the group, without shells, the newest first.
+    fn commands(&self) -> Vec<String> {
+        let in_group = |pid: &Pid| self.id.is_some() && getpgid(Some(*pid)).ok() == self.id;
+        let mut pids: Vec<Pid> = processes().filter(in_group).collect();
+        pids.sort_by_key(|pid| std::cmp::Reverse(pid.as_raw()));
+        let told = pids.into_iter().filter_map(|pid| {
+            let line = files::read_bounded(Path::new(&format!("/proc/{pid}/cmdline")), 64 * 1024).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let program = line.split(' ').next()?.rsplit('/').next()?.to_owned();
+            let is_shell = matches!(program.as_str(), "" | "bash" | "sh" | "dash");
+            (!is_shell).then(|| line.trim_end().chars().take(LONGEST_COMMAND).collect::<String>())
+        });
+        told.map(|line| secret::scrub(&line).into_owned()).collect()
     }
 
     /// Ends what is left of the group: asks, waits for [`GRACE`], kills.
@@ -224,13 +267,7 @@ impl Drop for Group {
 ///
 /// Returns how many runs there were.
 pub(super) async fn end_leftover_runs(file: &Path) -> usize {
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return 0;
-    };
-    let leftover: BTreeSet<Pid> = processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
-        .filter_map(|pid| group_running(pid, file))
-        .collect();
+    let leftover: BTreeSet<Pid> = processes().filter_map(|pid| group_running(pid, file)).collect();
     for id in &leftover {
         let _ = killpg(*id, Signal::SIGTERM);
         let asked = Instant::now();
@@ -240,6 +277,12 @@ pub(super) async fn end_leftover_runs(file: &Path) -> usize {
         let _ = killpg(*id, Signal::SIGKILL);
     }
     leftover.len()
+}
+
+/// Every process of this machine.
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
 }
 
 /// The process group of `pid`, if it belongs to a run of `file`.
@@ -272,8 +315,8 @@ mod tests {
         let (_directory, file) = script(text);
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(&mut on_line);
-        let exit = run_bash(&file, &["a b".to_owned()], deadline, &mut lines).await.unwrap();
-        (exit, lines.finish())
+        let ended = run_bash(&file, &["a b".to_owned()], None, deadline, &mut lines).await.unwrap();
+        (ended.exit, lines.finish())
     }
 
     /// Whether the process is there and not merely a zombie, which in this test nobody may reap for a while.
@@ -284,12 +327,43 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     #[tokio::test]
-    async fn both_outputs_come_in_order_without_input_in_a_group_of_its_own() {
-        let text = "echo one; echo two >&2; read -r x || echo no input; echo \"$1\"; ps -o pgid= $$ | tr -d ' '; echo $$; exit 3";
+    async fn both_outputs_come_in_order_without_input_in_a_session_of_its_own() {
+        let text = "echo one; echo two >&2; read -r x || echo no input; echo \"$1\"; \
+                    ps -o pgid=,sess=,tty= $$ | tr -s ' ' | sed 's/^ //'; echo $$ $$ '?'; exit 3";
         let (exit, lines) = run(text, LONG).await;
         assert_eq!(exit, Exit::Code(3));
         assert_eq!(lines[..4], ["one", "two", "no input", "a b"]);
         assert_eq!(lines[4], lines[5]);
+    }
+
+    #[tokio::test]
+    async fn what_runs_at_the_deadline_is_told_without_the_shells() {
+        let (_directory, file) = script("echo ready; (sleep 301 & sleep 302); echo never");
+        let mut on_line = |_: &str| {};
+        let mut lines = Lines::new(&mut on_line);
+        let ended = run_bash(&file, &[], None, Duration::from_secs(2), &mut lines).await.unwrap();
+        let mut running = ended.running;
+        running.sort();
+        assert_eq!(
+            (ended.exit, running),
+            (Exit::Deadline, vec!["sleep 301".to_owned(), "sleep 302".to_owned()])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_guarded_run_fetches_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let guard =
+            FetchGuard::write(&files::Root::new(directory.path()), None, "http://127.0.0.1:9").unwrap();
+        let (_directory, file) =
+            script("curl -sSL http://127.0.0.1:8/x; echo $?; pwd; env | grep -c BASH_ENV");
+        let mut on_line = |_: &str| {};
+        let mut lines = Lines::new(&mut on_line);
+        run_bash(&file, &[], Some(&guard), LONG, &mut lines).await.unwrap();
+        let lines = lines.finish();
+        assert!(lines[0].contains("refused to fetch http://127.0.0.1:8/x"), "{lines:?}");
+        assert_eq!(lines[1..], ["97", guard.working_directory().to_str().unwrap(), "0"]);
+        assert_eq!(guard.refused(), ["http://127.0.0.1:8/x"]);
     }
 
     #[tokio::test]
@@ -318,7 +392,7 @@ mod tests {
         let pid_file = file.with_file_name("pid");
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(&mut on_line);
-        let run = run_bash(&file, &[], LONG, &mut lines);
+        let run = run_bash(&file, &[], None, LONG, &mut lines);
         let written = async {
             while std::fs::read_to_string(&pid_file).unwrap_or_default().trim().is_empty() {
                 sleep(POLL).await;

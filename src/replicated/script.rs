@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
+use super::edition::Edition;
 use crate::cause::{Cause, chain};
 use crate::docker::lock::Sha256;
-use crate::files::{self, Access, Root};
+use crate::files::{self, Access, ReadError, Root};
 
 /// Where the installer lies that was pinned when the box was baked.
 pub const PINNED: &str = "/usr/local/lib/boot-agent/replicated-install.sh";
+
+/// Where the operator's script lies that was pinned with it.
+pub const PINNED_OPERATOR: &str = "/usr/local/lib/boot-agent/replicated-operator.sh";
 
 /// Where an installer is put that was fetched during a boot.
 pub const FETCHED: &str = "/var/lib/boot-agent/replicated-install.sh";
@@ -36,26 +40,33 @@ pub struct Script {
 /// Takes the installer from a file.
 ///
 /// # Errors
-/// `installer.missing`, `installer.not_a_script`, `installer.checksum` (config); `host.file`.
+/// Those of [`read`].
 pub fn from_file(path: &Path, expected: Option<&Sha256>) -> Result<Script, Cause> {
-    let content = match std::fs::metadata(path).and_then(|found| {
-        // Not read before its size is known: whatever lies there must not fill the memory.
-        if found.len() > LARGEST as u64 { Ok(vec![0; LARGEST + 1]) } else { std::fs::read(path) }
-    }) {
+    let (_, sha256) = read(path, expected)?;
+    Ok(Script { path: path.to_owned(), sha256 })
+}
+
+/// Reads a script of Replicated's from a file; returns it with its SHA-256.
+///
+/// # Errors
+/// `installer.missing`, `installer.not_a_script`, `installer.checksum` (config); `host.file`.
+pub fn read(path: &Path, expected: Option<&Sha256>) -> Result<(Vec<u8>, String), Cause> {
+    let place = path.display().to_string();
+    let content = match files::read_bounded(path, LARGEST) {
         Ok(content) => content,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(ReadError::TooLarge { .. }) => return Err(not_a_script(&place, "it is larger than 4 MiB")),
+        Err(ReadError::NotFound) => {
             return Err(Cause::config(
                 "installer.missing",
-                "There is no Replicated installer on this box.",
+                "The Replicated install script is not on this box.",
                 "Bake the AMI again with agent bake, or set install.url.",
             )
-            .with("file", path.display()));
+            .with("file", place));
         }
-        Err(error) => return Err(files::failed("read", path, &error)),
+        Err(error) => return Err(error.cause(path)),
     };
-    let place = path.display().to_string();
     let sha256 = check(&content, expected, &place)?;
-    Ok(Script { path: path.to_owned(), sha256 })
+    Ok((content, sha256))
 }
 
 /// Fetches the installer from an URL into a file that only root can read, never into a shell.
@@ -64,7 +75,7 @@ pub fn from_file(path: &Path, expected: Option<&Sha256>) -> Result<Script, Cause
 ///
 /// # Errors
 /// `installer.download` (external; config if the server refuses the request itself), `installer.not_a_script`,
-/// `installer.checksum` (config), `host.file`.
+/// `installer.not_the_installer`, `installer.checksum` (config), `host.file`.
 pub async fn from_url(
     root: &Root,
     url: &str,
@@ -72,6 +83,10 @@ pub async fn from_url(
     client: &reqwest::Client,
 ) -> Result<Script, Cause> {
     let (content, sha256) = download(url, expected, client).await?;
+    if expected.is_none() {
+        // A checksum says more than the look of it.
+        Edition::read(&content, url)?;
+    }
     let path = root.path(FETCHED);
     files::replace(path.clone(), &content, Access { mode: 0o700, owner: None })
         .map_err(|error| files::failed("write", &path, &error))?;
@@ -91,7 +106,7 @@ pub async fn download(
     let content = fetching.await.unwrap_or_else(|_| {
         Err(Cause::external(
             "installer.download",
-            format!("The Replicated installer did not arrive within {} s.", FETCH.as_secs()),
+            format!("The Replicated installer could not be downloaded within {} s.", FETCH.as_secs()),
             "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
         )
         .with("url", url))
@@ -153,8 +168,8 @@ fn require_safe(url: &reqwest::Url, has_checksum: bool) -> Result<(), String> {
         "https" => Ok(()),
         "http" if has_checksum || this_machine => Ok(()),
         "http" => {
-            Err("The installer's URL is plain HTTP and there is no checksum, so anybody on the way could \
-                       change what is run as root."
+            Err("The installer's URL is plain HTTP and no checksum is set: anybody on the path could change \
+                 what runs as root."
                 .to_owned())
         }
         other => Err(format!("The installer's URL has the scheme {other}; https is expected.")),
@@ -185,10 +200,10 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
     {
         return Err(Cause::config(
             "installer.checksum",
-            "The Replicated installer is not the one that was pinned.",
-            "Look at what changed it, then bake the AMI again or correct the checksum.",
+            "The Replicated install script is not the pinned one: its SHA-256 differs.",
+            "Find out what changed it, then bake the AMI again or correct the checksum.",
         )
-        .with("installer", place)
+        .with("script", place)
         .with("expected SHA-256", expected.as_str())
         .with("found SHA-256", sha256));
     }
@@ -198,10 +213,10 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
 fn not_a_script(place: &str, why: &str) -> Cause {
     Cause::config(
         "installer.not_a_script",
-        format!("What stands for the Replicated installer is no script: {why}. It was not run."),
+        format!("The Replicated install script is not a shell script: {why}. It was not run."),
         "Correct install.url (an unknown version in its query is answered with plain text), or bake again.",
     )
-    .with("installer", place)
+    .with("script", place)
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ section!(Install {
     sha256: String = String::new(),
     arguments: Vec<String> = ["no-proxy", "no-docker", "no-public-address", "skip-preflights"].map(String::from).to_vec(),
     deadline: String = "15m".into(),
+    wait: String = "1h".into(),
 });
 section!(App {
     wait: String = "45m".into(),

@@ -60,6 +60,8 @@ pub struct Install {
     pub arguments: Vec<String>,
     /// When it is killed.
     pub deadline: Duration,
+    /// How long it is tried again while a server that it needs cannot be reached.
+    pub wait: Duration,
 }
 
 /// Validated settings; see `packer/agent.toml` for what each key means.
@@ -169,6 +171,7 @@ fn install(inputs: inputs::Install) -> Result<Install, Cause> {
         sha256,
         arguments: inputs.arguments,
         deadline: duration("install.deadline", &inputs.deadline)?,
+        wait: duration("install.wait", &inputs.wait)?,
     })
 }
 

@@ -1,54 +1,84 @@
 #!/bin/bash
-# Stands in for the installer of https://get.replicated.com/docker: its flags, its traps, and what it leaves behind.
+# Stands in for the installer of https://get.replicated.com/docker: its arguments, its traps, and what it leaves behind.
+#
+# It pulls its images, fetches the operator's script and runs it, keeps the answers of an earlier run, and asks /dev/tty.
+# A test makes an older edition of it by dropping the arguments that are marked with a later year.
 #
 # Every path lies under STAND_IN_ROOT. Without one this is a machine of its own, and where systemd runs it gets units; an
-# engine outside of it sees its files below STAND_IN_OUTSIDE. What it does beside installing is chosen by files in
+# engine outside of it sees its files below STAND_IN_OUTSIDE. STAND_IN_REGISTRY is where the images of quay.io are served;
+# without it, quay.io is asked. What it does beside installing is chosen by files in
 # $STAND_IN_ROOT/var/lib/replicated/stand-in, which the containers see as /stand-in:
-#   mode          lines of: exit-1, nothing, loop, noise, leak, slow SECONDS, missing-one, old-release
+#   mode          lines of: exit-1, nothing, loop, noise, leak, slow SECONDS, slow-open SECONDS, missing-one, old-release,
+#                 firewalld, restart-docker (it goes on when there is a file docker-restarted)
 #   timeline      what the app does: lines `SECONDS STATE DESIRED TRANSITIONING HEALTH`, seconds since the install
 #   port          where the app's /health-check answers on 127.0.0.1 (80)
 #   frontend.log  what `docker logs frontend` says; may grow
 #   app-error     what `replicatedctl app status` says went wrong
 #   system-status what `replicatedctl system status` prints
-# It writes there: `runs`, a line for each run with its flags; `installed`, the time of the install.
+# It writes there: `runs`, a line for each run with its flags; `installed`, the time of the install; `operator-runs`.
 set -u
 
-STAND_IN_ROOT=${STAND_IN_ROOT:-}
-STAND_IN_OUTSIDE=${STAND_IN_OUTSIDE:-}
-VERSION=2.38.6
+export STAND_IN_ROOT=${STAND_IN_ROOT:-} STAND_IN_OUTSIDE=${STAND_IN_OUTSIDE:-} STAND_IN_REGISTRY=${STAND_IN_REGISTRY:-}
+
+# shellcheck disable=SC2034 # By this a reader knows the release.
+REPLICATED_VERSION="2.38.6"
+REPLICATED_INSTALL_URL="https://get.replicated.com"
 # The newest Docker that this release installs; with a newer one it declines, and says that all is well.
-PINNED_DOCKER=17.12.1
+PINNED_DOCKER_VERSION="17.12.1"
 
 conf=$STAND_IN_ROOT/etc/replicated.conf
-defaults=$STAND_IN_ROOT/etc/default
 stand_in=$STAND_IN_ROOT/var/lib/replicated/stand-in
 
-local_address='' public_address='' no_public_address='' no_docker='' skip_pull='' no_operator=''
-release_sequence='' log_level=info proxy_address='' direct='' skip_preflights=''
-
-mkdir -p "$stand_in"
+mkdir -p "$stand_in" "$STAND_IN_ROOT/tmp" "$STAND_IN_ROOT/etc/default"
 printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)" "$*" >>"$stand_in/runs"
 
+# Where an earlier run left its answers, else where this distribution has such files.
+defaults=$STAND_IN_ROOT/etc/default
+if [ ! -f "$defaults/replicated" ] && [ ! -f "$defaults/replicated-operator" ] &&
+    [ -d "$STAND_IN_ROOT/etc/sysconfig" ]; then
+    defaults=$STAND_IN_ROOT/etc/sysconfig
+fi
+export STAND_IN_DEFAULTS=$defaults
+
+PRIVATE_ADDRESS='' PUBLIC_ADDRESS='' PROXY_ADDRESS='' NO_PROXY_ADDRESSES='' DAEMON_TOKEN='' RELEASE_SEQUENCE=''
+SKIP_OPERATOR_INSTALL=0 REPLICATED_OPTS='' REPLICATED_UI_OPTS='' LOG_LEVEL='' AIRGAP=0
+no_public_address='' no_docker='' skip_pull='' direct='' skip_preflights='' without_ui='' ui_port=8800 temporary=''
+
+# The answers of an earlier run are taken before the arguments are read.
+for file in replicated replicated-operator; do
+    kept=$REPLICATED_OPTS
+    # shellcheck disable=SC1090 # Whatever it left.
+    [ ! -f "$defaults/$file" ] || . "$defaults/$file"
+    [ "$file" = replicated ] || REPLICATED_OPTS=$kept
+done
+
 while [ $# -gt 0 ]; do
-    name=${1%%=*}
-    value=
-    case $1 in *=*) value=${1#*=} ;; esac
-    # A value given to a bare flag is passed over, as the real one does.
-    case ${name//_/-} in
-        local-address | private-address) local_address=$value ;;
-        public-address) public_address=$value ;;
-        no-public-address) no_public_address=1 ;;
-        no-proxy) direct=1 ;;
-        http-proxy) proxy_address=$value ;;
-        no-docker) no_docker=1 ;;
-        skip-pull) skip_pull=1 ;;
-        skip-preflights) skip_preflights=1 ;;
-        no-operator) no_operator=1 ;;
-        release-sequence) release_sequence=$value ;;
-        log-level) log_level=$value ;;
-        additional-no-proxy | fast-timeouts | airgap | ui-bind-port | registry-address-override) ;;
+    _param=${1%%=*}
+    _value=
+    case $1 in *=*) _value=${1#*=} ;; esac
+    # A value given to a bare argument is passed over, as the real one does.
+    case $_param in
+        local-address|local_address|private-address|private_address) PRIVATE_ADDRESS=$_value ;;
+        public-address|public_address) PUBLIC_ADDRESS=$_value ;;
+        no-public-address|no_public_address) no_public_address=1 ;; # since 2019
+        no-proxy|no_proxy) direct=1 ;;
+        http-proxy|http_proxy) PROXY_ADDRESS=$_value ;;
+        additional-no-proxy|additional_no_proxy) NO_PROXY_ADDRESSES=$_value ;;
+        no-docker|no_docker) no_docker=1 ;;
+        skip-pull|skip_pull) skip_pull=1 ;;
+        skip-preflights|skip_preflights) skip_preflights=1 ;; # since 2026
+        no-operator|no_operator) SKIP_OPERATOR_INSTALL=1 ;;
+        airgap) AIRGAP=1 no_docker=1 ;;
+        release-sequence|release_sequence) RELEASE_SEQUENCE=$_value ;;
+        log-level|log_level) LOG_LEVEL=$_value ;;
+        ui-bind-port|ui_bind_port) ui_port=$_value ;;
+        daemon-token|daemon_token) DAEMON_TOKEN=$_value ;; # since 2026
+        disable-replicated-ui|disable_replicated_ui) without_ui=1 ;; # since 2026
+        docker-version|docker_version) PINNED_DOCKER_VERSION=$_value ;; # since 2026
+        release-patch-sequence|release_patch_sequence|force-replicated-downgrade|force_replicated_downgrade) ;; # since 2026
+        fast-timeouts|fast_timeouts|registry-address-override|registry_address_override|tags|no-auto|no_auto) ;;
         *)
-            printf 'Error: unknown parameter "%s"\n' "$name" >&2
+            printf 'Error: unknown parameter "%s"\n' "$_param" >&2
             exit 1
             ;;
     esac
@@ -70,6 +100,19 @@ mode() {
 # A value of replicated.conf as the real one reads it: by regular expression, not as JSON.
 from_conf() {
     [ -f "$conf" ] && grep -o "\"$1\": *\"[^\"]*" "$conf" | head -n 1 | sed "s/\"$1\": *\"//"
+}
+
+# A value in REPLICATED_OPTS of an earlier run.
+from_opts() {
+    printf '%s\n' "$REPLICATED_OPTS" | grep -o "$1=[^ ]*" | head -n 1 | cut -d = -f 2
+}
+
+# Yes, unless somebody at the terminal says no: without a terminal the read fails, and the default holds.
+confirm() {
+    local answer=''
+    printf '%s (Y/n) ' "$1"
+    read -r -t 20 answer </dev/tty
+    [ "$answer" != n ] && [ "$answer" != N ]
 }
 
 percent_encoded() {
@@ -102,12 +145,12 @@ leak() {
 # Prints its question as fast as it can, for nobody is there to answer it.
 ask_for_address() {
     local answer
-    while [ -z "$local_address" ]; do
+    while [ -z "$PRIVATE_ADDRESS" ]; do
         printf 'The installer was unable to automatically detect the private IP address of this machine.\n'
         printf 'Please choose one of the following network interfaces:\n[0] lo\t127.0.0.1\n'
         printf 'Enter desired number (0-0): '
-        if [ -t 0 ] && read -r answer && [ "$answer" = 0 ]; then
-            local_address=127.0.0.1
+        if read -r answer 2>/dev/null </dev/tty && [ "$answer" = 0 ]; then
+            PRIVATE_ADDRESS=127.0.0.1
         fi
         printf '\n'
     done
@@ -130,25 +173,44 @@ check_docker() {
     if [ -n "$no_docker" ]; then
         # shellcheck disable=SC2009 # The real one needs procps for just this.
         if ! command -v docker >/dev/null || ! ps aux | grep -q '[d]ockerd'; then
-            printf 'Docker is not installed or not running, and "no-docker" was given.\n' >&2
+            printf '\033[0;31mDocker is not installed. Please install Docker before proceeding.\n' >&2
+            printf 'Instructions for installing Docker can be found at the link below:\033[0m\n' >&2
             exit 127
         fi
         return
     fi
     if ! running=$(docker version --format '{{.Server.Version}}' 2>/dev/null); then
-        printf 'Installing Docker %s from repository https://get.replicated.com/docker-install.sh\n' "$PINNED_DOCKER"
-        printf 'curl: (6) Could not resolve host: get.replicated.com\n' >&2
-        exit 6
+        printf 'Installing Docker %s from repository https://get.replicated.com/docker-install.sh\n' "$PINNED_DOCKER_VERSION"
+        curl -sSL "$REPLICATED_INSTALL_URL/docker-install.sh" >"$temporary/docker_install.sh" || exit $?
+        bash "$temporary/docker_install.sh" || exit $?
     fi
-    oldest=$(printf '%s\n%s\n' "$PINNED_DOCKER" "${running%%[+~]*}" | sort -V | head -n 1)
-    if [ "$oldest" = "$PINNED_DOCKER" ] && [ "$running" != "$PINNED_DOCKER" ]; then
-        printf 'This installer does not support Docker %s; the newest supported version is %s.\n' "$running" "$PINNED_DOCKER"
+    oldest=$(printf '%s\n%s\n' "$PINNED_DOCKER_VERSION" "${running%%[+~]*}" | sort -V | head -n 1)
+    if [ "$oldest" = "$PINNED_DOCKER_VERSION" ] && [ "$running" != "$PINNED_DOCKER_VERSION" ]; then
+        printf 'This installer does not support Docker %s; the newest supported version is %s.\n' "$running" "$PINNED_DOCKER_VERSION"
         printf 'Existing Docker installation was not changed.\n'
+        read -r -t 20 _ </dev/tty
         exit 0
-    elif [ "$running" != "$PINNED_DOCKER" ]; then
-        printf 'Upgrading Docker to %s from repository\n' "$PINNED_DOCKER"
-        printf 'curl: (6) Could not resolve host: get.replicated.com\n' >&2
-        exit 6
+    elif [ "$running" != "$PINNED_DOCKER_VERSION" ]; then
+        printf 'Upgrading Docker to %s from repository\n' "$PINNED_DOCKER_VERSION"
+        curl -sSL "$REPLICATED_INSTALL_URL/docker-install.sh" >"$temporary/docker_install.sh" || exit $?
+        bash "$temporary/docker_install.sh" || exit $?
+    fi
+}
+
+# Docker gets the proxy by a file of systemd's and is started again, while other things may be using it.
+check_docker_proxy() {
+    [ -n "$PROXY_ADDRESS" ] || return 0
+    ! docker info 2>/dev/null | grep -qi 'http proxy:' || return 0
+    printf 'It does not look like Docker is set up with http proxy enabled.\n'
+    printf 'This script will automatically configure it now.\n'
+    confirm 'Do you want to allow this?' || return 0
+    mkdir -p "$STAND_IN_ROOT/etc/systemd/system/docker.service.d"
+    printf '# File created by replicated install script\n[Service]\nEnvironment="HTTP_PROXY=%s" "NO_PROXY=%s"\n' \
+        "$PROXY_ADDRESS" "$NO_PROXY_ADDRESSES" >"$STAND_IN_ROOT/etc/systemd/system/docker.service.d/http-proxy.conf"
+    if [ -z "$STAND_IN_ROOT" ] && [ -d /run/systemd/system ]; then
+        systemctl daemon-reload && systemctl restart docker || exit $?
+    elif mode restart-docker >/dev/null; then
+        until [ -f "$stand_in/docker-restarted" ]; do sleep 0.1; done
     fi
 }
 
@@ -165,92 +227,131 @@ check_docker_group() {
 
 discover_addresses() {
     local imds=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
-    [ -n "$local_address" ] || local_address=$(from_conf LocalAddress)
-    [ -n "$direct" ] || [ -n "$proxy_address" ] || proxy_address=$(from_conf HttpProxy)
-    [ -n "$local_address" ] || ask_for_address
-    if [ -z "$public_address" ] && [ -z "$no_public_address" ]; then
-        printf 'Determining the public address from %s\n' "$imds"
+    printf 'Determining local address\n'
+    [ -n "$PRIVATE_ADDRESS" ] || PRIVATE_ADDRESS=$(from_conf LocalAddress)
+    [ -n "$direct" ] || [ -n "$PROXY_ADDRESS" ] || PROXY_ADDRESS=$(from_conf HttpProxy)
+    [ -n "$PRIVATE_ADDRESS" ] || ask_for_address
+    if [ -z "$PUBLIC_ADDRESS" ] && [ -z "$no_public_address" ] && [ "$AIRGAP" != 1 ]; then
+        printf 'Determining service address\n'
         # Version 1, without a token, as the real one asks; a box that enforces tokens answers 401.
-        public_address=$(curl -sf --noproxy '*' --max-time 2 "${imds%/}/latest/meta-data/public-ipv4") || public_address=
+        PUBLIC_ADDRESS=$(curl -qsf --noproxy '*' --max-time 2 "${imds%/}/latest/meta-data/public-ipv4") || PUBLIC_ADDRESS=
     fi
-    printf 'The installer will use local address "%s"\n' "$local_address"
+    printf "The installer will use local address '%s' (from parameter)\n" "$PRIVATE_ADDRESS"
 }
 
-# image NAME: the pinned image, which a pull would have brought.
-image() {
-    local tag=quay.io/replicated/$1:stable-$VERSION
-    if ! docker image inspect "$tag" >/dev/null 2>&1; then
-        printf 'Unable to find image %s locally\n' "$tag" >&2
-        [ -n "$skip_pull" ] || printf 'Error response from daemon: Get "https://quay.io/v2/": no route to host\n' >&2
-        exit 1
+# pull NAME TAG: what the registry has now under the tag, whatever was there before.
+pull() {
+    if [ -z "$STAND_IN_REGISTRY" ]; then
+        docker pull "quay.io/replicated/$1:$2" || exit $?
+    else
+        docker pull "$STAND_IN_REGISTRY/replicated/$1:$2" || exit $?
+        docker tag "$STAND_IN_REGISTRY/replicated/$1:$2" "quay.io/replicated/$1:$2" || exit $?
     fi
-    [ -n "$skip_pull" ] || printf 'stable-%s: Pulling from replicated/%s\nStatus: Image is up to date for %s\n' "$VERSION" "$1" "$tag"
-    docker tag "$tag" "quay.io/replicated/$1:current" || exit 1
+}
+
+# Without one under exactly this name, the attempt with the flag of older engines ends the script, in Docker's own words.
+tag_images() {
+    local name
+    printf 'Tagging replicated and replicated-ui images\n'
+    for name in "quay.io/replicated/replicated:stable-2.38.6" "quay.io/replicated/replicated-ui:stable-2.38.6"; do
+        docker tag "$name" "${name%:*}:current" 2>/dev/null || docker tag -f "$name" "${name%:*}:current" || exit $?
+    done
 }
 
 write_defaults() {
-    local kept
-    mkdir -p "$defaults"
-    kept=$(sed -n 's/^RELEASE_SEQUENCE=//p' "$defaults/replicated" 2>/dev/null)
+    local kept token
+    if [ -n "$REPLICATED_OPTS" ]; then
+        # Of the answers of an earlier run, the proxy alone is replaced.
+        REPLICATED_OPTS=$(printf '%s' "$REPLICATED_OPTS" | sed -e 's/ *-e HTTP_PROXY=[^ ]*//' -e 's/ *-e NO_PROXY=[^ ]*//')
+        kept=$REPLICATED_OPTS
+    fi
+    token=$(from_opts DAEMON_TOKEN)
+    [ -n "$DAEMON_TOKEN" ] || DAEMON_TOKEN=${token:-$(from_conf DaemonToken)}
+    [ -n "$DAEMON_TOKEN" ] || DAEMON_TOKEN=$(head -c 128 /dev/urandom | tr -dc 'a-zA-Z0-9' | head -c 32)
+    if [ -z "${kept-}" ]; then
+        [ "$SKIP_OPERATOR_INSTALL" = 1 ] || REPLICATED_OPTS="$REPLICATED_OPTS -e DAEMON_TOKEN=$DAEMON_TOKEN"
+        REPLICATED_OPTS="$REPLICATED_OPTS -e LOG_LEVEL=${LOG_LEVEL:-info}"
+        [ "$AIRGAP" != 1 ] || REPLICATED_OPTS="$REPLICATED_OPTS -e AIRGAP=true"
+        [ -z "$RELEASE_SEQUENCE" ] || REPLICATED_OPTS="$REPLICATED_OPTS -e RELEASE_SEQUENCE=$RELEASE_SEQUENCE"
+        REPLICATED_OPTS="$REPLICATED_OPTS -e NODENAME=$(hostname)"
+    fi
+    [ -z "$PROXY_ADDRESS" ] || REPLICATED_OPTS="$REPLICATED_OPTS -e HTTP_PROXY=$PROXY_ADDRESS -e NO_PROXY=$NO_PROXY_ADDRESSES"
     cat >"$defaults/replicated" <<DEFAULTS
 RELEASE_CHANNEL=stable
-PRIVATE_ADDRESS=$local_address
-SKIP_OPERATOR_INSTALL=${no_operator:-0}
-RELEASE_SEQUENCE=${kept:-$release_sequence}
-REPLICATED_OPTS="-e LOG_LEVEL=$log_level -e HTTP_PROXY=$proxy_address"
-REPLICATED_UI_OPTS=""
-DEFAULTS
-    cat >"$defaults/replicated-operator" <<DEFAULTS
-RELEASE_CHANNEL=stable
-OPERATOR_ID=3f6f1d2ac0b94c5f8a7e6d5c4b3a2910
-DAEMON_ENDPOINT=$local_address:9879
-DAEMON_TOKEN=$(from_conf DaemonToken)
-PRIVATE_ADDRESS=$local_address
-PUBLIC_ADDRESS=$public_address
+PRIVATE_ADDRESS=$PRIVATE_ADDRESS
+SKIP_OPERATOR_INSTALL=$SKIP_OPERATOR_INSTALL
+REPLICATED_OPTS="$REPLICATED_OPTS"
+REPLICATED_UI_OPTS="$REPLICATED_UI_OPTS"
 DEFAULTS
 }
 
-# The commands on the host reach into the container.
-write_wrappers() {
+# The commands on the host reach into the container, and a shell of a person gets aliases.
+write_commands() {
     local name
     mkdir -p "$STAND_IN_ROOT/usr/local/bin"
     for name in replicated replicatedctl; do
         printf '#!/bin/sh\nexec docker exec -i replicated %s "$@"\n' "$name" >"$STAND_IN_ROOT/usr/local/bin/$name"
         chmod 0755 "$STAND_IN_ROOT/usr/local/bin/$name"
     done
+    printf '# THIS FILE IS GENERATED BY REPLICATED. DO NOT EDIT!\n' >"$STAND_IN_ROOT/etc/replicated.alias"
+    grep -qs /etc/replicated.alias "$STAND_IN_ROOT/etc/bash.bashrc" ||
+        printf '\nif [ -f /etc/replicated.alias ]; then\n    . /etc/replicated.alias\nfi\n' >>"$STAND_IN_ROOT/etc/bash.bashrc"
 }
 
-# start NAME IMAGE [FLAG...]: whatever an earlier run left under the name goes first.
+# stop NAME: whatever an earlier run left under the name goes before a container is started.
+stop() {
+    [ -n "$STAND_IN_ROOT" ] || [ ! -f "/etc/systemd/system/$1.service" ] || systemctl stop "$1.service"
+    docker rm -f "$1" >/dev/null 2>&1
+}
+
+# start NAME IMAGE: in the foreground of a unit where systemd runs, which starts it again after a reboot.
 start() {
-    local name=$1 image=$2
-    shift 2
-    [ -n "$STAND_IN_ROOT" ] || [ ! -f "/etc/systemd/system/$name.service" ] || systemctl stop "$name.service"
-    docker rm -f "$name" >/dev/null 2>&1
-    docker run -d --name "$name" --network host --stop-signal SIGKILL \
-        --label stand-in=replicated-install --label "stand-in.root=$STAND_IN_ROOT" \
-        -v "$STAND_IN_OUTSIDE$stand_in:/stand-in" "$@" "$image" >/dev/null || exit 1
-    [ -n "$STAND_IN_ROOT" ] || [ ! -d /run/systemd/system ] || write_unit "$name"
+    local name=$1 image=$2 options
+    stop "$name"
+    options="--name $name --network host --stop-signal SIGKILL --label stand-in=replicated-install"
+    options="$options --label stand-in.root=$STAND_IN_ROOT -v $STAND_IN_OUTSIDE$stand_in:/stand-in"
+    if [ -n "$STAND_IN_ROOT" ] || [ ! -d /run/systemd/system ] || [ "$name" = frontend ]; then
+        # shellcheck disable=SC2086 # Words without blanks.
+        docker run -d $options "$image" >/dev/null || exit $?
+    else
+        cat >"/etc/systemd/system/$name.service" <<UNIT
+[Unit]
+Description=Replicated Service
+After=docker.service
+Requires=docker.service
+[Service]
+TimeoutStartSec=0
+KillMode=none
+EnvironmentFile=$defaults/replicated
+ExecStartPre=-/usr/bin/docker rm -f $name
+ExecStart=/usr/bin/docker run $options $image
+ExecStop=/usr/bin/docker stop $name
+Restart=on-failure
+RestartSec=7
+[Install]
+WantedBy=docker.service
+UNIT
+        systemctl daemon-reload && systemctl enable --quiet "$name.service" && systemctl start "$name.service" || exit $?
+    fi
     printf '%s started\n' "$name"
 }
 
-# After a reboot it is systemd that starts the container again.
-write_unit() {
-    cat >"/etc/systemd/system/$1.service" <<UNIT
-[Unit]
-Description=Container $1
-Requires=docker.service
-After=docker.service
-StartLimitIntervalSec=0
-[Service]
-ExecStart=/usr/bin/docker start --attach $1
-ExecStop=/usr/bin/docker kill $1
-TimeoutStopSec=5s
-Restart=always
-RestartSec=1s
-[Install]
-WantedBy=multi-user.target
-UNIT
-    systemctl daemon-reload && systemctl enable --quiet "$1.service" && systemctl restart "$1.service" || exit 1
+# It is fetched without -f and without a time limit, and what came is run, whatever it is.
+install_operator() {
+    local url="${REPLICATED_INSTALL_URL}/operator?replicated_operator_tag=2.38.6" script=./operator_install.sh
+    local options="no-docker daemon-endpoint=$PRIVATE_ADDRESS:9879 daemon-token=$DAEMON_TOKEN private-address=$PRIVATE_ADDRESS"
+    [ -z "$PUBLIC_ADDRESS" ] || options="$options public-address=$PUBLIC_ADDRESS"
+    if [ -n "$PROXY_ADDRESS" ]; then options="$options http-proxy=$PROXY_ADDRESS"; else options="$options no-proxy"; fi
+    [ "$AIRGAP" != 1 ] || options="$options airgap"
+    [ -z "$skip_pull" ] || options="$options skip-pull"
+    [ -z "$LOG_LEVEL" ] || options="$options log-level=$LOG_LEVEL"
+    if [ "$AIRGAP" != 1 ]; then
+        script=$temporary/operator_install.sh
+        printf 'Installing local operator with command:\ncurl -sSL %s\n' "$url"
+        curl -sSL "$url" >"$script" || exit $?
+    fi
+    # shellcheck disable=SC2086 # Words without blanks.
+    bash "$script" $options </dev/null || exit $?
 }
 
 if mode exit-1 >/dev/null; then
@@ -268,19 +369,38 @@ if seconds=$(mode slow); then
     printf 'Unpacking, which takes a while\n'
     sleep "${seconds:-5}"
 fi
+if mode firewalld >/dev/null; then confirm 'Continue with firewalld active?' || exit 1; fi
 
-check_docker
-check_docker_group
+# Two of them stay behind: one for this script, one for the operator's.
+temporary=$(mktemp -d -p "$STAND_IN_ROOT/tmp" --suffix=replicated)
 discover_addresses
+check_docker
+check_docker_proxy
+check_docker_group
 [ -n "$skip_preflights" ] || printf 'Running preflight checks\n[INFO] / disk usage is at 20%%\n'
 
-image replicated
-image replicated-ui
-[ -n "$no_operator" ] || image replicated-operator
+if [ -n "$skip_pull" ]; then
+    printf 'Skip docker pull flag detected, will not pull replicated and replicated-ui images\n'
+elif [ "$AIRGAP" = 1 ]; then
+    printf 'Loading replicated and replicated-ui images from package\n'
+    docker load <replicated.tar || exit $?
+    docker load <replicated-ui.tar || exit $?
+else
+    printf 'Pulling replicated and replicated-ui images\n'
+    pull replicated stable-2.38.6
+    pull replicated-ui stable-2.38.6
+fi
+tag_images
 
+[ ! -f "$conf" ] || chmod a+r "$conf"
+if seconds=$(mode slow-open); then
+    printf 'replicated.conf is open to everybody\n'
+    sleep "${seconds:-5}"
+fi
+stop replicated
+stop replicated-ui
 write_defaults
-write_wrappers
-[ ! -f "$conf" ] || chmod 0644 "$conf"
+write_commands
 
 # The daemon starts the app by itself, so the app is there wherever the three containers are, also when this script was
 # ended half-way; its first moment is now.
@@ -290,10 +410,11 @@ if docker image inspect circleci/frontend:2.18.3 >/dev/null 2>&1; then
 fi
 
 start replicated quay.io/replicated/replicated:current
-start replicated-ui quay.io/replicated/replicated-ui:current
-if [ -z "$no_operator" ] && ! mode missing-one >/dev/null; then
-    start replicated-operator quay.io/replicated/replicated-operator:current
+[ -n "$without_ui" ] || start replicated-ui quay.io/replicated/replicated-ui:current
+if [ "$SKIP_OPERATOR_INSTALL" != 1 ] && ! mode missing-one >/dev/null; then
+    printf 'Installing local operator\n'
+    install_operator
 fi
 
-printf 'Operator installation successful\n\n'
-printf 'To continue the installation, visit the following URL in your browser:\n\n  http://%s:8800\n' "${public_address:-$local_address}"
+printf 'To continue the installation, visit the following URL in your browser:\n\n  http://%s:%s\n' \
+    "${PUBLIC_ADDRESS:-<this_server_address>}" "$ui_port"

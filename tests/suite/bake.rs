@@ -10,11 +10,12 @@ use serde_json::Value;
 use super::harness::agent::{Agent, Finished, World};
 use super::harness::engine::{self, EngineLease};
 use super::harness::registry::{PASSWORD, Registry, USER};
-use super::harness::vendor::Vendor;
+use super::harness::vendor::{self, CATCH_ALL, Vendor};
 use super::scene::{ADDRESS, INSTALLER, SOON, Scene};
 use super::terminal::{on_a_terminal, screen};
 
 const LOCK: &str = "/etc/boot-agent/images.lock";
+const OPERATOR: &str = "/usr/local/lib/boot-agent/replicated-operator.sh";
 const WANTED: &str = "/etc/boot-agent/images.toml";
 const UNIT: &str = "/etc/systemd/system/boot-agent.service";
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/boot-agent.service";
@@ -38,7 +39,9 @@ impl Bakery {
         let engine = engine::lease();
         let world = World::new().with_docker(engine.docker_host());
         symlink(env!("CARGO_BIN_EXE_agent"), world.path("/usr/local/bin/agent")).unwrap();
-        Self { world, engine, registry, vendor: Vendor::start() }
+        let vendor = Vendor::start();
+        vendor.serve(installer(&vendor));
+        Self { world, engine, registry, vendor }
     }
 
     /// Images that lie in the registry alone, one layer each on top of busybox; their references.
@@ -77,12 +80,44 @@ impl Bakery {
     }
 }
 
+/// The images of Replicated, which every engine of the tests has.
+const REPLICATED: [&str; 3] = [
+    "quay.io/replicated/replicated:stable-2.38.6",
+    "quay.io/replicated/replicated-operator:stable-2.38.6",
+    "quay.io/replicated/replicated-ui:stable-2.38.6",
+];
+
+/// What an installer says of itself, and nothing that it does.
+pub(crate) fn installer(vendor: &Vendor) -> String {
+    let arguments = [
+        "local-address|local_address",
+        "no-docker",
+        "no-operator",
+        "no-proxy",
+        "no-public-address",
+        "skip-preflights",
+    ];
+    let arms: String =
+        arguments.iter().map(|argument| format!("        {argument})\n            ;;\n")).collect();
+    let pulls: String =
+        [REPLICATED[0], REPLICATED[2]].iter().map(|image| format!("docker pull \"{image}\"\n")).collect();
+    format!(
+        "#!/bin/bash\nREPLICATED_VERSION=\"2.38.6\"\nwhile [ \"$1\" != \"\" ]; do\n    case $1 in\n{arms}        *)\n            \
+         echo >&2 \"Error: unknown parameter \\\"$1\\\"\"\n            exit 1\n            ;;\n    esac\n    shift\ndone\n{pulls}\
+         curl -sSL \"{}\" >/tmp/operator_install.sh\n",
+        vendor.operator_url()
+    )
+}
+
 /// `images.toml`.
 pub(crate) fn wanted(vendor: &Vendor, references: &[String]) -> String {
     let mut text = format!(
         "[replicated]\nurl = \"{}\"\nreplicated_tag = \"2.38.6\"\nreplicated_ui_tag = \"2.38.6\"\n",
         vendor.url()
     );
+    for reference in REPLICATED {
+        text.push_str(&format!("[[image]]\nreference = \"{reference}\"\npull = false\n"));
+    }
     for reference in references {
         text.push_str(&format!("[[image]]\nreference = \"{reference}\"\nalias = true\n"));
     }
@@ -110,7 +145,11 @@ fn id_of(engine: &EngineLease, name: &str) -> Option<String> {
 fn baked_image_boots_with_what_was_locked() {
     let scene = Scene::new();
     let (registry, vendor) = (Registry::start(), Vendor::start());
-    vendor.serve(scene.world.read(INSTALLER));
+    let origin = format!("\"{}\"", vendor.origin());
+    let script = scene.world.read(INSTALLER).replace("\"https://get.replicated.com\"", &origin);
+    let marks = installer(&vendor);
+    let marks = marks.split_once('\n').unwrap().1;
+    vendor.serve(script.replacen("\nset -u\n", &format!("\nif false; then\n{marks}fi\nset -u\n"), 1));
     fs::remove_file(scene.world.path(INSTALLER)).unwrap();
     let reference = push(&scene.engine, &registry, "circleci/frontend:2.19");
     scene.world.write(WANTED, wanted(&vendor, std::slice::from_ref(&reference)));
@@ -141,17 +180,16 @@ fn lock_is_sorted_complete_and_the_same_again() {
     let mut references = bakery.pushed(&["b/two:1", "a/one:1", "c:3"]);
     bakery.wants(&references);
     let finished = bakery.bakes(&[]);
-    finished.assert_code(0).assert_says("3 images locked, the installer pinned, the unit enabled");
-    finished
-        .assert_says("not for its image quay.io/replicated/replicated-ui:stable-2.38.6. [images.forgotten");
+    finished.assert_code(0).assert_says("6 images locked, the installer pinned, the unit enabled");
     let first = bakery.world.read(LOCK);
     let lock: toml::Table = first.parse().unwrap();
     let images = lock["image"].as_array().unwrap();
     let names: Vec<&str> = images.iter().map(|image| image["reference"].as_str().unwrap()).collect();
-    let mut sorted = references.clone();
-    sorted.sort();
+    let mut sorted: Vec<&str> = references.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.extend(REPLICATED);
     assert_eq!(names, sorted);
-    for image in images {
+    for image in images.iter().filter(|image| image.get("alias").is_some()) {
         let reference = image["reference"].as_str().unwrap();
         let (repository, alias) =
             (reference.rsplit_once(':').unwrap().0, reference.split_once('/').unwrap().1);
@@ -163,6 +201,15 @@ fn lock_is_sorted_complete_and_the_same_again() {
     assert_eq!(lock["installer"]["url"].as_str(), Some(bakery.vendor.asked()[0].as_str()));
     assert!(bakery.vendor.asked()[0].ends_with("?replicated_tag=2.38.6&replicated_ui_tag=2.38.6"));
     assert_eq!((bakery.world.mode(LOCK), bakery.world.mode(INSTALLER)), (0o644, 0o755));
+    let installer = &lock["installer"];
+    assert_eq!(installer["version"].as_str(), Some("2.38.6"));
+    let known = installer["arguments_known"].as_array().unwrap();
+    assert!(known.contains(&"no-public-address".into()) && known.len() == 6, "{known:?}");
+    assert_eq!(installer["operator"]["url"].as_str(), Some(bakery.vendor.operator_url().as_str()));
+    assert_eq!(
+        (bakery.world.read(OPERATOR), bakery.world.mode(OPERATOR)),
+        (vendor::operator_script(), 0o755)
+    );
 
     references.reverse();
     bakery.wants(&references);
@@ -171,7 +218,7 @@ fn lock_is_sorted_complete_and_the_same_again() {
     assert_eq!(bakery.world.read(LOCK), first);
     let answer: Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((&answer["version"], &answer["clean"]), (&1.into(), &true.into()));
-    assert_eq!(answer["lock"]["image"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["lock"]["image"].as_array().unwrap().len(), 6);
 
     push(&bakery.engine, &bakery.registry, "c:3");
     bakery.bakes(&[]).assert_code(0).assert_says(&format!("changed {}", references[0]));
@@ -240,6 +287,111 @@ fn installer_that_is_none_is_refused_before_anything_is_pulled() {
     ask(&format!("url = \"{url}\"\nsha256 = \"{sum}\"")).assert_code(1).assert_says("installer.checksum");
     assert!(!bakery.world.exists(INSTALLER) && !bakery.world.exists(LOCK));
     assert_eq!(id_of(&bakery.engine, &references[0]), None);
+}
+
+#[test]
+fn scripts_that_are_not_what_was_meant_are_refused_before_anything_is_pulled() {
+    let bakery = Bakery::new();
+    let references = bakery.pushed(&["a:1"]);
+    bakery.wants(&references);
+    let right = installer(&bakery.vendor);
+    let other = |from: &str, to: &str| right.replace(from, to);
+    for (script, kind, words) in [
+        (CATCH_ALL.to_owned(), "installer.not_the_installer", "404: page not found"),
+        (other("2.38.6\"", "2.53.2\""), "installer.other_version", "replicated 2.38.6"),
+        (other("no-public-address", "public-address"), "installer.unknown_argument", "no-public-address"),
+        (other("/operator?", "/unknown?"), "", "fit"),
+    ] {
+        bakery.vendor.serve(&script);
+        let finished = bakery.bakes(&[]);
+        if kind.is_empty() {
+            // An edition that fetches no second script has none to pin.
+            finished.assert_code(0);
+            assert!(
+                !bakery.world.exists(OPERATOR) && !bakery.world.read(LOCK).contains("[installer.operator]")
+            );
+            fs::remove_file(bakery.world.path(LOCK)).unwrap();
+            continue;
+        }
+        finished.assert_code(1).assert_says(kind).assert_says(words);
+        assert_eq!(id_of(&bakery.engine, &references[0]), None, "{kind}");
+    }
+}
+
+#[test]
+fn operators_script_is_refused_or_left_out() {
+    let bakery = Bakery::new();
+    bakery.wants(&[]);
+    let right = vendor::operator_script();
+    for (script, kind) in [
+        (CATCH_ALL.to_owned(), "installer.not_the_operator"),
+        ("Not Found".to_owned(), "installer.not_a_script"),
+        (right.replace("stable-2.38.6", "stable-2.53.2"), "images.other_version"),
+    ] {
+        bakery.vendor.serve_operator(&script);
+        bakery.bakes(&[]).assert_code(1).assert_says(kind);
+        assert!(!bakery.world.exists(LOCK) && !bakery.world.exists(OPERATOR), "{kind}");
+    }
+    // An installer that is told not to run it needs none.
+    bakery.world.agent_toml("[install]\narguments = [\"no-docker\", \"no-operator\"]\n");
+    bakery.bakes(&[]).assert_code(0);
+    assert!(!bakery.world.exists(OPERATOR));
+    let sum = "0".repeat(64);
+    bakery.world.agent_toml("");
+    bakery.vendor.serve_operator(&right);
+    let text = bakery.world.read(WANTED);
+    bakery
+        .world
+        .write(WANTED, text.replace("[replicated]", &format!("[replicated]\noperator_sha256 = \"{sum}\"")));
+    bakery.bakes(&[]).assert_code(1).assert_says("correct replicated.operator_sha256");
+}
+
+#[test]
+fn images_that_the_installer_starts_are_locked_without_being_asked_for() {
+    let bakery = Bakery::new();
+    let text = wanted(&bakery.vendor, &[]);
+    let end = text.find("[[image]]").unwrap();
+    bakery.world.write(WANTED, &text[..end]);
+    // The tests have no way to quay.io: it is waited for, under the exact names that the installer looks for.
+    bakery.world.agent_toml("[images]\nwait = \"2s\"\n");
+    let finished = bakery.bakes(&[]);
+    finished.assert_code(3);
+    for image in REPLICATED {
+        finished.assert_says(&format!("{image}: added, since the installer starts it"));
+    }
+    let another = text.replace("replicated-ui:stable-2.38.6", "replicated-ui:stable-2.53.2");
+    bakery.world.write(WANTED, another);
+    bakery.bakes(&[]).assert_code(1).assert_says("images.other_version").assert_says("starts stable-2.38.6");
+}
+
+#[test]
+fn verification_finds_what_does_not_belong_together() {
+    let bakery = Bakery::new();
+    bakery.wants(&[]);
+    bakery.bakes(&[]).assert_code(0);
+    assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
+    let failed = |id: &str| -> Vec<String> {
+        let (_, failed) = bakery.verdict();
+        failed.into_iter().filter(|(check, _)| check == id).flat_map(|(_, kinds)| kinds).collect()
+    };
+    bakery.world.agent_toml("[install]\narguments = [\"no-proxy\", \"daemon-token=x\"]\n");
+    assert_eq!(failed("release"), ["installer.unknown_argument"]);
+    bakery.world.agent_toml("");
+    fs::remove_file(bakery.world.path(OPERATOR)).unwrap();
+    assert_eq!(failed("installer"), ["installer.missing"]);
+    bakery.world.write(OPERATOR, "#!/bin/sh\nrm -rf /\n");
+    assert_eq!(failed("installer"), ["installer.checksum"]);
+    bakery.bakes(&[]).assert_code(0);
+
+    // A lock of version 1 knew no second script.
+    let lock = bakery.world.read(LOCK);
+    let start = lock.find("[installer.operator]").unwrap();
+    let end = start + lock[start..].find("[[image]]").unwrap();
+    bakery.world.write(LOCK, format!("{}{}", &lock[..start], &lock[end..]));
+    assert_eq!(failed("release"), ["installer.operator_unpinned"]);
+    let start = lock.find("[[image]]").unwrap();
+    bakery.world.write(LOCK, &lock[..start]);
+    assert_eq!(failed("release"), ["images.forgotten"; 3]);
 }
 
 #[test]
@@ -323,11 +475,11 @@ fn terminal_shows_each_pull_and_all_of_them() {
         let found = screen.iter().find(|line| line.contains(words));
         found.unwrap_or_else(|| panic!("no {words:?} in {screen:#?}\n{finished}")).clone()
     };
-    assert!(line("✓ images").contains("3 images, "), "{screen:#?}");
+    assert!(line("✓ images").contains("6 images, "), "{screen:#?}");
     line(&format!("{}: pulled, 2 layers, 2.86 MiB", references[0]));
-    line("✓ baked: 3 images locked");
+    line("✓ baked: 6 images locked");
     assert!(!screen.iter().any(|line| line.contains('━')), "the bars are gone at the end: {screen:#?}");
-    for shown in ["of 3 images, ", "/2 layers"] {
+    for shown in ["of 6 images, ", "/2 layers"] {
         assert!(finished.stdout.contains(shown), "{shown} was not drawn\n{finished}");
     }
 }
@@ -449,6 +601,7 @@ fn everything_that_is_wrong_with_an_image_is_said_at_once() {
         ("lock", &["lock.stale", "lock.stale"]),
         ("images", &["images.missing", "images.wrong_id"]),
         ("installer", &["installer.checksum"]),
+        ("release", &["installer.not_the_installer"]),
         ("unit", &["unit.other", "unit.not_enabled"]),
         ("binary", &["binary.missing"]),
         ("hygiene", &["hygiene.replicated"]),
@@ -474,7 +627,7 @@ fn bake_that_is_killed_at_any_moment_leaves_nothing_torn() {
     bakery.bakes(&[]).assert_code(0);
     let read = || [LOCK, INSTALLER, UNIT].map(|path| bakery.world.read(path));
     let old = read();
-    bakery.vendor.serve("#!/bin/bash\n# another one\n");
+    bakery.vendor.serve(installer(&bakery.vendor) + "# another one\n");
     bakery.wants(&references);
     let started = std::time::Instant::now();
     bakery.bakes(&[]).assert_code(0);

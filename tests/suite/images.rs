@@ -11,7 +11,6 @@ use super::aftermath::{assert_abandoned, detail, evidence, waits};
 use super::harness::registry::{PASSWORD, Registry, USER};
 use super::scene::{ADDRESS, SOON, Scene};
 
-const LOCK: &str = "/etc/boot-agent/images.lock";
 /// How long a line may take that is due at once, on a busy machine.
 const LINE: Duration = Duration::from_secs(40);
 
@@ -42,7 +41,7 @@ impl Locked {
     fn line(&self) -> String {
         let Locked { reference, digest, id } = self;
         format!(
-            "version = 1\n[[image]]\nreference = \"{reference}\"\ndigest = \"{digest}\"\nid = \"{id}\"\n\
+            "[[image]]\nreference = \"{reference}\"\ndigest = \"{digest}\"\nid = \"{id}\"\n\
              alias = \"library/thing:1.0\"\n"
         )
     }
@@ -113,7 +112,7 @@ fn socket_that_a_dead_engine_left_is_told_from_none() {
 fn missing_image_is_pulled_by_its_digest_and_named_for_this_instance() {
     let (scene, registry) = (Scene::new(), Registry::start());
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     let before = registry.requests().len();
     let finished = scene.boots();
     finished.assert_code(0).assert_says(&format!("pulling {}: layers", locked.reference));
@@ -134,7 +133,7 @@ fn missing_image_is_pulled_by_its_digest_and_named_for_this_instance() {
 fn missing_image_fails_the_boot_where_nothing_may_be_pulled() {
     let (scene, registry) = (Scene::new(), Registry::start());
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     scene.write_settings("[images]\non_missing = \"fail\"");
     let before = registry.requests().len();
     let finished = scene.boots();
@@ -147,7 +146,7 @@ fn missing_image_fails_the_boot_where_nothing_may_be_pulled() {
 fn right_tag_on_another_image_is_repaired() {
     let (scene, registry) = (Scene::new(), Registry::start());
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     scene.engine.docker(&["tag", "busybox", &locked.reference]);
     scene.boots().assert_code(0);
     assert_eq!(id_of(&scene, &locked.reference).as_ref(), Some(&locked.id));
@@ -159,7 +158,7 @@ fn right_tag_on_another_image_is_repaired() {
 fn right_tag_on_another_image_is_refused_where_nothing_may_be_pulled() {
     let (scene, registry) = (Scene::new(), Registry::start());
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     scene.write_settings("[images]\non_missing = \"fail\"");
     scene.engine.docker(&["tag", "busybox", &locked.reference]);
     let other = id_of(&scene, "busybox").unwrap();
@@ -179,7 +178,7 @@ fn image_that_is_there_gets_its_name_for_this_instance() {
     let id = id_of(&scene, "busybox").unwrap();
     let digest = format!("sha256:{}", "0".repeat(64));
     let locked = Locked { reference: "quay.io/app/thing:1.0".to_owned(), digest, id };
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     scene.boots().assert_code(0);
     assert_eq!(id_of(&scene, &Locked::alias()), Some(locked.id));
     assert!(detail(&scene, "images").contains(&format!("tagged {}", Locked::alias())));
@@ -190,7 +189,7 @@ fn registry_that_wants_a_login_is_quoted_at_once() {
     let (scene, registry) = (Scene::new(), Registry::with_login());
     registry.login(&scene.engine);
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     let finished = scene.boots();
     assert_abandoned(&scene, &finished, 1, "registry.unauthorized", "config");
     assert!(evidence(&scene).contains("no basic auth credentials"), "{}", evidence(&scene));
@@ -203,7 +202,7 @@ fn login_that_root_has_made_is_used_and_never_shown() {
     let (scene, registry) = (Scene::new(), Registry::with_login());
     registry.login(&scene.engine);
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     let login = STANDARD.encode(format!("{USER}:{PASSWORD}"));
     let logins = format!(r#"{{"auths": {{"{}": {{"auth": "{login}"}}}}}}"#, registry.address());
     scene.world.write("/root/.docker/config.json", logins);
@@ -216,7 +215,7 @@ fn login_that_root_has_made_is_used_and_never_shown() {
 fn registry_that_is_down_is_waited_for() {
     let (scene, mut registry) = (Scene::new(), Registry::start());
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     registry.stop();
     let mut boot = scene.boot().spawn();
     let line = boot.wait_for_line("registry.refused", LINE);
@@ -228,14 +227,18 @@ fn registry_that_is_down_is_waited_for() {
 }
 
 #[test]
-fn registry_that_stays_down_ends_the_boot_at_its_deadline() {
+fn registry_that_stays_down_holds_the_boot_and_never_replaces_the_box() {
     let (scene, mut registry) = (Scene::new(), Registry::start());
     let locked = pushed(&scene, &registry);
-    scene.world.write(LOCK, locked.line());
+    scene.lock(&locked.line());
     scene.write_settings("[images]\nwait = \"2s\"");
     registry.stop();
-    let finished = scene.boots();
-    assert_abandoned(&scene, &finished, 3, "registry.refused", "external");
+    let mut boot = scene.boot().spawn();
+    boot.wait_for_line("held:", SOON);
+    assert_eq!(
+        (&scene.record()["cause"]["kind"], scene.completions().len()),
+        (&"registry.refused".into(), 0)
+    );
     assert!(evidence(&scene).contains("connection refused"), "{}", evidence(&scene));
     assert_eq!(scene.installer_runs(), 0);
 }

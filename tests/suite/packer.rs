@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::bake::{push, wanted};
+use super::bake::{installer, push, wanted};
 use super::harness::engine::{self, EngineLease};
 use super::harness::registry::Registry;
 use super::harness::vendor::Vendor;
@@ -64,6 +64,7 @@ fn in_image(engine: &EngineLease, script: &str) -> Output {
 #[ignore = "slow: 60 s"]
 fn local_build_ends_in_an_image_that_is_fit_to_ship() {
     let (engine, registry, vendor) = (engine::lease(), Registry::start(), Vendor::start());
+    vendor.serve(installer(&vendor));
     let reference = push(&engine, &registry, "circleci/frontend:2.19");
     import_base(&engine);
     let home = parts::directory("packer");
@@ -80,7 +81,7 @@ fn local_build_ends_in_an_image_that_is_fit_to_ship() {
         build.args(["-var", variable]);
     }
     let built = shell::must(build.arg("packer"));
-    for words in ["1 images locked, the installer pinned, the unit enabled", "fit to ship"] {
+    for words in ["4 images locked, the installer pinned, the unit enabled", "fit to ship"] {
         assert!(built.contains(words), "{built}");
     }
 

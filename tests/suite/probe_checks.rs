@@ -20,7 +20,6 @@ const DAEMON: &str = "quay.io/replicated/replicated:stable-2.38.6";
 /// A node that has booted well, with everything that a probe looks at.
 pub(crate) fn booted() -> Scene {
     let scene = Scene::new();
-    scene.world.write(LOCK, lock(&[(DAEMON, &id_of(&scene, DAEMON), "replicated:locked")]));
     scene.boots().assert_code(0);
     scene.world.write("/proc/meminfo", ENOUGH_MEMORY);
     scene.world.write("/proc/vmstat", "nr_free_pages 100\noom_kill 0\n");
@@ -291,11 +290,11 @@ fn the_engine_is_judged_by_its_answer_its_room_and_its_images() {
         scene.world.write(LOCK, lock);
         ask(kind, ("images.lock", outcome, kind, "host"));
     }
-    ask("locked by its id, not by its alias", ("replicated.version", "good", "", ""));
     scene.world.write(LOCK, lock(&[("busybox", &id_of(&scene, "busybox"), "b:1")]));
-    ask("another daemon", ("replicated.version", "warning", "replicated.not_locked", "host"));
+    ask("another daemon", ("replicated.images", "failed", "replicated.not_locked", "host"));
     fs::remove_file(scene.world.path(LOCK)).unwrap();
     ask("no lock", ("images.lock", "skipped", "", ""));
+    ask("no lock", ("replicated.images", "skipped", "", ""));
 }
 
 #[test]

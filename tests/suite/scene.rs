@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,10 @@ use super::harness::engine::{self, EngineLease};
 use super::harness::mongo::{Mongo, Options, Version};
 use super::harness::parts;
 use super::harness::postgres::Postgres;
+use super::harness::registry::Registry;
 use super::harness::s3::{self, S3Server};
+use super::harness::shell;
+use super::harness::vendor::{self, Vendor};
 
 pub(crate) const INSTANCE: &str = "i-0a1b2c3d4e5f60718";
 pub(crate) const ADDRESS: &str = "10.0.1.23";
@@ -26,6 +30,11 @@ pub(crate) const SOON: Duration = Duration::from_secs(90);
 /// The installer's own files, and what it is told: see `tests/stand_ins/replicated-install.sh`.
 pub(crate) const STAND_IN: &str = "/var/lib/replicated/stand-in";
 pub(crate) const INSTALLER: &str = "/usr/local/lib/boot-agent/replicated-install.sh";
+pub(crate) const OPERATOR: &str = "/usr/local/lib/boot-agent/replicated-operator.sh";
+pub(crate) const LOCK: &str = "/etc/boot-agent/images.lock";
+
+/// From where the installer fetches the operator's script.
+const OPERATOR_URL: &str = "https://get.replicated.com/operator?replicated_operator_tag=2.38.6";
 
 /// The stages of a boot, in their order.
 pub(crate) const STAGES: [&str; 10] = [
@@ -91,24 +100,69 @@ impl Scene {
             scene.put(name, content);
         }
         scene.world.write("/etc/resolv.conf", format!("nameserver {}\n", dns::server()));
-        scene.install_installer();
+        scene.install_installer(|script| script);
+        scene.lock("");
         scene.stand_in("port", &health_port.to_string());
         scene.write_settings("");
         scene
     }
 
-    /// Puts the stand-in where the AMI has the pinned installer. The agent gives it no environment of the test's, so
-    /// its root stands in its second line.
-    fn install_installer(&self) {
+    /// Puts the stand-ins where the AMI has the pinned scripts. The agent gives them no environment of the test's, so the
+    /// root stands in the second line of the installer, and `edit` may change the rest.
+    pub(crate) fn install_installer(&self, edit: impl Fn(String) -> String) {
         let script = fs::read_to_string(parts::source("tests/stand_ins/replicated-install.sh")).unwrap();
         let (shebang, rest) = script.split_once('\n').unwrap();
         let root = self.world.root().display();
         let docker = self.engine.docker_host();
-        self.world.write(
-            INSTALLER,
-            format!("{shebang}\nexport STAND_IN_ROOT='{root}' DOCKER_HOST='{docker}'\n{rest}"),
+        let script = format!("{shebang}\nexport STAND_IN_ROOT='{root}' DOCKER_HOST='{docker}'\n{rest}");
+        self.world.write(INSTALLER, edit(script));
+        self.world.write(OPERATOR, vendor::operator_script());
+        for script in [INSTALLER, OPERATOR] {
+            fs::set_permissions(self.world.path(script), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    /// `images.lock` as `agent bake` would have written it: the scripts as they lie there, the images of Replicated as the
+    /// engine has them, and `more` images.
+    pub(crate) fn lock(&self, more: &str) {
+        self.write_lock(OPERATOR_URL, more);
+    }
+
+    /// The same for an installer that fetches the operator's script from `url`.
+    pub(crate) fn lock_operator_of(&self, url: &str) {
+        self.write_lock(url, "");
+    }
+
+    fn write_lock(&self, operator_url: &str, more: &str) {
+        let sum = |file: &str| {
+            let said = shell::must(Command::new("sha256sum").arg(self.world.path(file)));
+            said.split(' ').next().unwrap().to_owned()
+        };
+        let mut lock = format!(
+            "version = 2\n[installer]\nurl = \"https://get.replicated.com/docker\"\nsha256 = \"{}\"\nversion = \"2.38.6\"\n\
+             [installer.operator]\nurl = \"{operator_url}\"\nsha256 = \"{}\"\n",
+            sum(INSTALLER),
+            sum(OPERATOR)
         );
-        fs::set_permissions(self.world.path(INSTALLER), fs::Permissions::from_mode(0o755)).unwrap();
+        let names = ["replicated", "replicated-ui", "replicated-operator"]
+            .map(|name| format!("quay.io/replicated/{name}:stable-2.38.6"));
+        let inspect = ["image", "inspect", "--format={{.Id}}", &names[0], &names[1], &names[2]];
+        for (name, id) in names.iter().zip(self.engine.docker(&inspect).lines()) {
+            lock.push_str(&format!("[[image]]\nreference = \"{name}\"\nid = \"{id}\"\n"));
+        }
+        self.world.write(LOCK, lock + more);
+    }
+
+    /// A box that was baked without a lock: its installer takes images and the operator's script from what stands for the
+    /// internet, as long as that lives.
+    pub(crate) fn without_lock(&self) -> Internet {
+        for file in [LOCK, OPERATOR] {
+            fs::remove_file(self.world.path(file)).unwrap();
+        }
+        let internet = Internet::start(&self.engine);
+        self.install_installer(|script| internet.serves(script));
+        fs::remove_file(self.world.path(OPERATOR)).unwrap();
+        internet
     }
 
     /// What the installer's stand-in and the app are to do: `mode`, `timeline`, `frontend.log`.
@@ -185,6 +239,31 @@ impl Scene {
     /// Whether none of the four files is in place.
     pub(crate) fn nothing_is_placed(&self) -> bool {
         PLACED.iter().all(|path| !self.world.exists(path))
+    }
+}
+
+/// The registry and the server of scripts that an installer asks where nothing is pinned.
+pub(crate) struct Internet {
+    pub(crate) registry: Registry,
+    pub(crate) vendor: Vendor,
+}
+
+impl Internet {
+    fn start(engine: &EngineLease) -> Self {
+        let internet = Self { registry: Registry::start(), vendor: Vendor::start() };
+        for name in ["replicated", "replicated-ui", "replicated-operator"] {
+            let image = format!("quay.io/replicated/{name}:stable-2.38.6");
+            internet.registry.push(engine, &image, &format!("replicated/{name}:stable-2.38.6"));
+        }
+        internet
+    }
+
+    /// The installer's script, asking these.
+    pub(crate) fn serves(&self, script: String) -> String {
+        let registry = format!("export STAND_IN_REGISTRY='{}' STAND_IN_ROOT=", self.registry.address());
+        script
+            .replace("export STAND_IN_ROOT='", &format!("{registry}'"))
+            .replace("\"https://get.replicated.com\"", &format!("\"{}\"", self.vendor.origin()))
     }
 }
 

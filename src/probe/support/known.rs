@@ -12,7 +12,7 @@ use super::piece::on_a_thread;
 use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
 use crate::docker;
 use crate::files::Root;
-use crate::replicated::installer;
+use crate::replicated::answers;
 use crate::settings::Extra;
 
 /// How long the source may take; the probe has just waited for it as well.
@@ -65,8 +65,8 @@ fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
     let mut doubts = Doubts::default();
     // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
     bundle::validate(&installed(root, extra, &mut doubts));
-    installer::register_daemon_token(root);
-    for path in installer::OPTIONS {
+    answers::register_daemon_token(root);
+    for path in answers::FILES {
         if let Err(error) = fs::File::open(root.path(path)) {
             doubts.unread_unless_absent(Path::new(path), &error);
         }

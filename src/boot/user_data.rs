@@ -1,0 +1,253 @@
+//! The user-data of the instance, read as text: at its first boot, the unit need not wait until cloud-init runs it.
+//!
+//! Two forms are recognised, those that the documentation gives, and nothing of them is run:
+//!
+//! ```text
+//! #!/usr/bin/env -S agent boot s3://bucket/prefix
+//! ```
+//!
+//! ```text
+//! #!/bin/sh
+//! exec agent boot s3://bucket/prefix
+//! ```
+//!
+//! Whatever does more than that, or could do something else than what is read here, is left to cloud-init.
+
+use clap::Parser as _;
+
+use crate::aws::imds::{self, Imds};
+use crate::cause::{Cause, Class};
+use crate::cli::{self, Cli};
+use crate::command::World;
+use crate::console::{Event, Level};
+use crate::http::Http;
+use crate::wait;
+
+use super::order::Order;
+use super::words;
+
+/// The names by which user-data may call the program: what `PATH` finds, and where `agent bake` has it.
+const PROGRAM: [&str; 2] = ["agent", "/usr/local/bin/agent"];
+
+/// The longest first line that every kernel reads whole; up to Linux 5.0 the limit is 127 bytes and from 5.1 on 255, and
+/// the rest is dropped without a word.
+const LONGEST_FIRST_LINE: usize = 255;
+
+/// The order that the user-data gives; `None` when cloud-init has to run it, or when there is none.
+///
+/// The metadata service is waited for as long as a boot would wait for it. A service that cannot be asked is a warning:
+/// cloud-init may know a way.
+pub(super) async fn order(world: &World) -> Option<Order> {
+    let asked = ask(world).await;
+    let (text, cause, order) = match asked {
+        Ok(None) => ("this instance has no user-data", None, None),
+        Ok(Some(content)) => match order_in(&content, world) {
+            Some(order) => {
+                ("the user-data says what to boot: not waiting for cloud-init to run it", None, Some(order))
+            }
+            None => (
+                "the user-data is more than one agent boot command: waiting for cloud-init to run it",
+                None,
+                None,
+            ),
+        },
+        Err(cause) => ("the user-data cannot be read: waiting for cloud-init to run it:", Some(cause), None),
+    };
+    let level = if cause.is_some() { Level::Warning } else { Level::Info };
+    world.console.emit(Event::Note { stage: None, level, text: text.to_owned(), cause });
+    order
+}
+
+async fn ask(world: &World) -> Result<Option<Vec<u8>>, Cause> {
+    let http = Http::new(world.root.clone());
+    let imds = Imds::new(&http, &imds::endpoint(|name| std::env::var(name).ok()))?;
+    let mut told = None;
+    let waiting = |cause: &Cause| {
+        if told.replace(cause.kind.clone()).as_ref() != Some(&cause.kind) {
+            let text = "waiting for the user-data:".to_owned();
+            let cause = Some(cause.clone());
+            world.console.emit(Event::Note { stage: None, level: Level::Warning, text, cause });
+        }
+    };
+    let is_worth_waiting = |cause: &Cause| cause.class != Class::Config;
+    wait::until(world.settings.identity_wait, is_worth_waiting, waiting, async || imds.user_data().await)
+        .await
+}
+
+fn order_in(content: &[u8], world: &World) -> Option<Order> {
+    let flags = flags_in(content)?;
+    let source = words::source(&world.settings, &flags.words).ok()?;
+    Some(Order::new(&source, &flags))
+}
+
+/// The flags of the one `agent boot` that the user-data consists of, if they leave the work to the unit.
+fn flags_in(content: &[u8]) -> Option<cli::Boot> {
+    let words = command_in(std::str::from_utf8(content).ok()?)?;
+    let Cli { common, command: cli::Command::Boot(flags) } = Cli::try_parse_from(words).ok()? else {
+        return None;
+    };
+    let is_own_world = common.root == std::path::Path::new("/") && common.config.is_none();
+    let is_special = flags.dry_run || flags.foreground || flags.unit || flags.force;
+    (is_own_world && !is_special).then_some(flags)
+}
+
+/// The words of the one command, the program first.
+fn command_in(text: &str) -> Option<Vec<&str>> {
+    // The kernel and the shell take a carriage return for a part of the last word.
+    if text.contains('\r') {
+        return None;
+    }
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let interpreter: Vec<&str> =
+        first.strip_prefix("#!")?.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
+    let mut lines = rest.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let command = match interpreter.as_slice() {
+        ["/usr/bin/env", "-S", command @ ..] => {
+            // What stands below is read by nobody, and whoever wrote it meant something else.
+            let is_whole = first.len() <= LONGEST_FIRST_LINE && lines.next().is_none();
+            let is_plain = command.iter().all(|word| is_plain(word));
+            (is_whole && is_plain).then(|| command.to_vec())?
+        }
+        [shell, options @ ..] if is_shell(shell) && options.iter().all(|word| is_harmless(word)) => {
+            one_command(lines)?
+        }
+        ["/usr/bin/env", shell] if matches!(*shell, "sh" | "bash") => one_command(lines)?,
+        _ => return None,
+    };
+    command.first().is_some_and(|program| PROGRAM.contains(program)).then_some(command)
+}
+
+fn is_shell(path: &str) -> bool {
+    matches!(path, "/bin/sh" | "/bin/bash" | "/bin/dash" | "/usr/bin/sh" | "/usr/bin/bash" | "/usr/bin/dash")
+}
+
+/// Options of a shell that change nothing about a script of one command.
+fn is_harmless(option: &str) -> bool {
+    option
+        .strip_prefix('-')
+        .is_some_and(|letters| !letters.is_empty() && letters.chars().all(|c| "eux".contains(c)))
+}
+
+/// The one command of a shell script.
+fn one_command<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
+    let mut found = None;
+    for line in lines {
+        let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
+        match words.as_slice() {
+            ["set", options @ ..] if !options.is_empty() && options.iter().all(|word| is_of_set(word)) => {}
+            ["exec", command @ ..] | command if found.is_none() => {
+                found = Some(command.iter().map(|word| unquoted(word)).collect::<Option<Vec<&str>>>()?);
+            }
+            _ => return None,
+        }
+    }
+    found
+}
+
+fn is_of_set(word: &str) -> bool {
+    is_harmless(word) || matches!(word, "pipefail" | "-o" | "-eo" | "-euo" | "-euxo")
+}
+
+/// A word that the shell takes as it stands, without the quotes around it.
+fn unquoted(word: &str) -> Option<&str> {
+    let inner = ['"', '\''].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
+    Some(inner.unwrap_or(word)).filter(|word| is_plain(word))
+}
+
+/// Whether neither a shell nor `env -S` sees anything in the word but its characters.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:@%+=,-".contains(&byte))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn flags(text: &str) -> Option<cli::Boot> {
+        flags_in(text.as_bytes())
+    }
+
+    #[test]
+    fn both_documented_forms_are_read_with_their_flags() {
+        for text in [
+            "#!/usr/bin/env -S agent boot s3://ha-bucket/services-box\n",
+            "#!/usr/bin/env -S agent boot s3://ha-bucket/services-box",
+            "#!/usr/bin/env -S /usr/local/bin/agent boot s3://ha-bucket/services-box\n\n# the services box\n",
+            "#!/bin/sh\nexec agent boot s3://ha-bucket/services-box\n",
+            "#!/bin/sh\nagent boot s3://ha-bucket/services-box\n",
+            "#!/bin/bash -e\n# boots the box\n\n  exec agent boot 's3://ha-bucket/services-box'\n",
+            "#!/usr/bin/env bash\nset -euo pipefail\nexec /usr/local/bin/agent boot \"s3://ha-bucket/services-box\"\n",
+            "#! /bin/sh\nexec agent -v boot s3://ha-bucket/services-box\n",
+        ] {
+            let flags = flags(text).unwrap_or_else(|| panic!("{text:?}"));
+            assert_eq!(flags.words, ["s3://ha-bucket/services-box"], "{text:?}");
+            assert_eq!((flags.on_failure, flags.deadline), (None, None), "{text:?}");
+        }
+        let flags = flags("#!/bin/sh\nexec agent boot --on-failure hold --deadline=90m s3://b/p\n").unwrap();
+        assert_eq!((flags.on_failure.as_deref(), flags.deadline.as_deref()), (Some("hold"), Some("90m")));
+        let flags = flags_in(b"#!/usr/bin/env -S agent boot --on-failure=hold\n").unwrap();
+        assert!(flags.words.is_empty());
+    }
+
+    #[test]
+    fn anything_else_is_left_to_cloud_init() {
+        for text in [
+            "",
+            "#cloud-config\nruncmd: [agent boot s3://b/p]\n",
+            "#cloud-boothook\n#!/bin/sh\nexec agent boot s3://b/p\n",
+            "#include\nhttps://example.com/x\n",
+            "## template: jinja\n#!/bin/sh\nexec agent boot s3://b/p\n",
+            "Content-Type: multipart/mixed; boundary=\"x\"\n\n--x\n#!/bin/sh\nexec agent boot s3://b/p\n--x--\n",
+            "agent boot s3://b/p\n",
+            " #!/bin/sh\nexec agent boot s3://b/p\n",
+            "#!/bin/sh\n",
+            "#!/bin/sh\nexec agent boot s3://b/p &\n",
+            "#!/bin/sh\nexec agent boot s3://b/p # comment\n",
+            "#!/bin/sh\nexec agent boot s3://$BUCKET/p\n",
+            "#!/bin/sh\nexec agent boot s3://b/`hostname`\n",
+            "#!/bin/sh\nexec agent boot \\\n  s3://b/p\n",
+            "#!/bin/sh\nexec agent boot \"s3://b/p'\n",
+            "#!/bin/sh\nexec agent boot s3://b/{p,q}\n",
+            "#!/bin/sh\nexec agent boot s3://b/* \n",
+            "#!/bin/sh\nyum -y update\nexec agent boot s3://b/p\n",
+            "#!/bin/sh\nexec agent boot s3://b/p\nreboot\n",
+            "#!/bin/sh\nBOOT_AGENT_DEADLINE=1h agent boot s3://b/p\n",
+            "#!/bin/sh\nset -e; rm -rf /x\nexec agent boot s3://b/p\n",
+            "#!/bin/sh\nset -n\nexec agent boot s3://b/p\n",
+            "#!/bin/sh -n\nexec agent boot s3://b/p\n",
+            "#!/bin/sh\r\nexec agent boot s3://b/p\r\n",
+            "#!/bin/sh\nexec /opt/agent boot s3://b/p\n",
+            "#!/bin/sh\nexec agent --root /mnt boot s3://b/p\n",
+            "#!/bin/sh\nexec agent --config /tmp/x boot s3://b/p\n",
+            "#!/bin/sh\nexec agent boot --foreground s3://b/p\n",
+            "#!/bin/sh\nexec agent boot --force s3://b/p\n",
+            "#!/bin/sh\nexec agent boot --dry-run s3://b/p\n",
+            "#!/bin/sh\nexec agent boot --unknown s3://b/p\n",
+            "#!/bin/sh\nexec agent probe\n",
+            "#!/usr/bin/env agent boot s3://b/p\n",
+            "#!/usr/bin/env -S agent boot s3://b/p\necho read by nobody\n",
+            "#!/usr/bin/env -S agent boot s3://${BUCKET}/p\n",
+            "#!/usr/bin/env -S agent boot \"s3://b/p\"\n",
+            "#!/usr/bin/python3\nexec agent boot s3://b/p\n",
+        ] {
+            assert!(flags(text).is_none(), "{text:?}");
+        }
+        assert!(flags_in(b"\x1f\x8b\x08\x00gzip").is_none());
+        let long = format!("#!/usr/bin/env -S agent boot s3://b/{}\n", "p".repeat(LONGEST_FIRST_LINE));
+        assert!(flags(&long).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_user_data_makes_the_reader_panic(content in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = flags_in(&content);
+        }
+
+        #[test]
+        fn no_shell_script_makes_the_reader_panic(body in "\\PC{0,200}") {
+            let _ = flags(&format!("#!/bin/sh\nexec agent boot {body}"));
+        }
+    }
+}
