@@ -136,7 +136,7 @@ fn with_runtime<T>(
             |error| {
                 Cause::host(
                     "host.runtime",
-                    "The program cannot start its threads.",
+                    "Cannot start worker threads.",
                     "Check the limits of this instance: ulimit -a, free -m.",
                 )
                 .with_error(&error)

@@ -93,7 +93,7 @@ fn would_wait(stage: &StageRecord) -> bool {
 fn printed(record: &Record, end: &End, follows: bool) -> Printed {
     let mut said = String::new();
     if follows {
-        said.push_str("Another boot of this box is running: agent boot would follow it.\n\n");
+        said.push_str("Another boot is already running on this instance; agent boot would follow it.\n\n");
     }
     for stage in &record.stages {
         let cause = stage.cause.as_ref().or(stage.waits.last().map(|wait| &wait.cause));

@@ -43,7 +43,7 @@ pub(super) async fn find(
         })
         .await?;
     let Some((group, hook)) = found else {
-        return Ok(Achieved::skipped(None, "not in an Auto Scaling group: nobody to report to"));
+        return Ok(Achieved::skipped(None, "not in an Auto Scaling group"));
     };
     stage.run.note(|record| {
         record.lifecycle = Some(LifecycleRecord {
@@ -61,7 +61,7 @@ pub(super) async fn find(
             hook.name,
             hook.heartbeat_timeout.as_secs()
         ),
-        None => format!("group {group}, no launch hook waits for this box"),
+        None => format!("group {group}, no lifecycle action pending"),
     };
     let lifecycle = Lifecycle { autoscaling, instance_id: instance_id.to_owned(), group, hook };
     Ok(Achieved::done(Some(lifecycle), detail))
@@ -131,7 +131,7 @@ async fn send(run: &Run, lifecycle: &Lifecycle, hook: &Hook) -> Beat {
             Beat::Accepted
         }
         Ok(Acknowledgement::NotPending { message }) => {
-            run.console.note(Level::Detail, format!("heartbeat not taken: {message}"));
+            run.console.note(Level::Detail, format!("heartbeat rejected: {message}"));
             Beat::NotPending
         }
         Err(cause) => {

@@ -182,8 +182,8 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         biased;
         () = stop.came() => Err(Cause::host(
             "boot.stopped",
-            "Following the boot was stopped; that boot goes on.",
-            "See how it stands: agent status",
+            "Stopped following the boot; the boot itself continues.",
+            "Check on it: agent status",
         )),
         ended = another_process(&world, flags, &source, new.as_ref()) => ended,
     };
@@ -239,7 +239,7 @@ async fn another_process(
             HandedOver::Refused(cause) => world.console.emit(Event::Note {
                 stage: None,
                 level: Level::Warning,
-                text: "working in place:".to_owned(),
+                text: "running in this process:".to_owned(),
                 cause: Some(cause),
             }),
         }
@@ -271,7 +271,10 @@ fn nothing_to_boot(console: &Console) -> Printed {
 
 fn later() -> Printed {
     Printed {
-        text: format!("{} boots this box as soon as the network is up; see: agent status\n", unit::NAME),
+        text: format!(
+            "{} will boot this instance as soon as the network is up; see: agent status\n",
+            unit::NAME
+        ),
         json: serde_json::json!({ "version": 1, "waiting_for": "network-online.target" }),
         exit: Exit::Good,
     }
@@ -377,8 +380,8 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
     let cause = Cause::new(
         class,
         "boot.deadline",
-        format!("The boot was not done after {}, and is given up in stage {name}.", human(took)),
-        wait.map_or("Look at agent status for what took so long, or raise deadline.", |wait| {
+        format!("The boot did not finish within {}; it was in stage {name}.", human(took)),
+        wait.map_or("See what took so long: agent status; or raise deadline in agent.toml.", |wait| {
             wait.cause.next_step.as_str()
         }),
     );
@@ -399,7 +402,7 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host("host.signals", "The program cannot listen to signals.", "Look at the journal.")
+                Cause::host("host.signals", "Cannot install signal handlers.", "Look at the journal.")
                     .with_error(&error)
             })
         };

@@ -129,6 +129,6 @@ mod tests {
         let shown = shown.lock().unwrap();
         let dropped = shown.iter().find(|text| text.contains("were dropped")).unwrap();
         let count: usize = dropped.split(' ').next().unwrap().parse().unwrap();
-        assert!((99..=100 + shown.len()).contains(&count), "{dropped}");
+        assert!(count >= 99, "{dropped}");
     }
 }

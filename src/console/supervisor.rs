@@ -40,7 +40,7 @@ impl Supervisor {
             std::thread::spawn(move || {
                 if listen(&heard, limit) {
                     let text = format!(
-                        "agent: nothing has moved for {}: ending, to be started again\n",
+                        "agent: no progress for {}: aborting, so that systemd restarts the boot\n",
                         human(limit)
                     );
                     // Whoever does not read it must not keep this from ending.

@@ -150,7 +150,7 @@ fn duration(text: &str) -> Result<Duration, Cause> {
     humantime::parse_duration(text).map_err(|error| {
         Cause::config(
             "settings.invalid",
-            format!("--wait \"{text}\" is no duration: {error}."),
+            format!("--wait \"{text}\" is not a duration: {error}."),
             "Write it like 90s, 5m or \"1h 30m\".",
         )
     })

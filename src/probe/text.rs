@@ -174,7 +174,7 @@ fn mended(root: &RootCause, was_skipped: impl Fn(&Id) -> bool) -> String {
     if not_asked > 0 {
         let and = if explained.is_empty() { "" } else { "; " };
         let s = if not_asked == 1 { "" } else { "s" };
-        let _ = write!(explained, "{and}{not_asked} check{s} that could not be asked");
+        let _ = write!(explained, "{and}{not_asked} check{s} that could not run");
     }
     if !explained.is_empty() {
         more.push(("explains", explained));
@@ -189,9 +189,9 @@ fn closing(report: &Report) -> String {
     let failures = report.root_causes.iter().filter(|root| root.is_failure).count();
     let warnings = report.root_causes.len() - failures;
     let verdict = match failures {
-        0 => format!("{} This node is as it should be", text::green("✓")),
+        0 => format!("{} Nothing is broken", text::green("✓")),
         1 => format!("{} One thing is broken", text::red("✗")),
-        count => format!("{} {count} things are broken; begin with the first", text::red("✗")),
+        count => format!("{} {count} things are broken; start with the first", text::red("✗")),
     };
     let warnings = match warnings {
         0 => String::new(),

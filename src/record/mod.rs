@@ -240,7 +240,7 @@ impl Record {
         let unreadable = |why: String| {
             Cause::host(
                 "record.unreadable",
-                format!("{} is not a record that this agent can read.", path.display()),
+                format!("{} is not a boot record that this agent can read.", path.display()),
                 format!("Move it away: mv {0} {0}.unreadable", path.display()),
             )
             .with("error", why)

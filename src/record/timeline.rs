@@ -95,9 +95,12 @@ fn problems(record: &Record) -> impl Iterator<Item = String> {
 
 fn quietly(record: &Record, total: Duration, is_running: bool) -> String {
     let mut out = String::new();
-    if !matches!(record.outcome, BootOutcome::InService)
-        && !(record.outcome == BootOutcome::Running && is_running)
-    {
+    let is_well = match record.outcome {
+        BootOutcome::InService => true,
+        BootOutcome::Running => is_running,
+        _ => false,
+    };
+    if !is_well {
         let _ = writeln!(out, "{}: {}", box_name(record), ending(record, total, is_running));
     }
     out.extend(problems(record));

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 const TIMES: &[(&str, &str)] = &[
     ("started_at", "started_ms"),
     ("ended_at", "ended_ms"),
+    ("installer_ran_at", "installer_ran_ms"),
     ("installed_at", "installed_ms"),
     ("completed_at", "completed_ms"),
     ("acknowledged_at", "acknowledged_ms"),

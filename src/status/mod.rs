@@ -19,7 +19,7 @@ pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Res
     let record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
             "record.none",
-            "This box has not been booted by the agent.",
+            "This instance has not been booted by the agent.",
             "Boot it: agent boot s3://bucket/prefix",
         )
     })?;

@@ -126,7 +126,7 @@ fn no_group_is_said_and_boots() {
 #[test]
 fn no_hook_is_said_and_boots() {
     let scene = Scene::with_group(Config { hooks: Vec::new(), ..Config::default() });
-    scene.boots().assert_code(0).assert_says("no launch hook waits for this box");
+    scene.boots().assert_code(0).assert_says("no lifecycle action pending");
     assert_eq!(scene.auto_scaling.calls_of(COMPLETE).len() + scene.auto_scaling.calls_of(HEARTBEAT).len(), 0);
     assert_eq!(scene.record()["outcome"], "in_service");
 }

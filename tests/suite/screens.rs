@@ -132,3 +132,22 @@ fn what_cannot_be_printed_is_said_on_standard_error() {
     status.assert_code(1);
     assert!(status.stderr.starts_with("agent: cannot write to standard output: No space left"), "{status}");
 }
+
+/// `aws ec2 get-console-output` shows it of an instance that nobody can log in to.
+#[test]
+fn the_console_gets_instance_cause_and_next_step_in_three_lines() {
+    let scene = Scene::new();
+    scene.world.write("/dev/console", "");
+    scene.put("license.rli", "<html>login</html>");
+    scene.boots().assert_code(1);
+    let console = scene.world.read("/dev/console");
+    let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), 3, "{console}");
+    let record = scene.record();
+    let said = |key: &str| record["cause"][key].as_str().unwrap().to_owned();
+    let instance =
+        format!("boot-agent: {}: the boot failed ({}, config)", super::scene::INSTANCE, said("kind"));
+    assert_eq!(lines[0], instance);
+    assert_eq!(lines[1], format!("boot-agent: cause: {}", said("sentence")));
+    assert_eq!(lines[2], format!("boot-agent: next step: {}", said("next_step")));
+}

@@ -195,8 +195,8 @@ fn verbose_says_details_that_nobody_else_hears() {
         let boot = flag.into_iter().fold(scene.boot(), |boot, flag| boot.arg(flag));
         boot.run(SOON)
     };
-    heard(Some("--verbose")).assert_code(1).assert_says("heartbeat not taken");
-    heard(None).assert_code(1).assert_silent_about("heartbeat not taken");
+    heard(Some("--verbose")).assert_code(1).assert_says("heartbeat rejected");
+    heard(None).assert_code(1).assert_silent_about("heartbeat rejected");
 }
 
 #[test]

@@ -13,13 +13,13 @@ const KIND: &str = "boot.not_in_service";
 pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let Some(record) = Record::read(facts.ground.root)? else {
-        return Ok(Outcome::not_asked("this box has not been booted by the agent"));
+        return Ok(Outcome::not_asked("this instance has not been booted by the agent"));
     };
     // Where nobody says which instance this is, the record is believed.
     if let Ok(identity) = inquiry.need(facts.identity()).await
         && record.instance.as_ref().is_some_and(|instance| instance.id != identity.instance_id)
     {
-        return Ok(Outcome::not_asked("the record is another box's, baked into the image of this one"));
+        return Ok(Outcome::not_asked("the record is from another instance, baked into the image"));
     }
     let at = record.ended_at.unwrap_or(record.started_at);
     let said = format!("{}, {at:.0}", record.outcome.as_str().replace('_', " "));
