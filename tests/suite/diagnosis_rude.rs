@@ -16,8 +16,11 @@ use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslStream, SslVerifyMode
 use super::diagnosis::{Node, PASSWORD, WORD, keeps_its_secrets, shows};
 use super::harness::certificates::Authority;
 
+/// What a server does with a connection.
+type Serve = fn(TcpStream);
+
 /// A port on which each connection is given to `serve`. The thread ends with the process.
-fn rude(serve: fn(TcpStream)) -> u16 {
+fn rude(serve: Serve) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -100,7 +103,7 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
 #[test]
 fn what_listens_in_the_place_of_postgres_is_named() {
     let node = Node::new("");
-    let serves: [(fn(TcpStream), &str); 3] =
+    let serves: [(Serve, &str); 3] =
         [(greets_as_mysql, "MySQL"), (greets_as_ssh, "SSH"), (speaks_http, "HTTP")];
     for (serve, name) in serves {
         let port = rude(serve);
@@ -145,7 +148,7 @@ fn not_mongodb() {
     node.breaks(&uri(rude(closes_when_asked)), Rung::Tls, "mongo.closed", External, "log");
     node.breaks(&uri(rude(never_answers)), Rung::Tls, "mongo.silent", External, "hung");
     for (serve, named) in [
-        (speaks_http as fn(TcpStream), "an HTTP server"),
+        (speaks_http as Serve, "an HTTP server"),
         (greets_as_mysql, "a MySQL or MariaDB server"),
         (greets_as_ssh, "an SSH server"),
         (answers_as_redis, "a Redis server"),
