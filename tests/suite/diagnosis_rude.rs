@@ -103,16 +103,10 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
 #[test]
 fn what_listens_in_the_place_of_postgres_is_named() {
     let node = Node::new("");
-<<<<<<< HEAD
     let serves: [(Serve, &str); 3] =
         [(greets_as_mysql, "MySQL"), (greets_as_ssh, "SSH"), (speaks_http, "HTTP")];
     for (serve, name) in serves {
         let port = rude(serve);
-=======
-    for (port, name) in
-        [(rude(greets_as_mysql), "MySQL"), (rude(greets_as_ssh), "SSH"), (rude(speaks_http), "HTTP")]
-    {
->>>>>>> postgres
         for (mode, rung) in [("prefer", Rung::Tls), ("disable", Rung::Auth)] {
             let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle?sslmode={mode}");
             let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
