@@ -16,7 +16,7 @@ use crate::docker::images;
 use crate::docker::lock::{self, Lock};
 use crate::files;
 use crate::replicated::edition::{Edition, OperatorEdition};
-use crate::replicated::script;
+use crate::replicated::{pins, script};
 use crate::unit;
 
 use super::release::{self, Release};
@@ -190,15 +190,12 @@ async fn images_check(lock: &Lock, engine: &Engine) -> Check {
 fn installer_check(world: &World, lock: Option<&Lock>) -> Check {
     let pinned = lock.and_then(|lock| lock.installer.as_ref());
     match (pinned, &world.settings.install.url, lock) {
-        (None, _, None) => Check::skipped("installer", "waits for lock"),
-        (None, Some(url), _) => Check::skipped("installer", &format!("fetched at boot from {url}")),
-        (None, None, _) => {
-            let cause = Cause::config(
-                "installer.unpinned",
-                "The image lock pins no installer, and the settings say no URL to fetch one from.",
-                "Add [replicated] to images.toml and bake again, or set install.url in agent.toml.",
-            );
-            Check::of("installer", String::new(), vec![cause])
+        (None, None, None) => Check::skipped("installer", "waits for lock"),
+        (None, Some(url), None) => Check::skipped("installer", &format!("fetched at boot from {url}")),
+        // A boot with this lock would refuse to run any.
+        (None, _, Some(lock)) => {
+            let missing = pins::installer(lock).err();
+            Check::of("installer", String::new(), missing.into_iter().collect())
         }
         (Some(pinned), _, _) => {
             let scripts = [

@@ -122,7 +122,7 @@ fn docker_restarted() -> Cause {
 fn warn_of_refused(stage: &Stage<'_>, guard: &FetchGuard) {
     for url in guard.refused() {
         let cause = Cause::config(
-            "installer.unpinned",
+            "installer.fetch_refused",
             "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
             "Nothing, if Replicated works: the installer did without it.",
         );

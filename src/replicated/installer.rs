@@ -126,7 +126,7 @@ pub fn arguments(address: Ipv4Addr, settings: &[String], may_pull: bool) -> Vec<
 ///
 /// # Errors
 /// `installer.start`, `installer.exit`, `installer.deadline`, `installer.nothing_installed`, `installer.incomplete`,
-/// `installer.unpinned`, [`pins::NOT_LOCKED`]; `installer.network`, `installer.operator` (external); and those of
+/// `installer.fetch_refused`, [`pins::NOT_LOCKED`]; `installer.network`, `installer.operator` (external); and those of
 /// [`Engine::ping`] where the engine cannot be asked for the result.
 pub async fn install(
     engine: &Engine,
@@ -166,7 +166,7 @@ pub async fn install(
 /// The cause for an installer that failed since it was not given what the lock does not name.
 fn unpinned(refused: &[String], last_lines: &[String]) -> Cause {
     let cause = Cause::config(
-        "installer.unpinned",
+        "installer.fetch_refused",
         "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
         "Check install.arguments (without no-docker it installs Docker), or bake the AMI again with this installer: agent bake.",
     );

@@ -159,7 +159,7 @@ fn installer_that_fetches_what_is_not_pinned_is_refused() {
         vendor.serve(format!("touch {}\n", marker.display()));
         scene.lock("");
         let finished = scene.boots();
-        assert_abandoned(&scene, &finished, 1, "installer.unpinned", "config");
+        assert_abandoned(&scene, &finished, 1, "installer.fetch_refused", "config");
         assert!(evidence(&scene).contains(&url), "{}", evidence(&scene));
         assert_eq!(vendor.asked(), Vec::<String>::new(), "nothing was asked for it");
         assert!(!marker.exists());
