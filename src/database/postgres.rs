@@ -337,7 +337,7 @@ impl Visit<'_> {
         let (answer, advice) = match answer {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
-                let (rung, cause) = refusal::of_query(self.server, &error);
+                let (rung, cause) = refusal::of_query(self.server, database, &error);
                 return attempt.broke(rung, cause, started.elapsed());
             }
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
