@@ -25,24 +25,37 @@ pub struct Excerpt {
     pub column: usize,
 }
 
+/// What is looked up once for all findings of a file.
+struct File<'t> {
+    secrets: Vec<Range<usize>>,
+    lines: Vec<&'t str>,
+    is_json: bool,
+}
+
 /// Gives each finding about a place in one of the `texts` its excerpt. Secrets must have been made known before.
 pub(super) fn attach(findings: &mut [Finding], texts: &BTreeMap<String, String>) {
-    let mut masked: BTreeMap<&str, (Vec<Range<usize>>, Vec<&str>)> = BTreeMap::new();
+    let mut looked_at: BTreeMap<&str, File<'_>> = BTreeMap::new();
     for finding in findings {
         let (Some(position), Some((file, text))) = (finding.position, texts.get_key_value(&finding.file))
         else {
             continue;
         };
-        let (secrets, lines) =
-            masked.entry(file).or_insert_with(|| (secret::places(text), text.split('\n').collect()));
-        let Some(line) = lines.get(position.line - 1) else { continue };
+        let file = looked_at.entry(file).or_insert_with(|| File {
+            secrets: secret::places(text),
+            lines: text.split('\n').collect(),
+            is_json: text.trim_start().starts_with(['{', '[']),
+        });
+        let Some(line) = file.lines.get(position.line - 1) else { continue };
         let start = line.as_ptr() as usize - text.as_ptr() as usize;
-        finding.excerpt = Some(excerpt(line, start, secrets, position.column));
+        finding.excerpt = Some(excerpt(line, start, &file.secrets, position.column, file.is_json));
     }
 }
 
-fn excerpt(line: &str, start: usize, secrets: &[Range<usize>], column: usize) -> Excerpt {
-    let guessed = secrets::places_in_line(line);
+fn excerpt(line: &str, start: usize, secrets: &[Range<usize>], column: usize, is_json: bool) -> Excerpt {
+    let mut guessed = secrets::places_in_line(line);
+    if is_json {
+        guessed.extend(secrets::values_in_line(line));
+    }
     let first = secrets.partition_point(|range| range.end <= start);
     let near = secrets.get(first..).unwrap_or_default();
     let near = &near[..near.partition_point(|range| range.start < start + line.len())];
@@ -92,22 +105,44 @@ mod tests {
     fn a_secret_is_masked_and_the_place_stays() {
         let line = "export A='mongodb://circle:p@ss:w@host/db?x=1'";
         let secret = 27..33;
-        let found = excerpt(line, 0, std::slice::from_ref(&secret), 29);
+        let found = excerpt(line, 0, std::slice::from_ref(&secret), 29, false);
         assert_eq!(found.text, "export A='mongodb://circle:******@host/db?x=1'");
         assert_eq!(found.column, 29);
         // Also one that nobody has made known.
-        assert_eq!(excerpt(line, 0, &[], 29), found);
+        assert_eq!(excerpt(line, 0, &[], 29, false), found);
+    }
+
+    #[test]
+    fn a_value_in_json_is_masked_unless_its_key_is_known_to_hold_plain_words() {
+        for (line, shown) in [
+            (r#"  "LogLevel": "debug","#, r#"  "LogLevel": "debug","#),
+            (r#"  "DaemonAuthenticationType": "hunter2","#, r#"  "DaemonAuthenticationType": "*******","#),
+            (
+                r#"  "DaemonAuthenticationType": "anonymous","#,
+                r#"  "DaemonAuthenticationType": "anonymous","#,
+            ),
+            (r#"  "Channel": "p@ss","#, r#"  "Channel": "****","#),
+            (
+                r#"{"a": 1, "b": true, "c": "x", "d": hunter2"#,
+                r#"{"a": 1, "b": true, "c": "*", "d": *******"#,
+            ),
+            (r#"  "value": "<bucket name>""#, r#"  "value": "<bucket name>""#),
+            ("  \"value\": \"unclosed", "  \"value\": \"********"),
+            ("  “a”: “hunter2”", "  “a”: “*******”"),
+        ] {
+            assert_eq!(excerpt(line, 0, &[], 1, true).text, shown);
+        }
     }
 
     #[test]
     fn a_long_line_is_cut_around_the_place() {
         let line = format!("{}X{}", "a".repeat(500), "b".repeat(500));
-        let found = excerpt(&line, 0, &[], 501);
+        let found = excerpt(&line, 0, &[], 501, false);
         assert_eq!(found.text.chars().count(), WIDTH);
         assert_eq!(found.text.chars().nth(found.column - 1), Some('X'));
         assert!(found.text.starts_with('…') && found.text.ends_with('…'), "{}", found.text);
-        let found = excerpt("short", 0, &[], 9);
+        let found = excerpt("short", 0, &[], 9, false);
         assert_eq!((found.text.as_str(), found.column), ("short", 9));
-        assert_eq!(excerpt("a\tb\u{200b}c\r", 0, &[], 1).text, "a b c ");
+        assert_eq!(excerpt("a\tb\u{200b}c\r", 0, &[], 1, false).text, "a b c ");
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 use std::ops::Range;
 
 use super::fetched::{BundleFile, Fetched};
-use super::json::closing_quote;
+use super::json::{closing_quote, same_key};
 use super::shell::{Value, Variable};
 use super::text;
 use super::{circleconfig, customizations};
@@ -110,6 +110,64 @@ pub(super) fn places_in_line(line: &str) -> Vec<Range<usize>> {
     }
     let known = text::placeholders(line).chain(references(line));
     let open: Vec<Range<usize>> = known.collect();
+    places.into_iter().flat_map(|place| without(place, &open)).collect()
+}
+
+/// The keys whose values are plain words and names, and are shown.
+const SHOWN: [&str; 22] = [
+    "hostname",
+    "allow_cluster",
+    "ghe_type",
+    "ghe_domain",
+    "storage_backend",
+    "aws_region",
+    "s3_bucket",
+    "sqs_queue_url",
+    "license_agreement",
+    "name",
+    "BypassPreflightChecks",
+    "ForceUseImportedSettings",
+    "RemoveImportSettingsFrom",
+    "ImportSettingsFrom",
+    "LicenseFileLocation",
+    "LicenseBootstrapAirgapPackagePath",
+    "LogLevel",
+    "ReleaseSequence",
+    "TlsBootstrapType",
+    "TlsBootstrapHostname",
+    "LocalAddress",
+    "Channel",
+];
+
+/// Where a line of JSON, or of what should be JSON, may have a secret: each value that is no plain word of a key that is
+/// known to hold one. A password stands under any key once a line has slipped.
+pub(super) fn values_in_line(line: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut key = "";
+    let mut at = 0;
+    while let Some(c) = line[at..].chars().next() {
+        let (token, length, quoted) = token(&line[at..], c);
+        let Some(token) = token else {
+            at += length;
+            continue;
+        };
+        let inner = if quoted { at + c.len_utf8() } else { at };
+        at += length;
+        if quoted && line[at..].trim_start().starts_with(':') {
+            key = token;
+            continue;
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/:-".contains(c);
+        let is_literal =
+            !quoted && (matches!(token, "true" | "false" | "null") || token.parse::<f64>().is_ok());
+        let is_shown = SHOWN.iter().any(|shown| same_key(shown, key)) && token.chars().all(is_plain);
+        let is_choice =
+            same_key("DaemonAuthenticationType", key) && matches!(token, "anonymous" | "password");
+        if !is_literal && !is_shown && !is_choice {
+            places.push(inner..inner + token.len());
+        }
+    }
+    let open: Vec<Range<usize>> = text::placeholders(line).collect();
     places.into_iter().flat_map(|place| without(place, &open)).collect()
 }
 

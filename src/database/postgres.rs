@@ -11,6 +11,7 @@ mod methods;
 mod pooler;
 mod refusal;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use openssl::ssl::SslVersion;
@@ -304,25 +305,39 @@ impl Visit<'_> {
         let started = Instant::now();
         let limit = self.ascent.limit(QUERY_LIMIT);
         let database = self.uri.effective_database().unwrap_or_default();
+        let mut farewell = None;
         let answer = {
             let questions = async {
                 let answer = asked::ask(&client).await?;
                 let advice = asked::extension_advice(&client, &answer, database).await;
                 Ok((answer, advice))
             };
-            let query = timeout(limit, questions);
-            tokio::select! {
-                answer = query => answer.map_err(|_| refusal::silent(self.server, "a query", limit)),
-                // The connection ends by itself only when it fails; the query then fails as well and says why.
-                _ = &mut connection => Err(refusal::closed(self.server)),
-            }
+            let mut query = pin!(timeout(limit, questions));
+            let answer = tokio::select! {
+                answer = &mut query => Some(answer),
+                // A server may say why and hang up at once; what it said is then waiting for the query.
+                _ = &mut connection => None,
+            };
+            let answer = match answer {
+                Some(answer) => {
+                    farewell = Some(connection);
+                    answer
+                }
+                None => {
+                    drop(connection);
+                    query.await
+                }
+            };
+            answer.map_err(|_| refusal::silent(self.server, "a query", limit))
         };
         drop(client);
-        let _ = timeout(FAREWELL_LIMIT, connection).await;
+        if let Some(connection) = farewell {
+            let _ = timeout(FAREWELL_LIMIT, connection).await;
+        }
         let (answer, advice) = match answer {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
-                let (rung, cause) = refusal::of_query(self.server, &error);
+                let (rung, cause) = refusal::of_query(self.server, database, &error);
                 return attempt.broke(rung, cause, started.elapsed());
             }
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),

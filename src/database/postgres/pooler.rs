@@ -62,13 +62,15 @@ pub(super) fn of_login(uri: &PostgresUri, server: &Server, refusal: &DbError) ->
 }
 
 /// The same for the one query.
-pub(super) fn of_query(server: &Server, refusal: &DbError) -> Option<(Rung, Cause)> {
+pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Option<(Rung, Cause)> {
     if !is_poolers(refusal) {
         return None;
     }
     let who = format!("{} on {server}", name(refusal));
     let said = refusal.message().to_ascii_lowercase();
-    let (rung, cause) = if said.contains("invalid command") || said.contains("admin console") {
+    // PgBouncer keeps this name for its console, which knows no SQL and says so in whatever words.
+    let is_console = database == "pgbouncer" || said.contains("invalid command");
+    let (rung, cause) = if is_console {
         told(Meaning::AdminConsole, &who, "this user", "the database")
     } else {
         match meaning(&said) {

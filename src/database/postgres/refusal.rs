@@ -113,10 +113,10 @@ fn of_connection(server: &Server, terms: &Terms, error: &io::Error) -> (Rung, Ca
 }
 
 /// What a failed query means.
-pub(super) fn of_query(server: &Server, error: &Error) -> (Rung, Cause) {
+pub(super) fn of_query(server: &Server, database: &str, error: &Error) -> (Rung, Cause) {
     match error.as_db_error() {
         Some(refusal) => {
-            let answer = pooler::of_query(server, refusal);
+            let answer = pooler::of_query(server, database, refusal);
             let (rung, cause) = answer.unwrap_or_else(|| of_server(server, None, refusal));
             (rung.max(Rung::Database), cause)
         }
