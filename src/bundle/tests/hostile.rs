@@ -18,6 +18,11 @@ fn hostile_files_end_soon() {
         "“",
         "<ab> ",
         "://a:b@",
+        "://",
+        "x://",
+        "mongodb://u:p@h:27017/db\n",
+        "<a",
+        "“\n",
         "\"password\":x ",
         "\"password\":\"x\",",
         "A=1\n",
@@ -47,6 +52,19 @@ fn hostile_files_end_soon() {
             let took = started.elapsed();
             assert!(took < Duration::from_secs(8), "{piece:?} in {file} took {took:?}");
         }
+    }
+}
+
+#[test]
+fn as_many_addresses_as_a_file_holds_end_soon() {
+    for (start, end) in [("V", ""), ("CIRCLE_SECRETS_POSTGRES_V", "_URI")] {
+        let line = |n: usize| format!("export {start}{n}{end}='postgres://u:p{n}pass@h:5432/d?x=y'\n");
+        let text: String = (0..10_000).map(line).collect();
+        let started = Instant::now();
+        let found = look(&with(BundleFile::Customizations, text));
+        assert!(found.databases.len() <= 206 && found.findings.len() <= 200);
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(8), "{start} took {took:?}");
     }
 }
 
