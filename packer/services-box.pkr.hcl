@@ -1,28 +1,69 @@
-# An image of which every instance boots with one line of user-data. packer/README.md says how to build it.
-# Paths are as seen from the directory in which packer is run: the project's own.
+# An image of which every instance boots with one line of user-data. README.md in this directory says how to build it.
+
+locals {
+  agent       = var.agent != "" ? var.agent : "${path.root}/../target/x86_64-unknown-linux-gnu/release/agent"
+  images_toml = var.images_toml != "" ? var.images_toml : "${path.root}/images.toml"
+  agent_toml  = var.agent_toml != "" ? var.agent_toml : "${path.root}/agent.toml"
+
+  distributions = {
+    "ubuntu-22.04" = {
+      name   = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
+      owner  = "099720109477"
+      user   = "ubuntu"
+      device = "/dev/sda1"
+    }
+    "ubuntu-24.04" = {
+      name   = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*"
+      owner  = "099720109477"
+      user   = "ubuntu"
+      device = "/dev/sda1"
+    }
+    "debian-12" = {
+      name   = "debian-12-amd64-*"
+      owner  = "136693071363"
+      user   = "admin"
+      device = "/dev/xvda"
+    }
+    "amazon-linux-2023" = {
+      name   = "al2023-ami-2023.*-x86_64"
+      owner  = "137112412989"
+      user   = "ec2-user"
+      device = "/dev/xvda"
+    }
+  }
+  base = local.distributions[var.distribution]
+}
 
 source "amazon-ebs" "services-box" {
   region        = var.region
   instance_type = var.instance_type
   subnet_id     = var.subnet_id
-  ssh_username  = var.ssh_username
+
+  iam_instance_profile = var.instance_profile
+  security_group_ids   = var.security_group_ids
+
+  ssh_username            = var.ssh_username != "" ? var.ssh_username : local.base.user
+  ssh_interface           = var.ssh_interface
+  temporary_key_pair_type = var.ssh_key_type
   # The key that Packer logs in with must not open every instance.
   ssh_clear_authorized_keys = true
 
   source_ami_filter {
     filters = {
-      name                = var.source_ami_name
+      name                = var.source_ami_name != "" ? var.source_ami_name : local.base.name
       root-device-type    = "ebs"
       virtualization-type = "hvm"
     }
-    owners      = [var.source_ami_owner]
+    owners      = [var.source_ami_owner != "" ? var.source_ami_owner : local.base.owner]
     most_recent = true
   }
 
   launch_block_device_mappings {
-    device_name           = var.volume_device
+    device_name           = var.volume_device != "" ? var.volume_device : local.base.device
     volume_size           = var.volume_size
-    volume_type           = "gp2"
+    volume_type           = var.volume_type
+    iops                  = var.volume_type == "gp3" ? var.volume_iops : 0
+    throughput            = var.volume_type == "gp3" ? var.volume_throughput : 0
     delete_on_termination = true
   }
 
@@ -32,6 +73,8 @@ source "amazon-ebs" "services-box" {
   ami_users       = var.share_with_accounts
   encrypt_boot    = var.encrypted
   kms_key_id      = var.kms_key_id
+
+  region_kms_key_ids = var.kms_key_ids
 
   tags            = var.tags
   snapshot_tags   = var.tags
@@ -55,25 +98,26 @@ build {
   sources = ["source.amazon-ebs.services-box", "source.docker.local"]
 
   provisioner "file" {
-    source      = var.agent
+    source      = local.agent
     destination = "/tmp/boot-agent"
   }
 
   provisioner "file" {
-    source      = var.images_toml
+    source      = local.images_toml
     destination = "/tmp/boot-agent-images.toml"
   }
 
   provisioner "file" {
-    source      = var.agent_toml
+    source      = local.agent_toml
     destination = "/tmp/boot-agent-agent.toml"
   }
 
   # The last provisioner: it removes the SSH host keys, so that nobody can log in again before the image's first boot.
-  # A container has no sudo, and needs none.
+  # A container has no sudo, and needs none; sudo would drop the variables.
   provisioner "shell" {
-    scripts         = ["packer/scripts/prepare.sh", "packer/scripts/bake.sh"]
-    execute_command = "{{ .Vars }} $(command -v sudo) bash '{{ .Path }}'"
+    scripts          = ["${path.root}/scripts/prepare.sh", "${path.root}/scripts/bake.sh"]
+    environment_vars = ["DOCKER_PACKAGE=${var.docker_package}", "DOCKER_VERSION=${var.docker_version}"]
+    execute_command  = "$(command -v sudo) env {{ .Vars }} bash '{{ .Path }}'"
   }
 
   post-processors {
@@ -83,7 +127,7 @@ build {
     }
     # By the API and not by the source block's imds_support, which Packer 1.6 does not know.
     post-processor "shell-local" {
-      script = "packer/scripts/require-imdsv2.sh"
+      script = "${path.root}/scripts/require-imdsv2.sh"
       only   = ["amazon-ebs.services-box"]
     }
   }

@@ -2,20 +2,20 @@
 
 variable "agent" {
   type        = string
-  default     = "target/x86_64-unknown-linux-gnu/release/agent"
-  description = "The agent's binary, as cargo build --release makes it."
+  default     = ""
+  description = "The agent's binary; empty: what cargo build --release makes in this project."
 }
 
 variable "images_toml" {
   type        = string
-  default     = "packer/images.toml"
-  description = "What is pre-pulled, and which installer is pinned: /etc/boot-agent/images.toml of the image."
+  default     = ""
+  description = "What is pre-pulled, and which installer is pinned: /etc/boot-agent/images.toml of the image; empty: the one beside this file."
 }
 
 variable "agent_toml" {
   type        = string
-  default     = "packer/agent.toml"
-  description = "The agent's settings: /etc/boot-agent/agent.toml of the image."
+  default     = ""
+  description = "The agent's settings: /etc/boot-agent/agent.toml of the image; empty: the one beside this file."
 }
 
 variable "region" {
@@ -36,22 +36,58 @@ variable "share_with_accounts" {
   description = "AWS accounts that may launch the image."
 }
 
+variable "distribution" {
+  type        = string
+  default     = "ubuntu-22.04"
+  description = "What to start from: ubuntu-22.04, ubuntu-24.04, debian-12 or amazon-linux-2023. The four variables below override parts of it."
+}
+
 variable "source_ami_name" {
   type        = string
-  default     = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"
-  description = "The name of the image to start from; the newest that fits is taken."
+  default     = ""
+  description = "The name of the image to start from; the newest that matches is used. Empty: by distribution."
 }
 
 variable "source_ami_owner" {
   type        = string
-  default     = "099720109477"
-  description = "The AWS account that owns the image to start from. The default is Canonical's."
+  default     = ""
+  description = "The AWS account that owns the image to start from. Empty: by distribution."
 }
 
 variable "ssh_username" {
   type        = string
-  default     = "ubuntu"
-  description = "The user of the image to start from, who may use sudo without a password."
+  default     = ""
+  description = "The user of the image to start from, who may use sudo without a password. Empty: by distribution."
+}
+
+variable "volume_device" {
+  type        = string
+  default     = ""
+  description = "The root device of the image to start from. Empty: by distribution."
+}
+
+variable "ssh_key_type" {
+  type        = string
+  default     = "ed25519"
+  description = "The temporary SSH key: ed25519 or rsa. Current distributions refuse the RSA signatures of older Packers."
+}
+
+variable "ssh_interface" {
+  type        = string
+  default     = ""
+  description = "How Packer reaches the build instance: empty for its address, private_ip, or session_manager (AWS SSM; needs instance_profile and the session-manager-plugin)."
+}
+
+variable "instance_profile" {
+  type        = string
+  default     = ""
+  description = "The IAM instance profile of the build instance, e.g. for SSM or for a private ECR registry."
+}
+
+variable "security_group_ids" {
+  type        = list(string)
+  default     = []
+  description = "Security groups of the build instance; empty: a temporary one that lets Packer in."
 }
 
 variable "instance_type" {
@@ -66,16 +102,28 @@ variable "subnet_id" {
   description = "The subnet of the machine that builds; empty: one of the default VPC. It needs a way to the registries."
 }
 
-variable "volume_device" {
-  type        = string
-  default     = "/dev/sda1"
-  description = "The root device of the image to start from."
-}
-
 variable "volume_size" {
   type        = number
   default     = 100
   description = "The root volume in GB. The images of the app take tens of them."
+}
+
+variable "volume_type" {
+  type        = string
+  default     = "gp3"
+  description = "The type of the root volume."
+}
+
+variable "volume_iops" {
+  type        = number
+  default     = 3000
+  description = "The IOPS of a gp3 root volume."
+}
+
+variable "volume_throughput" {
+  type        = number
+  default     = 250
+  description = "The throughput of a gp3 root volume in MiB/s. Unpacking images is bound by it."
 }
 
 variable "encrypted" {
@@ -87,7 +135,25 @@ variable "encrypted" {
 variable "kms_key_id" {
   type        = string
   default     = ""
-  description = "The key they are encrypted with; empty: the account's default key for EBS."
+  description = "The key they are encrypted with in the build region; empty: the account's default key for EBS."
+}
+
+variable "kms_key_ids" {
+  type        = map(string)
+  default     = {}
+  description = "The key for each region of copy_to_regions, by region, since a KMS key belongs to one region."
+}
+
+variable "docker_package" {
+  type        = string
+  default     = ""
+  description = "The package of the Docker engine, where the image has none; empty: the distribution's own (docker.io or docker)."
+}
+
+variable "docker_version" {
+  type        = string
+  default     = ""
+  description = "The version of that package, as apt or dnf writes it; empty: the newest. The image then keeps this version."
 }
 
 variable "name" {

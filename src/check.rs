@@ -6,10 +6,11 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
 use crate::bundle::{self, Fetched, Finding};
-use crate::cause::Cause;
+use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{Exit, Printed, World};
-use crate::console::{Level, text};
+use crate::console::layout::HANG;
+use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
 use crate::http::Http;
@@ -28,7 +29,7 @@ pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cau
         }
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
-    Ok(printed(&bundle::validate(&fetched).findings, &what))
+    Ok(printed(&bundle::validate(&fetched).findings, &what, world.console.verbosity()))
 }
 
 async fn from_source(world: &World, from: &Source, typed: &str) -> Result<Fetched, Cause> {
@@ -55,24 +56,30 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
     Aws::new(http, &region, Some(imds)).await
 }
 
-fn printed(findings: &[Finding], what: &str) -> Printed {
+fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> Printed {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
-        said.push_str(&format!("{sign} {finding}\n"));
+        said.push_str(&format!("{sign} {HANG}{finding}\n"));
         if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
             let line = format!("{:>5} | ", position.line);
             let below = " ".repeat(line.len() + excerpt.column - 1);
             said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
         }
-        for evidence in finding.cause.evidence.iter().filter(|evidence| SHOWN.contains(&&*evidence.name)) {
-            said.push_str(&format!("    {}: {}\n", evidence.name, evidence.value));
+        if verbosity == Verbosity::Verbose {
+            said.push_str(&text::evidence(&finding.cause));
         }
-        said.push_str(&format!("    → {}\n", finding.cause.next_step));
+        let shown =
+            |evidence: &&Evidence| verbosity != Verbosity::Verbose && SHOWN.contains(&&*evidence.name);
+        for evidence in finding.cause.evidence.iter().filter(shown) {
+            said.push_str(&format!("    {}: {HANG}{}\n", evidence.name, evidence.value));
+        }
+        said.push_str(&format!("    → {HANG}{}\n", finding.cause.next_step));
     }
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
     said.push_str(&match (errors, warnings) {
+        (0, _) if verbosity == Verbosity::Quiet => String::new(),
         (0, 0) => format!("{} {what}: valid\n", text::green("✓")),
         (0, _) => format!("{} {what}: valid, {}\n", text::green("✓"), counted(warnings, "warning")),
         _ => format!(

@@ -1,6 +1,8 @@
 //! From a parsed command line to an exit code.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use clap::CommandFactory;
 
@@ -11,42 +13,80 @@ use crate::cause::Cause;
 use crate::check;
 use crate::cli::{self, Cli, Command, Output};
 use crate::command::{Exit, Printed, World};
-use crate::console::{Console, Verbosity, in_one_line, text};
+use crate::console::layout::Screen;
+use crate::console::{self, Console, Verbosity, in_one_line, text};
 use crate::files::Root;
 use crate::probe;
+use crate::schema;
 use crate::secret::{self, Scrubbing};
 use crate::settings::{self, Fragment};
 use crate::status;
+use crate::usage;
+
+/// How long a boot waits for its result to be read: the group has been told by then, and a pipe that nobody reads must
+/// not keep the program alive.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a word on the way is waited for.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Runs a command: everything it says passes the scrubber, and its result is printed on standard output.
 pub fn run(cli: Cli) -> Exit {
     scrub_panics();
     aws::register_environment(|name| std::env::var(name).ok());
-    let output = cli.common.output;
-    let printed = match cli.command {
+    let common = &cli.common;
+    let is_boot = matches!(cli.command, Command::Boot(_));
+    let schema = match &cli.command {
+        Command::Boot(flags) if flags.schema => Some(schema::Of::Boot),
+        Command::Probe(flags) if flags.schema => Some(schema::Of::Probe),
+        Command::Check(flags) if flags.schema => Some(schema::Of::Check),
+        Command::Bake(flags) if flags.schema => Some(schema::Of::Bake),
+        Command::Status(flags) if flags.schema => Some(schema::Of::Status),
+        _ => None,
+    };
+    if let Some(of) = schema {
+        return print(schema::printed(of).unwrap_or_else(failed), common.output, None);
+    }
+    let printed = match &cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "agent", &mut io::stdout());
+            clap_complete::generate(*shell, &mut Cli::command(), "agent", &mut io::stdout());
             return Exit::Good;
         }
         Command::Man => return man(),
-        Command::Status(flags) => status::run(&Root::new(cli.common.root), &flags),
-        Command::Boot(flags) => boot(&cli.common, &flags),
+        Command::Status(flags) => status::run(&Root::new(common.root.clone()), flags, verbosity(common)),
+        Command::Boot(flags) => boot(common, flags),
         Command::Bake(flags) => {
-            with_runtime(&cli.common, Fragment::from_flags([]), async |world| bake::run(world, &flags).await)
+            with_runtime(common, Fragment::from_flags([]), true, async |world| bake::run(world, flags).await)
         }
-        Command::Probe(flags) => {
-            with_runtime(&cli.common, Fragment::from_flags([]), async |world| probe::run(world, &flags).await)
-        }
-        Command::Check(flags) => {
-            with_runtime(&cli.common, Fragment::from_flags([]), async |world| check::run(world, &flags).await)
-        }
+        Command::Probe(flags) => with_runtime(common, Fragment::from_flags([]), false, async |world| {
+            probe::run(world, flags).await
+        }),
+        Command::Check(flags) => with_runtime(common, Fragment::from_flags([]), false, async |world| {
+            check::run(world, flags).await
+        }),
     };
-    let printed = printed.unwrap_or_else(|cause| Printed {
+    let printed = printed.unwrap_or_else(failed);
+    print(printed, common.output, is_boot.then_some(READ_WITHIN))
+}
+
+/// Says what is wrong with a command line, in the form that it asks for.
+pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let wants_json = arguments.iter().any(|argument| argument == "--output=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    if !error.use_stderr() || !wants_json {
+        // What is lost here is a word to somebody who has closed both streams.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Good };
+    }
+    print(failed(usage::cause(error)), Output::Json, None)
+}
+
+fn failed(cause: Cause) -> Printed {
+    Printed {
         text: text::cause(&cause),
         exit: Exit::from(&cause),
         json: serde_json::json!({ "version": 1, "cause": cause }),
-    });
-    print(printed, output)
+    }
 }
 
 fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
@@ -64,7 +104,7 @@ fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
     // An order's settings go with it, so they are read anew for each.
     loop {
         let set = boot::order::flags(flags, order.as_ref());
-        match with_runtime(common, set, async |world| boot::run(world, flags, order).await) {
+        match with_runtime(common, set, true, async |world| boot::run(world, flags, order).await) {
             Ok(boot::Came::Ended(printed)) => return Ok(printed),
             Ok(boot::Came::Ordered(new)) => order = Some(new),
             Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
@@ -77,13 +117,16 @@ fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
 }
 
 fn tell(cause: &Cause) {
+    let line = secret::scrub(&in_one_line(cause)).into_owned() + "\n";
     // With standard error gone there is nobody to tell.
-    let _ = writeln!(Scrubbing::new(io::stderr().lock()), "{}", in_one_line(cause));
+    let _ = console::write_within(io::stderr(), line, MOMENT);
 }
 
+/// `is_long` for what runs so long that a reader of its log asks when something happened.
 fn with_runtime<T>(
     common: &cli::Common,
     flags: Fragment,
+    is_long: bool,
     command: impl AsyncFnOnce(World) -> Result<T, Cause>,
 ) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
@@ -93,17 +136,23 @@ fn with_runtime<T>(
             |error| {
                 Cause::host(
                     "host.runtime",
-                    "The program cannot start its threads.",
-                    "Look at the limits of this box: ulimit -a, free -m.",
+                    "Cannot start worker threads.",
+                    "Check the limits of this instance: ulimit -a, free -m.",
                 )
                 .with_error(&error)
             },
         )?;
+    let console = Console::of_this_process(verbosity(common), is_long);
     let came = runtime.block_on(async {
-        let console = Console::of_this_process(verbosity(common));
         let own_settings_file = common.config.clone();
-        command(World { root, settings, own_settings_file, console }).await
+        let world = World { root, settings, own_settings_file, console: console.clone() };
+        // One task does the work and beats, so that a task that is stuck misses the beat.
+        tokio::select! {
+            came = command(world) => came,
+            never = console.beat() => match never {},
+        }
     });
+    console.flush();
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();
     came
@@ -117,19 +166,31 @@ fn verbosity(common: &cli::Common) -> Verbosity {
     }
 }
 
-fn print(mut printed: Printed, output: Output) -> Exit {
-    let mut stdout = Scrubbing::new(io::stdout().lock());
+/// Prints a result; with `within`, its reader is waited for no longer than that.
+fn print(mut printed: Printed, output: Output, within: Option<Duration>) -> Exit {
     let text = match output {
-        Output::Text => printed.text,
+        Output::Text => Screen::stdout().show(&secret::scrub(&printed.text)),
         Output::Json => {
             secret::scrub_json(&mut printed.json);
             format!("{:#}\n", printed.json)
         }
     };
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    let written = match within {
+        Some(limit) => console::write_within(io::stdout(), text, limit),
+        None => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        }
+    };
+    match written {
+        Ok(()) => printed.exit,
         // A reader such as `head` that has seen enough is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
-        _ => printed.exit,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => printed.exit,
+        Err(error) => {
+            let line = format!("agent: cannot write to standard output: {error}\n");
+            let _ = console::write_within(io::stderr(), line, MOMENT);
+            if printed.exit == Exit::Good { Exit::Failed } else { printed.exit }
+        }
     }
 }
 

@@ -4,18 +4,15 @@
 //! proxy: the metadata service and the app's health URLs are on this machine, and a proxy would answer for its own.
 //! [`Http::outgoing`] honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
 
+mod connector;
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_smithy_http_client::{Connector, proxy, tls};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -23,14 +20,17 @@ use rustls_native_certs::load_certs_from_paths;
 
 use crate::cause::Cause;
 use crate::files::Root;
-use crate::names::Names;
+use crate::names::{self, Names};
+use connector::SdkConnector;
 
-/// How long a TCP connection may take. Within a region it takes milliseconds; three seconds leave room for two lost
-/// SYN packets (they are repeated after one and three seconds), and a black hole is still named quickly.
+/// How long connecting may take once the name is resolved, over all its addresses. Within a region it takes milliseconds;
+/// three seconds allow for a lost SYN (repeated after one second), and a black hole is still named quickly.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a server may take from the request's last byte to the first of its answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request of the SDK may take from connecting to the first byte of its answer, not counting the lookup of
+/// the name. Auto Scaling answers within a second, S3 within a tenth; what takes longer is better sent again on a new
+/// connection.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE, Alpine.
 /// The directories of single certificates beside them hold the same ones, and reading those takes ten times as long.
@@ -60,7 +60,6 @@ struct Inner {
 #[derive(Debug)]
 struct Trust {
     store: RootCertStore,
-    certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Http {
@@ -119,19 +118,7 @@ impl Http {
             return Ok(connector.clone());
         }
         let trust = self.trust()?;
-        let store = tls::TrustStore::empty().with_pem_certificate(trust.as_pem());
-        let context = tls::TlsContext::builder().with_trust_store(store).build();
-        let context = context.map_err(|error| unusable_setup(&error))?;
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .proxy_config(proxy::ProxyConfig::from_env())
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .tls_context(context)
-            .build_with_resolver(self.inner.names.clone());
+        let connector = SdkConnector::new(self.inner.names.clone(), tls_with(trust.store.clone())?);
         Ok(self.inner.sdk.get_or_init(|| SharedHttpConnector::new(connector)).clone())
     }
 
@@ -139,7 +126,8 @@ impl Http {
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(self.inner.names.clone())
-            .connect_timeout(CONNECT_TIMEOUT)
+            // reqwest counts resolving the name as a part of connecting.
+            .connect_timeout(names::LIMIT + CONNECT_TIMEOUT)
             .user_agent(concat!("boot-agent/", env!("CARGO_PKG_VERSION")))
     }
 
@@ -195,18 +183,9 @@ impl Trust {
         let mut store = RootCertStore::empty();
         let mut known = HashSet::new();
         // Distributions ship roots that webpki rejects (X.509 version 1, for one); no server needs them.
-        found.retain(|it| known.insert(it.clone()) && store.add(it.clone()).is_ok());
-        Ok(Trust { store, certificates: found })
-    }
-
-    fn as_pem(&self) -> String {
-        let mut pem = String::new();
-        for certificate in &self.certificates {
-            pem.push_str("-----BEGIN CERTIFICATE-----\n");
-            STANDARD.encode_string(certificate.as_ref(), &mut pem);
-            pem.push_str("\n-----END CERTIFICATE-----\n");
-        }
-        pem
+        found.retain(|it| known.insert(it.clone()));
+        store.add_parsable_certificates(found);
+        Ok(Trust { store })
     }
 }
 
@@ -233,6 +212,9 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]
@@ -247,21 +229,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("etc/ssl/certs/ca-certificates.crt");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let one = Trust {
-            store: RootCertStore::empty(),
-            certificates: vec![webpki_root_certs::TLS_SERVER_ROOT_CERTS[0].clone()],
-        };
-        let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        std::fs::write(&file, one.as_pem() + bad).unwrap();
+        let one = webpki_root_certs::TLS_SERVER_ROOT_CERTS[0].clone();
+        let pem =
+            |base64: &str| format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        std::fs::write(&file, pem(&STANDARD.encode(&one)) + &pem("AAAA")).unwrap();
         let trust = Trust::load(&Root::new(directory.path()), |_| None).unwrap();
-        assert_eq!(trust.store.len(), 1);
-        assert_eq!(trust.certificates, one.certificates);
+        let mut expected = RootCertStore::empty();
+        expected.add(one).unwrap();
+        assert_eq!(trust.store.roots, expected.roots);
 
         let elsewhere = tempfile::tempdir().unwrap();
         let named = Trust::load(&Root::new(elsewhere.path()), |name| {
             matches!(name, "SSL_CERT_FILE" | "AWS_CA_BUNDLE").then(|| file.clone().into())
         });
-        assert_eq!(named.unwrap().certificates, one.certificates);
+        assert_eq!(named.unwrap().store.roots, expected.roots);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 pub mod cli;
 mod dispatch;
 pub use command::Exit;
-pub use dispatch::run;
+pub use dispatch::{misused, run};
 
 // Commands: the story of what a person asked for.
 mod bake;
@@ -15,7 +15,9 @@ mod boot;
 mod check;
 mod command;
 mod probe;
+mod schema;
 mod status;
+pub mod usage;
 
 // What the world consists of.
 pub mod aws;

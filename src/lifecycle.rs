@@ -60,7 +60,7 @@ pub(crate) async fn membership(
         return Err(Cause::host(
             "lifecycle.leaving",
             "The Auto Scaling group is already terminating this instance.",
-            "Look at the group's activity: aws autoscaling describe-scaling-activities",
+            "Check the group's activity: aws autoscaling describe-scaling-activities",
         )
         .with("group", &membership.group)
         .with("lifecycle state", &membership.lifecycle_state));

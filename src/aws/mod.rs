@@ -19,7 +19,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use crate::cause::Cause;
-use crate::http::{CONNECT_TIMEOUT, Http};
+use crate::http::{Http, REQUEST_TIMEOUT};
+use crate::names;
 use crate::secret;
 
 use credentials::Chain;
@@ -28,9 +29,10 @@ use imds::Imds;
 /// The region that is asked first where nothing names one; S3 says if a bucket is elsewhere.
 pub const SOME_REGION: &str = "us-east-1";
 
-/// How long one request may take until its answer begins: connecting, TLS, and the server's own time. Auto Scaling
-/// answers within a second, S3 within a tenth; what takes longer is better asked again on a new connection.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one request may take until its answer is read: resolving the name, and what [`REQUEST_TIMEOUT`] bounds.
+/// The last second is for the connector, whose errors say more, to be first.
+const ATTEMPT_TIMEOUT: Duration =
+    names::LIMIT.saturating_add(REQUEST_TIMEOUT).saturating_add(Duration::from_secs(1));
 
 /// What every AWS client shares: region, credentials, connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,7 +54,6 @@ impl Aws {
         let client = http.for_sdk()?;
         let region = Region::new(region.to_owned());
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(ATTEMPT_TIMEOUT)
             .build();

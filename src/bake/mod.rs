@@ -17,7 +17,7 @@ use crate::cause::Cause;
 use crate::cli;
 use crate::command::Achieved;
 use crate::command::{Exit, Printed, World};
-use crate::console::{Event, Level, text};
+use crate::console::{Event, Level, Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::lock::Lock;
 use crate::files::{self, Root};
@@ -34,7 +34,12 @@ pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Caus
         bake(&world, &engine, flags.clean).await
     };
     world.console.emit(Event::Over);
-    printed
+    printed.map(|mut printed| {
+        if world.console.verbosity() == Verbosity::Quiet && printed.exit == Exit::Good {
+            printed.text.clear();
+        }
+        printed
+    })
 }
 
 async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Cause> {

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::cause::Cause;
 use crate::command::{Exit, Printed, World};
-use crate::console::text;
+use crate::console::{Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::images;
 use crate::docker::lock::{self, Lock};
@@ -123,8 +123,12 @@ pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
 
     let is_fit = checks.iter().all(|check| check.outcome != Outcome::Failed);
     let failed: usize = checks.iter().map(|check| check.failures.len()).sum();
-    let mut said: String = checks.iter().map(Check::text).collect();
-    said.push_str(&if is_fit {
+    let is_quiet = world.console.verbosity() == Verbosity::Quiet;
+    let is_shown = |check: &&Check| !is_quiet || !check.failures.is_empty() || !check.warnings.is_empty();
+    let mut said: String = checks.iter().filter(is_shown).map(Check::text).collect();
+    said.push_str(&if is_fit && is_quiet {
+        String::new()
+    } else if is_fit {
         format!("{} fit to ship\n", text::green("✓"))
     } else {
         let findings = if failed == 1 { "1 finding".to_owned() } else { format!("{failed} findings") };

@@ -10,7 +10,7 @@ use crate::cause::Cause;
 use crate::command::{Exit, Printed, World};
 use crate::console::{StageOutcome, text};
 use crate::http::Http;
-use crate::record::{self, Record, StageRecord};
+use crate::record::{self, Record, StageRecord, times};
 use crate::settings::Source;
 
 use super::failure::Consequence;
@@ -93,7 +93,7 @@ fn would_wait(stage: &StageRecord) -> bool {
 fn printed(record: &Record, end: &End, follows: bool) -> Printed {
     let mut said = String::new();
     if follows {
-        said.push_str("Another boot of this box is running: agent boot would follow it.\n\n");
+        said.push_str("Another boot is already running on this instance; agent boot would follow it.\n\n");
     }
     for stage in &record.stages {
         let cause = stage.cause.as_ref().or(stage.waits.last().map(|wait| &wait.cause));
@@ -128,6 +128,7 @@ fn printed(record: &Record, end: &End, follows: bool) -> Printed {
         "would_end": end.state,
         "detail": end.sentence,
     });
+    times::publish(&mut json);
     if let Some(cause) = &end.failure {
         json["cause"] = serde_json::json!(cause);
     }

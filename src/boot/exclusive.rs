@@ -61,7 +61,7 @@ pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Durati
             Err(TryLockError::WouldBlock) => {}
         }
         if !followed {
-            console.note(Level::Info, "another boot of this box is running: following it");
+            console.note(Level::Info, "another boot is already running: following it");
             followed = true;
         }
         // While it runs, a record that cannot be read is the running boot's to complain about.
@@ -71,8 +71,8 @@ pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Durati
         if asked.elapsed() >= limit {
             return Err(Cause::host(
                 "boot.other_runs",
-                "Another boot of this box is running and has not ended.",
-                "Look at what it waits for: agent status",
+                "Another boot is still running on this instance.",
+                "See what it is waiting for: agent status",
             )
             .after_waiting(asked.elapsed()));
         }

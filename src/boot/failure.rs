@@ -13,7 +13,7 @@ use crate::aws::Aws;
 use crate::aws::autoscaling::ActionResult;
 use crate::aws::s3::S3;
 use crate::cause::{Cause, Class};
-use crate::console::{Level, StageOutcome, in_one_line};
+use crate::console::{Level, StageOutcome};
 use crate::record::{BootOutcome, Record};
 use crate::secret;
 use crate::settings::{OnFailure, Settings};
@@ -108,7 +108,9 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
         }
         Consequence::Abandon(lifecycle, _) => {
             let limit = run.settings.lifecycle.wait;
-            let waiting = |cause: &Cause| run.console.note(Level::Warning, format!("ABANDON waits: {cause}"));
+            let waiting = |cause: &Cause| {
+                run.console.note(Level::Warning, format!("waiting to complete with ABANDON: {cause}"))
+            };
             let outcome = match report::complete(run, &lifecycle, ActionResult::Abandon, limit, waiting).await
             {
                 Ok(completed) => {
@@ -128,7 +130,7 @@ pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive
             drop(exclusive);
             run.console.note(
                 Level::Warning,
-                "held: the lifecycle action is kept alive. Log in, look at agent status, and run agent boot again",
+                "held: the lifecycle action is being kept alive. Log in, check agent status, then run agent boot again",
             );
             if let Some(heartbeats) = told.heartbeats.get_mut() {
                 heartbeats.ended().await;
@@ -143,9 +145,23 @@ fn write_to_console(run: &Run, cause: &Cause) {
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
     if let Ok(mut console) = opened {
-        let _ =
-            write!(console, "\r\nboot-agent: the boot failed: {}\r\n", secret::scrub(&in_one_line(cause)));
+        let record = run.record();
+        let instance =
+            record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+        let text = format!(
+            "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
+            cause.kind,
+            cause.class,
+            one_line(&cause.sentence),
+            one_line(&cause.next_step),
+        );
+        // One write, so that no line of the kernel comes between.
+        let _ = console.write_all(secret::scrub(&text).as_bytes());
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 async fn upload(run: &Run, aws: &Aws) {

@@ -183,7 +183,7 @@ async fn follow(world: &World, before: Option<Timestamp>, limit: Duration) -> Re
                 break Err(Cause::host(
                     "unit.runs",
                     format!("{} has not ended.", unit::NAME),
-                    "Look at what it waits for: agent status",
+                    "See what it is waiting for: agent status",
                 )
                 .after_waiting(started.elapsed()));
             }

@@ -19,9 +19,13 @@ pub(super) async fn learn(stage: &Stage<'_>, imds: &Imds) -> Result<Achieved<Ide
         stage.until(run.settings.identity_wait, worth_waiting, async || imds.identity().await).await?;
     run.console.emit(Event::Identified { instance_id: identity.instance_id.clone() });
     run.note(|record| {
-        if record.instance.as_ref().is_none_or(|known| known.id != identity.instance_id) {
-            record.instance = Some(Instance::new(&identity.instance_id));
-        }
+        let known = record.instance.take().filter(|known| known.id == identity.instance_id);
+        record.instance = Some(Instance {
+            region: Some(identity.region.clone()),
+            availability_zone: Some(identity.availability_zone.clone()),
+            address: Some(identity.local_ipv4),
+            ..known.unwrap_or_else(|| Instance::new(&identity.instance_id))
+        });
     });
     let detail = format!("{} in {}, {}", identity.instance_id, identity.region, identity.local_ipv4);
     Ok(Achieved::done(identity, detail))

@@ -10,7 +10,7 @@ use crate::aws::Aws;
 use crate::aws::autoscaling::{Acknowledgement, AutoScaling, Hook};
 use crate::cause::Cause;
 use crate::command::Achieved;
-use crate::console::Level;
+use crate::console::{Level, human};
 use crate::lifecycle;
 use crate::record::LifecycleRecord;
 use crate::wait;
@@ -43,12 +43,13 @@ pub(super) async fn find(
         })
         .await?;
     let Some((group, hook)) = found else {
-        return Ok(Achieved::skipped(None, "not in an Auto Scaling group: nobody to report to"));
+        return Ok(Achieved::skipped(None, "not in an Auto Scaling group"));
     };
     stage.run.note(|record| {
         record.lifecycle = Some(LifecycleRecord {
             group: group.clone(),
             hook: hook.as_ref().map(|hook| hook.name.clone()),
+            heartbeat_timeout_seconds: hook.as_ref().map(|hook| hook.heartbeat_timeout.as_secs()),
             result: None,
             acknowledged_at: None,
             heartbeats: Vec::new(),
@@ -60,7 +61,7 @@ pub(super) async fn find(
             hook.name,
             hook.heartbeat_timeout.as_secs()
         ),
-        None => format!("group {group}, no launch hook waits for this box"),
+        None => format!("group {group}, no lifecycle action pending"),
     };
     let lifecycle = Lifecycle { autoscaling, instance_id: instance_id.to_owned(), group, hook };
     Ok(Achieved::done(Some(lifecycle), detail))
@@ -82,6 +83,11 @@ impl Heartbeats {
             let mut was_accepted = false;
             while Instant::now() < limit {
                 due.tick().await;
+                if let Some(stood) = run.standstill() {
+                    let text = format!("no heartbeat sent: this boot has not moved for {}", human(stood));
+                    run.console.note(Level::Warning, text);
+                    continue;
+                }
                 match send(&run, &lifecycle, &hook).await {
                     Beat::Accepted => was_accepted = true,
                     // Before the first one is accepted, AWS may not have heard of the launch everywhere.
@@ -125,7 +131,7 @@ async fn send(run: &Run, lifecycle: &Lifecycle, hook: &Hook) -> Beat {
             Beat::Accepted
         }
         Ok(Acknowledgement::NotPending { message }) => {
-            run.console.note(Level::Detail, format!("heartbeat not taken: {message}"));
+            run.console.note(Level::Detail, format!("heartbeat rejected: {message}"));
             Beat::NotPending
         }
         Err(cause) => {

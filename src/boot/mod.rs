@@ -40,7 +40,7 @@ use crate::command::{Exit, Printed, World};
 use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
-use crate::record::{BootOutcome, Record, timeline};
+use crate::record::{BootOutcome, Record, ending, timeline};
 use crate::settings::Source;
 use crate::unit;
 
@@ -176,13 +176,14 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
     }
     // What the unit is to boot by from now on, also when this process does it today.
     let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));
+    let (verbosity, says_results) = (world.console.verbosity(), !world.console.is_journal());
     let mut stop = Stop::new()?;
     let ended = tokio::select! {
         biased;
         () = stop.came() => Err(Cause::host(
             "boot.stopped",
-            "Following the boot was stopped; that boot goes on.",
-            "See how it stands: agent status",
+            "Stopped following the boot; the boot itself continues.",
+            "Check on it: agent status",
         )),
         ended = another_process(&world, flags, &source, new.as_ref()) => ended,
     };
@@ -201,7 +202,9 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
     };
-    Ok(Came::Ended(Printed { text: timeline(&record), json: record.to_json(), exit }))
+    // The journal has each event already, under its own priority.
+    let text = if says_results { timeline(&record, false, verbosity) } else { String::new() };
+    Ok(Came::Ended(Printed { text, json: record.to_json(), exit }))
 }
 
 /// What a run came to.
@@ -236,7 +239,7 @@ async fn another_process(
             HandedOver::Refused(cause) => world.console.emit(Event::Note {
                 stage: None,
                 level: Level::Warning,
-                text: "working in place:".to_owned(),
+                text: "running in this process:".to_owned(),
                 cause: Some(cause),
             }),
         }
@@ -268,7 +271,10 @@ fn nothing_to_boot(console: &Console) -> Printed {
 
 fn later() -> Printed {
     Printed {
-        text: format!("{} boots this box as soon as the network is up; see: agent status\n", unit::NAME),
+        text: format!(
+            "{} will boot this instance as soon as the network is up; see: agent status\n",
+            unit::NAME
+        ),
         json: serde_json::json!({ "version": 1, "waiting_for": "network-online.target" }),
         exit: Exit::Good,
     }
@@ -305,7 +311,7 @@ async fn conduct(
         biased;
         () = stop.came() => None,
         cause = overdue(&run, watched) => Some(Err(cause)),
-        ended = procedure(&run, source, order, &told, &deadline) => Some(ended),
+        ended = run.alive(procedure(&run, source, order, &told, &deadline)) => Some(ended),
     };
     match ended {
         Some(Ok(())) => {
@@ -327,13 +333,19 @@ async fn conduct(
                         run.finish(BootOutcome::Interrupted);
                     }
                 }
-                () = failure::conclude(&run, &mut told, cause, exclusive) => {}
+                () = run.alive(failure::conclude(&run, &mut told, cause, exclusive)) => {}
             }
         }
     }
     writer.abort();
+    let record = run.record();
+    if record.outcome != BootOutcome::InService {
+        let took = crate::record::between(record.started_at, record.ended_at.unwrap_or_else(Timestamp::now));
+        let text = format!("boot {}", ending(&record, took, false));
+        run.console.emit(Event::Failed { text, cause: record.cause.clone() });
+    }
     run.console.emit(Event::Over);
-    Ok(run.record())
+    Ok(record)
 }
 
 fn say_ready(console: &Console, record: &Record) {
@@ -368,8 +380,8 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
     let cause = Cause::new(
         class,
         "boot.deadline",
-        format!("The boot was not done after {}, and is given up in stage {name}.", human(took)),
-        wait.map_or("Look at agent status for what took so long, or raise deadline.", |wait| {
+        format!("The boot did not finish within {}; it was in stage {name}.", human(took)),
+        wait.map_or("See what took so long: agent status; or raise deadline in agent.toml.", |wait| {
             wait.cause.next_step.as_str()
         }),
     );
@@ -390,7 +402,7 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host("host.signals", "The program cannot listen to signals.", "Look at the journal.")
+                Cause::host("host.signals", "Cannot install signal handlers.", "Look at the journal.")
                     .with_error(&error)
             })
         };

@@ -154,7 +154,7 @@ mod tests {
         let settings =
             crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
         let http = crate::http::Http::new(root.clone());
-        let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet);
+        let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
         Run::new(root, settings, console, http, false, crate::record::Record::begin(String::new(), None))
     }
 

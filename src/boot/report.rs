@@ -107,8 +107,8 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
         }
         (Some(state), ActionResult::Continue) if state.is_leaving() => Err(Cause::host(
             "lifecycle.leaving",
-            "The Auto Scaling group gave this instance up before the boot was done, and terminates it.",
-            "Raise the hook's heartbeat timeout, or look at agent status for what took so long.",
+            "The Auto Scaling group gave up on this instance before the boot finished, and is terminating it.",
+            "Raise the hook's heartbeat timeout; see what took so long: agent status",
         )
         .with("lifecycle state", state)
         .with("AWS said", message)),
@@ -120,15 +120,15 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
         }
         (Some(state), _) => Err(Cause::external(
             "lifecycle.not_pending",
-            "AWS does not know the lifecycle action yet.",
-            "Nothing: it usually appears within a minute. Otherwise check the hook's name.",
+            "The lifecycle action is not active yet.",
+            "Wait: it usually becomes active within a minute. If it does not, check lifecycle.hook.",
         )
         .with("lifecycle state", state)
         .with("AWS said", message)),
         (None, _) => Err(Cause::external(
             "lifecycle.not_a_member",
             "The Auto Scaling group does not list this instance.",
-            "Check lifecycle.group; look at aws autoscaling describe-auto-scaling-instances",
+            "Check lifecycle.group; see: aws autoscaling describe-auto-scaling-instances",
         )
         .with("AWS said", message)),
     }

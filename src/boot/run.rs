@@ -1,5 +1,6 @@
 //! One run of the boot procedure: what every stage works with, and the record it leaves.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,11 @@ use crate::wait;
 /// How often the record of a run is written at most, while nothing that must not be lost changes.
 const WRITE_EVERY: Duration = Duration::from_millis(25);
 
+/// How often the task that does the work shows that it moves, and for how long it may stand still before the group is
+/// no longer told that the boot goes on.
+const PULSE: Duration = Duration::from_secs(1);
+const STANDSTILL: Duration = Duration::from_secs(60);
+
 /// What every stage works with. One per process; shared with the heartbeats.
 pub(crate) struct Run {
     pub(crate) root: Root,
@@ -28,6 +34,7 @@ pub(crate) struct Run {
     /// Replace files and install again although this box has completed.
     pub(crate) force: bool,
     is_dry: bool,
+    moved_at: Mutex<tokio::time::Instant>,
     record: Mutex<Record>,
     is_noted: Notify,
     /// Locked while the record is written.
@@ -59,6 +66,7 @@ impl Run {
             http,
             force,
             is_dry: false,
+            moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
             disk: Mutex::default(),
@@ -74,10 +82,32 @@ impl Run {
             http,
             force,
             is_dry: true,
+            moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
             disk: Mutex::new(Disk { is_given_up: true, last: None }),
         })
+    }
+
+    /// Does `work`, and shows that the task that does it moves: in one task, so that a call that blocks stops both.
+    pub(crate) async fn alive<T>(&self, work: impl Future<Output = T>) -> T {
+        let moves = async || -> Infallible {
+            let mut interval = tokio::time::interval(PULSE);
+            loop {
+                interval.tick().await;
+                *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = tokio::time::Instant::now();
+            }
+        };
+        tokio::select! {
+            value = work => value,
+            never = moves() => match never {},
+        }
+    }
+
+    /// For how long the task that does the work has stood still, if that is too long.
+    pub(crate) fn standstill(&self) -> Option<Duration> {
+        let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(moved_at.elapsed()).filter(|stood| *stood >= STANDSTILL)
     }
 
     /// Whether this run only says what it would do. A stage decides what to do by the same code either way, and
@@ -341,5 +371,29 @@ impl Drop for Stage<'_> {
         if !self.ended.load(Ordering::Relaxed) {
             self.end(StageOutcome::Interrupted, String::new(), None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A boot stuck in a call that never returns must not keep its instance waiting for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_stands_still_is_noticed() -> Result<(), Cause> {
+        let root = Root::new("/nowhere");
+        let settings = crate::settings::load(
+            &root,
+            None,
+            std::iter::empty(),
+            crate::settings::Fragment::from_flags([]),
+        )?;
+        let run =
+            Run::dry(root.clone(), settings, Http::new(root), false, Record::begin(String::new(), None));
+        run.alive(tokio::time::sleep(STANDSTILL * 3)).await;
+        assert_eq!(run.standstill(), None);
+        tokio::time::sleep(STANDSTILL).await;
+        assert!(run.standstill().is_some());
+        Ok(())
     }
 }

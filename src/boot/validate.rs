@@ -17,7 +17,7 @@ pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<
         return Err(bundle::invalid(&validation.findings, "nothing of it was placed"));
     };
     let detail = match warnings.len() {
-        0 => "nothing to find fault with".to_owned(),
+        0 => "valid".to_owned(),
         1 => "valid, with 1 warning".to_owned(),
         count => format!("valid, with {count} warnings"),
     };

@@ -13,8 +13,8 @@ pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Ca
         [] => settings.source.clone().ok_or_else(|| {
             Cause::config(
                 "source.missing",
-                "No source is given.",
-                "Name it: agent boot s3://bucket/prefix; or set source in agent.toml.",
+                "No source given.",
+                "Give one: agent boot s3://bucket/prefix; or set source in agent.toml.",
             )
         }),
         [source] => Source::parse(source),

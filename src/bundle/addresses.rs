@@ -15,7 +15,10 @@ pub const SERVICE_DATABASES: [&str; 7] = [
     "vms",
 ];
 
-/// The address of one of the app's databases.
+/// The name of Vault's address.
+pub(super) const VAULT: &str = "vault.main";
+
+/// The address of one of the app's databases, or of its Vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseUri {
     /// The name under which it is probed, e.g. `postgres.main`. No two addresses of a bundle share one.
@@ -48,7 +51,8 @@ pub enum Address {
 /// every `CIRCLE_SECRETS_(MONGODB|POSTGRES)_…_URI` is an address.
 pub fn stable_names() -> impl Iterator<Item = String> {
     let variables = VARIABLES.iter().map(|(variable, ..)| database_name(variable));
-    variables.chain(SERVICE_DATABASES.iter().map(|database| service_name(database)))
+    let services = SERVICE_DATABASES.iter().map(|database| service_name(database));
+    variables.chain(services).chain([VAULT.to_owned()])
 }
 
 /// The name of the address of a 2.x service's database.
@@ -56,9 +60,10 @@ pub(super) fn service_name(database: &str) -> String {
     format!("postgres.{database}")
 }
 
-/// Whether an address of this name is that of a 2.x service's database.
+/// Whether only bundles of 2.x have an address of this name.
 pub(crate) fn is_of_services(name: &str) -> bool {
-    name.strip_prefix("postgres.").is_some_and(|database| SERVICE_DATABASES.contains(&database))
+    name == VAULT
+        || name.strip_prefix("postgres.").is_some_and(|database| SERVICE_DATABASES.contains(&database))
 }
 
 /// Adds addresses, except those whose name is taken: what the customizations set for one database is more specific

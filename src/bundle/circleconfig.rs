@@ -1,18 +1,18 @@
 //! `circleconfig/`, which bundles of 2.x have: shell files that the app's services source. `shared/postgresql` addresses
-//! the services' PostgreSQL, `SERVICE/customizations` holds overrides of one service.
+//! the services' PostgreSQL, `shared/vault` their Vault, `SERVICE/customizations` holds overrides of one service.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::addresses::{Address, DatabaseUri, SERVICE_DATABASES, service_name};
+use super::addresses::{Address, DatabaseUri, SERVICE_DATABASES, VAULT, service_name};
 use super::fetched::ExtraFile;
 use super::finding::{Finding, Notes};
 use super::shell::{Reading, Unknown, Value};
 use super::{customizations, host, text};
 use crate::cause::Cause;
-use crate::database::uri::{self, Kind};
+use crate::database::uri::{self, Kind, Parsed, UriError, VaultUri};
 
 /// Where the directory is installed.
 pub(crate) const PLACE: &str = "/etc/circleconfig";
@@ -26,6 +26,14 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 const POSTGRES_VARIABLES: [&str; 4] =
     ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD"];
 
+/// Each of them begins so.
+const VAULT_PREFIX: &str = "VAULT__";
+
+const VAULT_VARIABLES: [&str; 5] =
+    ["VAULT__SCHEME", "VAULT__HOST", "VAULT__PORT", "VAULT__CLIENT_TOKEN", "VAULT__TRANSIT_MOUNT"];
+
+const SHARED_VAULT: &str = "circleconfig/shared/vault";
+
 const POSTGRES: &str = "circleconfig/shared/postgresql";
 
 /// What the directory says.
@@ -34,7 +42,7 @@ pub(super) struct Circleconfig {
     pub(super) findings: Vec<Finding>,
     /// Whether it addresses PostgreSQL, rightly or wrongly.
     pub(super) has_postgres: bool,
-    /// One for each of [`SERVICE_DATABASES`], or none.
+    /// One for each of [`SERVICE_DATABASES`], or none; and Vault's.
     pub(super) databases: Vec<DatabaseUri>,
     /// The text of each file by its name.
     pub(super) texts: BTreeMap<String, String>,
@@ -71,12 +79,21 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         if name == POSTGRES {
             let settings = Settings { name: POSTGRES, reading: &reading };
             found.has_postgres = settings.sets_postgres();
-            found.databases = settings.postgres(&mut notes);
+            found.databases.extend(settings.postgres(&mut notes));
+        }
+        if name == SHARED_VAULT {
+            found.databases.extend(vault(&mut notes, SHARED_VAULT, &reading));
         }
         found.findings.extend(notes.finish());
         found.texts.insert(name, text);
     }
     found
+}
+
+/// Vault's address as one file sets it.
+pub(super) fn vault(notes: &mut Notes<'_>, name: &'static str, reading: &Reading) -> Option<DatabaseUri> {
+    let address = Settings { name, reading }.vault(notes)?;
+    Some(DatabaseUri { name: VAULT.to_owned(), setting: name.to_owned(), kind: Kind::Vault, address })
 }
 
 /// The variables of one file.
@@ -93,6 +110,16 @@ enum Part {
     },
     /// Not set, or empty: then there is a place.
     Missing(Option<usize>),
+}
+
+/// The address that parts lead to of which some are unknown, which is noted.
+fn unknown(notes: &mut Notes<'_>, parts: &[(&str, Result<Part, Unknown>)]) -> Option<Address> {
+    let unknown = parts.iter().filter_map(|(variable, part)| part.as_ref().err().map(|why| (*variable, why)));
+    let unknown: Vec<(&str, &Unknown)> = unknown.collect();
+    let (_, why) = unknown.first()?;
+    let variables: Vec<&str> = unknown.iter().map(|(variable, _)| *variable).collect();
+    customizations::unknown(notes, why, &variables);
+    Some(Address::Unknown { line: notes.position(why.at).line, what: why.what.to_string() })
 }
 
 impl Settings<'_> {
@@ -127,46 +154,13 @@ impl Settings<'_> {
             return Vec::new();
         }
         let parts = POSTGRES_VARIABLES.map(|variable| (variable, self.part(notes, variable)));
-        let unknown: Vec<(&str, &Unknown)> = parts
-            .iter()
-            .filter_map(|(variable, part)| part.as_ref().err().map(|why| (*variable, why)))
-            .collect();
-        if let Some((_, why)) = unknown.first() {
-            let variables: Vec<&str> = unknown.iter().map(|(variable, _)| *variable).collect();
-            customizations::unknown(notes, why, &variables);
-            let line = notes.position(why.at).line;
-            let address = Address::Unknown { line, what: why.what.to_string() };
+        if let Some(address) = unknown(notes, &parts) {
             return self.each(|_| address.clone());
         }
         let [host, port, user, password] = parts.map(|(_, part)| part.unwrap_or(Part::Missing(None)));
-        let host = self.needed(notes, "POSTGRES_HOST", host).filter(|(host, at)| {
-            let flaw = host::flaw(host).filter(|_| !text::has_placeholder(host));
-            if let Some(flaw) = flaw {
-                self.wrong(
-                    notes,
-                    *at,
-                    format!("The host name in POSTGRES_HOST {flaw}."),
-                    "Write the host name or address alone; the port belongs in POSTGRES_PORT.",
-                );
-            }
-            flaw.is_none()
-        });
+        let host = self.host(notes, "POSTGRES_HOST", host, "POSTGRES_PORT");
         let user = self.needed(notes, "POSTGRES_USER", user);
-        let port = match port {
-            Part::Missing(_) => Some(Kind::Postgres.default_port()),
-            Part::Set { value, at } => {
-                let port = value.parse().ok().filter(|port| *port > 0);
-                if port.is_none() && !text::has_placeholder(&value) {
-                    self.wrong(
-                        notes,
-                        at,
-                        "POSTGRES_PORT is not a port number.",
-                        "Write a number from 1 to 65535, or remove it: the default is 5432.",
-                    );
-                }
-                port
-            }
-        };
+        let port = self.port(notes, "POSTGRES_PORT", port, Kind::Postgres);
         let password = match password {
             Part::Set { value, .. } => Some(value),
             Part::Missing(at) => {
@@ -200,6 +194,89 @@ impl Settings<'_> {
             notes.error(at, Cause::from(error));
         }
         addresses
+    }
+
+    fn vault(&self, notes: &mut Notes<'_>) -> Option<Address> {
+        let sets_any = self.reading.variables().keys().any(|name| name.starts_with(VAULT_PREFIX));
+        if !sets_any {
+            return None;
+        }
+        // What is wrong with them has been reported.
+        let explained = customizations::explained(self.reading);
+        if VAULT_VARIABLES.iter().any(|variable| explained.contains(*variable)) {
+            return None;
+        }
+        let parts = VAULT_VARIABLES.map(|variable| (variable, self.part(notes, variable)));
+        if let Some(address) = unknown(notes, &parts) {
+            return Some(address);
+        }
+        let [scheme, host, port, token, mount] = parts.map(|(_, part)| part.unwrap_or(Part::Missing(None)));
+        let tls = match self.needed(notes, "VAULT__SCHEME", scheme) {
+            Some((scheme, at)) => match scheme.as_str() {
+                "https" => Some(true),
+                "http" => Some(false),
+                _ => {
+                    self.wrong(
+                        notes,
+                        at,
+                        "VAULT__SCHEME is neither http nor https.",
+                        "Write export VAULT__SCHEME='https'",
+                    );
+                    None
+                }
+            },
+            None => None,
+        };
+        let host = self.host(notes, "VAULT__HOST", host, "VAULT__PORT");
+        let port = self.port(notes, "VAULT__PORT", port, Kind::Vault);
+        let token = self.needed(notes, "VAULT__CLIENT_TOKEN", token);
+        let mount = match mount {
+            Part::Set { value, .. } => value,
+            Part::Missing(_) => "transit".to_owned(),
+        };
+        let ((host, _), (token, at)) = (host?, token?);
+        if text::has_placeholder(&token) {
+            return None;
+        }
+        match VaultUri::new(tls?, &host, port?, &token, &mount) {
+            Ok(uri) => Some(Address::Known(Box::new(Parsed::Vault(uri)))),
+            Err(error) => {
+                notes.error(at, Cause::from(UriError::clone(&error)));
+                Some(Address::Malformed(error))
+            }
+        }
+    }
+
+    /// A host name without anything around it.
+    fn host(&self, notes: &mut Notes<'_>, variable: &str, part: Part, port: &str) -> Option<(String, usize)> {
+        let (host, at) = self.needed(notes, variable, part)?;
+        if text::has_placeholder(&host) {
+            return Some((host, at));
+        }
+        match host::flaw(&host) {
+            None => Some((host, at)),
+            Some(flaw) => {
+                let next_step = format!("Write the host name or address alone; the port belongs in {port}.");
+                self.wrong(notes, at, format!("The host name in {variable} {flaw}."), &next_step);
+                None
+            }
+        }
+    }
+
+    fn port(&self, notes: &mut Notes<'_>, variable: &str, part: Part, kind: Kind) -> Option<u16> {
+        let (value, at) = match part {
+            Part::Missing(_) => return Some(kind.default_port()),
+            Part::Set { value, at } => (value, at),
+        };
+        let port = value.parse().ok().filter(|port| *port > 0);
+        if port.is_none() && !text::has_placeholder(&value) {
+            let next_step = format!(
+                "Write a number from 1 to 65535, or remove it: the default is {}.",
+                kind.default_port()
+            );
+            self.wrong(notes, at, format!("{variable} is not a port number."), &next_step);
+        }
+        port
     }
 
     fn each(&self, mut address: impl FnMut(&str) -> Address) -> Vec<DatabaseUri> {

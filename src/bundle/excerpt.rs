@@ -25,20 +25,29 @@ pub struct Excerpt {
     pub column: usize,
 }
 
+/// What is looked up once for all findings of a file.
+struct File<'t> {
+    secrets: Vec<Range<usize>>,
+    lines: Vec<&'t str>,
+    is_json: bool,
+}
+
 /// Gives each finding about a place in one of the `texts` its excerpt. Secrets must have been made known before.
 pub(super) fn attach(findings: &mut [Finding], texts: &BTreeMap<String, String>) {
-    let mut masked: BTreeMap<&str, (Vec<Range<usize>>, Vec<&str>, bool)> = BTreeMap::new();
+    let mut looked_at: BTreeMap<&str, File<'_>> = BTreeMap::new();
     for finding in findings {
         let (Some(position), Some((file, text))) = (finding.position, texts.get_key_value(&finding.file))
         else {
             continue;
         };
-        let (secrets, lines, is_json) = masked.entry(file).or_insert_with(|| {
-            (secret::places(text), text.split('\n').collect(), text.trim_start().starts_with(['{', '[']))
+        let file = looked_at.entry(file).or_insert_with(|| File {
+            secrets: secret::places(text),
+            lines: text.split('\n').collect(),
+            is_json: text.trim_start().starts_with(['{', '[']),
         });
-        let Some(line) = lines.get(position.line - 1) else { continue };
+        let Some(line) = file.lines.get(position.line - 1) else { continue };
         let start = line.as_ptr() as usize - text.as_ptr() as usize;
-        finding.excerpt = Some(excerpt(line, start, secrets, position.column, *is_json));
+        finding.excerpt = Some(excerpt(line, start, &file.secrets, position.column, file.is_json));
     }
 }
 

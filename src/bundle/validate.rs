@@ -115,6 +115,7 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
                 text::pasted(&mut notes, &name, &text, &reading.comments);
                 let elsewhere = circleconfig.has_postgres;
                 databases = customizations::check(&mut notes, &name, &text, &reading, elsewhere);
+                databases.extend(circleconfig::vault(&mut notes, file.name(), &reading));
             }
             _ => {
                 text::windows_line_ends(&mut notes, &name, &original, false);

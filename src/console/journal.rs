@@ -10,6 +10,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::{Event, Level, Renderer, StageOutcome, human, lines};
 use crate::cause::Cause;
 
+/// Whether systemd connected this file descriptor of the process to the journal.
+pub(super) fn is_its(descriptor: u8) -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    std::fs::metadata(format!("/proc/self/fd/{descriptor}"))
+        .is_ok_and(|found| stream == format!("{}:{}", found.st_dev(), found.st_ino()))
+}
+
 pub(super) struct Journal {
     /// Used for this program's own events alone. It is not made the default: what a library logs has passed no
     /// scrubber.
@@ -20,9 +27,7 @@ pub(super) struct Journal {
 impl Journal {
     /// The journal, if systemd connected this process's standard error to it (`$JOURNAL_STREAM`, systemd.exec(5)).
     pub(super) fn if_stderr_is_its() -> Option<Self> {
-        let stream = std::env::var("JOURNAL_STREAM").ok()?;
-        let stderr = std::fs::metadata("/proc/self/fd/2").ok()?;
-        if stream != format!("{}:{}", stderr.st_dev(), stderr.st_ino()) {
+        if !is_its(2) {
             return None;
         }
         let priorities = PriorityMappings {
@@ -98,6 +103,10 @@ impl Renderer for Journal {
                 let _ = self.instance_id.set(instance_id.clone());
             }
             Event::Ready { status } => self.say(Severity::INFO, None, None, status),
+            Event::Failed { text, cause } => {
+                let text = lines::note("", Level::Info, text, cause.as_ref());
+                self.say(Severity::ERROR, None, cause.as_ref(), &text);
+            }
             Event::Part { .. } | Event::Over => {}
         }
     }

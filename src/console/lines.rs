@@ -1,27 +1,34 @@
-//! Plain lines on standard error, one per event: for a log, a pipe, cloud-init.
+//! Plain lines on standard error, one per event: for a log, a pipe, cloud-init, a terminal without cursor control.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use super::layout::Screen;
 use super::{Event, Level, Renderer, StageOutcome, Verbosity, human};
 use crate::cause::Cause;
 
 pub(super) struct Lines {
     verbosity: Verbosity,
+    /// Whether each line begins with the time, which nobody else gives it.
+    dated: bool,
 }
 
 impl Lines {
-    pub(super) fn new(verbosity: Verbosity) -> Self {
-        Lines { verbosity }
+    pub(super) fn new(verbosity: Verbosity, dated: bool) -> Self {
+        Lines { verbosity, dated }
     }
 }
 
 impl Renderer for Lines {
     fn show(&self, event: &Event) {
         let Some(text) = self.line(event) else { return };
+        let time = if self.dated { format!("{:.0} ", Timestamp::now()) } else { String::new() };
+        let line = Screen::stderr().show(&format!("{time}{text}\n"));
         // Standard error may be closed or its reader gone; a boot must not end for that.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 }
 

@@ -1,23 +1,30 @@
 //! What a person, the journal and systemd are told while something runs.
 //!
 //! Everything said is an [`Event`]. [`Console`] scrubs each and hands it to the renderers that fit where the output
-//! goes: a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd.
+//! goes: a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd. They
+//! write from a thread of their own ([`outlet`]).
 //! Results (what a command prints at its end) are the commands' own, on standard output.
 
 mod journal;
+pub mod layout;
 mod lines;
+mod outlet;
 mod supervisor;
 mod terminal;
 pub mod text;
 mod throttle;
 
+use std::convert::Infallible;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use lines::in_one_line;
+pub use outlet::write_within;
+
+use outlet::Outlet;
+use supervisor::Supervisor;
 use throttle::Throttled;
 
 use crate::cause::Cause;
@@ -151,6 +158,13 @@ pub enum Event {
         /// The status line that stays.
         status: String,
     },
+    /// The run failed: what stands last in a log. A terminal shows the cause with the result.
+    Failed {
+        /// How it ended, e.g. `boot failed after 12 s, ABANDON acknowledged`.
+        text: String,
+        /// Why.
+        cause: Option<Cause>,
+    },
     /// The run is over, good or bad: live output is taken down.
     Over,
 }
@@ -175,7 +189,9 @@ impl Event {
             | Event::Ready { status: text } => {
                 clean(text);
             }
-            Event::Ended { detail: text, cause, .. } | Event::Note { text, cause, .. } => {
+            Event::Ended { detail: text, cause, .. }
+            | Event::Note { text, cause, .. }
+            | Event::Failed { text, cause } => {
                 clean(text);
                 if let Some(cause) = cause {
                     cause.scrub();
@@ -203,41 +219,65 @@ trait Renderer: Send + Sync {
     fn show(&self, event: &Event);
 }
 
-/// Where events go. Cheap to clone; all clones are one.
+/// How long the end of a program waits for its last words to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where events go. Cheap to clone; all clones are one. Nothing that is done with it blocks.
 #[derive(Clone)]
 pub struct Console {
-    renderers: Arc<[Box<dyn Renderer>]>,
+    verbosity: Verbosity,
+    outlet: Option<Outlet>,
+    supervisor: Option<Supervisor>,
+    is_journal: bool,
 }
 
 impl Console {
     /// The console of this process: the journal if standard error is the journal's, else a live list if it is a
-    /// terminal, else plain lines; and `sd_notify` where systemd asked for it.
-    pub fn of_this_process(verbosity: Verbosity) -> Self {
-        let mut renderers: Vec<Box<dyn Renderer>> = Vec::new();
-        match journal::Journal::if_stderr_is_its() {
-            Some(journal) => renderers.push(Box::new(Throttled::new(journal))),
-            None if io::stderr().is_terminal() => {
-                renderers.push(Box::new(terminal::Terminal::new(verbosity, colour())));
+    /// terminal that can move its cursor, else plain lines; and `sd_notify` where systemd asked for it.
+    ///
+    /// With `dated`, a line in a log begins with the time: for what runs long enough that a reader asks when.
+    pub fn of_this_process(verbosity: Verbosity, dated: bool) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        let journal = journal::Journal::if_stderr_is_its();
+        let is_journal = journal.is_some() && journal::is_its(1);
+        let renderer: Box<dyn Renderer> = match journal {
+            Some(journal) => Box::new(Throttled::new(journal)),
+            None if is_terminal && moves_its_cursor() => {
+                Box::new(terminal::Terminal::new(verbosity, colour()))
             }
-            None => renderers.push(Box::new(Throttled::new(lines::Lines::new(verbosity)))),
+            None => Box::new(Throttled::new(lines::Lines::new(verbosity, dated && !is_terminal))),
+        };
+        Console {
+            verbosity,
+            outlet: Outlet::start(vec![renderer]),
+            supervisor: Supervisor::if_asked_for(),
+            is_journal,
         }
-        renderers.extend(
-            supervisor::Supervisor::if_asked_for()
-                .map(|supervisor| Box::new(supervisor) as Box<dyn Renderer>),
-        );
-        Console { renderers: renderers.into() }
     }
 
     /// A console that shows nothing.
     pub fn silent() -> Self {
-        Console { renderers: Arc::new([]) }
+        Console { verbosity: Verbosity::default(), outlet: None, supervisor: None, is_journal: false }
+    }
+
+    /// How much a person wants to see.
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+
+    /// Whether events and results both go to the journal, so that a summary on standard output would say them twice.
+    pub fn is_journal(&self) -> bool {
+        self.is_journal
     }
 
     /// Scrubs an event and shows it everywhere.
     pub fn emit(&self, mut event: Event) {
         event.scrub();
-        for renderer in self.renderers.iter() {
-            renderer.show(&event);
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.show(&event);
+        }
+        if let Some(outlet) = &self.outlet {
+            outlet.show(event);
         }
     }
 
@@ -245,12 +285,33 @@ impl Console {
     pub fn note(&self, level: Level, text: impl Into<String>) {
         self.emit(Event::Note { stage: None, level, text: text.into(), cause: None });
     }
+
+    /// Waits a moment for what was said to be written: before a result is printed, and before the program ends.
+    pub fn flush(&self) {
+        if let Some(outlet) = &self.outlet {
+            outlet.flush(LAST_WORDS);
+        }
+    }
+
+    /// Tells systemd that this program is alive, for as long as it is polled: by the task that does the work, which
+    /// misses the beat when it stands still.
+    pub async fn beat(&self) -> Infallible {
+        match &self.supervisor {
+            Some(supervisor) => supervisor.beat().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether the terminal can redraw a line (terminfo(5) calls the others `dumb`); one without a name is taken for one
+/// that cannot.
+pub fn moves_its_cursor() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// Whether colour is wanted on a terminal (see no-color.org).
 pub fn colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && moves_its_cursor()
 }
 
 /// A duration as a person reads it: `40 ms`, `1.4 s`, `12 s`, `3 min 5 s`.

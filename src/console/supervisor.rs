@@ -1,53 +1,68 @@
 //! systemd as the supervisor: READY, STATUS and WATCHDOG by `sd_notify(3)`.
 
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::{Event, Renderer, human};
+use super::{Event, LAST_WORDS, Renderer, human, write_within};
+
+/// How often READY=1 is sent to a systemd that is busy, and the pause between; everything else is said again anyway.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often it is looked for a beat, in the time within which one must come.
 const LOOKS: u32 = 4;
 
-pub(super) struct Supervisor {}
-
-impl Supervisor {
-    /// Tells systemd, if it asked for it (`$NOTIFY_SOCKET`); starts the watchdog's beat if it wants one.
-    pub(super) fn if_asked_for() -> Option<Self> {
-        std::env::var_os("NOTIFY_SOCKET")?;
-        if let Some(limit) = sd_notify::watchdog_enabled() {
-            beat(limit);
-        }
-        Some(Supervisor {})
-    }
+/// The watchdog's time, and what was missed of it.
+#[derive(Clone)]
+pub(super) struct Supervisor {
+    watchdog: Option<(Duration, Arc<AtomicU32>)>,
 }
 
-/// Beats from a task of the runtime that does the work, not from a thread of its own: a runtime that is stuck must
-/// miss the beat.
-///
-/// systemd counts the watchdog's time from READY=1 on (systemd.service(5)), and for a boot that is the end. Until then
-/// a thread of this process listens, and ends it when it hears nothing for as long. (Extending the start's timeout with
-/// each beat would not do: a daemon-reload, which the installer asks for, forgets the extension.)
-fn beat(limit: Duration) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    let missed = Arc::new(AtomicU32::new(0));
-    let heard = Arc::downgrade(&missed);
-    std::thread::spawn(move || {
-        if listen(&heard, limit) {
-            eprintln!("agent: nothing has moved for {}: ending, to be started again", human(limit));
-            std::process::abort();
-        }
-    });
-    runtime.spawn(async move {
-        let mut interval = tokio::time::interval(limit / 2);
+impl Supervisor {
+    /// Tells systemd, if it asked for it (`$NOTIFY_SOCKET`), and listens for the beat if it wants a watchdog's.
+    ///
+    /// systemd counts the watchdog's time from READY=1 on (systemd.service(5)), and for a boot that is the end. Until
+    /// then a thread of this process listens, and ends it when it hears nothing for as long. (Extending the start's
+    /// timeout with each beat would not do: a daemon-reload, which the installer asks for, forgets the extension.)
+    pub(super) fn if_asked_for() -> Option<Self> {
+        std::env::var_os("NOTIFY_SOCKET")?;
+        let watchdog = sd_notify::watchdog_enabled().map(|limit| {
+            let missed = Arc::new(AtomicU32::new(0));
+            let heard = Arc::downgrade(&missed);
+            std::thread::spawn(move || {
+                if listen(&heard, limit) {
+                    let text = format!(
+                        "agent: no progress for {}: aborting, so that systemd restarts the boot\n",
+                        human(limit)
+                    );
+                    // Whoever does not read it must not keep this from ending.
+                    let _ = write_within(std::io::stderr(), text, LAST_WORDS);
+                    std::process::abort();
+                }
+            });
+            (limit, missed)
+        });
+        Some(Supervisor { watchdog })
+    }
+
+    /// Beats for as long as it is polled.
+    pub(super) async fn beat(&self) -> Infallible {
+        let Some((limit, missed)) = &self.watchdog else { return std::future::pending().await };
+        let mut interval = tokio::time::interval(*limit / 2);
         loop {
             interval.tick().await;
             missed.store(0, Ordering::Relaxed);
             tell(&[NotifyState::Watchdog]);
         }
-    });
+    }
 }
 
 /// Returns true when no beat has come for `limit`, and false when the beat's runtime is gone, in good order. Looks are
@@ -62,9 +77,30 @@ fn listen(heard: &Weak<AtomicU32>, limit: Duration) -> bool {
     }
 }
 
+/// Tells systemd, without waiting for it: one that does not listen is no reason to stop what it asked for.
 fn tell(state: &[NotifyState<'_>]) {
-    // systemd not listening any more is no reason to end what it asked for.
-    let _ = sd_notify::notify(state);
+    // A line each: a sentence that quotes another line must not become an assignment of its own.
+    let text: String = state.iter().map(|state| state.to_string().replace('\n', " ") + "\n").collect();
+    let is_vital = state.iter().any(|state| matches!(state, NotifyState::Ready));
+    for _ in 0..TRIES {
+        match send(text.as_bytes()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && is_vital => {
+                std::thread::sleep(PAUSE);
+            }
+            _ => return,
+        }
+    }
+}
+
+fn send(datagram: &[u8]) -> std::io::Result<()> {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let address = match path.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&path)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(datagram, &address).map(drop)
 }
 
 impl Renderer for Supervisor {
@@ -79,6 +115,7 @@ impl Renderer for Supervisor {
             Event::Ready { status } => {
                 return tell(&[NotifyState::Ready, NotifyState::Status(status)]);
             }
+            Event::Failed { text, cause: Some(cause) } => format!("{text}: {}", cause.sentence),
             Event::Over => return tell(&[NotifyState::Stopping]),
             _ => return,
         };

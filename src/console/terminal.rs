@@ -7,7 +7,14 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::layout::{HANG, Screen};
 use super::{Event, Level, Renderer, StageOutcome, Verbosity, human, lines};
+
+/// The columns of a stage's live line before its message: sign, name, elapsed time, blanks.
+const BEFORE_MESSAGE: usize = 20;
+
+/// The columns of a progress bar with its numbers.
+const BEFORE_BAR_MESSAGE: usize = BEFORE_MESSAGE + 24 + 24;
 
 /// How often a running stage's elapsed time is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,7 +47,7 @@ impl Terminal {
     fn start(&self, stage: &'static str) {
         let bar = self.screen.add(ProgressBar::new_spinner());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<10} {elapsed:>5} {wide_msg}") {
-            bar.set_style(style);
+            bar.set_style(in_locale(style));
         }
         bar.set_prefix(stage);
         bar.enable_steady_tick(TICK);
@@ -75,7 +82,16 @@ impl Terminal {
 
     fn print(&self, line: &str) {
         // A terminal that went away must not end a boot.
-        let _ = self.screen.println(line);
+        let _ = self.screen.println(Screen::stderr().show(line));
+    }
+
+    /// What a live line says, as much of it as there is room for.
+    fn message(&self, text: &str, before: usize) -> String {
+        let screen = Screen::stderr();
+        match screen.width() {
+            Some(width) => screen.show(&screen.elide(text, width.saturating_sub(before))),
+            None => text.to_owned(),
+        }
     }
 
     fn painted(&self, code: &str, text: &str) -> String {
@@ -101,14 +117,22 @@ impl Terminal {
         };
         if self.verbosity >= Verbosity::Normal || *outcome == StageOutcome::Failed {
             let sign = self.painted(colour, outcome.sign());
-            self.print(&format!("{sign} {stage:<10} {:>9} {said}", human(*elapsed)));
+            self.print(&format!("{sign} {stage:<10} {:>9} {HANG}{said}", human(*elapsed)));
         }
     }
 }
 
 fn bytes_style() -> Option<ProgressStyle> {
     let template = "{spinner} {prefix:<10} {elapsed:>5} {bar:24} {bytes}/{total_bytes} {wide_msg}";
-    ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
+    ProgressStyle::with_template(template).ok().map(in_locale)
+}
+
+/// Signs that the locale can show.
+fn in_locale(style: ProgressStyle) -> ProgressStyle {
+    match Screen::stderr().has_unicode() {
+        true => style.progress_chars("━━╌"),
+        false => style.progress_chars("==-").tick_chars("|/-\\ "),
+    }
 }
 
 /// The name last: it is the one piece whose end may be cut off. Where no size is known, a bar of nothing would be full.
@@ -118,7 +142,7 @@ fn part_style(has_size: bool) -> Option<ProgressStyle> {
     } else {
         "                                                {msg:<14} {prefix}"
     };
-    ProgressStyle::with_template(template).ok().map(|style| style.progress_chars("━━╌"))
+    ProgressStyle::with_template(template).ok().map(in_locale)
 }
 
 impl Renderer for Terminal {
@@ -126,25 +150,28 @@ impl Renderer for Terminal {
         match event {
             Event::Started { stage } => self.start(stage),
             Event::Waiting { stage, cause, .. } => {
-                let text = format!("{} {}", self.painted("33", "waiting:"), cause.sentence);
+                let said = self.message(&cause.sentence, BEFORE_MESSAGE + "waiting: ".len());
+                let text = format!("{} {said}", self.painted("33", "waiting:"));
                 self.with_bar(stage, |bar| bar.set_message(text));
             }
             Event::Progress { stage, text, bytes } => self.with_bar(stage, |bar| {
+                let mut before = BEFORE_MESSAGE;
                 if let Some((done, total)) = bytes.as_ref().filter(|(_, total)| *total > 0) {
+                    before = BEFORE_BAR_MESSAGE;
                     if let Some(style) = bytes_style() {
                         bar.set_style(style);
                     }
                     bar.set_length(*total);
                     bar.set_position(*done);
                 }
-                bar.set_message(text.clone());
+                bar.set_message(self.message(text, before));
             }),
             Event::Part { name, state, .. } => self.part(name, state.as_ref()),
             Event::Output { stage, line } => {
                 if self.verbosity == Verbosity::Verbose {
-                    self.print(&format!("  {stage:<10} | {line}"));
+                    self.print(&format!("  {stage:<10} | {HANG}{line}"));
                 }
-                self.with_bar(stage, |bar| bar.set_message(line.clone()));
+                self.with_bar(stage, |bar| bar.set_message(self.message(line, BEFORE_MESSAGE)));
             }
             Event::Ended { .. } => self.end(event),
             Event::Note { stage, level, text, cause } => {
@@ -156,14 +183,14 @@ impl Renderer for Terminal {
                 if shown {
                     let sign = if *level == Level::Warning { self.painted("33", "!") } else { " ".into() };
                     let line = lines::note(stage.unwrap_or(""), Level::Info, text, cause.as_ref());
-                    self.print(&format!("{sign} {line}"));
+                    self.print(&format!("{sign} {HANG}{line}"));
                 }
             }
             Event::Over => {
                 // What is lost here is drawing on a terminal that went away.
                 let _ = self.screen.clear();
             }
-            Event::Identified { .. } | Event::Ready { .. } => {}
+            Event::Identified { .. } | Event::Ready { .. } | Event::Failed { .. } => {}
         }
     }
 }

@@ -1,46 +1,64 @@
-//! Causes as blocks of text, for results on standard output.
+//! Causes as blocks of text, for results on standard output. The lines are as long as they are: [`super::layout`] wraps
+//! them where they are printed.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::time::Duration;
 
+use super::layout::HANG;
 use crate::cause::Cause;
 
-/// How wide the column of evidence names is.
-const NAME_WIDTH: usize = 12;
+/// How wide the column of evidence names is at least and at most; a longer name pushes its line to the right.
+const NAME_WIDTH: std::ops::RangeInclusive<usize> = 9..=30;
 
 /// A cause with its evidence and next step, several lines, indented under a sign.
 pub fn cause(cause: &Cause) -> String {
-    let mut text = format!("{} {}\n", red("✗"), cause.sentence);
-    details(&mut text, cause);
-    text
+    cause_with(cause, &[])
+}
+
+/// [`cause`], with more facts below the next step.
+pub fn cause_with(cause: &Cause, more: &[(&str, String)]) -> String {
+    format!("{} {HANG}{}\n{}", red("✗"), cause.sentence, details(cause, more))
 }
 
 /// As [`cause`], for something that is not as it should be and did not stop anything.
 pub fn warning(cause: &Cause) -> String {
-    let mut text = format!("{} {}\n", yellow("!"), cause.sentence);
-    details(&mut text, cause);
-    text
+    warning_with(cause, &[])
 }
 
-fn details(text: &mut String, cause: &Cause) {
-    text.push_str(&detail("kind", &format!("{} ({})", cause.kind, cause.class)));
-    for item in &cause.evidence {
-        text.push_str(&detail(&item.name, &item.value));
-    }
-    if let Some(seconds) = cause.waited_seconds {
-        text.push_str(&detail("waited", &super::human(std::time::Duration::from_secs(seconds))));
-    }
-    text.push_str(&detail("next step", &cause.next_step));
+/// [`warning`], with more facts below the next step.
+pub fn warning_with(cause: &Cause, more: &[(&str, String)]) -> String {
+    format!("{} {HANG}{}\n{}", yellow("!"), cause.sentence, details(cause, more))
 }
 
-/// One named fact below a cause, in as many lines as its value has.
-pub fn detail(name: &str, value: &str) -> String {
+fn details(cause: &Cause, more: &[(&str, String)]) -> String {
+    let mut all = vec![("kind", format!("{} ({})", cause.kind, cause.class))];
+    all.extend(cause.evidence.iter().map(|item| (item.name.as_ref(), item.value.clone())));
+    all.extend(cause.waited_seconds.map(|seconds| ("waited", super::human(Duration::from_secs(seconds)))));
+    all.push(("next step", cause.next_step.clone()));
+    all.extend(more.iter().cloned());
+    facts(&all)
+}
+
+/// The kind of a cause and its evidence, below a line that says the rest.
+pub fn evidence(cause: &Cause) -> String {
+    let mut all = vec![("kind", format!("{} ({})", cause.kind, cause.class))];
+    all.extend(cause.evidence.iter().map(|item| (item.name.as_ref(), item.value.clone())));
+    facts(&all)
+}
+
+/// Named facts below a line, in one column each, in as many lines as their values have.
+pub fn facts(facts: &[(&str, String)]) -> String {
+    let longest = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let width = longest.clamp(*NAME_WIDTH.start(), *NAME_WIDTH.end());
     let mut text = String::new();
-    let mut lines = value.lines();
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "    {name:<NAME_WIDTH$} {}", lines.next().unwrap_or(""));
-    for line in lines {
-        let _ = writeln!(text, "    {:<NAME_WIDTH$} {line}", "");
+    for (name, value) in facts {
+        let mut lines = value.lines();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "    {name:<width$} {HANG}{}", lines.next().unwrap_or(""));
+        for line in lines {
+            let _ = writeln!(text, "    {:<width$} {HANG}{line}", "");
+        }
     }
     text
 }

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 
 use super::rung::Ascent;
 pub use super::rung::{Climb, Climber, Outcome, Rung, Step};
-use super::uri::{Kind, MongoUri, Parsed, PostgresUri, UriError};
-use super::{mongo, postgres, reach};
+use super::uri::{Kind, MongoUri, Parsed, PostgresUri, UriError, VaultUri};
+use super::{mongo, postgres, reach, vault};
 
 /// How long one climb may take from the first connection to the last answer; resolving the names before it may take
 /// [`names::LIMIT`](crate::names::LIMIT) besides.
@@ -60,6 +60,10 @@ impl Climber {
                 self.climb_postgres(uri, &mut ascent).await;
                 None
             }
+            Parsed::Vault(uri) => {
+                self.climb_vault(uri, &mut ascent).await;
+                None
+            }
             Parsed::Mongo(uri) => {
                 let databases: Vec<_> = requests.iter().map(|request| request.database()).collect();
                 self.climb_mongo(uri, &databases, &mut ascent).await
@@ -73,7 +77,7 @@ impl Climber {
             climb.steps.extend(own.steps);
             if index == 0 {
                 // What is said of the servers is said once, not for each database on them.
-                climb.warnings.extend(own.warnings);
+                own.warnings.into_iter().for_each(|warning| climb.warn(warning));
             }
         }
         climbs
@@ -84,6 +88,13 @@ impl Climber {
         let Some(resolved) = reach::resolve(self, Kind::Postgres, servers, ascent).await else { return };
         let Some(reached) = reach::connect(Kind::Postgres, resolved, ascent).await else { return };
         postgres::climb(self, uri, reached, ascent).await;
+    }
+
+    async fn climb_vault(&self, uri: &VaultUri, ascent: &mut Ascent) {
+        let servers = vec![uri.server.clone()];
+        let Some(resolved) = reach::resolve(self, Kind::Vault, servers, ascent).await else { return };
+        let Some(reached) = reach::connect(Kind::Vault, resolved, ascent).await else { return };
+        vault::climb(self, uri, reached, ascent).await;
     }
 
     async fn climb_mongo(

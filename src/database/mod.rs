@@ -10,3 +10,4 @@ mod srv;
 mod stream;
 mod tls;
 pub mod uri;
+mod vault;

@@ -6,6 +6,7 @@
 mod auth;
 mod bson;
 mod greeting;
+mod old_driver;
 mod privileges;
 mod refusal;
 mod scram;
@@ -21,6 +22,7 @@ use super::rung::{Ascent, Climber, Rung};
 use super::uri::{MongoUri, Server};
 use crate::cause::{Cause, Class};
 use crate::race::{GRACE, race};
+use auth::Admission;
 use greeting::Member;
 use topology::Limits;
 
@@ -113,8 +115,11 @@ pub(super) async fn climb(
     members.retain(|member| member.hello.serves());
     let limit = ascent.limit(LOGIN_LIMIT * 2);
     let mut member = match log_in(uri, databases, members, limit).await {
-        Ok((member, detail)) => {
-            ascent.good(Rung::Auth, detail, started.elapsed());
+        Ok((member, admission)) => {
+            ascent.good(Rung::Auth, admission.detail, started.elapsed());
+            ascent.warnings.extend(old_driver::logged_in(uri, admission.as_today));
+            ascent.warnings.extend(old_driver::without_mechanism(&member));
+            ascent.warnings.extend(old_driver::without_tls(uri, &member.place).await);
             member
         }
         Err(Unadmitted { cause, trusted }) => {
@@ -186,7 +191,7 @@ async fn log_in(
     databases: &[Option<String>],
     members: Vec<Member>,
     limit: Duration,
-) -> Result<(Member, String), Unadmitted> {
+) -> Result<(Member, Admission), Unadmitted> {
     let deadline = Instant::now() + limit;
     let mut first: Option<Unadmitted> = None;
     for mut member in members {
@@ -196,7 +201,7 @@ async fn log_in(
         }
         let login = timeout(left, auth::login(uri, databases, &mut member)).await;
         let cause = match login.unwrap_or_else(|_| Err(refusal::silent(&member.server, "the login", left))) {
-            Ok(detail) => return Ok((member, detail)),
+            Ok(admission) => return Ok((member, admission)),
             Err(cause) => cause,
         };
         let hello = &member.hello;

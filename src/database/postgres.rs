@@ -5,9 +5,13 @@
 //! what libpq does: `sslmode` allow and prefer try a second time, and a list of hosts is gone through in order.
 
 mod asked;
+mod attempt;
 mod channel;
+mod methods;
+mod pooler;
 mod refusal;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use openssl::ssl::SslVersion;
@@ -15,12 +19,14 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode as RawSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Connection};
 
+use super::listener;
 use super::reach::{self, Bounded, Place, Reached, Stream};
 use super::rung::{Ascent, Climber, Rung};
 use super::tls::Terms;
 use super::uri::postgres::{SslMode, Target, Wish};
 use super::uri::{Host, Kind, PostgresUri, Server};
 use crate::cause::Cause;
+use attempt::{Attempt, told_of_both};
 use channel::{Channel, HandedStream, Wanted};
 
 /// How long the server is given to agree on TLS and to finish the handshake.
@@ -28,6 +34,9 @@ const TLS_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long a login may take. Servers delay the answer to a wrong password on purpose, commonly by a second.
 const LOGIN_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long a server that does not finish a login is given to say whether it is a pooler.
+const SECOND_LOOK: Duration = Duration::from_millis(1500);
 
 /// How long the one query is given.
 const QUERY_LIMIT: Duration = Duration::from_secs(3);
@@ -38,49 +47,32 @@ const FAREWELL_LIMIT: Duration = Duration::from_millis(100);
 /// The most that a server may send in one climb, in bytes; an honest one sends a few hundred.
 const MOST_READ: u64 = 1024 * 1024;
 
-/// The rungs above tcp that one server held or broke.
-#[derive(Debug, Default)]
-struct Attempt {
-    steps: Vec<(Rung, Result<String, Cause>, Duration)>,
-    warnings: Vec<Cause>,
-    /// Whether libpq would go on to the next server of the list.
-    tries_next: bool,
-}
-
-impl Attempt {
-    fn failure(&self) -> Option<(Rung, &Cause)> {
-        self.steps.iter().find_map(|(rung, outcome, _)| outcome.as_ref().err().map(|cause| (*rung, cause)))
-    }
-
-    fn broke(mut self, rung: Rung, cause: Cause, took: Duration) -> Self {
-        self.steps.push((rung, Err(cause), took));
-        self
-    }
-}
-
 /// Climbs from open connections to the top, server by server.
 pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Reached>, ascent: &mut Ascent) {
     let mut best: Option<Attempt> = None;
+    let mut passed_over: Vec<Attempt> = Vec::new();
     for server in reached {
         let attempt = Visit { climber, uri, server: &server.server, place: &server.place, ascent }
             .attempt(server.stream)
             .await;
-        let (ends, broken) = match attempt.failure() {
-            None => (true, None),
-            Some((rung, _)) => (!attempt.tries_next, Some(rung)),
-        };
+        let broken = attempt.failure().map(|(rung, _)| rung);
+        let ends = broken.is_none() || !attempt.tries_next;
         let best_so_far = best.as_ref().and_then(|best| best.failure().map(|(rung, _)| rung));
         if broken.is_none() || best.is_none() || broken > best_so_far {
-            let replaced = best.replace(attempt);
-            note(ascent, replaced.as_ref());
+            passed_over.extend(best.replace(attempt));
         } else {
-            note(ascent, Some(&attempt));
+            passed_over.push(attempt);
         }
         if ends {
             break;
         }
     }
     let Some(attempt) = best else { return };
+    let is_good = attempt.failure().is_none();
+    // A server in another role than target_session_attrs asks for is why one gives a list.
+    let worth_a_word = |rung: Rung| !(is_good && rung == Rung::Role);
+    let warnings = passed_over.iter().filter_map(Attempt::failure).filter(|(rung, _)| worth_a_word(*rung));
+    ascent.warnings.extend(warnings.map(|(_, cause)| cause.clone()));
     ascent.warnings.extend(attempt.warnings);
     for (rung, outcome, took) in attempt.steps {
         match outcome {
@@ -88,11 +80,6 @@ pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Rea
             Err(cause) => ascent.failed(rung, cause, took),
         }
     }
-}
-
-/// A server that was passed over is worth a warning.
-fn note(ascent: &mut Ascent, passed_over: Option<&Attempt>) {
-    ascent.warnings.extend(passed_over.and_then(|attempt| attempt.failure()).map(|(_, cause)| cause.clone()));
 }
 
 /// One server, during one climb.
@@ -108,8 +95,22 @@ struct Visit<'a> {
 type Session = (Client, Connection<Box<dyn Stream>, HandedStream>);
 
 impl Visit<'_> {
-    /// What libpq does for this `sslmode`: the first way, and another where the mode has one and the first did not do.
+    /// What libpq does for this `sslmode`, and what listens there if it is no PostgreSQL.
     async fn attempt(&self, stream: Box<dyn Stream>) -> Attempt {
+        let attempt = self.attempt_by_mode(stream).await;
+        let unnamed = [refusal::NOT_POSTGRES, refusal::CLOSED, refusal::SILENT];
+        if !attempt.failure().is_some_and(|(_, cause)| unnamed.contains(&cause.kind.as_ref())) {
+            return attempt;
+        }
+        let listener = listener::identify(self.place, self.ascent.limit(SECOND_LOOK)).await;
+        match listener.and_then(|listener| refusal::by_listener(self.server, listener)) {
+            Some(named) => attempt.named(named),
+            None => attempt,
+        }
+    }
+
+    /// The first way of the `sslmode`, and another where the mode has one and the first did not succeed.
+    async fn attempt_by_mode(&self, stream: Box<dyn Stream>) -> Attempt {
         let on_socket = matches!(self.server.host, Host::Socket(_));
         let (first, second) = match self.uri.tls.mode {
             _ if on_socket => (Wanted::Plaintext("on a Unix socket"), None),
@@ -119,17 +120,15 @@ impl Visit<'_> {
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Wanted::Required, None),
         };
         let attempt = self.attempt_with(first, stream).await;
-        if !attempt.steps.iter().any(|(_, outcome, _)| outcome.as_ref().is_err_and(worth_another_way)) {
+        if !attempt.failure().is_some_and(|(_, cause)| worth_another_way(cause)) {
             return attempt;
         }
-        if let Some(second) = second
+        // "Prefer" on a server without TLS has gone the second way already.
+        let is_another = !matches!(first, Wanted::Offered) || attempt.in_tls;
+        if let Some(second) = second.filter(|_| is_another)
             && let Ok(stream) = self.reopen().await
         {
-            let mut other = self.attempt_with(second, stream).await;
-            if other.failure().is_none() {
-                other.warnings.extend(attempt.failure().map(|(_, cause)| cause.clone()));
-                return other;
-            }
+            return told_of_both(attempt, self.attempt_with(second, stream).await);
         }
         if matches!(first, Wanted::Plaintext(_)) && second.is_none() && !on_socket {
             return self.explain_plaintext_refused(attempt).await;
@@ -187,9 +186,11 @@ impl Visit<'_> {
             Ok(channel) => channel,
             Err(cause) => {
                 attempt.tries_next = cause.class == crate::cause::Class::External;
+                attempt.in_tls = true;
                 return attempt.broke(Rung::Tls, cause, started.elapsed());
             }
         };
+        attempt.in_tls = channel.handed.is_some();
         attempt.steps.push((Rung::Tls, Ok(channel.detail.clone()), started.elapsed()));
 
         let started = Instant::now();
@@ -247,7 +248,7 @@ impl Visit<'_> {
                 Rung::Auth,
                 Cause::config(
                     "postgres.no_user",
-                    "The PostgreSQL URI names no user.",
+                    "The PostgreSQL URI has no user.",
                     "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
                 ),
             ));
@@ -275,6 +276,7 @@ impl Visit<'_> {
         };
         let terms = channel::terms(self.climber, self.uri);
         let limit = self.ascent.limit(LOGIN_LIMIT);
+        let asked = channel.asked_for_certificate;
         let handed = channel.handed.unwrap_or_default();
         let stream = Bounded::new(channel.stream, MOST_READ);
         let heard = stream.heard();
@@ -282,11 +284,17 @@ impl Visit<'_> {
         let outcome = timeout(limit, config.connect_raw(stream, handed)).await;
         let heard = heard.bytes();
         match outcome {
-            Ok(Ok(session)) => Ok(session),
+            Ok(Ok(session)) => match methods::by_require_auth(self.uri, self.server, &heard) {
+                Some(cause) => Err((Rung::Auth, cause)),
+                None => Ok(session),
+            },
             _ if !refusal::is_postgres(&heard) => {
                 Err((Rung::Auth, refusal::not_postgres(self.server, &heard)))
             }
-            Ok(Err(error)) => Err(refusal::of_login(self.uri, self.server, &terms, &error)),
+            Ok(Err(error)) => Err(refusal::of_login(self.uri, self.server, &terms, asked, &heard, &error)),
+            Err(_) if pooler::answers(self.place, self.ascent.limit(SECOND_LOOK)).await => {
+                Err((Rung::Auth, pooler::silent(self.server, limit)))
+            }
             Err(_) => Err((Rung::Auth, refusal::silent(self.server, "the login", limit))),
         }
     }
@@ -296,31 +304,51 @@ impl Visit<'_> {
         let (client, mut connection) = session;
         let started = Instant::now();
         let limit = self.ascent.limit(QUERY_LIMIT);
+        let database = self.uri.effective_database().unwrap_or_default();
+        let mut farewell = None;
         let answer = {
-            let query = timeout(limit, asked::ask(&client));
-            tokio::select! {
-                answer = query => answer.map_err(|_| refusal::silent(self.server, "a query", limit)),
-                // The connection ends by itself only when it fails; the query then fails as well and says why.
-                _ = &mut connection => Err(refusal::closed(self.server)),
-            }
+            let questions = async {
+                let answer = asked::ask(&client).await?;
+                let advice = asked::extension_advice(&client, &answer, database).await;
+                Ok((answer, advice))
+            };
+            let mut query = pin!(timeout(limit, questions));
+            let answer = tokio::select! {
+                answer = &mut query => Some(answer),
+                // A server may say why and hang up at once; what it said is then waiting for the query.
+                _ = &mut connection => None,
+            };
+            let answer = match answer {
+                Some(answer) => {
+                    farewell = Some(connection);
+                    answer
+                }
+                None => {
+                    drop(connection);
+                    query.await
+                }
+            };
+            answer.map_err(|_| refusal::silent(self.server, "a query", limit))
         };
         drop(client);
-        let _ = timeout(FAREWELL_LIMIT, connection).await;
-        let answer = match answer {
-            Ok(Ok(answer)) => answer,
+        if let Some(connection) = farewell {
+            let _ = timeout(FAREWELL_LIMIT, connection).await;
+        }
+        let (answer, advice) = match answer {
+            Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
-                let (rung, cause) = refusal::of_query(self.server, &error);
+                let (rung, cause) = refusal::of_query(self.server, database, &error);
                 return attempt.broke(rung, cause, started.elapsed());
             }
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
         };
-        let database = self.uri.effective_database().unwrap_or_default();
         let user = self.uri.user.as_deref().unwrap_or_default();
         match answer.privileges(database, user) {
             Ok(detail) => attempt.steps.push((Rung::Database, Ok(detail), started.elapsed())),
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
         }
         attempt.warnings.extend(answer.version_advice());
+        attempt.warnings.extend(advice);
         match answer.role(self.server, self.uri.target) {
             Ok(detail) => attempt.steps.push((Rung::Role, Ok(detail), Duration::ZERO)),
             Err(cause) => {
@@ -332,7 +360,16 @@ impl Visit<'_> {
     }
 }
 
-/// Whether libpq's second way (`sslmode` allow and prefer) may do where this cause ended the first.
+/// Whether libpq's second way (`sslmode` allow and prefer) may succeed where this cause ended the first. libpq goes it
+/// after a wrong password as well; here a password is not shown in plaintext to who has just refused it over TLS.
 fn worth_another_way(cause: &Cause) -> bool {
-    cause.kind == refusal::NO_ENTRY || (cause.kind.starts_with("tls.") && cause.kind != channel::REFUSED)
+    let refused_by_rule = [
+        refusal::NO_ENTRY,
+        "postgres.pg_hba_reject",
+        "postgres.auth_rejected",
+        "postgres.no_role",
+        "postgres.tls_required",
+    ];
+    refused_by_rule.contains(&cause.kind.as_ref())
+        || (cause.kind.starts_with("tls.") && cause.kind != channel::REFUSED)
 }

@@ -30,6 +30,12 @@ pub enum Rung {
     Database,
     /// The server takes writes.
     Role,
+    /// Vault: it is initialized, unsealed and serves clients.
+    Health,
+    /// Vault: it accepts the token.
+    Token,
+    /// Vault: the transit engine is there, and the token may use it.
+    Transit,
 }
 
 impl Rung {
@@ -43,6 +49,9 @@ impl Rung {
             Rung::Auth => "auth",
             Rung::Database => "database",
             Rung::Role => "role",
+            Rung::Health => "health",
+            Rung::Token => "token",
+            Rung::Transit => "transit",
         }
     }
 }
@@ -56,9 +65,10 @@ impl fmt::Display for Rung {
 impl Kind {
     /// The rungs of this product's ladder, from the ground up.
     pub fn rungs(self) -> &'static [Rung] {
-        use Rung::{Auth, Database, Dns, Role, Tcp, Tls, Uri};
+        use Rung::{Auth, Database, Dns, Health, Role, Tcp, Tls, Token, Transit, Uri};
         match self {
             Kind::Postgres | Kind::Mongo => &[Uri, Dns, Tcp, Tls, Auth, Database, Role],
+            Kind::Vault => &[Uri, Dns, Tcp, Tls, Health, Token, Transit],
         }
     }
 
@@ -67,13 +77,14 @@ impl Kind {
         match self {
             Kind::Postgres => "postgres",
             Kind::Mongo => "mongodb",
+            Kind::Vault => "vault",
         }
     }
 
     /// The product whose [`Kind::family`] a name belongs to.
     pub fn of_name(name: &str) -> Option<Kind> {
         let family = name.split_once('.').map_or(name, |(family, _)| family);
-        [Kind::Postgres, Kind::Mongo].into_iter().find(|kind| kind.family() == family)
+        [Kind::Postgres, Kind::Mongo, Kind::Vault].into_iter().find(|kind| kind.family() == family)
     }
 }
 
@@ -126,6 +137,15 @@ pub struct Climb {
 }
 
 impl Climb {
+    /// Adds a warning. One that is known already and now has more evidence takes its place.
+    pub(super) fn warn(&mut self, warning: Cause) {
+        let is_same = |known: &&mut Cause| known.kind == warning.kind && known.sentence == warning.sentence;
+        match self.warnings.iter_mut().find(is_same) {
+            Some(known) => *known = warning,
+            None => self.warnings.push(warning),
+        }
+    }
+
     /// The cause that broke the climb, with the rung that broke.
     pub fn failure(&self) -> Option<(Rung, &Cause)> {
         self.steps.iter().find_map(|step| match &step.outcome {

@@ -1,5 +1,7 @@
 //! How a check was answered.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,6 +17,9 @@ pub(crate) enum Outcome {
     Good {
         /// What was seen, in a few words.
         detail: String,
+        /// The same for programs.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        facts: BTreeMap<&'static str, String>,
     },
     /// Not as it should be, and nothing is broken by it.
     Warning {
@@ -38,7 +43,16 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     pub(crate) fn good(detail: impl Into<String>) -> Self {
-        Outcome::Good { detail: detail.into() }
+        Outcome::Good { detail: detail.into(), facts: BTreeMap::new() }
+    }
+
+    /// Adds a fact to a good answer.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        if let Outcome::Good { facts, .. } = &mut self {
+            facts.insert(name, value.to_string());
+        }
+        self
     }
 
     /// Not asked since there is nothing to ask about, or since this user may not see it.
@@ -65,6 +79,11 @@ impl Outcome {
     }
 }
 
+/// As a number of seconds.
+pub(super) fn in_seconds<S: serde::Serializer>(milliseconds: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(Duration::from_millis(*milliseconds).as_secs_f64())
+}
+
 /// The answer to one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Answer {
@@ -79,6 +98,7 @@ pub(crate) struct Answer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Cause>,
     /// How long its own question took, without what it waited for.
+    #[serde(rename = "seconds", serialize_with = "in_seconds")]
     pub(crate) milliseconds: u64,
 }
 

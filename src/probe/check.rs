@@ -72,15 +72,18 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
             Rung::Tcp => "whether a server accepts connections",
             Rung::Tls => "whether server and URI agree on TLS",
             Rung::Auth => "whether the server accepts the user",
-            Rung::Database => "whether the database is there and the user may use it",
-            Rung::Role => "whether the server takes writes",
+            Rung::Database => "whether the database exists and the user may use it",
+            Rung::Role => "whether the server accepts writes",
+            Rung::Health => "whether Vault is initialized, unsealed and serves clients",
+            Rung::Token => "whether Vault accepts the token, and for how long",
+            Rung::Transit => "whether the transit engine is mounted and the token may use it",
         };
         Check::new(Group::Databases, format!("{name}.{rung}"), asks)
     });
     let advice = Check::new(
         Group::Databases,
         format!("{name}.{ADVICE}"),
-        "what works and deserves a look: version, members, the URI",
+        "what works but deserves attention: version, members, the URI",
     );
     rungs.chain([advice]).collect()
 }

@@ -18,15 +18,12 @@ use super::text;
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed, World};
-use crate::console::{self, Level};
+use crate::console::{self, Level, Verbosity};
 use crate::database::ladder::{Climber, Request};
 use crate::database::uri::{self, Kind};
 use crate::http::Http;
 use crate::secret;
 use crate::settings;
-
-/// The JSON Schema of the report.
-const SCHEMA: &str = include_str!("report.schema.json");
 
 /// How long to pause between the rounds of `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -39,9 +36,6 @@ const LONGEST_URI: u64 = 64 * 1024;
 /// # Errors
 /// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
 pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cause> {
-    if flags.schema {
-        return schema();
-    }
     let catalogue = check::catalogue(world.settings.health_urls.len());
     let wanted = Selection::new(&flags.only, &flags.skip, &catalogue)?;
     if flags.list {
@@ -71,7 +65,7 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
                 tokio::time::sleep(PAUSE.min(left)).await;
             }
             _ => {
-                let mut printed = printed(&report, is_good, limit.is_some());
+                let mut printed = printed(&report, world.console.verbosity(), is_good, limit.is_some());
                 if let Some(target) = &bundle {
                     add_bundle(&mut printed, &world, &http, target, report).await;
                 }
@@ -147,6 +141,7 @@ fn given(argument: &str) -> Result<Request, Cause> {
     let name = match kind {
         Kind::Mongo => "mongodb.given",
         Kind::Postgres => "postgres.given",
+        Kind::Vault => "vault.given",
     };
     Ok(Request { name: name.to_owned(), kind, uri: parsed })
 }
@@ -155,24 +150,19 @@ fn duration(text: &str) -> Result<Duration, Cause> {
     humantime::parse_duration(text).map_err(|error| {
         Cause::config(
             "settings.invalid",
-            format!("--wait \"{text}\" is no duration: {error}."),
+            format!("--wait \"{text}\" is not a duration: {error}."),
             "Write it like 90s, 5m or \"1h 30m\".",
         )
     })
 }
 
-fn printed(report: &Report, is_good: bool, waited: bool) -> Printed {
+fn printed(report: &Report, verbosity: Verbosity, is_good: bool, waited: bool) -> Printed {
     let exit = match (is_good, waited) {
         (true, _) => Exit::Good,
         (false, true) => Exit::Deadline,
         (false, false) => Exit::Failed,
     };
-    Printed { text: text::report(report), json: json(report), exit }
-}
-
-fn json(value: &impl serde::Serialize) -> serde_json::Value {
-    // Strings, numbers and times always have a JSON form; null would be seen at once by every reader.
-    serde_json::to_value(value).unwrap_or(serde_json::Value::Null)
+    Printed { text: text::report(report, verbosity), json: report.json(), exit }
 }
 
 fn listed(checks: Vec<Check>) -> Printed {
@@ -185,12 +175,4 @@ fn listed(checks: Vec<Check>) -> Printed {
         json: serde_json::json!({ "version": super::report::VERSION, "checks": listed }),
         exit: Exit::Good,
     }
-}
-
-fn schema() -> Result<Printed, Cause> {
-    let json = serde_json::from_str(SCHEMA).map_err(|error| {
-        Cause::host("probe.schema", "The schema in this binary is damaged.", "Install the agent again.")
-            .with_error(&error)
-    })?;
-    Ok(Printed { text: SCHEMA.to_owned(), json, exit: Exit::Good })
 }

@@ -102,8 +102,8 @@ type Statuses = (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>);
 pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
     Cause::host(
         "probe.no_answer",
-        format!("The question {check} was not answered within {} s.", limit.as_secs()),
-        "Look at what the box is busy with: top, iostat, dmesg | tail.",
+        format!("The check {check} got no answer within {} s.", limit.as_secs()),
+        "See what is keeping the instance busy: top, iostat, dmesg | tail.",
     )
 }
 
@@ -140,7 +140,7 @@ impl Look {
 
 /// Why nothing can be asked of the source.
 pub(super) fn no_source() -> Stopped {
-    Stopped::NotAsked("neither the settings nor a boot of this box name a source".to_owned())
+    Stopped::NotAsked("neither the settings nor the last boot name a source".to_owned())
 }
 
 /// The check of one object at the source.

@@ -1,18 +1,22 @@
 //! The list while it is still being made, on a terminal: a line for each heading, with a sign for each check that was
 //! answered and the names of those that are still being asked.
+//!
+//! It is drawn from a thread of its own: a terminal that stands still must not keep a question from its deadline.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::answer::{Answer, Outcome};
 use super::check::{Group, Id, catalogue};
 use super::round::Watcher;
 use super::selection::{Selection, address};
-use crate::console::text;
+use crate::console::layout::Screen;
+use crate::console::{self, text};
 
 /// How often the elapsed time is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -20,78 +24,119 @@ const TICK: Duration = Duration::from_millis(100);
 /// How many checks that are still being asked are named on a line.
 const NAMED: usize = 3;
 
+/// The columns of a line before its signs.
+const BEFORE_SIGNS: usize = 19;
+
+/// How long taking the list down is waited for.
+const TAKEN_DOWN: Duration = Duration::from_millis(500);
+
+/// The live list; taken down when dropped. Without a terminal it is none.
 pub(super) struct Live {
-    screen: MultiProgress,
-    lines: RefCell<BTreeMap<Group, Line>>,
+    news: Option<(Sender<News>, JoinHandle<()>)>,
+}
+
+struct News {
+    group: Group,
+    id: Id,
+    sign: String,
 }
 
 struct Line {
     bar: ProgressBar,
     open: BTreeSet<Id>,
     signs: String,
+    answered: usize,
 }
 
 impl Live {
-    /// Draws on standard error, where that is a terminal.
+    /// Draws on standard error, where that is a terminal that can redraw a line.
     pub(super) fn begin(wanted: &Selection, health_urls: usize) -> Self {
-        let target = match std::io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let live = Live { screen: MultiProgress::with_draw_target(target), lines: RefCell::default() };
+        if !std::io::stderr().is_terminal() || !console::moves_its_cursor() {
+            return Live { news: None };
+        }
+        let mut open: BTreeMap<Group, BTreeSet<Id>> = BTreeMap::new();
         for check in catalogue(health_urls).into_iter().filter(|check| wanted.wants(&check.id)) {
             if address(&check.id).is_some_and(|name| wanted.may_be_absent(&name)) {
                 continue;
             }
-            let mut lines = live.lines.borrow_mut();
-            let line = lines.entry(check.group).or_insert_with(|| live.line(check.group));
-            line.open.insert(check.id);
+            open.entry(check.group).or_default().insert(check.id);
         }
-        live.lines.borrow().values().for_each(Line::draw);
-        live
-    }
-
-    fn line(&self, group: Group) -> Line {
-        let bar = self.screen.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<16} {wide_msg}") {
-            bar.set_style(style);
-        }
-        bar.set_prefix(group.title());
-        bar.enable_steady_tick(TICK);
-        Line { bar, open: BTreeSet::new(), signs: String::new() }
+        let (sender, news) = channel();
+        let drawing = thread::Builder::new().name("output".to_owned()).spawn(move || draw(open, &news));
+        Live { news: drawing.ok().map(|drawing| (sender, drawing)) }
     }
 }
 
+/// Draws until nobody sends news any more, then takes the list down.
+fn draw(open: BTreeMap<Group, BTreeSet<Id>>, news: &Receiver<News>) {
+    let screen = MultiProgress::new();
+    let mut lines: BTreeMap<Group, Line> =
+        open.into_iter().map(|(group, open)| (group, Line::begin(&screen, group, open))).collect();
+    for News { group, id, sign } in news {
+        if let Some(line) = lines.get_mut(&group) {
+            line.answered(&id, &sign);
+        }
+    }
+    // What is lost here is drawing on a terminal that went away; the list as printed follows.
+    let _ = screen.clear();
+}
+
 impl Line {
+    fn begin(screen: &MultiProgress, group: Group, open: BTreeSet<Id>) -> Self {
+        let bar = screen.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<16} {wide_msg}") {
+            let has_unicode = Screen::stderr().has_unicode();
+            bar.set_style(if has_unicode { style } else { style.tick_chars("|/-\\ ") });
+        }
+        bar.set_prefix(group.title());
+        bar.enable_steady_tick(TICK);
+        let line = Line { bar, open, signs: String::new(), answered: 0 };
+        line.draw();
+        line
+    }
+
+    fn answered(&mut self, id: &str, sign: &str) {
+        self.open.remove(id);
+        self.signs.push_str(sign);
+        self.answered += 1;
+        self.draw();
+        if self.open.is_empty() {
+            self.bar.finish();
+        }
+    }
+
     fn draw(&self) {
         let named: Vec<&str> = self.open.iter().take(NAMED).map(AsRef::as_ref).collect();
         let more = if self.open.len() > NAMED { ", …" } else { "" };
-        let asking = if named.is_empty() { String::new() } else { format!(" {}{more}", named.join(", ")) };
-        self.bar.set_message(format!("{}{asking}", self.signs));
+        let asking = if named.is_empty() { String::new() } else { format!("{}{more}", named.join(", ")) };
+        let screen = Screen::stderr();
+        let room =
+            screen.width().map_or(usize::MAX, |width| width.saturating_sub(BEFORE_SIGNS + self.answered + 1));
+        self.bar.set_message(screen.show(&format!("{} {}", self.signs, screen.elide(&asking, room))));
     }
 }
 
 impl Watcher for Live {
     fn answered(&self, answer: &Answer) {
-        let mut lines = self.lines.borrow_mut();
-        let Some(line) = lines.get_mut(&answer.group) else { return };
-        line.open.remove(&answer.id);
-        line.signs.push_str(&match &answer.outcome {
+        let Some((news, _)) = &self.news else { return };
+        let sign = match &answer.outcome {
             Outcome::Good { .. } => text::green("✓"),
             Outcome::Warning { .. } => text::yellow("!"),
             Outcome::Failed { .. } => text::red("✗"),
             Outcome::Skipped { .. } => text::faint("–"),
-        });
-        line.draw();
-        if line.open.is_empty() {
-            line.bar.finish();
-        }
+        };
+        // A list that nobody draws any more has no need of news.
+        let _ = news.send(News { group: answer.group, id: answer.id.clone(), sign });
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // What is lost here is drawing on a terminal that went away; the list as printed follows.
-        let _ = self.screen.clear();
+        let Some((news, drawing)) = self.news.take() else { return };
+        drop(news);
+        let begun = Instant::now();
+        while !drawing.is_finished() && begun.elapsed() < TAKEN_DOWN {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }

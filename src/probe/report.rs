@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::{Answer, Outcome};
+use super::answer::{Answer, Outcome, in_seconds};
 use super::roots::{RootCause, rank};
+use crate::record::times;
 
 /// The version of the report's format.
 pub(crate) const VERSION: u32 = 1;
@@ -19,6 +20,7 @@ pub(crate) struct Report {
     /// When the questions were asked.
     asked_at: Timestamp,
     /// From the first question to the last answer.
+    #[serde(rename = "seconds", serialize_with = "in_seconds")]
     milliseconds: u64,
     verdict: Verdict,
     /// What to mend, the deepest first.
@@ -53,6 +55,14 @@ impl Report {
             root_causes: roots,
             checks,
         }
+    }
+
+    /// As programs read it.
+    pub(super) fn json(&self) -> serde_json::Value {
+        // Strings, numbers and times always have a JSON form; null would be seen at once by every reader.
+        let mut json = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
+        times::publish(&mut json);
+        json
     }
 
     /// Whether the node is as it should be; with `strict`, a warning is a failure.

@@ -74,12 +74,36 @@ const EXPLAINS: &[(&str, &[&str])] = &[
 /// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
 const ONE_FOR_ALL: &[&str] = &["s3.access_denied", "s3.kms_denied", "s3.unreachable"];
 
-/// The families that every failure may explain: how the last boot went, and that the group still waits.
-const LAST: &[&str] = &["boot", "lifecycle"];
+/// The check that tells how the last boot ended. Only what it failed of explains it: see [`is_of_boot`].
+const LAST_BOOT: &str = "boot.outcome";
+
+/// The evidence of [`LAST_BOOT`] that carries the kind of each cause that the record names.
+pub(super) const RECORDED_KIND: &str = "recorded kind";
+
+/// The families of checks that are about the causes of an area, the part of a kind before its dot.
+const AREAS: &[(&[&str], &[&str])] = &[
+    (&["app", "health"], &["app"]),
+    (&["replicated", "installer"], &["replicated"]),
+    (&["docker", "images", "registry", "lock"], &["docker", "images"]),
+    (&["s3", "source", "bundle"], &["source", "bundle"]),
+    (&["lifecycle", "autoscaling"], &["lifecycle"]),
+    (&["imds"], &["instance"]),
+    (&["aws"], &["aws"]),
+    (&["host"], &["host", "docker"]),
+    (
+        &["dns", "tcp", "tls", "uri", "postgres", "mongo", "mongodb", "vault"],
+        &["postgres", "mongodb", "vault"],
+    ),
+];
 
 /// The roots, what breaks something first, then by depth.
 pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
     let mut roots = Vec::new();
+    let last_boot =
+        answers.iter().find(|answer| answer.id == LAST_BOOT).and_then(|answer| answer.outcome.cause());
+    let evidence = last_boot.into_iter().flat_map(|cause| &cause.evidence);
+    let recorded: Vec<&str> =
+        evidence.filter(|item| item.name == RECORDED_KIND).map(|item| item.value.as_str()).collect();
     for is_failure in [true, false] {
         let mut found: Vec<(&Answer, &Cause)> = answers
             .iter()
@@ -88,7 +112,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
             .collect();
         found.sort_by_key(|(answer, cause)| (!is_of_dns(cause), depth(&answer.id)));
         for (answer, cause) in found {
-            place(&mut roots, answer, cause, is_failure);
+            place(&mut roots, &recorded, answer, cause, is_failure);
         }
     }
     for answer in answers {
@@ -103,7 +127,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
     roots
 }
 
-fn place(roots: &mut Vec<RootCause>, answer: &Answer, cause: &Cause, is_failure: bool) {
+fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: &Cause, is_failure: bool) {
     if let Some(root) =
         roots.iter_mut().find(|root| root.is_failure == is_failure && is_same(&root.cause, cause))
     {
@@ -113,8 +137,10 @@ fn place(roots: &mut Vec<RootCause>, answer: &Answer, cause: &Cause, is_failure:
         return;
     }
     if is_failure
-        && let Some(root) =
-            roots.iter_mut().find(|root| root.seen_by.iter().any(|seen| explains(seen, &answer.id)))
+        && let Some(root) = roots.iter_mut().find(|root| match answer.id.as_ref() {
+            LAST_BOOT => is_of_boot(root, recorded),
+            id => root.seen_by.iter().any(|seen| explains(seen, id)),
+        })
     {
         root.explains.push(answer.id.clone());
         return;
@@ -144,13 +170,23 @@ fn depth(id: &str) -> usize {
 }
 
 fn explains(root: &str, other: &str) -> bool {
-    let of_rules = EXPLAINS
+    EXPLAINS
         .iter()
         .filter(|(family, _)| is_in(root, family))
-        .any(|(_, explained)| explained.iter().any(|family| is_in(other, family)));
-    let is_last =
-        LAST.iter().any(|family| is_in(other, family)) && !LAST.iter().any(|family| is_in(root, family));
-    of_rules || is_last
+        .any(|(_, explained)| explained.iter().any(|family| is_in(other, family)))
+}
+
+/// Whether a root is what the last boot failed of: the same kind, or what lies below the checks of its area.
+fn is_of_boot(root: &RootCause, recorded: &[&str]) -> bool {
+    let is_below = |seen: &str, kind: &str| {
+        let area = kind.split('.').next().unwrap_or_default();
+        let families =
+            AREAS.iter().filter(|(areas, _)| areas.contains(&area)).flat_map(|(_, families)| *families);
+        families.into_iter().any(|family| is_in(seen, family) || explains(seen, family))
+    };
+    recorded
+        .iter()
+        .any(|kind| root.cause.kind == *kind || root.seen_by.iter().any(|seen| is_below(seen, kind)))
 }
 
 #[cfg(test)]
@@ -162,6 +198,25 @@ mod tests {
 
     fn answer(id: &'static str, outcome: Outcome) -> Answer {
         Answer::new(id, Group::App, outcome, Duration::ZERO)
+    }
+
+    fn boot_that_failed_of(kind: &str) -> Answer {
+        let cause =
+            Cause::host("boot.not_in_service", "The last boot failed.", "x").with(RECORDED_KIND, kind);
+        answer("boot.outcome", Outcome::Failed { cause })
+    }
+
+    #[test]
+    fn what_the_last_boot_did_not_fail_of_does_not_explain_it() {
+        let answers = [failed("mongodb.main.dns", "dns.timeout"), boot_that_failed_of("installer.failed")];
+        assert_eq!(rank(&answers).len(), 2);
+        let answers = [
+            failed("postgres.main.auth", "postgres.password_rejected"),
+            boot_that_failed_of("app.not_ready"),
+        ];
+        assert_eq!(rank(&answers)[0].explains, ["boot.outcome"]);
+        let answers = [failed("docker.disk", "host.disk_full"), boot_that_failed_of("host.disk_full")];
+        assert_eq!(rank(&answers)[0].explains, ["boot.outcome"]);
     }
 
     fn failed(id: &'static str, kind: &'static str) -> Answer {
@@ -185,7 +240,7 @@ mod tests {
             answer("mongodb.main.dns", said("mongo.example")),
             failed("app.status", "app.starting"),
             failed("app.health.frontend", "app.health"),
-            failed("boot.outcome", "boot.failed"),
+            boot_that_failed_of("dns.timeout"),
             answer("host.dns", said("any name")),
         ];
         let roots = rank(&answers);

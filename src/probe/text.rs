@@ -6,7 +6,8 @@ use super::answer::{Answer, Outcome};
 use super::check::{ADVICE, Check, Group, Id};
 use super::report::Report;
 use super::roots::RootCause;
-use crate::console::{human, text};
+use crate::console::layout::HANG;
+use crate::console::{Verbosity, human, text};
 use crate::database::rung::Rung;
 use crate::database::uri::Kind;
 
@@ -23,16 +24,25 @@ struct Line {
     said: String,
 }
 
-/// The whole report.
-pub(super) fn report(report: &Report) -> String {
+/// The whole report. Quietly, only what is to be mended; verbosely, every check on a line of its own.
+pub(super) fn report(report: &Report, verbosity: Verbosity) -> String {
     let mut out = String::new();
+    if verbosity == Verbosity::Quiet {
+        let blocks = report.root_causes.iter().map(|root| mended(root, |id| report.was_skipped(id)));
+        return blocks.collect::<Vec<_>>().join("\n");
+    }
     for answers in report.checks.chunk_by(|one, other| one.group == other.group) {
         let _ = writeln!(out, "{}", answers[0].group.title());
-        let lines = lines(answers);
+        let lines = match verbosity {
+            Verbosity::Verbose => {
+                answers.iter().map(|answer| one_line(std::slice::from_ref(answer))).collect()
+            }
+            _ => lines(answers),
+        };
         let widest = lines.iter().map(|line| line.ids.chars().count()).max().unwrap_or(0);
         let width = widest.clamp(*ID_WIDTH.start(), *ID_WIDTH.end());
         for line in lines {
-            let _ = writeln!(out, "  {} {:<width$} {}", line.sign, line.ids, line.said.trim_end());
+            let _ = writeln!(out, "  {} {:<width$} {HANG}{}", line.sign, line.ids, line.said.trim_end());
         }
         out.push('\n');
     }
@@ -81,7 +91,7 @@ fn one_line(answers: &[Answer]) -> Line {
         _ => joined(answers.iter().map(|answer| &answer.id)),
     };
     let (sign, said) = match &answers[0].outcome {
-        Outcome::Good { detail } if answers.len() == 1 => (text::green("✓"), detail.clone()),
+        Outcome::Good { detail, .. } if answers.len() == 1 => (text::green("✓"), detail.clone()),
         Outcome::Good { .. } => (text::green("✓"), String::new()),
         Outcome::Warning { cause } => (text::yellow("!"), cause.sentence.clone()),
         Outcome::Failed { cause } => (text::red("✗"), cause.sentence.clone()),
@@ -121,11 +131,13 @@ fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
 fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
     let detail = |rung: Rung| {
         rungs.iter().find_map(|answer| match &answer.outcome {
-            Outcome::Good { detail } if answer.id.ends_with(rung.as_str()) => Some(detail.as_str()),
+            Outcome::Good { detail, .. } if answer.id.ends_with(rung.as_str()) => Some(detail.as_str()),
             _ => None,
         })
     };
-    let (address, top) = (detail(Rung::Tcp).unwrap_or_default(), detail(Rung::Role).unwrap_or_default());
+    let last = Kind::of_name(name).and_then(|kind| kind.rungs().last().copied());
+    let top = last.and_then(detail).unwrap_or_default();
+    let address = detail(Rung::Tcp).unwrap_or_default();
     let server = address.split(' ').next().unwrap_or_default();
     // What is said of a replica set names its servers already.
     let said = if top.contains(server) { top.to_owned() } else { format!("{server}, {top}") };
@@ -156,28 +168,30 @@ pub(super) fn joined<'a>(ids: impl IntoIterator<Item = &'a Id>) -> String {
 
 /// One thing to mend, with its evidence, and what it explains.
 fn mended(root: &RootCause, was_skipped: impl Fn(&Id) -> bool) -> String {
-    let mut block = if root.is_failure { text::cause(&root.cause) } else { text::warning(&root.cause) };
-    block.push_str(&text::detail("seen by", &joined(&root.seen_by)));
+    let mut more = vec![("seen by", joined(&root.seen_by))];
     let not_asked = root.explains.iter().filter(|id| was_skipped(id)).count();
     let mut explained = joined(root.explains.iter().filter(|id| !was_skipped(id)));
     if not_asked > 0 {
         let and = if explained.is_empty() { "" } else { "; " };
         let s = if not_asked == 1 { "" } else { "s" };
-        let _ = write!(explained, "{and}{not_asked} check{s} that could not be asked");
+        let _ = write!(explained, "{and}{not_asked} check{s} that could not run");
     }
     if !explained.is_empty() {
-        block.push_str(&text::detail("explains", &explained));
+        more.push(("explains", explained));
     }
-    block
+    match root.is_failure {
+        true => text::cause_with(&root.cause, &more),
+        false => text::warning_with(&root.cause, &more),
+    }
 }
 
 fn closing(report: &Report) -> String {
     let failures = report.root_causes.iter().filter(|root| root.is_failure).count();
     let warnings = report.root_causes.len() - failures;
     let verdict = match failures {
-        0 => format!("{} This node is as it should be", text::green("✓")),
+        0 => format!("{} Nothing is broken", text::green("✓")),
         1 => format!("{} One thing is broken", text::red("✗")),
-        count => format!("{} {count} things are broken; begin with the first", text::red("✗")),
+        count => format!("{} {count} things are broken; start with the first", text::red("✗")),
     };
     let warnings = match warnings {
         0 => String::new(),
@@ -200,7 +214,7 @@ pub(super) fn list(checks: &[Check]) -> String {
         }
         let _ = writeln!(out, "{}", group[0].group.title());
         for check in group {
-            let _ = writeln!(out, "  {:<36} {}", check.id, check.asks);
+            let _ = writeln!(out, "  {:<36} {HANG}{}", check.id, check.asks);
         }
     }
     out

@@ -1,8 +1,10 @@
 //! `boot.json`: what the last boot of this box did, kept so that a crash loses nothing.
 
 mod timeline;
+pub(crate) mod times;
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::secret;
 
-pub use timeline::timeline;
+pub use timeline::{ending, timeline};
 
 /// Where the record lies, under the root.
 pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";
@@ -68,6 +70,15 @@ impl BootOutcome {
 pub struct Instance {
     /// The instance id; a record of another one is another box's, baked into an image.
     pub id: String,
+    /// Its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Its availability zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability_zone: Option<String>,
+    /// Its primary private address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
     /// When the installer was first run on this box: the answers that it keeps are then this box's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer_ran_at: Option<Timestamp>,
@@ -83,7 +94,15 @@ pub struct Instance {
 impl Instance {
     /// A box of which nothing is known yet.
     pub fn new(id: impl Into<String>) -> Self {
-        Instance { id: id.into(), installer_ran_at: None, installed_at: None, completed_at: None }
+        Instance {
+            id: id.into(),
+            region: None,
+            availability_zone: None,
+            address: None,
+            installer_ran_at: None,
+            installed_at: None,
+            completed_at: None,
+        }
     }
 }
 
@@ -136,6 +155,9 @@ pub struct LifecycleRecord {
     /// Its launch hook, if it has one that is ours to complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
+    /// How long the hook waits without a heartbeat, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_timeout_seconds: Option<u64>,
     /// CONTINUE or ABANDON, once AWS has acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
@@ -218,13 +240,14 @@ impl Record {
         let unreadable = |why: String| {
             Cause::host(
                 "record.unreadable",
-                format!("{} is not a record that this agent can read.", path.display()),
+                format!("{} is not a boot record that this agent can read.", path.display()),
                 format!("Move it away: mv {0} {0}.unreadable", path.display()),
             )
             .with("error", why)
         };
-        let value: serde_json::Value =
+        let mut value: serde_json::Value =
             serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        times::restore(&mut value);
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(VERSION) => {
                 Err(unreadable(format!("it has version {version}, and this agent knows version {VERSION}")))
@@ -251,6 +274,7 @@ impl Record {
     pub fn to_json(&self) -> serde_json::Value {
         // A struct of strings, numbers and times always has a JSON form; null would be seen at once by every reader.
         let mut value = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
+        times::publish(&mut value);
         secret::scrub_json(&mut value);
         value
     }

@@ -6,29 +6,46 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{BootOutcome, Record, StageRecord, between};
-use crate::console::{StageOutcome, human, text};
+use crate::console::layout::{HANG, Screen};
+use crate::console::{StageOutcome, Verbosity, human, text};
 
-/// How many characters the whole boot is wide.
+/// How many characters the whole boot is wide, where there is room, and on a narrower terminal.
 const TIMELINE_WIDTH: usize = 30;
+const NARROW_TIMELINE_WIDTH: usize = 12;
 
-/// A record as text: how it ended, each stage with its share of the time, waits, and the cause of a failure.
-pub fn timeline(record: &Record) -> String {
+/// From how many columns on there is room for each of them.
+const WIDE: usize = 100;
+const NARROW: usize = 72;
+
+/// A record as text: how it stands or ended, each stage with its share of the time, waits, and the cause of a failure.
+/// Quietly, only what is not as it should be.
+///
+/// `is_running` says whether a boot of this box runs now: an unfinished record is then its.
+pub fn timeline(record: &Record, is_running: bool, verbosity: Verbosity) -> String {
     let now = Timestamp::now();
     let end = record.ended_at.unwrap_or(now);
     let total = between(record.started_at, end);
-    let mut out = headline(record, total);
+    if verbosity == Verbosity::Quiet {
+        return quietly(record, total, is_running);
+    }
+    let mut out = headline(record, total, is_running);
     let slowest = record
         .stages
         .iter()
         .filter(|stage| record.stages.len() > 1 && stage.outcome != StageOutcome::Skipped)
         .max_by_key(|stage| stage.elapsed(now))
         .map(|stage| stage.name.as_str());
+    let width = match Screen::stdout().width() {
+        Some(columns) if columns < NARROW => 0,
+        Some(columns) if columns < WIDE => NARROW_TIMELINE_WIDTH,
+        _ => TIMELINE_WIDTH,
+    };
     for stage in &record.stages {
-        let bar = bar(between(record.started_at, stage.started_at), stage.elapsed(end), total);
+        let bar = bar(between(record.started_at, stage.started_at), stage.elapsed(end), total, width);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             out,
-            "{} {:<10} {:>11}  {bar} {}{}",
+            "{} {:<10} {:>11}  {bar}{HANG}{}{}",
             sign(stage),
             stage.name,
             human(stage.elapsed(end)),
@@ -37,41 +54,120 @@ pub fn timeline(record: &Record) -> String {
         );
         for wait in &stage.waits {
             let waited = human(between(wait.since, wait.until));
-            let _ =
-                writeln!(out, "{}", text::faint(&format!("    waited {waited}: {}", wait.cause.sentence)));
+            let said = format!("    waited {waited}: {HANG}{}", wait.cause.sentence);
+            let _ = writeln!(out, "{}", text::faint(&said));
+            if verbosity == Verbosity::Verbose {
+                let facts: Vec<_> =
+                    wait.cause.evidence.iter().map(|item| (item.name.as_ref(), item.value.clone())).collect();
+                out.push_str(&text::faint(&text::facts(&facts)));
+            }
         }
     }
-    for warning in &record.warnings {
-        let _ = write!(out, "\n{}", text::warning(warning));
+    if verbosity == Verbosity::Verbose {
+        out.push_str(&details(record));
     }
-    if let Some(cause) = &record.cause {
-        let _ = write!(out, "\n{}", text::cause(cause));
+    for problem in problems(record) {
+        let _ = write!(out, "\n{problem}");
     }
     out
 }
 
-fn headline(record: &Record, total: Duration) -> String {
-    let box_name = record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
-    let said = match record.outcome {
-        BootOutcome::Running => format!("still running after {}, or killed", human(total)),
-        BootOutcome::InService => text::green(&format!("in service after {}", human(total))),
-        BootOutcome::Abandoned => text::red(&format!("failed after {}, ABANDON acknowledged", human(total))),
-        BootOutcome::Held => text::red(&format!("failed after {}, held for a look", human(total))),
-        BootOutcome::Failed => text::red(&format!("failed after {}", human(total))),
-        BootOutcome::Interrupted => text::yellow(&format!("told to stop after {}", human(total))),
+/// What is known beside the stages.
+fn details(record: &Record) -> String {
+    let mut facts = vec![("source", record.source.clone())];
+    if let Some(instance) = &record.instance {
+        let at = |time: Option<Timestamp>| time.map(|at| format!("{at:.0}"));
+        facts.extend(at(instance.installed_at).map(|at| ("installed", at)));
+        facts.extend(at(instance.completed_at).map(|at| ("first in service", at)));
+    }
+    if let Some(lifecycle) = &record.lifecycle {
+        let last =
+            lifecycle.heartbeats.last().map_or(String::new(), |last| format!(", the last at {last:.0}"));
+        facts.push(("heartbeats", format!("{}{last}", lifecycle.heartbeats.len())));
+        facts.extend(lifecycle.acknowledged_at.map(|at| ("acknowledged", format!("{at:.0}"))));
+    }
+    format!("\n{}", text::facts(&facts))
+}
+
+fn problems(record: &Record) -> impl Iterator<Item = String> {
+    record.warnings.iter().map(text::warning).chain(record.cause.iter().map(text::cause))
+}
+
+fn quietly(record: &Record, total: Duration, is_running: bool) -> String {
+    let mut out = String::new();
+    let is_well = match record.outcome {
+        BootOutcome::InService => true,
+        BootOutcome::Running => is_running,
+        _ => false,
     };
-    let mut out = format!("{box_name} from {}: {said}\n", record.source);
-    let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-    let told = record.lifecycle.as_ref().map_or("in no Auto Scaling group".to_owned(), |lifecycle| {
-        match (&lifecycle.hook, lifecycle.result.as_deref()) {
-            (None, _) => format!("group {}, which waits for nothing", lifecycle.group),
-            (Some(hook), result) => {
-                format!("group {}, hook {hook}, told: {}", lifecycle.group, result.unwrap_or("nothing yet"))
-            }
-        }
-    });
-    let _ = writeln!(out, "{}\n", text::faint(&format!("{started}, agent {}, {told}", record.agent)));
+    if !is_well {
+        let _ = writeln!(out, "{}: {}", box_name(record), ending(record, total, is_running));
+    }
+    out.extend(problems(record));
     out
+}
+
+fn box_name(record: &Record) -> &str {
+    record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str())
+}
+
+/// How a boot stands or ended, e.g. `failed after 12 s, ABANDON acknowledged`.
+pub fn ending(record: &Record, total: Duration, is_running: bool) -> String {
+    let after = human(total);
+    let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
+    let stage = stage.map_or(String::new(), |stage| format!(" in stage {}", stage.name));
+    match record.outcome {
+        BootOutcome::Running if is_running => {
+            let stage = if stage.is_empty() { stage } else { format!(",{stage}") };
+            format!("running for {after}{stage}")
+        }
+        BootOutcome::Running => format!("killed{stage}; run agent boot to resume"),
+        BootOutcome::InService => format!("in service after {after}"),
+        BootOutcome::Abandoned => format!("failed after {after}, ABANDON acknowledged"),
+        BootOutcome::Held => format!("failed after {after}, held for inspection"),
+        BootOutcome::Failed => format!("failed after {after}"),
+        BootOutcome::Interrupted => format!("stopped by a signal after {after}"),
+    }
+}
+
+fn headline(record: &Record, total: Duration, is_running: bool) -> String {
+    let said = ending(record, total, is_running);
+    let said = match record.outcome {
+        BootOutcome::Running if is_running => said,
+        BootOutcome::Running | BootOutcome::Interrupted => text::yellow(&said),
+        BootOutcome::InService => text::green(&said),
+        BootOutcome::Abandoned | BootOutcome::Held | BootOutcome::Failed => text::red(&said),
+    };
+    let mut out = format!("{} from {}: {said}\n", box_name(record), record.source);
+    let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let line = format!("{started}, agent {}, {}", record.agent, group(record));
+    let _ = writeln!(out, "{}\n", text::faint(&line));
+    out
+}
+
+/// What is known of the Auto Scaling group: what was not learned is not said to be absent.
+fn group(record: &Record) -> String {
+    match &record.lifecycle {
+        Some(lifecycle) => match (&lifecycle.hook, lifecycle.result.as_deref()) {
+            (None, _) => format!("group {}, no lifecycle action pending", lifecycle.group),
+            (Some(hook), None) => format!("group {}, hook {hook}, not completed", lifecycle.group),
+            (Some(hook), Some(result)) => {
+                format!("group {}, hook {hook}, completed with {result}", lifecycle.group)
+            }
+        },
+        None if record.is_in_no_group() => "not in an Auto Scaling group".to_owned(),
+        None => match leaving(record) {
+            Some(group) => format!("group {group}, terminating this instance"),
+            None => "Auto Scaling group unknown".to_owned(),
+        },
+    }
+}
+
+/// The group that terminates this instance, as it said when it was asked.
+fn leaving(record: &Record) -> Option<&str> {
+    let mut causes = record.stages.iter().filter_map(|stage| stage.cause.as_ref());
+    let cause = causes.find(|cause| cause.kind == "lifecycle.leaving")?;
+    cause.evidence.iter().find(|item| item.name == "group").map(|item| item.value.as_str())
 }
 
 fn sign(stage: &StageRecord) -> String {
@@ -84,16 +180,19 @@ fn sign(stage: &StageRecord) -> String {
     }
 }
 
-/// Where in the whole a stage lies, at least one character wide.
-fn bar(offset: Duration, elapsed: Duration, total: Duration) -> String {
+/// Where in the whole a stage lies, at least one character wide, and a blank; nothing without room.
+fn bar(offset: Duration, elapsed: Duration, total: Duration, room: usize) -> String {
+    if room == 0 {
+        return String::new();
+    }
     let cells = |part: Duration| {
         let share = part.as_secs_f64() / total.as_secs_f64().max(f64::MIN_POSITIVE);
         // A share is at most 1 but for a clock that was set during the boot.
-        (share.clamp(0.0, 1.0) * TIMELINE_WIDTH as f64).round() as usize
+        (share.clamp(0.0, 1.0) * room as f64).round() as usize
     };
-    let start = cells(offset).min(TIMELINE_WIDTH - 1);
-    let width = cells(elapsed).clamp(1, TIMELINE_WIDTH - start);
-    format!("{}{}{}", " ".repeat(start), "━".repeat(width), " ".repeat(TIMELINE_WIDTH - start - width))
+    let start = cells(offset).min(room - 1);
+    let width = cells(elapsed).clamp(1, room - start);
+    format!("{}{}{} ", " ".repeat(start), "━".repeat(width), " ".repeat(room - start - width))
 }
 
 #[cfg(test)]
@@ -104,8 +203,8 @@ mod tests {
     fn a_bar_always_fits() {
         for (offset, elapsed, total) in [(0, 0, 0), (0, 10, 10), (10, 0, 10), (9, 5, 10), (100, 100, 1)] {
             let seconds = Duration::from_secs;
-            let bar = bar(seconds(offset), seconds(elapsed), seconds(total));
-            assert_eq!(bar.chars().count(), TIMELINE_WIDTH, "{offset} {elapsed} {total}");
+            let bar = bar(seconds(offset), seconds(elapsed), seconds(total), TIMELINE_WIDTH);
+            assert_eq!(bar.chars().count(), TIMELINE_WIDTH + 1, "{offset} {elapsed} {total}");
             assert!(bar.contains('━'));
         }
     }

@@ -2,38 +2,58 @@
 
 mod plot;
 
+use std::io;
 use std::path::Path;
 
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{Exit, Printed};
+use crate::console::Verbosity;
 use crate::files::{self, Access, Root};
-use crate::record::{BootOutcome, Record, timeline};
+use crate::record::{self, BootOutcome, Record, timeline};
 use crate::secret;
 
-pub(crate) fn run(root: &Root, flags: &cli::Status) -> Result<Printed, Cause> {
+pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Result<Printed, Cause> {
+    // Asked before the record is read: a boot that ends in between has written its end by then.
+    let is_running = record::boot_runs(root);
     let record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
             "record.none",
-            "This box has not been booted by the agent.",
+            "This instance has not been booted by the agent.",
             "Boot it: agent boot s3://bucket/prefix",
         )
     })?;
     let exit = match record.outcome {
-        BootOutcome::InService | BootOutcome::Running => Exit::Good,
+        BootOutcome::InService => Exit::Good,
+        BootOutcome::Running if is_running => Exit::Good,
         _ => Exit::Failed,
     };
-    if let Some(file) = &flags.plot {
-        draw(&record, file)?;
-    }
-    Ok(Printed { text: timeline(&record), json: record.to_json(), exit })
+    let mut json = record.to_json();
+    json["is_running"] = is_running.into();
+    let text = match flags.plot.as_deref() {
+        Some(file) if file == Path::new("-") => plot::plot(&record),
+        Some(file) => {
+            draw(&record, file)?;
+            timeline(&record, is_running, verbosity)
+        }
+        None => timeline(&record, is_running, verbosity),
+    };
+    Ok(Printed { text, json, exit })
 }
 
-/// Draws the boot into `file`, a path of the machine on which the command was typed.
+/// Draws the boot into `file`, a path of the machine on which the command was typed. Its directory must be there.
 fn draw(record: &Record, file: &Path) -> Result<(), Cause> {
+    let failed = |error: io::Error| files::failed("write", file, &error);
+    let path = std::path::absolute(file).map_err(failed)?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    if !directory.is_dir() {
+        return Err(Cause::config(
+            "usage.no_directory",
+            format!("The directory {} does not exist.", directory.display()),
+            format!("Create it: mkdir -p {}", directory.display()),
+        ));
+    }
     let picture = plot::plot(record);
     let access = Access { mode: 0o644, owner: None };
-    std::path::absolute(file)
-        .and_then(|path| files::replace(path, secret::scrub(&picture).as_bytes(), access))
-        .map_err(|error| files::failed("write", file, &error))
+    files::replace(path, secret::scrub(&picture).as_bytes(), access).map_err(failed)
 }

@@ -8,7 +8,7 @@ use svg::Document;
 use svg::node::element::{Group, Line, Rectangle, Style, Text, Title};
 
 use crate::console::human;
-use crate::record::{Record, StageRecord, Wait, between};
+use crate::record::{Record, StageRecord, Wait, between, ending};
 
 /// Pixels between the left edge and the begin of time, for labels of bars that end at the right edge, and above.
 const MARGIN: f64 = 24.0;
@@ -88,11 +88,11 @@ pub(super) fn plot(record: &Record) -> String {
 
 fn heading(record: &Record, total: Duration) -> [Text; 3] {
     let name = record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
-    let outcome = record.outcome.as_str().replace('_', " ");
     let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let cause = record.cause.as_ref().map_or(String::new(), ToString::to_string);
     [
-        label(MARGIN, 26.0, &format!("{name}: {outcome} after {}", human(total))).set("class", "title"),
+        label(MARGIN, 26.0, &format!("{name}: {}", ending(record, total, record.ended_at.is_none())))
+            .set("class", "title"),
         label(MARGIN, 46.0, &format!("{started}, agent {}, from {}", record.agent, record.source))
             .set("class", "faint"),
         label(MARGIN, 64.0, &cause),

@@ -47,7 +47,13 @@ fn a_blank_instance_boots_by_a_shell_script() {
     assert_eq!(instance.scene.installer_runs(), 1);
 
     let verified = instance.run(&["systemd-analyze", "verify", unit::PATH]);
-    assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
+    // The units of Replicated, which are the vendor's, draw warnings of their own.
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    let of_the_agent = said.lines().any(|line| {
+        !line.starts_with("/etc/systemd/system/replicated")
+            && !line.starts_with("/etc/systemd/system/frontend")
+    });
+    assert!(verified.status.success() && !of_the_agent, "{said}");
     let security = ["systemd-analyze", "security", "--offline=true", "--no-pager", unit::PATH];
     let score = instance.must(&security).lines().last().unwrap().to_owned();
     println!("{score}");

@@ -15,7 +15,8 @@ use stand_ins::imds::{self, Fault};
 
 use super::harness::process::{Server, bound};
 use super::harness::shell;
-use super::root::{Disk, ENGINE};
+use super::harness::vendor::Vendor;
+use super::root::{Disk, Distribution, ENGINE};
 use super::scene::{ADDRESS, INSTANCE, PLACED, Scene};
 
 /// Where every instance finds its metadata service.
@@ -67,13 +68,18 @@ fn send(pid: u32, signal: Signal) {
 impl Instance {
     /// Everything is good; SOURCE and ENDPOINT in the user-data become the scene's.
     pub(super) fn new(user_data: &str) -> Self {
+        Self::of(Distribution::Debian, user_data)
+    }
+
+    /// The same on a machine of this distribution.
+    pub(super) fn of(distribution: Distribution, user_data: &str) -> Self {
         static ONLY: Mutex<()> = Mutex::new(());
         let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
         enter_network();
         let mut scene = Scene::new();
         let user_data = user_data.replace("SOURCE", &scene.source()).replace("ENDPOINT", &scene.s3.url());
         scene.imds = metadata(INSTANCE, ADDRESS, &user_data);
-        let disk = Disk::of(&scene);
+        let disk = Disk::of(&scene, distribution);
         Instance { power: None, disk, scene, _only: only }
     }
 
@@ -103,6 +109,11 @@ impl Instance {
             found.is_some()
         });
         self.power = Some(Power { container, init: found.unwrap() });
+    }
+
+    /// The server from which the scripts were fetched that are pinned on the disk.
+    pub(super) fn vendor(&self) -> &Vendor {
+        &self.disk.vendor
     }
 
     /// Takes the plug out. The engine's containers end as well: they would have run on it.

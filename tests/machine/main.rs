@@ -12,6 +12,7 @@ mod interrupted;
 mod old_way;
 mod root;
 mod used_image;
+mod without_internet;
 
 #[path = "../suite/harness/mod.rs"]
 mod harness;

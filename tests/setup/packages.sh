@@ -8,7 +8,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 tests=(awscli busybox-static ca-certificates curl docker-registry docker.io hyperfine iproute2 jq openssl
-    postgresql procps python3-venv shellcheck systemd util-linux)
+    pgbouncer postgresql procps python3-venv shellcheck systemd util-linux)
 machine=(mmdebstrap packer systemd-container)
 
 wanted=("${tests[@]}")

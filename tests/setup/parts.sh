@@ -26,7 +26,7 @@ programs() {
     local program missing=() more=()
     [[ ${1-} != machine ]] || more=(mmdebstrap nsenter packer systemd-analyze systemd-nspawn "$parts/machine-root/usr/bin/cloud-init")
     for program in "${more[@]}" docker dockerd docker-registry busybox /usr/bin/aws curl hyperfine ip jq openssl ps setpriv shellcheck \
-        unshare /usr/lib/postgresql/15/bin/postgres "$parts/venv/bin/python" \
+        unshare /usr/lib/postgresql/15/bin/postgres /usr/sbin/pgbouncer "$parts/venv/bin/python" \
         "$parts/s3s/bin/s3s-fs"; do
         command -v "$program" >/dev/null || missing+=("$program")
     done

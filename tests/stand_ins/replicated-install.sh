@@ -304,13 +304,14 @@ stop() {
     docker rm -f "$1" >/dev/null 2>&1
 }
 
-# start NAME IMAGE: in the foreground of a unit where systemd runs, which starts it again after a reboot.
+# start NAME IMAGE: in the foreground of a unit where systemd runs, which starts it again after a reboot. The app has one
+# too: of the real app, the daemon does that.
 start() {
     local name=$1 image=$2 options
     stop "$name"
     options="--name $name --network host --stop-signal SIGKILL --label stand-in=replicated-install"
     options="$options --label stand-in.root=$STAND_IN_ROOT -v $STAND_IN_OUTSIDE$stand_in:/stand-in"
-    if [ -n "$STAND_IN_ROOT" ] || [ ! -d /run/systemd/system ] || [ "$name" = frontend ]; then
+    if [ -n "$STAND_IN_ROOT" ] || [ ! -d /run/systemd/system ]; then
         # shellcheck disable=SC2086 # Words without blanks.
         docker run -d $options "$image" >/dev/null || exit $?
     else

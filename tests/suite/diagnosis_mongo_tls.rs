@@ -21,9 +21,19 @@ pub(crate) const WITHOUT_ECDHE: [&str; 4] = [
 
 /// A server that demands TLS, and of clients no certificate.
 pub(crate) fn with_tls(version: Version, authority: &Authority, certificate: &Certificate) -> Options {
+    with_tls_mode("requireTLS", version, authority, certificate)
+}
+
+/// The same, in another of mongod's modes.
+pub(crate) fn with_tls_mode(
+    mode: &str,
+    version: Version,
+    authority: &Authority,
+    certificate: &Certificate,
+) -> Options {
     let ca = authority.certificate().display().to_string();
     Options::new(version)
-        .args(&["--tlsMode", "requireTLS", "--tlsCAFile", &ca, "--tlsAllowConnectionsWithoutCertificates"])
+        .args(&["--tlsMode", mode, "--tlsCAFile", &ca, "--tlsAllowConnectionsWithoutCertificates"])
         .args(&["--tlsCertificateKeyFile", certificate.both.to_str().unwrap()])
         .client_options(&format!("tls=true&tlsCAFile={ca}"))
 }

@@ -152,9 +152,10 @@ fn a_server_that_is_hung_and_one_that_is_another() {
 
     let mongo = Options::new(Version::V6_0).without_login().start();
     let other = at(&format!("127.0.0.1:{}", mongo.port()));
-    // Four bytes that PostgreSQL would answer are too few for MongoDB to answer.
-    node.breaks(&other, Rung::Tls, "postgres.silent", External, "the port is PostgreSQL's");
-    node.breaks(&format!("{other}?sslmode=disable"), Rung::Auth, "postgres.closed", External, "log");
+    for (uri, rung) in [(other.clone(), Rung::Tls), (format!("{other}?sslmode=disable"), Rung::Auth)] {
+        let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
+        assert!(cause.sentence.contains("MongoDB"), "{cause:?}");
+    }
 }
 
 #[test]
@@ -197,16 +198,78 @@ fn logins_that_the_server_refuses() {
     shows(&cause, "SQLSTATE", "3D000");
 
     let denied = "postgres.no_privilege";
-    node.breaks(&of("guest"), Rung::Database, denied, Config, "GRANT ALL ON SCHEMA");
+    node.breaks(&of("guest"), Rung::Database, denied, Config, "GRANT USAGE, CREATE ON SCHEMA public");
     postgres
         .sql("circle", "grant all on schema public to guest; create table plans (); create table builds ()");
     let cause = node.breaks(&of("guest"), Rung::Database, denied, Config, "TABLES");
-    shows(&cause, "tables", "builds, plans");
+    shows(&cause, "tables", "public.builds, public.plans");
     postgres.sql("circle", "drop table plans, builds");
     node.holds(&of("guest"));
     postgres.sql("postgres", "revoke connect on database circle from public");
     let cause = node.breaks(&of("guest"), Rung::Database, denied, Config, "GRANT");
     shows(&cause, "SQLSTATE", "42501");
+}
+
+/// The app names no schema: its tables go where the user's search path leads.
+#[test]
+fn where_tables_would_be_created() {
+    let postgres = server(None);
+    let node = Node::new("");
+    for role in ["owner", "lost"] {
+        postgres.sql("postgres", &format!("create role {role} login password '{PASSWORD}'"));
+    }
+    let of = |role: &str, database: &str| {
+        format!("postgres://{role}:{PASSWORD}@127.0.0.1:{}/{database}", postgres.port())
+    };
+    // A schema of the user's own name comes first, and public is of no account.
+    let denied = "postgres.no_privilege";
+    let cause = node.breaks(&of("owner", "circle"), Rung::Database, denied, Config, "SCHEMA public");
+    shows(&cause, "missing", "CREATE on schema public");
+    postgres.sql("circle", "create schema owner authorization owner");
+    let found = node.holds(&of("owner", "circle"));
+    assert!(found.detail(Rung::Database).ends_with("in owner"), "{found:?}");
+    // One that may be used and not written to.
+    postgres.sql("circle", "create schema lost; grant usage on schema lost to lost");
+    node.breaks(&of("lost", "circle"), Rung::Database, denied, Config, "SCHEMA lost");
+    postgres.sql("postgres", "alter role lost set search_path = nowhere");
+    let nowhere = "postgres.no_schema";
+    let cause = node.breaks(&of("lost", "circle"), Rung::Database, nowhere, Config, "search_path");
+    shows(&cause, "search_path", "nowhere");
+    postgres.sql("postgres", "alter role lost reset search_path");
+    postgres.sql("circle", "drop schema lost; revoke all on schema public from public");
+    let cause = node.breaks(&of("lost", "circle"), Rung::Database, denied, Config, "USAGE");
+    assert!(cause.sentence.contains("may not use the schema public"), "{cause:?}");
+    postgres.sql("circle", "drop schema public");
+    node.breaks(&of("lost", "circle"), Rung::Database, nowhere, Config, "CREATE SCHEMA public");
+
+    // Functions and operators of the user's own that say the contrary are not asked.
+    postgres.sql(
+        "circle",
+        "create schema lies authorization lost; \
+         create function lies.pg_is_in_recovery() returns boolean language sql as 'select true'; \
+         create function lies.has_table_privilege(oid, text) returns boolean language sql as 'select false'; \
+         create function lies.current_setting(text) returns text language sql as 'select ''on''::text'; \
+         create function lies.wrong(oid, oid) returns boolean language sql as 'select false'; \
+         create operator lies.= (leftarg = oid, rightarg = oid, function = lies.wrong); \
+         create table lies.pg_class (relname text); grant all on all tables in schema lies to lost",
+    );
+    postgres.sql("postgres", "alter role lost set search_path = lies, pg_catalog");
+    let found = node.holds(&of("lost", "circle"));
+    assert!(found.detail(Rung::Role).contains("PostgreSQL 15"), "{found:?}");
+}
+
+#[test]
+fn extensions_that_the_app_needs() {
+    let postgres = server(None);
+    let node = Node::new("");
+    postgres.sql("postgres", &format!("create role guest login password '{PASSWORD}'"));
+    postgres.sql("circle", "grant all on schema public to guest");
+    let guest = format!("postgres://guest:{PASSWORD}@127.0.0.1:{}/circle", postgres.port());
+    let found = node.holds(&guest);
+    let cause = found.warns("postgres.extension_missing");
+    assert!(cause.next_step.contains("CREATE EXTENSION"), "{cause:?}");
+    postgres.sql("circle", "create extension pgcrypto; create extension \"uuid-ossp\"");
+    assert_eq!(node.holds(&guest).warnings(), []);
 }
 
 #[test]
@@ -221,16 +284,38 @@ fn what_pg_hba_conf_says() {
     node.holds(&format!("{uri}?sslmode=allow"));
     let plain = format!("{uri}?sslmode=disable");
     node.breaks(&plain, Rung::Auth, "postgres.tls_required", Config, "sslmode=require");
+    // The way that was not taken is no business of a healthy login.
     allow(&postgres, "hostnossl all all 127.0.0.1/32 scram-sha-256");
-    node.holds(&uri).warns("postgres.no_pg_hba_entry");
+    for mode in ["prefer", "allow"] {
+        let found = node.holds(&format!("{uri}?sslmode={mode}"));
+        assert_eq!(found.warnings(), [], "{found:?}");
+    }
+    let encrypted = format!("{uri}?sslmode=require");
+    node.breaks(&encrypted, Rung::Auth, "postgres.no_pg_hba_entry", Config, "subnet");
+    // Where one way ends at the rules and the other at the password, the password is what is wrong.
+    for (rules, way) in [("hostnossl", "over TLS"), ("hostssl", "without TLS")] {
+        allow(&postgres, &format!("{rules} all all 127.0.0.1/32 scram-sha-256"));
+        for mode in ["prefer", "allow"] {
+            let wrong = format!("{}?sslmode={mode}", uri.replace(PASSWORD, WRONG));
+            let cause = node.breaks(&wrong, Rung::Auth, "postgres.password_rejected", Config, "password");
+            if (mode == "prefer") == (rules == "hostnossl") {
+                shows(&cause, way, "pg_hba.conf");
+            }
+        }
+    }
     allow(&postgres, "host all all 127.0.0.2/32 scram-sha-256");
-    for mode in ["prefer", "disable", "require", "allow"] {
+    for (mode, other_way) in
+        [("prefer", "without TLS"), ("disable", ""), ("require", ""), ("allow", "over TLS")]
+    {
         let uri = format!("{uri}?sslmode={mode}");
         let cause = node.breaks(&uri, Rung::Auth, "postgres.no_pg_hba_entry", Config, "subnet");
         shows(&cause, "SQLSTATE", "28000");
+        if !other_way.is_empty() {
+            shows(&cause, other_way, "no pg_hba.conf entry");
+        }
     }
     allow(&postgres, "host all all 127.0.0.1/32 reject");
-    node.breaks(&uri, Rung::Auth, "postgres.no_pg_hba_entry", Config, "pg_hba.conf");
+    node.breaks(&uri, Rung::Auth, "postgres.pg_hba_reject", Config, "above the reject entry");
     // Where nobody asks for a password, an unknown role is called so.
     allow(&postgres, "host all all 127.0.0.1/32 trust");
     let ghost = uri.replace("circle:", "ghost:");
@@ -238,7 +323,41 @@ fn what_pg_hba_conf_says() {
     node.holds(&uri.replace(&format!(":{PASSWORD}"), ""));
     // What this program cannot do is said of the program, not of the password.
     allow(&postgres, "host all all 127.0.0.1/32 gss");
-    node.breaks(&uri, Rung::Auth, "postgres.auth_method", Config, "scram-sha-256");
+    let cause = node.breaks(&uri, Rung::Auth, "postgres.auth_method", Config, "scram-sha-256");
+    assert!(cause.sentence.contains("GSSAPI"), "{cause:?}");
+    for (method, words) in
+        [("ident", "Ident authentication"), ("ldap ldapserver=127.0.0.1 ldapport=1 ldapprefix=cn", "LDAP")]
+    {
+        allow(&postgres, &format!("host all all 127.0.0.1/32 {method}"));
+        let cause = node.breaks(&uri, Rung::Auth, "postgres.auth_rejected", Config, "scram-sha-256");
+        assert!(cause.sentence.contains(words), "{cause:?}");
+    }
+    // The box's own user is another than the one of the URI.
+    allow(&postgres, "local all all peer");
+    node.link("/socket", postgres.socket_directory().as_path());
+    let socket = at(&format!("%2Fsocket:{}", postgres.port()));
+    let cause = node.breaks(&socket, Rung::Auth, "postgres.auth_rejected", Config, "scram-sha-256");
+    assert!(cause.sentence.contains("Peer authentication"), "{cause:?}");
+    // Channel binding needs TLS, and a password by SCRAM.
+    for rule in ["trust", "password", "scram-sha-256"] {
+        allow(&postgres, &format!("host all all 127.0.0.1/32 {rule}"));
+        let bound = format!("{uri}?channel_binding=require&sslmode=disable");
+        node.breaks(&bound, Rung::Auth, "postgres.channel_binding", Config, "channel_binding=prefer");
+    }
+    node.holds(&format!("{uri}?channel_binding=require&sslmode=require"));
+    for (required, good) in [
+        ("scram-sha-256", true),
+        ("md5,scram-sha-256", true),
+        ("!password", true),
+        ("md5", false),
+        ("!scram-sha-256", false),
+    ] {
+        let uri = format!("{uri}?require_auth={required}");
+        match good {
+            true => drop(node.holds(&uri)),
+            false => drop(node.breaks(&uri, Rung::Auth, "postgres.require_auth", Config, "require_auth")),
+        }
+    }
 }
 
 #[test]
@@ -260,7 +379,7 @@ fn servers_that_take_no_writes() {
 
     postgres.stop();
     let refused = node.breaks(&uri, Rung::Tcp, "tcp.refused", External, "Start PostgreSQL");
-    assert!(refused.sentence.contains("refuses connections"), "{refused:?}");
+    assert!(refused.sentence.contains("nothing is listening"), "{refused:?}");
     fs::write(postgres.data().join("standby.signal"), "").unwrap();
     postgres.resume();
     let cause = node.breaks(&uri, Rung::Role, "postgres.standby", External, "reader endpoint");
@@ -270,7 +389,8 @@ fn servers_that_take_no_writes() {
     let other = server(None);
     let both = at(&format!("127.0.0.1:{},127.0.0.1:{}", postgres.port(), other.port()));
     for wish in ["read-write", "primary"] {
-        node.holds(&format!("{both}?target_session_attrs={wish}")).warns("postgres.standby");
+        let found = node.holds(&format!("{both}?target_session_attrs={wish}"));
+        assert_eq!(found.warnings(), [], "{found:?}");
     }
     node.breaks(&both, Rung::Role, "postgres.standby", External, "primary");
 

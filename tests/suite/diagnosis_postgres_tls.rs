@@ -63,6 +63,73 @@ fn the_servers_certificate() {
 }
 
 #[test]
+fn chains_and_ca_files() {
+    let root = Authority::named("Example Root CA");
+    let middle = root.intermediate("Example Issuing CA");
+    let own = middle.issue("server", &["IP:127.0.0.1"], 10);
+    let mut postgres = server(Some(&own));
+    let node = Node::new("");
+    let uri = uri(&postgres);
+    let verified = |mode: &str, ca: &Path| format!("{uri}?sslmode={mode}&sslrootcert={}", ca.display());
+    for mode in ["verify-full", "verify-ca", "require"] {
+        let uri = verified(mode, &root.certificate());
+        let cause = node.breaks(&uri, Rung::Tls, "tls.incomplete_chain", Config, "ssl_cert_file");
+        assert!(cause.sentence.contains("Example Issuing CA"), "{cause:?}");
+    }
+    postgres.use_certificate(&own.chained(&middle));
+    node.holds(&verified("verify-full", &root.certificate()));
+    // Another root: nothing is missing from what the server sends.
+    let stranger = Authority::named("Stranger Root CA");
+    let unknown = "tls.unknown_ca";
+    let cause = node.breaks(
+        &verified("verify-ca", &stranger.certificate()),
+        Rung::Tls,
+        unknown,
+        Config,
+        "sslrootcert",
+    );
+    shows(&cause, "issuer", "Example Root CA");
+    postgres.use_certificate(&root.issue("direct", &["IP:127.0.0.1"], 10));
+    let cause =
+        node.breaks(&verified("verify-ca", &stranger.certificate()), Rung::Tls, unknown, Config, "root CA");
+    assert!(cause.sentence.contains("Example Root CA"), "{cause:?}");
+
+    postgres.use_certificate(&root.as_server());
+    let cause = node.breaks(
+        &verified("verify-ca", &stranger.certificate()),
+        Rung::Tls,
+        unknown,
+        Config,
+        "sslrootcert",
+    );
+    assert!(cause.sentence.contains("self-signed"), "{cause:?}");
+    node.holds(&verified("verify-ca", &root.certificate()));
+
+    for (name, content, words) in [
+        ("empty.pem", Vec::new(), "is empty"),
+        ("ca.der", der(&root), "DER format"),
+        ("ca.key", fs::read(root.as_server().key).unwrap(), "private key"),
+        ("ca.html", b"<html><body>404</body></html>".to_vec(), "HTML"),
+    ] {
+        let path = format!("/etc/{name}");
+        node.world().write(&path, content);
+        let cause =
+            node.breaks(&verified("verify-ca", Path::new(&path)), Rung::Tls, "tls.ca_file", Config, "");
+        assert!(cause.sentence.contains(words), "{cause:?}");
+    }
+    // A pipe would be waited for without end.
+    nix::unistd::mkfifo(&node.world().path("/etc/ca.pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = verified("verify-ca", Path::new("/etc/ca.pipe"));
+    let cause = node.breaks(&pipe, Rung::Tls, "tls.ca_file", Config, "PEM");
+    shows(&cause, "error", "not a regular file");
+}
+
+fn der(authority: &Authority) -> Vec<u8> {
+    let pem = fs::read(authority.certificate()).unwrap();
+    openssl::x509::X509::from_pem(&pem).unwrap().to_der().unwrap()
+}
+
+#[test]
 fn the_clients_certificate() {
     let authority = Authority::new();
     let postgres = server(Some(&authority.issue("server", &["IP:127.0.0.1"], 10)));
@@ -72,7 +139,7 @@ fn the_clients_certificate() {
     allow(&postgres, "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca");
     let node = Node::new("");
     let uri = format!("{}?sslmode=require", uri(&postgres));
-    node.breaks(&uri, Rung::Auth, "postgres.no_pg_hba_entry", Config, "pg_hba.conf");
+    node.breaks(&uri, Rung::Auth, "tls.client_certificate_required", Config, "sslcert");
     let client = authority.issue("circle", &["DNS:circle"], 10);
     let with = |certificate: &Path, key: &Path| {
         format!("{uri}&sslcert={}&sslkey={}", certificate.display(), key.display())

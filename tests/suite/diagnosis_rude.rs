@@ -11,10 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use boot_agent::cause::Class::{Config, External};
 use boot_agent::database::ladder::{CLIMB_LIMIT, Rung};
 
+use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslStream, SslVerifyMode};
+
 use super::diagnosis::{Node, PASSWORD, WORD, keeps_its_secrets, shows};
+use super::harness::certificates::Authority;
+
+/// What a server does with a connection.
+type Serve = fn(TcpStream);
 
 /// A port on which each connection is given to `serve`. The thread ends with the process.
-fn rude(serve: fn(TcpStream)) -> u16 {
+fn rude(serve: Serve) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -95,6 +101,25 @@ fn offers_tls_and_has_none(mut stream: TcpStream) {
 }
 
 #[test]
+fn what_listens_in_the_place_of_postgres_is_named() {
+    let node = Node::new("");
+    let serves: [(Serve, &str); 3] =
+        [(greets_as_mysql, "MySQL"), (greets_as_ssh, "SSH"), (speaks_http, "HTTP")];
+    for (serve, name) in serves {
+        let port = rude(serve);
+        for (mode, rung) in [("prefer", Rung::Tls), ("disable", Rung::Auth)] {
+            let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle?sslmode={mode}");
+            let cause = node.breaks(&uri, rung, "postgres.not_postgres", Config, "host and port");
+            assert!(cause.sentence.contains(name), "{cause:?}");
+        }
+    }
+    let port = rude(closes);
+    let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle");
+    let cause = node.breaks(&uri, Rung::Tls, "postgres.closed", External, "load balancer");
+    assert!(cause.sentence.contains("at once"), "{cause:?}");
+}
+
+#[test]
 fn not_postgres() {
     let node = Node::new("");
     let uri = |port: u16, mode: &str| {
@@ -123,7 +148,7 @@ fn not_mongodb() {
     node.breaks(&uri(rude(closes_when_asked)), Rung::Tls, "mongo.closed", External, "log");
     node.breaks(&uri(rude(never_answers)), Rung::Tls, "mongo.silent", External, "hung");
     for (serve, named) in [
-        (speaks_http as fn(TcpStream), "an HTTP server"),
+        (speaks_http as Serve, "an HTTP server"),
         (greets_as_mysql, "a MySQL or MariaDB server"),
         (greets_as_ssh, "an SSH server"),
         (answers_as_redis, "a Redis server"),
@@ -141,6 +166,85 @@ fn not_mongodb() {
     node.breaks(&uri(rude(sends_without_end)), Rung::Tls, "mongo.not_mongodb", Config, "port");
     let tls = format!("{}?ssl=true&tlsInsecure=true", uri(rude(closes_when_asked)));
     node.breaks(&tls, Rung::Tls, "tls.closed", External, "log");
+}
+
+/// A TLS server at which every connection, once its handshake is done, is given to `serve`.
+fn behind_tls(asks_for_certificate: bool, serve: fn(SslStream<TcpStream>)) -> u16 {
+    let authority = Authority::new();
+    let certificate = authority.issue("proxy", &["IP:127.0.0.1"], 10);
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_certificate_chain_file(&certificate.certificate).unwrap();
+    acceptor.set_private_key_file(&certificate.key, SslFiletype::PEM).unwrap();
+    if asks_for_certificate {
+        acceptor.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+    }
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let acceptor = acceptor.clone();
+            thread::spawn(move || acceptor.accept(stream).map(serve));
+        }
+    });
+    port
+}
+
+fn hangs_up(stream: SslStream<TcpStream>) {
+    drop(stream);
+}
+
+fn answers_in_http(mut stream: SslStream<TcpStream>) {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request);
+    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    let _ = stream.shutdown();
+}
+
+/// A proxy that ends TLS in front of nothing is told from a mongod that wants a certificate.
+#[test]
+fn tls_with_nothing_behind_it() {
+    let node = Node::new("");
+    let uri = |port: u16, options: &str| {
+        format!("mongodb://circle:{PASSWORD}@127.0.0.1:{port}/circle_ghe{options}")
+    };
+    let tls = "?ssl=true&tlsInsecure=true";
+    let cause = node.breaks(
+        &uri(behind_tls(false, hangs_up), tls),
+        Rung::Tls,
+        "mongo.closed",
+        External,
+        "load balancer",
+    );
+    assert!(cause.sentence.contains("TLS proxy"), "{cause:?}");
+    let required = "tls.client_certificate_required";
+    node.breaks(&uri(behind_tls(true, hangs_up), tls), Rung::Tls, required, Config, "tlsCertificateKeyFile");
+    let https = node.breaks(
+        &uri(behind_tls(false, answers_in_http), tls),
+        Rung::Tls,
+        "mongo.not_mongodb",
+        Config,
+        "27017",
+    );
+    assert!(https.sentence.contains("an HTTP server"), "{https:?}");
+    // Without TLS in the URI, that is what is missing first.
+    for asks in [true, false] {
+        node.breaks(
+            &uri(behind_tls(asks, hangs_up), ""),
+            Rung::Tls,
+            "mongo.tls_required",
+            Config,
+            "ssl=true",
+        );
+    }
+    let https = node.breaks(
+        &uri(behind_tls(false, answers_in_http), ""),
+        Rung::Tls,
+        "mongo.not_mongodb",
+        Config,
+        "27017",
+    );
+    assert!(https.sentence.contains("an HTTP server"), "{https:?}");
 }
 
 /// A login that asks for the password itself and says it back in the error, as a careless proxy does.

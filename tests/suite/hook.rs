@@ -126,7 +126,7 @@ fn no_group_is_said_and_boots() {
 #[test]
 fn no_hook_is_said_and_boots() {
     let scene = Scene::with_group(Config { hooks: Vec::new(), ..Config::default() });
-    scene.boots().assert_code(0).assert_says("no launch hook waits for this box");
+    scene.boots().assert_code(0).assert_says("no lifecycle action pending");
     assert_eq!(scene.auto_scaling.calls_of(COMPLETE).len() + scene.auto_scaling.calls_of(HEARTBEAT).len(), 0);
     assert_eq!(scene.record()["outcome"], "in_service");
 }
@@ -393,7 +393,7 @@ fn hold_keeps_the_group_waiting_until_a_second_boot_completes() {
     let scene = launched(hook_of(4));
     let holder = held(&scene);
     assert_eq!(scene.record()["outcome"], "held");
-    Agent::new(&scene.world).arg("status").run(SOON).assert_code(1).assert_says("held for a look");
+    Agent::new(&scene.world).arg("status").run(SOON).assert_code(1).assert_says("held for inspection");
     let before = heartbeats(&scene).len();
     wait_for_calls(&scene, HEARTBEAT, 200, before + 4, seconds(30));
     assert_eq!(scene.state(), "Pending:Wait");

@@ -47,7 +47,7 @@ fn interrupt(standstill: &Standstill) {
     let asked = Instant::now();
     stopped.signal(Signal::SIGTERM);
     let finished = stopped.finish(AT_ONCE);
-    finished.assert_code(1).assert_says("told to stop");
+    finished.assert_code(1).assert_says("stopped by a signal");
     assert!(asked.elapsed() < AT_ONCE);
     assert_eq!(scene.record()["outcome"], "interrupted");
     assert_eq!(scene.stage(standstill.stage), "interrupted");

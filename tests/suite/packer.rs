@@ -1,6 +1,7 @@
 //! The image as Packer makes it: the packaged Packer 1.6.6, the template for AWS, and a real build of the local source.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -33,9 +34,37 @@ fn said(output: &Output) -> String {
 fn template_is_valid_for_aws_and_without() {
     let home = parts::directory("packer");
     let agent = format!("agent={}", env!("CARGO_BIN_EXE_agent"));
-    for only in ["amazon-ebs.services-box", "docker.local"] {
-        shell::must(packer(home.path()).args(["validate", "-only", only, "-var", &agent, "packer"]));
+    let own = parts::source("packer");
+    let validate = |from: &Path, template: &str, more: &[&str]| {
+        let mut command = packer(home.path());
+        command.current_dir(from).args(["validate", "-var", &agent]).args(more).arg(template);
+        shell::run(&mut command)
+    };
+    // From the project's directory, and from its own.
+    for (from, template) in [(parts::source(""), "packer"), (own.clone(), ".")] {
+        for only in ["amazon-ebs.services-box", "docker.local"] {
+            let output = validate(&from, template, &["-only", only]);
+            assert!(output.status.success(), "{only} {template}: {}", said(&output));
+        }
     }
+    for more in [
+        &["distribution=ubuntu-24.04"][..],
+        &["distribution=debian-12", "docker_version=20.10.24+dfsg1-1"],
+        &["distribution=amazon-linux-2023", "volume_type=gp2"],
+        &["instance_profile=builder", "ssh_interface=session_manager", r#"security_group_ids=["sg-1"]"#],
+        &[
+            r#"copy_to_regions=["eu-west-1"]"#,
+            "kms_key_id=alias/here",
+            r#"kms_key_ids={"eu-west-1"="alias/there"}"#,
+        ],
+    ] {
+        let mut words = vec!["-only", "amazon-ebs.services-box"];
+        words.extend(more.iter().flat_map(|variable| ["-var", variable]));
+        let output = validate(&own, ".", &words);
+        assert!(output.status.success(), "{more:?}: {}", said(&output));
+    }
+    let unknown = validate(&own, ".", &["-var", "distribution=slackware"]);
+    assert!(!unknown.status.success() && said(&unknown).contains("distribution"), "{}", said(&unknown));
     // It is this program that looks: a mistake is found.
     let copy = home.path().join("broken");
     fs::create_dir(&copy).unwrap();
@@ -45,6 +74,53 @@ fn template_is_valid_for_aws_and_without() {
     }
     let broken = shell::run(packer(home.path()).args(["validate", "-var", &agent]).arg(&copy));
     assert!(!broken.status.success() && said(&broken).contains("ami_rejions"), "{}", said(&broken));
+}
+
+/// `prepare.sh` on a machine without an engine, whose programs are only what `has` names; what it had them do.
+fn prepared(has: &[&str], variables: &[(&str, &str)]) -> (bool, Vec<String>) {
+    let home = parts::directory("prepare");
+    let log = home.path().join("log");
+    for name in has {
+        let path = home.path().join(name);
+        fs::write(&path, format!("#!/bin/bash\necho {name} \"$@\" >>{}\n", log.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = parts::source("packer/scripts/prepare.sh");
+    // Where this machine has an engine of its own, its socket is not seen; nor is its systemd.
+    let inside = format!(
+        "mount -t tmpfs tmpfs /run && PATH={} exec /bin/bash {}",
+        home.path().display(),
+        script.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &inside]).envs(variables.iter().copied());
+    let succeeded = shell::run(&mut command).status.success();
+    (succeeded, fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn prepare_installs_what_is_missing_by_the_distributions_own_means() {
+    let apt = ["apt-get", "apt-mark", "cloud-init", "systemctl", "getent"];
+    let (succeeded, did) = prepared(&apt, &[]);
+    assert!(succeeded);
+    assert_eq!(did[0], "cloud-init status --wait", "its own first update may hold the lock");
+    assert!(did[2].ends_with("install --no-install-recommends procps docker.io"), "{did:?}");
+    assert!(!did.iter().any(|line| line.starts_with("apt-mark")), "{did:?}");
+
+    let version = [("DOCKER_VERSION", "20.10.24"), ("DOCKER_PACKAGE", "docker-ce")];
+    let (succeeded, did) = prepared(&[&apt[..], &["ps"]].concat(), &version);
+    assert!(succeeded);
+    assert!(did[2].ends_with("install --no-install-recommends docker-ce=20.10.24"), "{did:?}");
+    assert!(did.contains(&"apt-mark hold docker-ce".to_owned()), "{did:?}");
+
+    let (succeeded, did) = prepared(&["dnf", "systemctl", "getent", "ps"], &[]);
+    assert!(succeeded);
+    assert_eq!(did[0], "dnf --quiet --assumeyes --setopt=install_weak_deps=False install docker");
+
+    // All is there, or nothing to install it with.
+    let (succeeded, did) = prepared(&["ps", "systemctl", "dockerd", "getent"], &[]);
+    assert!(succeeded && did == ["getent group docker"], "{did:?}");
+    assert!(!prepared(&["systemctl", "getent"], &[]).0);
 }
 
 /// A Debian with systemd and cloud-init, as an image to start from.
@@ -80,7 +156,8 @@ fn local_build_ends_in_an_image_that_is_fit_to_ship() {
     for variable in &variables {
         build.args(["-var", variable]);
     }
-    let built = shell::must(build.arg("packer"));
+    // In the template's own directory.
+    let built = shell::must(build.current_dir(parts::source("packer")).arg("."));
     for words in ["4 images locked, the installer pinned, the unit enabled", "fit to ship"] {
         assert!(built.contains(words), "{built}");
     }

@@ -34,6 +34,10 @@ fn plot_shows_stages_what_they_waited_for_and_heartbeats() {
     let stages = scene.record()["stages"].as_array().unwrap().len();
     assert_eq!(bars("done") + bars("skipped"), stages);
 
-    let nowhere = Agent::new(&scene.world).args(["status", "--plot", "/proc/no/such.svg"]).run(SOON);
-    nowhere.assert_code(1).assert_says("/proc/no/such.svg");
+    let nowhere = directory.path().join("no/such/directory/boot.svg");
+    let status = Agent::new(&scene.world).args(["status", "--plot"]).arg(nowhere.display()).run(SOON);
+    status.assert_code(2).assert_says("does not exist").assert_says("mkdir -p ");
+    assert!(!directory.path().join("no").exists());
+    let printed = Agent::new(&scene.world).args(["status", "--plot", "-"]).run(SOON);
+    assert!(printed.assert_code(0).stdout.starts_with("<svg "), "{printed}");
 }

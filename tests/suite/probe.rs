@@ -51,7 +51,7 @@ fn probe_of_a_good_node_exits_0_and_its_json_is_as_documented() {
     assert_eq!(check(&report, "postgres.main.role")["outcome"], "good");
     assert_eq!(check(&report, "mongodb.build_state.role")["outcome"], "good");
     let text = probe(&scene, &[]);
-    text.assert_code(0).assert_says("This node is as it should be").assert_says("✓ postgres.main ");
+    text.assert_code(0).assert_says("Nothing is broken").assert_says("✓ postgres.main ");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn wrong_password_is_the_one_cause_with_its_next_step() {
         .assert_says("✗ postgres.main.auth")
         .assert_says("– postgres.main.database…role")
         .assert_says("waits for postgres.main.auth")
-        .assert_says("next step    ")
+        .assert_says("next step ")
         .assert_says("One thing is broken");
     text.assert_silent_about("not-the-password");
 }

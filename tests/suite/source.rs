@@ -1,13 +1,20 @@
 //! Where the bundle comes from, and every way in which S3 does not give it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use stand_ins::s3_faults::{self, Config, Fault, Rule};
 
 use super::front::{FILES, Front};
+use super::harness::agent::Agent;
+use super::harness::dns::{Manner, Server};
 use super::harness::s3::{self, S3Server};
 use super::scene::{PLACED, SOON, Scene};
 
@@ -305,6 +312,57 @@ fn a_key_that_leads_out_of_its_directory_is_refused() {
     let cause = front.fails_with("source.unsafe_key", "config");
     assert!(cause.to_string().contains("../../cron.d/evil"), "{cause}");
     assert!(!front.world.exists("/cron.d/evil") && !front.world.exists("/etc/cron.d/evil"));
+}
+
+/// A DNS server that is dead, and one that is slow: both take longer than a connection may, and neither is a reason to
+/// say that S3 cannot be reached.
+#[test]
+fn a_slow_name_is_no_unreachable_s3() {
+    let s3 = S3Server::verifying();
+    let front = Front::before(&s3);
+    let dead = || Server::start(Manner::Silent);
+    let late = Server::start(Manner::Late(3500, "s3.internal 127.0.0.1"));
+    for servers in [vec![dead(), Server::start(Manner::Knows("s3.internal 127.0.0.1"))], vec![late]] {
+        let lines: String = servers.iter().map(|server| format!("nameserver {}\n", server.address)).collect();
+        front.world.write("/etc/resolv.conf", lines + "options timeout:4\n");
+        Agent::new(&front.world)
+            .args(["check", &front.source()])
+            .env("AWS_ENDPOINT_URL_S3", s3.url().replace("127.0.0.1", "s3.internal"))
+            .env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY)
+            .run(SOON)
+            .assert_code(0)
+            .assert_says("valid");
+    }
+}
+
+/// What is read into memory has a limit; objects have one of their own.
+#[test]
+fn an_answer_without_end_is_not_read_to_its_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let sent = counted.clone();
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 8192]);
+                let head =
+                    "HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\n\r\n<Error><Message>";
+                let _ = stream.write_all(head.as_bytes());
+                while stream.write_all(&[b'x'; 65536]).is_ok() {
+                    sent.fetch_add(65536, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    let front = Front::new().at(&url);
+    let finished = Agent::new(&front.world).args(["check", &front.source()]).run(SOON);
+    finished.assert_code(1).assert_says("s3.");
+    // Five requests at most, each with its limit of 8 MiB and what lies in the buffers of its connection.
+    let sent = sent.load(Ordering::SeqCst);
+    assert!(sent < 5 * 24 * 1024 * 1024, "{sent} bytes\n{finished}");
 }
 
 fn text<'v>(cause: &'v Value, name: &str) -> &'v str {

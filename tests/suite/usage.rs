@@ -116,3 +116,61 @@ fn help_completions_and_the_manual_are_real() {
     assert!(manual.contains(".TH agent 1") && manual.contains("boot"), "{manual}");
     assert_eq!(say(&["--version"]), concat!("agent ", env!("CARGO_PKG_VERSION"), "\n"));
 }
+
+#[test]
+fn wrong_usage_is_json_where_json_was_asked_for() {
+    let world = World::new();
+    for (arguments, said, next) in [
+        (&["--output", "json", "boot", "--forse"][..], "'--forse'", "--force"),
+        (&["--output=json", "doctor"], "'doctor'", "`agent probe`"),
+        (&["--output", "json", "status", "--plot"], "'--plot <FILE>'", "--help"),
+        (&["--output", "json", "-v", "-q", "status"], "cannot be used with", "--help"),
+    ] {
+        let run = Agent::new(&world).args(arguments).run(A_MOMENT);
+        run.assert_code(2);
+        assert_eq!(run.stderr, "", "{run}");
+        let json: serde_json::Value =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+        let cause = &json["cause"];
+        assert_eq!((&json["version"], &cause["kind"]), (&1.into(), &"usage.invalid".into()), "{json:#}");
+        let text = |key: &str| cause[key].as_str().unwrap().to_owned();
+        assert!(text("sentence").contains(said) && text("sentence").ends_with('.'), "{json:#}");
+        assert!(text("next_step").contains(next), "{json:#}");
+    }
+}
+
+#[test]
+fn words_of_other_programs_get_a_hint() {
+    let world = World::new();
+    for (arguments, meant) in [
+        (&["doctor"][..], "agent probe"),
+        (&["version"], "agent --version"),
+        (&["validate", "./bundle"], "agent check"),
+        (&["logs"], "agent status"),
+        (&["probe", "postgres"], "agent probe --only postgres"),
+        (&["probe", "postgres://circle@db/circle"], "agent probe --uri"),
+    ] {
+        let run = Agent::new(&world).args(arguments).run(A_MOMENT);
+        run.assert_code(2).assert_says(&format!("did you mean `{meant}"));
+        run.assert_says("Usage: agent");
+    }
+}
+
+#[test]
+fn times_are_what_jq_reads() {
+    let scene = super::scene::Scene::new();
+    scene.boots().assert_code(0);
+    let status = Agent::new(&scene.world).args(["status", "--output", "json"]).run(A_MOMENT);
+    scene.world.write("/tmp/status.json", &status.assert_code(0).stdout);
+    let ask = |filter: &str| {
+        let file = scene.world.path("/tmp/status.json");
+        shell::must(Command::new("jq").args(["--exit-status", "--compact-output", filter]).arg(file))
+    };
+    ask("[.stages[] | (.ended_at | fromdate) - (.started_at | fromdate)] | all(. >= 0)");
+    ask("[.stages[] | (.ended_ms - .started_ms) / 1000 == .seconds] | all");
+    ask("(.ended_at | fromdate) >= (.lifecycle.heartbeats[0] | fromdate)");
+    assert_eq!(
+        ask("[.instance.region, .instance.address, .lifecycle.group]"),
+        "[\"us-east-1\",\"10.0.1.23\",\"services-box\"]"
+    );
+}

@@ -256,6 +256,7 @@ fn known(
     let named = match &parsed {
         Parsed::Mongo(uri) => uri.database.as_deref(),
         Parsed::Postgres(uri) => uri.effective_database(),
+        Parsed::Vault(_) => None,
     };
     if let Some(database) = database
         && named != Some(database)

@@ -12,7 +12,21 @@ use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 
 /// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and the question for a user's mechanisms.
-pub(super) const FIRST_WITH_SHA256: i64 = 7;
+const FIRST_WITH_SHA256: i64 = 7;
+
+/// A login that was accepted.
+pub(super) struct Admission {
+    /// How, in words.
+    pub(super) detail: String,
+    /// Whether with the credentials as today's drivers read them.
+    pub(super) as_today: bool,
+}
+
+impl From<String> for Admission {
+    fn from(detail: String) -> Self {
+        Admission { detail, as_today: true }
+    }
+}
 
 /// Logs in, and says in words how. Without credentials it learns whether the server lets in without.
 ///
@@ -22,21 +36,21 @@ pub(super) async fn login(
     uri: &MongoUri,
     databases: &[Option<String>],
     member: &mut Member,
-) -> Result<String, Cause> {
+) -> Result<Admission, Cause> {
     let Some(credentials) = &uri.credentials else {
-        return anonymous(databases, member).await;
+        return anonymous(databases, member).await.map(Admission::from);
     };
     let source = credentials.source.as_str();
     let user = credentials.user.as_deref().unwrap_or_default();
     match credentials.mechanism {
-        Some("MONGODB-X509") => return x509(credentials, member).await,
+        Some("MONGODB-X509") => return x509(credentials, member).await.map(Admission::from),
         Some(other) if scram_of(other).is_none() => return Err(not_had(other)),
         _ => {}
     }
     let mechanism = choose(credentials, &member.hello, &member.server)?;
     let server = member.server.clone();
     let failure = match scram(&mut member.wire, mechanism, credentials, source).await {
-        Ok(()) => return Ok(format!("logged in as {user} of {source}, {}", mechanism.name())),
+        Ok(()) => return Ok(format!("logged in as {user} of {source}, {}", mechanism.name()).into()),
         Err(Broken::Wire(failure)) => failure,
         Err(Broken::Scram(fault)) => return Err(unproven(&server, fault)),
     };
@@ -44,6 +58,20 @@ pub(super) async fn login(
         return Err(refusal::of(&server, &failure));
     }
     let cause = rejected(&server, credentials, &failure);
+    // The app's driver may read other credentials.
+    if let Some(old) = &uri.old_driver.credentials {
+        let user = old.user.as_deref().unwrap_or_default();
+        if scram(&mut member.wire, mechanism, old, &old.source).await.is_ok() {
+            return Ok(Admission {
+                detail: format!(
+                    "logged in as {user} of {}, {}, as older Java drivers read the URI",
+                    old.source,
+                    mechanism.name()
+                ),
+                as_today: false,
+            });
+        }
+    }
     match elsewhere(databases, credentials, member).await {
         Some(right) => Err(wrong_source(&server, credentials, &right, &failure)),
         None => Err(cause),
@@ -63,10 +91,10 @@ fn choose(credentials: &Credentials, hello: &greeting::Hello, server: &Server) -
             Err(Cause::config(
                 "mongo.mechanism",
                 format!(
-                    "The URI names {}, and the user has no credentials for it on {server}.",
+                    "The URI names the mechanism {}, for which the user has no credentials on {server}.",
                     named.name()
                 ),
-                "Remove authMechanism from the URI, or set the user's password anew with this mechanism.",
+                "Remove authMechanism from the URI, or set the user's password again with this mechanism.",
             )
             .with("the user has", offered.join(", ")))
         }
@@ -78,13 +106,13 @@ fn choose(credentials: &Credentials, hello: &greeting::Hello, server: &Server) -
 
 fn not_had(mechanism: &str) -> Cause {
     let why = match mechanism {
-        "PLAIN" => "it would send the password itself, and the app's databases do not use it",
-        "MONGODB-CR" => "no MongoDB since 4.0 has it",
-        _ => "it needs a service outside of the database",
+        "PLAIN" => "it sends the password itself, and the app's databases do not use it",
+        "MONGODB-CR" => "MongoDB removed it in 4.0",
+        _ => "it needs a service outside the database",
     };
     Cause::config(
         "mongo.mechanism_unsupported",
-        format!("A login with {mechanism} cannot be tried by this program: {why}."),
+        format!("This program cannot test a login with {mechanism}: {why}."),
         "Use SCRAM (without authMechanism) or MONGODB-X509, or test this login with the mongo shell.",
     )
 }
@@ -148,15 +176,13 @@ fn unproven(server: &Server, fault: Fault) -> Cause {
     let suspicious = |what: &str| {
         Cause::config(
             "mongo.auth_exchange",
-            format!(
-                "The exchange of proofs with {server} failed: it may not be the server that it should be."
-            ),
-            "Check that the address leads to the database itself.",
+            format!("{server} failed to prove that it knows the password: it may not be the right server."),
+            "Check that the address leads to the database itself and not to something in between.",
         )
         .with("server sent", what)
     };
     match fault {
-        Fault::Impostor => suspicious("a proof that does not hold"),
+        Fault::Impostor => suspicious("an invalid proof"),
         Fault::Server(what) => suspicious(what),
         Fault::Password => Cause::config(
             "mongo.password_characters",
@@ -185,7 +211,7 @@ fn rejected(server: &Server, credentials: &Credentials, failure: &Failure) -> Ca
     };
     let cause = Cause::config(
         "mongo.login_rejected",
-        format!("{server} does not accept the password of {user}, or knows no such user in {source}."),
+        format!("{server} rejects the login of {user}: wrong password, or no such user in {source}."),
         next_step,
     );
     words(cause, failure)
@@ -196,8 +222,10 @@ fn wrong_source(server: &Server, credentials: &Credentials, right: &str, failure
     let user = credentials.user.as_deref().unwrap_or_default();
     let cause = Cause::config(
         "mongo.wrong_auth_source",
-        format!("{server} knows {user} with this password in {right}, and the URI asks {source}."),
-        format!("Write authSource={right} into the URI."),
+        format!(
+            "{server} has the user {user} with this password in {right}, and the URI logs in to {source}."
+        ),
+        format!("Write authSource={right} in the URI."),
     );
     words(cause, failure)
 }
@@ -250,7 +278,7 @@ async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, 
         Err(failure) if refusal::is_rejected_login(&failure) => {
             let cause = Cause::config(
                 "mongo.login_rejected",
-                format!("{} does not know the subject of the client certificate as a user.", member.server),
+                format!("{} has no user with the subject of the client certificate.", member.server),
                 "Create the subject as a user in $external, and name the certificate with tlsCertificateKeyFile.",
             );
             Err(words(cause, &failure))
@@ -272,11 +300,11 @@ async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<
         _ => question.with("$readPreference", Document::new().with("mode", "secondaryPreferred")),
     };
     match member.wire.command(database, question).await {
-        Ok(_) => Ok("the server asks for no login, and the URI names no user".to_owned()),
+        Ok(_) => Ok("the server requires no login, and the URI names no user".to_owned()),
         Err(failure) if failure.code() == Some(refusal::UNAUTHORIZED) => {
             let cause = Cause::config(
                 "mongo.login_required",
-                format!("{} wants a login, and the URI names no user.", member.server),
+                format!("{} requires a login, and the URI names no user.", member.server),
                 "Write mongodb://USER:PASSWORD@HOST:PORT/DATABASE?authSource=admin.",
             );
             Err(words(cause, &failure))

@@ -20,6 +20,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(1500);
 /// A server that was greeted, with the connection on which it was.
 pub(super) struct Member {
     pub(super) server: Server,
+    pub(super) place: Place,
     pub(super) hello: Hello,
     pub(super) wire: Wire,
     /// TLS or none, in words.
@@ -133,6 +134,11 @@ fn question(uri: &MongoUri) -> Document {
     arguments(user)
 }
 
+/// Asks who the server is on a new connection, for nobody's sake.
+pub(super) async fn ask(wire: &mut Wire) -> Result<Hello, Failure> {
+    wire.hello(arguments(None)).await.map(|reply| Hello::read(&reply))
+}
+
 /// Asks again on a connection that is open already, for the mechanisms of another user.
 pub(super) async fn ask_again(wire: &mut Wire, user: String) -> Result<Hello, Failure> {
     let question = Document::new().with("isMaster", 1).with("saslSupportedMechs", user);
@@ -188,7 +194,7 @@ pub(super) async fn greet(
     let mut wire = Wire::new(stream);
     let left = limit.saturating_sub(started.elapsed());
     let failure = match timeout(left, wire.hello(question(uri))).await {
-        Ok(Ok(reply)) => return Ok(Member { server, hello: Hello::read(&reply), wire, channel }),
+        Ok(Ok(reply)) => return Ok(Member { server, place, hello: Hello::read(&reply), wire, channel }),
         Ok(Err(failure)) => failure,
         Err(_) => return Err(refusal::silent(&server, "isMaster", limit)),
     };
@@ -206,6 +212,10 @@ pub(super) async fn greet(
             let alert = tls::after_handshake(&terms, &server, error);
             alert.unwrap_or_else(|| refusal::of(&server, &failure))
         }
+        Failure::Foreign(bytes) => match listener::by_first_bytes(bytes) {
+            Some(listener) => refusal::other(&server, listener).with("TLS", "the handshake succeeds"),
+            None => refusal::of(&server, &failure),
+        },
         failure => refusal::of(&server, failure),
     })
 }
@@ -222,7 +232,11 @@ async fn instead_of_tls(uri: &MongoUri, server: &Server, place: &Place, cause: C
     });
     let (in_plaintext, listener) = tokio::join!(in_plaintext, listener::identify(place, SECOND_LOOK));
     match (in_plaintext, listener) {
-        (Ok(Some(Ok(_) | Err(Failure::Refused(_)))), _) => refusal::tls_refused(server),
+        (Ok(Some(Ok(_) | Err(Failure::Refused(_)))), _) => match uri.old_driver.in_plaintext {
+            true => refusal::tls_refused(server)
+                .with("older Java drivers", "ignore tls=true and connect without TLS"),
+            false => refusal::tls_refused(server),
+        },
         (_, None | Some(Listener::Tls | Listener::MongoDb)) => cause,
         (_, Some(Listener::ClosesAtOnce)) => refusal::nothing_behind(server, cause),
         (_, Some(listener)) => refusal::other(server, listener),

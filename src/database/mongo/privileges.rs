@@ -157,12 +157,13 @@ fn needs_collections(privileges: &[Value], database: &str) -> bool {
 
 /// The names of the database's collections as far as the user may know them.
 async fn collections(member: &mut Member, database: &str) -> Vec<String> {
-    let mut question = Document::new().with("listCollections", 1).with("nameOnly", true);
-    if member.hello.wire_version >= super::auth::FIRST_WITH_SHA256 {
-        // 4.0 and later tell whoever may use a collection of it.
-        question = question.with("authorizedCollections", true);
-    }
-    let Ok(reply) = member.wire.command(database, question).await else { return Vec::new() };
+    let question = Document::new().with("listCollections", 1).with("nameOnly", true);
+    let reply = match member.wire.command(database, question.clone()).await {
+        // 4.0 and later tell whoever may use a collection of it, though not of the others.
+        Err(_) => member.wire.command(database, question.with("authorizedCollections", true)).await,
+        reply => reply,
+    };
+    let Ok(reply) = reply else { return Vec::new() };
     let batch =
         reply.document("cursor").map(|cursor| cursor.items("firstBatch").to_vec()).unwrap_or_default();
     batch

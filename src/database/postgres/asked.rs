@@ -1,6 +1,9 @@
-//! The one query of a climb, and what its answer says about privileges and role.
+//! The questions of a climb, and what their answers say about privileges, extensions and role.
+//!
+//! Every function, table, type and operator is named with its schema, so that nothing in the user's search path answers
+//! in its place.
 
-use tokio_postgres::{Client, Error, SimpleQueryMessage};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::super::uri::Server;
 use super::super::uri::postgres::Target;
@@ -9,18 +12,40 @@ use crate::cause::Cause;
 /// The version that CircleCI's documentation names, as `server_version_num` counts; the first digits of its releases.
 const DOCUMENTED: i64 = 90_500;
 
-/// Everything in one round trip, in words that 9.0 and later know. The names of at most five tables of `public` are
-/// listed on which the user lacks what the app does with them.
+/// The extensions that the app uses, by database.
+const EXTENSIONS: [(&str, &[&str]); 2] = [("circle", &["pgcrypto", "uuid-ossp"]), ("vms", &["uuid-ossp"])];
+
+/// Everything in one round trip, in words that 9.1 and later know. The app creates its tables without naming a schema,
+/// so they go into the first schema of the search path that the user may use. At most five tables are listed on which
+/// the user lacks what the app does with them.
 const QUESTION: &str = "\
-SELECT current_setting('server_version'), current_setting('server_version_num'), pg_is_in_recovery(), \
-current_setting('transaction_read_only'), \
-(SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE') \
- FROM pg_namespace WHERE nspname = 'public'), \
-(SELECT string_agg(relname::text, ', ') FROM (SELECT c.relname FROM pg_class c \
- JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relkind = 'r' \
- AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
- AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) \
- ORDER BY 1 LIMIT 5) AS without)";
+SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num'), \
+pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
+pg_catalog.current_schema(), pg_catalog.current_setting('search_path'), \
+pg_catalog.has_schema_privilege(pg_catalog.current_schema()::pg_catalog.text, 'CREATE'), \
+(SELECT pg_catalog.string_agg(name, ', ') FROM \
+ (SELECT (n.nspname::pg_catalog.text OPERATOR(pg_catalog.||) '.') OPERATOR(pg_catalog.||) c.relname::pg_catalog.text \
+  AS name FROM pg_catalog.pg_class c \
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+  WHERE n.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(false)) \
+  AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[]) \
+  AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.\"char\"[]) \
+  AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'INSERT') \
+  AND pg_catalog.has_table_privilege(c.oid, 'UPDATE') AND pg_catalog.has_table_privilege(c.oid, 'DELETE')) \
+  ORDER BY 1 LIMIT 5) AS without), \
+(SELECT pg_catalog.string_agg(extname::pg_catalog.text, ',') FROM pg_catalog.pg_extension), \
+(SELECT pg_catalog.string_agg(n.nspname::pg_catalog.text, ', ') FROM pg_catalog.pg_namespace n \
+ WHERE n.nspname OPERATOR(pg_catalog.=) 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'))";
+
+/// Which extensions the server has to offer, and whether this user may create them; `trusted` is known since 13.
+const OFFERED: &str = "\
+SELECT name, pg_catalog.current_setting('is_superuser'), \
+pg_catalog.has_database_privilege(pg_catalog.current_database()::pg_catalog.text, 'CREATE') \
+FROM pg_catalog.pg_available_extensions";
+
+/// Where trusted extensions exist.
+const TRUSTED: &str = "SELECT name FROM pg_catalog.pg_available_extension_versions WHERE trusted";
+const TRUSTED_SINCE: i64 = 130_000;
 
 /// What the server answered.
 #[derive(Debug, Default)]
@@ -29,9 +54,14 @@ pub(super) struct Answer {
     version_number: i64,
     in_recovery: bool,
     read_only: bool,
-    /// `None` when there is no schema `public`.
-    may_create: Option<bool>,
+    /// Where the app's tables would be created; `None` when the search path leads nowhere.
+    schema: Option<String>,
+    search_path: String,
+    may_create: bool,
     closed_tables: Option<String>,
+    extensions: Vec<String>,
+    /// There is a schema `public`, and the user may not use it.
+    public_is_closed: bool,
 }
 
 /// Asks.
@@ -40,41 +70,126 @@ pub(super) struct Answer {
 /// What the server or the connection said.
 pub(super) async fn ask(client: &Client) -> Result<Answer, Error> {
     let mut answer = Answer::default();
-    for message in client.simple_query(QUESTION).await? {
-        let SimpleQueryMessage::Row(row) = message else { continue };
+    for row in rows(client, QUESTION).await? {
         let text = |column: usize| row.try_get(column).ok().flatten();
         answer = Answer {
             version: text(0).unwrap_or("unknown").to_owned(),
             version_number: text(1).and_then(|number| number.parse().ok()).unwrap_or(0),
             in_recovery: text(2) == Some("t"),
             read_only: text(3) == Some("on"),
-            may_create: text(4).map(|may| may == "t"),
-            closed_tables: text(5).map(str::to_owned),
+            schema: text(4).map(str::to_owned),
+            search_path: text(5).unwrap_or_default().to_owned(),
+            may_create: text(6) == Some("t"),
+            closed_tables: text(7).map(str::to_owned),
+            extensions: text(8).unwrap_or_default().split(',').map(str::to_owned).collect(),
+            public_is_closed: text(9).is_some(),
         };
     }
     Ok(answer)
 }
 
+async fn rows(client: &Client, question: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+    let messages = client.simple_query(question).await?;
+    let rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+/// A word about each extension that the app needs in this database, that is not there, and that the app could not create
+/// itself. What the server does not answer is not worth a word.
+pub(super) async fn extension_advice(client: &Client, answer: &Answer, database: &str) -> Vec<Cause> {
+    let missing = answer.missing_extensions(database);
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let Ok(offered) = rows(client, OFFERED).await else { return Vec::new() };
+    let trusted = match answer.version_number >= TRUSTED_SINCE {
+        true => rows(client, TRUSTED).await.unwrap_or_default(),
+        false => Vec::new(),
+    };
+    let is_in = |rows: &[SimpleQueryRow], name: &str| {
+        rows.iter().any(|row| row.try_get(0).ok().flatten() == Some(name))
+    };
+    let says = |column: usize, word: &str| {
+        offered.first().is_some_and(|row| row.try_get(column).ok().flatten() == Some(word))
+    };
+    let (is_superuser, may_create) = (says(1, "on"), says(2, "t"));
+    let advice = missing.into_iter().filter_map(|name| {
+        let create = format!("As a superuser, in {database}: CREATE EXTENSION \"{name}\";");
+        if !is_in(&offered, name) {
+            return Some(Cause::config(
+                "postgres.extension_unavailable",
+                format!("{database} has no extension {name}, and the server has none to install."),
+                format!("Install postgresql-contrib on the database server. {create}"),
+            ));
+        }
+        if is_superuser || (may_create && is_in(&trusted, name)) {
+            return None;
+        }
+        Some(Cause::config(
+            "postgres.extension_missing",
+            format!("{database} has no extension {name}, and this user may not create it."),
+            create,
+        ))
+    });
+    advice.collect()
+}
+
 impl Answer {
+    fn missing_extensions(&self, database: &str) -> Vec<&'static str> {
+        let needed =
+            EXTENSIONS.iter().find(|(name, _)| *name == database).map_or(&[][..], |(_, needed)| needed);
+        needed.iter().copied().filter(|name| !self.extensions.iter().any(|one| one == name)).collect()
+    }
+
     /// Whether the app may do in this database what it does: create its tables, read and write them.
     pub(super) fn privileges(&self, database: &str, user: &str) -> Result<String, Cause> {
-        if self.may_create == Some(false) {
+        let grant = |schema: &str| {
+            format!(
+                "In {database}: GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}; or ALTER DATABASE {database} OWNER TO {user}."
+            )
+        };
+        let Some(schema) = &self.schema else {
+            let cause = match self.public_is_closed {
+                true => Cause::config(
+                    "postgres.no_privilege",
+                    format!(
+                        "{user} may not use the schema public of {database}, so it finds and creates no tables."
+                    ),
+                    grant("public"),
+                ),
+                false => Cause::config(
+                    "postgres.no_schema",
+                    format!(
+                        "No schema of the search path exists in {database}, so {user} finds and creates no tables."
+                    ),
+                    format!(
+                        "In {database}: CREATE SCHEMA public AUTHORIZATION {user}; or correct the role's search_path."
+                    ),
+                ),
+            };
+            return Err(cause.with("search_path", &self.search_path));
+        };
+        if !self.may_create {
             return Err(Cause::config(
                 "postgres.no_privilege",
-                format!("{user} may not create tables in {database}."),
-                format!("In {database}: GRANT ALL ON SCHEMA public TO {user}; or ALTER DATABASE {database} OWNER TO {user}."),
+                format!("{user} may not create tables in the schema {schema} of {database}."),
+                grant(schema),
             )
-            .with("schema", "public: USAGE and CREATE are needed"));
+            .with("missing", format!("CREATE on schema {schema}"))
+            .with("search_path", &self.search_path));
         }
         if let Some(tables) = &self.closed_tables {
             return Err(Cause::config(
                 "postgres.no_privilege",
                 format!("{user} may not read and write all tables of {database}."),
-                format!("In {database}: GRANT ALL ON ALL TABLES IN SCHEMA public TO {user}; or make it their owner."),
+                format!("In {database}: GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; or make it their owner."),
             )
             .with("tables", tables));
         }
-        Ok(format!("{database}: {user} may create, read and write tables"))
+        Ok(format!("{database}: {user} may create, read and write tables in {schema}"))
     }
 
     /// Whether the server takes writes, and is what `target_session_attrs` asks for.
@@ -83,30 +198,32 @@ impl Answer {
         if self.in_recovery && asks_for_standby {
             return Err(Cause::config(
                 "postgres.standby",
-                format!("{server} is a standby, as target_session_attrs asks for, and the app writes."),
+                format!(
+                    "{server} is a standby, which target_session_attrs asks for, and the app needs to write."
+                ),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
         }
         if self.in_recovery {
             return Err(Cause::external(
                 "postgres.standby",
-                format!("{server} is a standby: it takes no writes."),
-                "Let the URI lead to the primary (for RDS: not the reader endpoint), or promote this server.",
+                format!("{server} is a standby and does not accept writes."),
+                "Point the URI at the primary (RDS: not the reader endpoint), or promote this server.",
             )
             .with("pg_is_in_recovery", "true"));
         }
         if self.read_only && target != Target::ReadOnly {
             return Err(Cause::external(
                 "postgres.read_only",
-                format!("{server} is the primary, and its sessions are read-only."),
-                "Look at default_transaction_read_only of server, database and role; RDS sets it when storage is full.",
+                format!("{server} is a primary, but its sessions are read-only."),
+                "Check default_transaction_read_only of the server, the database and the role; RDS sets it when storage is full.",
             )
             .with("transaction_read_only", "on"));
         }
         if matches!(target, Target::Standby | Target::ReadOnly) {
             return Err(Cause::config(
                 "postgres.target",
-                format!("{server} is a primary, and target_session_attrs in the URI asks for another."),
+                format!("{server} is a primary, and target_session_attrs in the URI asks for a standby."),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
         }

@@ -44,6 +44,8 @@ pub(super) struct Channel {
     /// Set when the connection is inside TLS.
     pub(super) handed: Option<Handed>,
     pub(super) detail: String,
+    /// Whether the server asked for a client certificate.
+    pub(super) asked_for_certificate: bool,
 }
 
 /// What the URI demands of TLS, as libpq reads it: the certificate is verified whenever there is a root certificate to
@@ -107,7 +109,7 @@ pub(super) async fn negotiate(
     direct: bool,
 ) -> Result<Channel, Cause> {
     if let Wanted::Plaintext(why) = wanted {
-        return Ok(Channel { stream, handed: None, detail: format!("no TLS, {why}") });
+        return Ok(plaintext(stream, format!("no TLS, {why}")));
     }
     let deadline = Instant::now() + limit;
     if !direct {
@@ -121,8 +123,9 @@ pub(super) async fn negotiate(
             (Some(b'S'), _) if answer.len() == 1 => {}
             (Some(b'N'), Wanted::Required) if answer.len() == 1 => return Err(refused(server)),
             (Some(b'N'), _) if answer.len() == 1 => {
-                let detail = "no TLS: the server has none, and the URI does not insist".to_owned();
-                return Ok(Channel { stream, handed: None, detail });
+                let detail =
+                    "no TLS: the server does not support it, and the URI does not require it".to_owned();
+                return Ok(plaintext(stream, detail));
             }
             _ => return Err(refusal::not_postgres(server, &answer)),
         }
@@ -132,7 +135,12 @@ pub(super) async fn negotiate(
     let session = stream.ssl();
     let detail = tls::described(session, terms.verify);
     let handed = Handed { binding: server_end_point(session) };
-    Ok(Channel { stream: Box::new(stream), handed: Some(handed), detail })
+    let asked_for_certificate = tls::asked_for_certificate(&stream);
+    Ok(Channel { stream: Box::new(stream), handed: Some(handed), detail, asked_for_certificate })
+}
+
+fn plaintext(stream: Box<dyn Stream>, detail: String) -> Channel {
+    Channel { stream, handed: None, detail, asked_for_certificate: false }
 }
 
 /// Asks for TLS. The answer is one byte, from a PostgreSQL; of anything else the beginning is returned.
@@ -151,8 +159,8 @@ async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
 fn refused(server: &Server) -> Cause {
     Cause::config(
         REFUSED,
-        format!("{server} has no TLS, and the URI insists on it."),
-        "Switch TLS on in PostgreSQL (ssl = on), or weaken sslmode in the URI.",
+        format!("{server} does not support TLS, and the URI requires it."),
+        "Enable TLS in PostgreSQL (ssl = on), or use a weaker sslmode in the URI.",
     )
 }
 

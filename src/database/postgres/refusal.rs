@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
+use super::super::listener::Listener;
 use super::super::rung::Rung;
 use super::super::tls::{self, Terms};
 use super::super::uri::{PostgresUri, Server};
+use super::{methods, pooler};
 use crate::cause::{Cause, Class, chain};
 
 /// The kind for a client that `pg_hba.conf` does not let in.
@@ -23,13 +25,31 @@ pub(super) const STARTING_UP: &str = "postgres.starting_up";
 /// The kind for a server that hangs up.
 pub(super) const CLOSED: &str = "postgres.closed";
 
+/// The kind for a server that accepts and does not answer.
+pub(super) const SILENT: &str = "postgres.silent";
+
+/// The kind for what is no PostgreSQL.
+pub(super) const NOT_POSTGRES: &str = "postgres.not_postgres";
+
 /// The longest first answer to a login: an error with the longest message that libpq would believe.
 const LONGEST_FIRST: u32 = 30_000;
 
-/// What a failed login means, and which rung it broke.
-pub(super) fn of_login(uri: &PostgresUri, server: &Server, terms: &Terms, error: &Error) -> (Rung, Cause) {
+/// What a failed login means, and which rung it broke. `heard` is how the server's answer began, `asked` whether it asked
+/// for a client certificate.
+pub(super) fn of_login(
+    uri: &PostgresUri,
+    server: &Server,
+    terms: &Terms,
+    asked: bool,
+    heard: &[u8],
+    error: &Error,
+) -> (Rung, Cause) {
     if let Some(refusal) = error.as_db_error() {
-        return of_server(server, Some(uri), refusal);
+        if let Some(answer) = pooler::of_login(uri, server, refusal) {
+            return answer;
+        }
+        let (rung, cause) = of_server(server, Some(uri), refusal);
+        return (rung, with_certificate(terms, asked, cause));
     }
     let mut source = error.source();
     while let Some(inner) = source {
@@ -45,29 +65,40 @@ pub(super) fn of_login(uri: &PostgresUri, server: &Server, terms: &Terms, error:
             format!("{server} asks for a password, and the URI has none."),
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         )
-    } else if said.contains("unsupported authentication") {
+    } else if said.contains("unsupported authentication") || said.contains("unsupported SASL") {
+        methods::unsupported(server, heard)
+    } else if said.contains("channel binding") {
         Cause::config(
-            "postgres.auth_method",
+            "postgres.channel_binding",
             format!(
-                "{server} asks for a way to log in that is neither SCRAM-SHA-256 nor MD5 nor a plain password."
+                "The URI has channel_binding=require, and {server} logs this user in without channel binding."
             ),
-            "Give this user a pg_hba.conf entry with scram-sha-256 (or md5).",
+            "Channel binding needs TLS and a scram-sha-256 password: set both up, or write channel_binding=prefer.",
         )
     } else if error.is_closed() {
         return (Rung::Auth, closed(server));
     } else if said.contains("authentication") {
-        // The server's own proof failed, or channel binding was demanded and cannot be had.
+        // The server's own proof failed: somebody in between has another certificate, or does not know the password.
         Cause::config(
             "postgres.auth_exchange",
             format!(
-                "The exchange of proofs with {server} failed: it may not be the server that it should be."
+                "{server} failed to prove that it knows the password: it may not be the intended server."
             ),
-            "Check that the address leads to the database itself; a proxy in between breaks channel binding.",
+            "Check that the address leads to the database itself; a proxy that terminates TLS breaks channel binding.",
         )
     } else {
         garbage(server)
     };
     (Rung::Auth, cause.with("error", said))
+}
+
+/// Adds that a server which lets this user in by no entry had asked for a certificate: where its words are not English,
+/// nothing else tells that this is what it misses.
+fn with_certificate(terms: &Terms, asked: bool, cause: Cause) -> Cause {
+    if asked && terms.identity.is_none() && cause.kind == NO_ENTRY {
+        return cause.with("client certificate", "the server asks for one, and the URI names none");
+    }
+    cause
 }
 
 fn of_connection(server: &Server, terms: &Terms, error: &io::Error) -> (Rung, Cause) {
@@ -82,10 +113,11 @@ fn of_connection(server: &Server, terms: &Terms, error: &io::Error) -> (Rung, Ca
 }
 
 /// What a failed query means.
-pub(super) fn of_query(server: &Server, error: &Error) -> (Rung, Cause) {
+pub(super) fn of_query(server: &Server, database: &str, error: &Error) -> (Rung, Cause) {
     match error.as_db_error() {
         Some(refusal) => {
-            let (rung, cause) = of_server(server, None, refusal);
+            let answer = pooler::of_query(server, database, refusal);
+            let (rung, cause) = answer.unwrap_or_else(|| of_server(server, None, refusal));
             (rung.max(Rung::Database), cause)
         }
         None => (Rung::Database, closed(server).with("error", chain(error))),
@@ -102,8 +134,8 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Auth,
             Cause::config(
                 "postgres.password_rejected",
-                format!("{server} does not accept the password of {user}, or knows no such user."),
-                "Correct user and password in the URI; ALTER ROLE … PASSWORD sets a new one.",
+                format!("{server} rejects the password of {user}, or there is no such user."),
+                "Correct user and password in the URI; ALTER ROLE … PASSWORD sets a new password.",
             ),
         ),
         (
@@ -115,16 +147,28 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Auth,
             Cause::config(
                 "postgres.no_role",
-                format!("{server} knows no role {user}, or does not let it log in."),
+                format!("{server} has no role {user}, or the role may not log in."),
                 "Create the role (CREATE ROLE … LOGIN), or correct the user in the URI.",
             ),
         ),
-        ("28000", Some("auth_failed")) => (
+        ("28000", Some("auth_failed")) => (Rung::Auth, methods::failed(server, user, refusal.message())),
+        // The routine is one for both; the words are English unless lc_messages says otherwise.
+        ("28000", _) if refusal.message().contains("pg_hba.conf rejects") => (
             Rung::Auth,
             Cause::config(
-                "postgres.auth_rejected",
-                format!("{server} does not accept {user} by the method that its pg_hba.conf prescribes."),
-                "Look at the matching line of pg_hba.conf; for this user it should say scram-sha-256 or md5.",
+                "postgres.pg_hba_reject",
+                format!(
+                    "{server} rejects {user} on {database} from this address: a reject entry in pg_hba.conf matches."
+                ),
+                "Put an entry that lets this user in above the reject entry of pg_hba.conf, and reload PostgreSQL.",
+            ),
+        ),
+        ("28000", _) if refusal.message().contains("valid client certificate") => (
+            Rung::Auth,
+            Cause::config(
+                "tls.client_certificate_required",
+                format!("{server} requires a client certificate of {user} (clientcert in pg_hba.conf)."),
+                "Put a client certificate on this box and name it with sslcert and sslkey, or remove clientcert from the entry in pg_hba.conf.",
             ),
         ),
         ("28000", _) => (
@@ -132,7 +176,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::config(
                 NO_ENTRY,
                 format!(
-                    "{server} does not let {user} into {database} from this address: pg_hba.conf has no entry for it."
+                    "{server} does not let {user} into {database} from this address: no entry of pg_hba.conf allows it."
                 ),
                 "Add a pg_hba.conf entry for this user, database and subnet, and reload PostgreSQL.",
             ),
@@ -157,7 +201,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Auth,
             Cause::external(
                 "postgres.too_many_connections",
-                format!("{server} has no connection left."),
+                format!("{server} has no free connection slots."),
                 "Raise max_connections (or the role's limit), or end idle connections.",
             ),
         ),
@@ -165,7 +209,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Auth,
             Cause::external(
                 STARTING_UP,
-                format!("{server} is starting up, shutting down or recovering, and takes no logins."),
+                format!("{server} is starting up, shutting down or recovering, and accepts no logins."),
                 "Wait for it; its log says how far it is.",
             ),
         ),
@@ -181,7 +225,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Database,
             Cause::external(
                 "postgres.database_closed",
-                format!("{database} on {server} takes no connections."),
+                format!("{database} on {server} does not accept connections."),
                 "ALTER DATABASE … ALLOW_CONNECTIONS true.",
             ),
         ),
@@ -190,18 +234,23 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::external(
                 "postgres.read_only",
                 format!("{server} is read-only."),
-                "Let the URI lead to the primary, or make the server writable again.",
+                "Point the URI at the primary, or make the server writable again.",
             ),
         ),
         _ => (Rung::Auth, other(server, code)),
     };
-    let mut cause = cause.with("server said", refusal.message()).with("SQLSTATE", code);
+    (rung, in_its_words(cause, refusal))
+}
+
+/// Adds what the server said.
+pub(super) fn in_its_words(cause: Cause, refusal: &DbError) -> Cause {
+    let mut cause = cause.with("server said", refusal.message()).with("SQLSTATE", refusal.code().code());
     for (name, text) in [("detail", refusal.detail()), ("hint", refusal.hint())] {
         if let Some(text) = text {
             cause = cause.with(name, text);
         }
     }
-    (rung, cause)
+    cause
 }
 
 /// A refusal without a rule of its own, by the class of its SQLSTATE.
@@ -212,7 +261,7 @@ fn other(server: &Server, code: &str) -> Cause {
         class,
         "postgres.refused",
         format!("{server} refuses this login or query."),
-        "The evidence has the server's own words; its log says more.",
+        "Look at the server's own words above, and at its log.",
     )
 }
 
@@ -220,8 +269,8 @@ fn other(server: &Server, code: &str) -> Cause {
 pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
     let mut cause = Cause::config(
         "postgres.tls_required",
-        format!("{server} lets this user in over TLS only, and the URI has sslmode=disable."),
-        "Write sslmode=require (or verify-full with sslrootcert) into the URI.",
+        format!("{server} accepts this user over TLS only, and the URI has sslmode=disable."),
+        "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
     );
     cause.evidence.clone_from(&refused.evidence);
     cause
@@ -231,15 +280,15 @@ pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
 pub(super) fn closed(server: &Server) -> Cause {
     Cause::external(
         CLOSED,
-        format!("{server} accepts connections and closes them without a word."),
-        "Check that the port is PostgreSQL's, and look at its log; a proxy or load balancer without a live server behind it does the same.",
+        format!("{server} accepts connections and closes them without an answer."),
+        "Check that the port is PostgreSQL's, and look at its log; a proxy or load balancer with no live server behind it does the same.",
     )
 }
 
 /// A server that accepts and does not answer.
 pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
-        "postgres.silent",
+        SILENT,
         format!("{server} accepts connections and does not answer {what}."),
         "Check that the server is not hung (its log, its load), and that the port is PostgreSQL's.",
     )
@@ -265,9 +314,26 @@ pub(super) fn not_postgres(server: &Server, answer: &[u8]) -> Cause {
     garbage(server).with("answer", Printable(answer))
 }
 
+/// What was recognised on the port; `None` when it says nothing new.
+pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> {
+    match listener {
+        Listener::Postgres => None,
+        Listener::ClosesAtOnce => Some(Cause::external(
+            CLOSED,
+            format!("{server} accepts connections and closes each at once."),
+            "Look for a proxy or load balancer there with no live PostgreSQL behind it, and at the server's log.",
+        )),
+        other => Some(Cause::config(
+            NOT_POSTGRES,
+            format!("What listens on {server} is {other}, not PostgreSQL."),
+            "Correct host and port in the URI.",
+        )),
+    }
+}
+
 fn garbage(server: &Server) -> Cause {
     Cause::config(
-        "postgres.not_postgres",
+        NOT_POSTGRES,
         format!("What listens on {server} is not PostgreSQL."),
         "Correct host and port in the URI.",
     )

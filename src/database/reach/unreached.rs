@@ -72,6 +72,7 @@ fn failed(kind: Kind, server: &Server, subject: &str, failures: &[Failure]) -> C
     let listens = match kind {
         Kind::Postgres => "listen_addresses in postgresql.conf",
         Kind::Mongo => "net.bindIp in mongod.conf",
+        Kind::Vault => "listener \"tcp\" in Vault's configuration",
     };
     let port = server.port;
     let product = kind.name();

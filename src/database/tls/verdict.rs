@@ -4,31 +4,44 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
+use jiff::{Timestamp, Unit};
 use openssl::ssl;
 
 use super::super::uri::Server;
-use super::{Authorities, Objection, Terms};
+use super::chain::{Issuer, Objection};
+use super::{Authorities, Kind, Terms};
 use crate::cause::Cause;
 
 // OpenSSL's verdicts on a certificate (`X509_V_ERR_…` in x509_vfy.h).
 const UNABLE_TO_GET_ISSUER: i32 = 2;
+const SIGNATURE_FAILURE: i32 = 7;
 const NOT_YET_VALID: i32 = 9;
 const HAS_EXPIRED: i32 = 10;
 const SELF_SIGNED: i32 = 18;
 const SELF_SIGNED_IN_CHAIN: i32 = 19;
 const UNKNOWN_ISSUER: i32 = 20;
 const UNVERIFIABLE_LEAF: i32 = 21;
+const REVOKED: i32 = 23;
+const INVALID_PURPOSE: i32 = 26;
 const HOSTNAME_MISMATCH: i32 = 62;
-const ADDRESS_MISMATCH: i32 = 64;
+pub(super) const ADDRESS_MISMATCH: i32 = 64;
+const KEY_TOO_SMALL: i32 = 66;
+const CA_KEY_TOO_SMALL: i32 = 67;
+const DIGEST_TOO_WEAK: i32 = 68;
+const INVALID_CA: i32 = 79;
 
 // OpenSSL's reasons for a failed handshake (`SSL_R_…` in sslerr.h). An alert from the server is 1000 and its number.
 const HTTP_REQUEST: i32 = 156;
 const WRONG_VERSION_NUMBER: i32 = 267;
 const PACKET_LENGTH_TOO_LONG: i32 = 198;
 const UNSUPPORTED_PROTOCOL: i32 = 258;
+const DH_KEY_TOO_SMALL: i32 = 394;
+const SERVER_KEY_TOO_SMALL: i32 = 399;
 const ALERT: i32 = 1000;
 const ALERT_HANDSHAKE_FAILURE: i32 = ALERT + 40;
 const ALERT_BAD_CERTIFICATE: i32 = ALERT + 42;
+const ALERT_UNSUPPORTED_CERTIFICATE: i32 = ALERT + 43;
+const ALERT_CERTIFICATE_REVOKED: i32 = ALERT + 44;
 const ALERT_CERTIFICATE_EXPIRED: i32 = ALERT + 45;
 const ALERT_CERTIFICATE_UNKNOWN: i32 = ALERT + 46;
 const ALERT_UNKNOWN_CA: i32 = ALERT + 48;
@@ -37,41 +50,74 @@ const ALERT_CERTIFICATE_REQUIRED: i32 = ALERT + 116;
 
 /// A certificate that OpenSSL objected to.
 pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
-    let setting = terms.authorities_setting();
+    let whose = if objection.depth == 0 {
+        format!("The certificate of {server}")
+    } else {
+        format!("The CA certificate {} in the chain of {server}", objection.subject)
+    };
     let cause = match objection.code {
         HAS_EXPIRED => Cause::external(
             "tls.expired",
-            format!("The certificate of {server} has expired."),
-            "Renew the server's certificate; if its dates look right, check this machine's clock.",
-        ),
+            format!("{whose} has expired."),
+            "Renew the certificate; if its dates look right, check this machine's clock.",
+        )
+        .with("clock of this machine", now()),
         NOT_YET_VALID => Cause::external(
             "tls.not_yet_valid",
-            format!("The certificate of {server} is not valid yet."),
+            format!("{whose} is not valid yet."),
             "Check the clocks of this machine (chronyc tracking) and of the server.",
-        ),
+        )
+        .with("clock of this machine", now()),
         HOSTNAME_MISMATCH | ADDRESS_MISMATCH => Cause::config(
             "tls.wrong_name",
             format!("The certificate of {server} is for another name."),
-            "Write into the URI a name that the certificate carries, or issue a certificate with this name.",
+            "Write a name that the certificate carries in the URI, or issue a certificate with this name.",
         )
         .with(
             "certificate is for",
             if objection.names.is_empty() { &objection.subject } else { &objection.names },
         ),
-        UNABLE_TO_GET_ISSUER | SELF_SIGNED | SELF_SIGNED_IN_CHAIN | UNKNOWN_ISSUER | UNVERIFIABLE_LEAF => {
-            Cause::config(
-                "tls.unknown_ca",
-                format!("The certificate of {server} was not issued by an authority that the URI trusts."),
-                format!(
-                    "Put the certificate of the CA named as issuer on this box and name it with {setting}."
-                ),
-            )
-            .with("trusted", trusted(terms))
-        }
+        SELF_SIGNED => Cause::config(
+            "tls.unknown_ca",
+            format!("The certificate of {server} is self-signed, and the URI does not trust it."),
+            format!(
+                "Put that certificate on this box and name it with {}, or have a CA sign the server's certificate.",
+                terms.authorities_setting()
+            ),
+        )
+        .with("trusted", trusted(terms)),
+        UNABLE_TO_GET_ISSUER | SELF_SIGNED_IN_CHAIN | UNKNOWN_ISSUER | UNVERIFIABLE_LEAF
+        | SIGNATURE_FAILURE => untrusted(terms, server, objection),
+        KEY_TOO_SMALL | CA_KEY_TOO_SMALL => Cause::config(
+            "tls.weak_key",
+            format!("{whose} has a key that is too short to be trusted."),
+            "Issue a new certificate with an RSA key of 2048 bits or more, or an ECDSA key.",
+        ),
+        DIGEST_TOO_WEAK => Cause::config(
+            "tls.weak_key",
+            format!("{whose} is signed with a digest that is too weak to be trusted (MD5 or SHA-1)."),
+            "Issue the certificate again, signed with SHA-256.",
+        ),
+        INVALID_PURPOSE => Cause::config(
+            "tls.certificate_purpose",
+            format!("{whose} is not meant for a server: its extended key usage lacks serverAuth."),
+            "Issue a certificate with extendedKeyUsage = serverAuth.",
+        ),
+        INVALID_CA => Cause::config(
+            "tls.not_a_ca",
+            format!("{} signed the certificate of {server} and is not a CA's certificate.", objection.subject),
+            "Sign with a certificate that has basicConstraints = CA:TRUE, and trust that one.",
+        )
+        .with("trusted", trusted(terms)),
+        REVOKED => Cause::config(
+            "tls.revoked",
+            format!("{whose} has been revoked."),
+            "Issue a new certificate for the server.",
+        ),
         _ => Cause::config(
             "tls.certificate",
-            format!("The certificate of {server} cannot be accepted."),
-            "Have the server's certificate corrected; the evidence says what OpenSSL did not like.",
+            format!("{whose} cannot be accepted."),
+            "Correct the server's certificate; the evidence has OpenSSL's objection.",
         ),
     };
     let said = format!("{} ({})", objection.words, objection.code);
@@ -82,6 +128,63 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         .with("valid", &objection.valid)
 }
 
+/// A chain that does not end at a trusted certificate. Only of the server's own certificate may the issuer's be missing
+/// from what the server sends; higher up, what is missing is a root, which no server need send.
+fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
+    let setting = terms.authorities_setting();
+    let issuer = &objection.issuer;
+    let append = match terms.kind {
+        Kind::Postgres => "Append it to the server's certificate file (ssl_cert_file) and reload PostgreSQL",
+        Kind::Mongo => {
+            "Append it to the server's certificate file (net.tls.certificateKeyFile) and restart mongod"
+        }
+        Kind::Vault => "Append it to the server's certificate file (tls_cert_file) and reload Vault",
+    };
+    let alone = objection.depth == 0 && objection.code != SELF_SIGNED_IN_CHAIN;
+    let cause = match objection.issuer_is {
+        Issuer::Namesake => Cause::config(
+            "tls.unknown_ca",
+            format!(
+                "The certificate of {server} was signed by a CA named {issuer}, and not with the key of the trusted CA of that name."
+            ),
+            format!(
+                "The CA was probably made anew: put its present certificate on this box, where {setting} names it."
+            ),
+        ),
+        Issuer::Intermediate if alone => Cause::config(
+            "tls.incomplete_chain",
+            format!("{server} does not send the intermediate certificate {issuer} that signed its own."),
+            format!("{append}."),
+        ),
+        Issuer::Unknown if alone => Cause::config(
+            "tls.unknown_ca",
+            format!(
+                "The certificate of {server} was signed by {issuer}, whose certificate is not trusted, and the server does not send it."
+            ),
+            format!(
+                "If {issuer} is a root CA, put its certificate on this box and name it with {setting}. If it is an intermediate: {}.",
+                lower_first(append)
+            ),
+        ),
+        _ => Cause::config(
+            "tls.unknown_ca",
+            format!("The certificate of {server} was not issued by a CA that the URI trusts."),
+            format!("Put the certificate of the CA named as issuer on this box and name it with {setting}."),
+        ),
+    };
+    cause.with("trusted", trusted(terms))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round(Unit::Second).unwrap_or(now)
+}
+
 fn trusted(terms: &Terms) -> String {
     match &terms.authorities {
         Authorities::System => "this machine's own store".to_owned(),
@@ -90,21 +193,35 @@ fn trusted(terms: &Terms) -> String {
 }
 
 /// A handshake that ended for another reason than the server's certificate.
-pub(super) fn of_handshake(terms: &Terms, server: &Server, error: &ssl::Error) -> Cause {
+///
+/// `asked` says that the server asked for a client certificate. By then versions and ciphers are agreed upon, so a server
+/// that refuses later or hangs up does so because of that certificate.
+pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &ssl::Error) -> Cause {
     let reason = error.ssl_error().and_then(|stack| stack.errors().last()).map(|error| error.reason_code());
+    let hung_up = reason.is_none();
+    let refused = reason.is_some_and(|reason| reason >= ALERT);
+    if asked && (hung_up || refused) {
+        let cause = if terms.identity.is_some() { rejected(server) } else { demanded(terms, server) };
+        return cause.with("OpenSSL", words(error));
+    }
     if let Some(cause) = reason.and_then(|reason| alert(terms, server, reason)) {
         return cause.with("OpenSSL", words(error));
     }
     let cause = match reason {
         Some(HTTP_REQUEST | WRONG_VERSION_NUMBER | PACKET_LENGTH_TOO_LONG) => Cause::config(
             "tls.not_tls",
-            format!("{server} answers the TLS handshake with something else than TLS."),
+            format!("{server} answers the TLS handshake with something other than TLS."),
             format!(
                 "Check the port in the URI, and whether {} has TLS switched on there.",
                 terms.kind.name()
             ),
         ),
         Some(UNSUPPORTED_PROTOCOL) => too_old(server),
+        Some(DH_KEY_TOO_SMALL | SERVER_KEY_TOO_SMALL) => Cause::config(
+            "tls.weak_key",
+            format!("{server} uses a key that is too short for TLS."),
+            "Give the server an RSA key or Diffie-Hellman parameters of 2048 bits or more.",
+        ),
         Some(_) => Cause::external(
             "tls.handshake",
             format!("The TLS handshake with {server} failed."),
@@ -122,7 +239,7 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
         ALERT_HANDSHAKE_FAILURE if terms.identity.is_none() => Cause::config(
             "tls.handshake",
             format!(
-                "{server} refuses the TLS handshake: no cipher in common, or it demands a client certificate."
+                "{server} refuses the TLS handshake: no cipher in common, or it requires a client certificate."
             ),
             "Look at the server's log for which of the two, and at its cipher settings.",
         ),
@@ -131,14 +248,15 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
             format!("{server} refuses the TLS handshake: no cipher in common."),
             "Look at the server's cipher settings and its log.",
         ),
-        ALERT_BAD_CERTIFICATE | ALERT_CERTIFICATE_EXPIRED | ALERT_CERTIFICATE_UNKNOWN | ALERT_UNKNOWN_CA
+        ALERT_BAD_CERTIFICATE
+        | ALERT_UNSUPPORTED_CERTIFICATE
+        | ALERT_CERTIFICATE_REVOKED
+        | ALERT_CERTIFICATE_EXPIRED
+        | ALERT_CERTIFICATE_UNKNOWN
+        | ALERT_UNKNOWN_CA
             if terms.identity.is_some() =>
         {
-            Cause::config(
-                "tls.client_certificate_rejected",
-                format!("{server} does not accept the client certificate."),
-                "Use a client certificate that is still good and was issued by the CA which the server trusts.",
-            )
+            rejected(server)
         }
         ALERT_PROTOCOL_VERSION => too_old(server),
         _ => return None,
@@ -146,16 +264,25 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
     Some(cause)
 }
 
+fn rejected(server: &Server) -> Cause {
+    Cause::config(
+        "tls.client_certificate_rejected",
+        format!("{server} does not accept the client certificate."),
+        "Use a client certificate that is still good and was issued by the CA which the server trusts.",
+    )
+}
+
 fn demanded(terms: &Terms, server: &Server) -> Cause {
     let settings = match terms.kind {
         super::Kind::Postgres => "sslcert and sslkey",
         super::Kind::Mongo => "tlsCertificateKeyFile",
+        super::Kind::Vault => "the app's own settings",
     };
     Cause::config(
         "tls.client_certificate_required",
-        format!("{server} demands a client certificate, and the URI names none."),
+        format!("{server} requires a client certificate, and the URI names none."),
         format!(
-            "Put a client certificate on this box and name it with {settings}, or let the server do without."
+            "Put a client certificate on this box and name it with {settings}, or change the server not to require one."
         ),
     )
 }

@@ -1,6 +1,6 @@
 //! The mistakes that people make in database URIs, each recognised for what it is before the grammar misreads it.
 
-use super::scan::{Piece, error_at};
+use super::scan::{Piece, error, error_at};
 use super::{Kind, UriError};
 use crate::secret;
 
@@ -9,12 +9,32 @@ const RESERVED: [(char, &str); 5] = [('@', "%40"), ('/', "%2F"), (':', "%3A"), (
 
 const RESERVED_CHARACTERS: [char; 5] = ['@', '/', ':', '#', '?'];
 
+/// The longest URI that is read, in bytes. Real ones have some hundreds; a password may be a token of a few thousand.
+const LONGEST: usize = 64 * 1024;
+
+/// How many characters are named that must be percent-encoded.
+const MOST_NAMED: usize = 12;
+
 /// What people leave standing for a password; not worth hiding, and hiding it would hide the mistake.
 const NOT_A_PASSWORD: [&str; 5] = ["password", "pass", "pw", "your-password", "your_password"];
 
 /// Makes known to the scrubber whatever in the text may be a password, whether or not the text is a URI at all.
 pub(super) fn register_secrets(text: &str) {
-    secrets_in(text).into_iter().for_each(secret::register);
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    secret::register_all(secrets_in(&text[..end]));
+}
+
+/// Refuses a text that is too long to be a URI, before anything looks at it more closely.
+pub(super) fn length(kind: Kind, text: &str) -> Result<(), UriError> {
+    if text.len() <= LONGEST {
+        return Ok(());
+    }
+    let what = format!("is {} bytes long, and no URI is longer than 64 KiB", text.len());
+    Err(error(
+        kind,
+        what,
+        "Look for a quotation mark that is missing, so that more was taken for the URI than it is.",
+    ))
 }
 
 /// Whatever in the text may be a password, as written; the scrubber decodes by itself.
@@ -71,8 +91,10 @@ fn is_password(text: &str) -> bool {
 }
 
 /// A program that misreads a password takes pieces of it for a host, a port or a database, and says them in its errors.
+/// Five digits are left: in a text that is no URI at all they are a port, which nothing should hide.
 fn fragments(password: &str) -> impl Iterator<Item = &str> {
-    password.split(RESERVED_CHARACTERS).filter(|piece| piece.len() >= 5)
+    let is_port = |piece: &str| piece.len() == 5 && piece.bytes().all(|byte| byte.is_ascii_digit());
+    password.split(RESERVED_CHARACTERS).filter(move |piece| piece.len() >= 5 && !is_port(piece))
 }
 
 /// Where the credentials end: the offset of the `@` that was meant to end them.
@@ -144,10 +166,14 @@ pub(super) fn characters(
     after_scheme: usize,
     userinfo_end: Option<usize>,
 ) -> Result<(), UriError> {
+    let colon = text[after_scheme..].find(':').map_or(usize::MAX, |colon| after_scheme + colon);
     let part = |offset: usize| match userinfo_end {
         Some(end) if offset < after_scheme + end => {
-            let colon = text[after_scheme..].find(':').map_or(usize::MAX, |colon| after_scheme + colon);
-            if offset > colon { "password" } else { "user name" }
+            if offset > colon {
+                "password"
+            } else {
+                "user name"
+            }
         }
         _ => "address",
     };
@@ -196,25 +222,74 @@ fn stands_alone(text: &str, offset: usize) -> bool {
 /// The offset of something like `<password>`.
 fn placeholder(text: &str) -> Option<usize> {
     text.match_indices('<').map(|(offset, _)| offset).find(|offset| {
-        let rest = &text[offset + 1..];
-        rest.find('>').is_some_and(|end| {
+        let rest = &text.as_bytes()[offset + 1..];
+        let end = rest.iter().take(41).position(|byte| *byte == b'>');
+        end.is_some_and(|end| {
             let name = &rest[..end];
-            name.len() <= 40
-                && name.starts_with(|c: char| c.is_ascii_alphabetic())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_. ".contains(&b))
+            name.first().is_some_and(u8::is_ascii_alphabetic)
+                && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(byte))
         })
     })
 }
 
-/// Refuses reserved characters in the credentials, naming the character and how it is written.
+/// Refuses reserved characters in the credentials, naming each of them, where it is and how it is written.
 pub(super) fn credentials(kind: Kind, user: Piece<'_>, password: Option<Piece<'_>>) -> Result<(), UriError> {
-    unescaped(kind, user, "user name")?;
-    password.map_or(Ok(()), |password| unescaped(kind, password, "password"))
+    let in_user = unescaped(user);
+    let in_password = password.map(unescaped).unwrap_or_default();
+    let part = match (in_user.is_empty(), in_password.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => "user name",
+        (true, false) => "password",
+        (false, false) => "user name and password",
+    };
+    let found = [in_user, in_password].concat();
+    let (at, first, encoding) = found[0];
+    if found.len() == 1 {
+        return Err(error_at(
+            kind,
+            at,
+            format!("has an unescaped {first} in its {part}"),
+            format!("Write the {first} in the {part} as {encoding}."),
+        ));
+    }
+    let named =
+        found.iter().take(MOST_NAMED).map(|(at, character, _)| format!("{character} at column {}", at + 1));
+    let more = match found.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let mut encodings: Vec<String> = Vec::new();
+    for (_, character, encoding) in &found {
+        let one = format!("{character} as {encoding}");
+        if !encodings.contains(&one) {
+            encodings.push(one);
+        }
+    }
+    Err(UriError {
+        database: kind,
+        column: Some(at + 1),
+        sentence: format!(
+            "The {} URI has unescaped characters in its {part}: {}{more}.",
+            kind.name(),
+            named.collect::<Vec<_>>().join(", ")
+        ),
+        next_step: format!("In the {part}, write {}.", listed(&encodings)),
+    })
 }
 
-fn unescaped(kind: Kind, piece: Piece<'_>, part: &str) -> Result<(), UriError> {
+/// `a, b and c`.
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// The characters that must be percent-encoded and are not: offset, character, encoding.
+fn unescaped(piece: Piece<'_>) -> Vec<(usize, char, &'static str)> {
     let bytes = piece.text.as_bytes();
-    for (offset, character) in piece.text.char_indices() {
+    let found = piece.text.char_indices().filter_map(|(offset, character)| {
         let encoding = match character {
             '%' => {
                 let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
@@ -222,14 +297,7 @@ fn unescaped(kind: Kind, piece: Piece<'_>, part: &str) -> Result<(), UriError> {
             }
             _ => RESERVED.iter().find(|(reserved, _)| *reserved == character).map(|(_, encoding)| *encoding),
         };
-        if let Some(encoding) = encoding {
-            return Err(error_at(
-                kind,
-                piece.at + offset,
-                format!("has an unescaped {character} in its {part}"),
-                format!("Write the {character} in the {part} as {encoding}."),
-            ));
-        }
-    }
-    Ok(())
+        encoding.map(|encoding| (piece.at + offset, character, encoding))
+    });
+    found.collect()
 }

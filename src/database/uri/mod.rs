@@ -5,11 +5,14 @@
 
 mod classics;
 mod conflicts;
+pub(super) mod java;
 pub mod mongo;
 mod options;
 mod parameters;
+mod pgjdbc;
 pub mod postgres;
 mod scan;
+pub mod vault;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,6 +26,7 @@ use crate::secret;
 pub(crate) use classics::secrets_in;
 pub use mongo::MongoUri;
 pub use postgres::PostgresUri;
+pub use vault::VaultUri;
 
 /// Which database an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +36,8 @@ pub enum Kind {
     Postgres,
     /// `mongodb://` or `mongodb+srv://`.
     Mongo,
+    /// HashiCorp's Vault, which has no URI: see [`VaultUri`].
+    Vault,
 }
 
 impl Kind {
@@ -40,6 +46,7 @@ impl Kind {
         match self {
             Kind::Postgres => "PostgreSQL",
             Kind::Mongo => "MongoDB",
+            Kind::Vault => "Vault",
         }
     }
 
@@ -48,6 +55,7 @@ impl Kind {
         match self {
             Kind::Postgres => 5432,
             Kind::Mongo => 27017,
+            Kind::Vault => 8200,
         }
     }
 
@@ -55,6 +63,7 @@ impl Kind {
         match self {
             Kind::Postgres => &["postgres://", "postgresql://"],
             Kind::Mongo => &["mongodb://", "mongodb+srv://"],
+            Kind::Vault => &[],
         }
     }
 
@@ -70,6 +79,8 @@ pub enum Parsed {
     Postgres(PostgresUri),
     /// A MongoDB connection string.
     Mongo(MongoUri),
+    /// Vault's address.
+    Vault(VaultUri),
 }
 
 impl Parsed {
@@ -78,6 +89,7 @@ impl Parsed {
         match self {
             Parsed::Postgres(_) => Kind::Postgres,
             Parsed::Mongo(_) => Kind::Mongo,
+            Parsed::Vault(_) => Kind::Vault,
         }
     }
 
@@ -86,6 +98,7 @@ impl Parsed {
         match self {
             Parsed::Postgres(uri) => uri.shown(),
             Parsed::Mongo(uri) => uri.shown(),
+            Parsed::Vault(uri) => uri.shown(),
         }
     }
 
@@ -94,6 +107,7 @@ impl Parsed {
         match self {
             Parsed::Postgres(uri) => &uri.warnings,
             Parsed::Mongo(uri) => &uri.warnings,
+            Parsed::Vault(uri) => &uri.warnings,
         }
     }
 }
@@ -128,6 +142,12 @@ pub fn parse_as(kind: Kind, text: &str) -> Result<Parsed, UriError> {
     match kind {
         Kind::Postgres => postgres::parse(text).map(Parsed::Postgres),
         Kind::Mongo => mongo::parse(text).map(Parsed::Mongo),
+        Kind::Vault => Err(UriError {
+            database: Kind::Vault,
+            column: None,
+            sentence: "Vault is not addressed by a URI.".to_owned(),
+            next_step: "Set VAULT__SCHEME, VAULT__HOST, VAULT__PORT and VAULT__CLIENT_TOKEN.".to_owned(),
+        }),
     }
 }
 
@@ -157,6 +177,7 @@ impl From<UriError> for Cause {
         let kind = match error.database {
             Kind::Postgres => "postgres.uri",
             Kind::Mongo => "mongo.uri",
+            Kind::Vault => "vault.uri",
         };
         let cause = Cause::config(kind, &error.sentence, &error.next_step);
         match error.column {
@@ -240,5 +261,9 @@ pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+#[cfg(test)]
+mod libpq_cases;
+#[cfg(test)]
+mod mongo_cases;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,17 @@
 //! MongoDB connection strings, as the drivers' common specification has them.
 //!
-//! An option that no driver knows is a warning, since drivers ignore it; a value outside an option's range is an error,
-//! though some drivers would ignore that too: it was meant to have an effect.
+//! What drivers ignore is a warning: an unknown option, a boolean that is none, a number out of its range. What the Java
+//! driver that the app uses would throw at is an error, though the specification wants a warning of some of it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
 use super::{Host, Kind, Password, Server, UriError, classics, conflicts};
 use crate::cause::Cause;
+use crate::secret;
 
 const KIND: Kind = Kind::Mongo;
 
@@ -85,6 +87,8 @@ pub struct MongoUri {
     pub connect_timeout: Option<Duration>,
     /// `appName`.
     pub app_name: Option<String>,
+    /// How the app's own, older driver reads it.
+    pub old_driver: OldDriver,
     /// What works and is yet likely not what was meant.
     pub warnings: Vec<Cause>,
     shown: String,
@@ -158,7 +162,10 @@ impl MongoUri {
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<MongoUri, UriError> {
     classics::register_secrets(text);
-    read(text)
+    let uri = read(text)?;
+    let as_old_drivers_read_it = uri.old_driver.credentials.as_ref().and_then(|it| it.password.as_ref());
+    as_old_drivers_read_it.into_iter().for_each(|password| secret::register(password.expose()));
+    Ok(uri)
 }
 
 /// As [`parse`], for a text whose secrets are known already.
@@ -174,12 +181,23 @@ pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
             "Write a / between the hosts and the ?.",
         ));
     }
-    let pairs = match parts.query {
-        Some(query) => scan::pairs(KIND, query)?,
-        None => Vec::new(),
-    };
-    let shown = scan::shown(text, &parts, &pairs);
     let mut warnings = Vec::new();
+    let mut pairs = Vec::new();
+    for piece in parts.query.iter().flat_map(|query| query.split(';')) {
+        // Java drivers end options there as well.
+        if piece.at > parts.query.map_or(0, |query| query.at) && warnings.is_empty() {
+            warnings.push(
+                Cause::config(
+                    "mongo.uri_semicolon",
+                    "The MongoDB URI has a ; among its options: Java drivers take it for a separator, others for part of a value.",
+                    "Write & between options, and %3B for a ; that belongs to a value.",
+                )
+                .with("column", piece.at),
+            );
+        }
+        pairs.extend(scan::pairs(KIND, piece)?);
+    }
+    let shown = scan::shown(text, &parts, &pairs);
     let options = Options::check(pairs, &mut warnings)?;
     let is_srv = parts.scheme == "mongodb+srv://";
     let seeds = if is_srv { srv(&parts, &options)? } else { Seeds::Servers(servers(&parts)?) };
@@ -188,7 +206,7 @@ pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
     let database = database(&parts)?;
     let credentials = credentials(&parts, &options, database.as_deref(), &mut warnings)?;
     let tls = tls(&options, is_srv, &mut warnings)?;
-    Ok(MongoUri {
+    let mut uri = MongoUri {
         seeds,
         credentials,
         database,
@@ -203,9 +221,14 @@ pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
             .filter(|number| *number > 0)
             .map(Duration::from_millis),
         app_name: options.text("appName").map(str::to_owned),
-        warnings,
+        old_driver: OldDriver::default(),
+        warnings: Vec::new(),
         shown,
-    })
+    };
+    warnings.extend(java::without_set(&uri));
+    uri.old_driver = java::compare(text, &uri, &mut warnings);
+    uri.warnings = warnings;
+    Ok(uri)
 }
 
 fn no_host(at: usize) -> UriError {
@@ -348,7 +371,7 @@ fn credentials(
                 if options.has("authSource") {
                     warnings.push(Cause::config(
                         "mongo.uri_no_user",
-                        "The MongoDB URI has authSource and no user, so nobody logs in.",
+                        "The MongoDB URI has authSource and no user, so there is no login.",
                         "Write user:password@ before the host.",
                     ));
                 }
@@ -378,8 +401,8 @@ fn credentials(
     if mechanism == Some("MONGODB-CR") {
         warnings.push(Cause::config(
             "mongo.uri_old_mechanism",
-            "The MongoDB URI names the mechanism MONGODB-CR, which MongoDB 4.0 and later do not have.",
-            "Remove authMechanism; the server is then asked which mechanism it has.",
+            "The MongoDB URI names the mechanism MONGODB-CR, which MongoDB 4.0 removed.",
+            "Remove authMechanism: drivers then ask the server which mechanism it has.",
         ));
     }
     let written = options.text("authSource");
@@ -407,7 +430,7 @@ fn credentials(
 }
 
 fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls, UriError> {
-    let mut said = options.all("tls").chain(options.all("ssl")).filter_map(super::options::boolean);
+    let mut said = options.all("tls").chain(options.all("ssl")).filter_map(super::options::java_boolean);
     let first = said.next();
     if said.any(|value| Some(value) != first) {
         return Err(error_at(
@@ -432,15 +455,15 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
     if configured && first.is_none() && !tls.on {
         warnings.push(Cause::config(
             "mongo.uri_tls_unused",
-            "The MongoDB URI has options for TLS and does not turn it on; older drivers then connect without.",
+            "The MongoDB URI has TLS options and does not turn TLS on: older drivers connect without it.",
             "Add ssl=true to the URI.",
         ));
     }
     if tls.on && tls.allow_invalid_certificates {
         warnings.push(Cause::config(
             "mongo.uri_tls_unverified",
-            "The MongoDB URI turns the verification of the server's certificate off.",
-            "Name the CA with tlsCAFile instead.",
+            "The MongoDB URI turns off verification of the server's certificate, which the app's Java driver ignores: it verifies.",
+            "Use a certificate that Java trusts; tlsCAFile names the CA for this program.",
         ));
     }
     Ok(tls)

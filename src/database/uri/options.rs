@@ -102,7 +102,7 @@ const OPTIONS: &[(&str, Range)] = &[
     ),
     ("w", Range::WriteConcern),
     ("waitQueueMultiple", Range::Integer(1, i32::MAX as i64)),
-    ("waitQueueTimeoutMS", MILLISECONDS),
+    ("waitQueueTimeoutMS", Range::Integer(1, i32::MAX as i64)),
     ("wTimeoutMS", MILLISECONDS),
     ("zlibCompressionLevel", Range::Integer(-1, 9)),
 ];
@@ -141,6 +141,10 @@ const OLD_NAMES: &[(&str, Option<&str>, Range)] = &[
     ("sslVerifyCertificate", None, Range::Passed),
     ("wtimeout", Some("wTimeoutMS"), MILLISECONDS),
 ];
+
+/// The options about certificates, which Java drivers leave to Java's own stores.
+pub(super) const TLS_FILES_AND_CHECKS: [&str; 4] =
+    ["tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsAllowInvalidHostnames"];
 
 /// Options whose repetition means something.
 const REPEATABLE: &[&str] = &["readPreferenceTags", "tls", "ssl"];
@@ -183,7 +187,7 @@ impl Options {
                 Cause::config(
                     "mongo.uri_repeated_option",
                     format!("The MongoDB URI gives the option {name} more than once."),
-                    "Keep one of them: drivers differ in which one counts.",
+                    "Keep one of them: drivers differ in which one they use.",
                 )
                 .with("column", pair.at + 1),
             );
@@ -203,12 +207,14 @@ impl Options {
 
     /// An option that is a boolean.
     pub(super) fn truth(&self, name: &str) -> Option<bool> {
-        self.text(name).and_then(boolean)
+        self.text(name).and_then(java_boolean)
     }
 
-    /// An option that is a number.
+    /// An option that is a number, if it is within its range.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
-        self.text(name)?.parse().ok()
+        let number = self.text(name)?.parse().ok()?;
+        let (_, range) = OPTIONS.iter().find(|(known, _)| *known == name)?;
+        range.has(number).then_some(number)
     }
 
     /// The offset of an option's last value.
@@ -221,11 +227,12 @@ impl Options {
     }
 }
 
-/// What drivers read as a boolean: the specification's words, and those that it deprecates.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "y" | "t" => Some(true),
-        "false" | "0" | "-1" | "no" | "n" | "f" => Some(false),
+/// What Java drivers of every version read as a boolean; anything else they ignore with a warning, and for the oldest it
+/// is false.
+pub(super) fn java_boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Some(true),
+        "false" | "0" | "no" => Some(false),
         _ => None,
     }
 }
@@ -237,9 +244,9 @@ fn printable(name: &str) -> bool {
 
 fn unknown(pair: &Pair<'_>) -> Cause {
     let sentence = if printable(&pair.key) {
-        format!("The MongoDB URI has the option {}, which no driver knows; it is ignored.", pair.key)
+        format!("The MongoDB URI has an unknown option, {}, which drivers ignore.", pair.key)
     } else {
-        "The MongoDB URI has an option which no driver knows; it is ignored.".to_owned()
+        "The MongoDB URI has an unknown option, which drivers ignore.".to_owned()
     };
     let names = OPTIONS.iter().map(|(name, _)| *name).filter(|name| name.len() > 2);
     let next_step = match closest(&pair.key, names) {
@@ -251,12 +258,14 @@ fn unknown(pair: &Pair<'_>) -> Cause {
 
 fn old_name(name: &str, current: Option<&str>, at: usize) -> Cause {
     let next_step = match current {
-        Some(current) => format!("Write {current} if the app's driver knows it."),
-        None => format!("Make sure that the app's driver knows {name}; current ones have no such option."),
+        Some(current) => format!("Write {current} instead."),
+        None => format!("Remove {name}: current drivers have no such option."),
     };
     Cause::config(
         "mongo.uri_old_option",
-        format!("The MongoDB URI uses the option {name}, which only some drivers know; others ignore it."),
+        format!(
+            "The MongoDB URI uses the old option {name}, which only some drivers know; others ignore it."
+        ),
         next_step,
     )
     .with("column", at + 1)
@@ -268,26 +277,38 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
         Range::Any | Range::Passed => true,
         Range::NotEmpty => !value.is_empty(),
         Range::Bool => {
-            if boolean(value).is_some()
-                && !value.eq_ignore_ascii_case("true")
-                && !value.eq_ignore_ascii_case("false")
-            {
+            if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") {
+                let read_as = match java_boolean(value) {
+                    Some(_) => "only some drivers read as a boolean",
+                    None => "is not a boolean: drivers ignore it",
+                };
                 warnings.push(
                     Cause::config(
                         "mongo.uri_boolean",
-                        format!(
-                            "The MongoDB URI gives {name} a value that only some drivers take for a boolean."
-                        ),
+                        format!("The MongoDB URI gives {name} a value that {read_as}."),
                         format!("Write {name}=true or {name}=false."),
                     )
                     .with("column", pair.raw_value.at + 1),
                 );
             }
-            boolean(value).is_some()
+            true
         }
-        Range::Integer(least, most) => {
-            value.parse::<i64>().is_ok_and(|number| (least..=most).contains(&number))
-        }
+        Range::Integer(..) | Range::Staleness => match value.parse::<i32>() {
+            Ok(number) => {
+                if !range.has(number.into()) {
+                    warnings.push(
+                        Cause::config(
+                            "mongo.uri_number",
+                            format!("The MongoDB URI gives {name} a number out of its range: drivers ignore it, or fail later."),
+                            format!("{name} takes {}.", range.expected()),
+                        )
+                        .with("column", pair.raw_value.at + 1),
+                    );
+                }
+                true
+            }
+            Err(_) => false,
+        },
         Range::Word(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
         Range::WriteConcern => match value.parse::<i64>() {
             Ok(number) => (0..=50).contains(&number),
@@ -299,7 +320,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
                 warnings.push(
                     Cause::config(
                         "mongo.uri_compressor",
-                        format!("The MongoDB URI names a compressor that drivers do not know: {known}."),
+                        format!("The MongoDB URI names an unknown compressor: {known}."),
                         "Use snappy, zlib or zstd, or remove compressors.",
                     )
                     .with("column", pair.raw_value.at + 1),
@@ -307,7 +328,6 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
             }
             true
         }
-        Range::Staleness => value.parse::<i64>().is_ok_and(|number| number == -1 || number >= 90),
         Range::AppName => value.len() <= 128,
         Range::KeyValues => {
             value.is_empty()
@@ -317,29 +337,50 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
     if good { Ok(()) } else { Err(bad_value(name, range, pair)) }
 }
 
+impl Range {
+    /// Whether a number is within the range, where it is one of numbers.
+    fn has(self, number: i64) -> bool {
+        match self {
+            Range::Integer(least, most) => (least..=most).contains(&number),
+            Range::Staleness => number == -1 || number >= 90,
+            _ => true,
+        }
+    }
+
+    /// The values that it takes.
+    fn expected(self) -> String {
+        match self {
+            Range::NotEmpty | Range::Any | Range::Passed => "a value that is not empty".to_owned(),
+            Range::Bool => "true or false".to_owned(),
+            Range::Integer(least, most) if most == i64::from(i32::MAX) => {
+                format!("a whole number of at least {least}")
+            }
+            Range::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Range::Word(words) => format!("one of {}", words.join(", ")),
+            Range::WriteConcern => {
+                "a number from 0 to 50, majority, or the name of a write concern".to_owned()
+            }
+            Range::Compressors => "a list of snappy, zlib, zstd".to_owned(),
+            Range::Staleness => "-1, or a whole number of at least 90".to_owned(),
+            Range::AppName => "at most 128 bytes".to_owned(),
+            Range::KeyValues => "a comma-separated list of key:value".to_owned(),
+        }
+    }
+}
+
 fn bad_value(name: &str, range: Range, pair: &Pair<'_>) -> UriError {
     let expected = match range {
-        Range::NotEmpty | Range::Any | Range::Passed => "a value that is not empty".to_owned(),
-        Range::Bool => "true or false".to_owned(),
-        Range::Integer(least, most) if most == i64::from(i32::MAX) => {
-            format!("a whole number of at least {least}")
-        }
-        Range::Integer(least, most) => format!("a whole number from {least} to {most}"),
         Range::Word(words) => match closest(&pair.value, words.iter().copied()) {
             Some(word) => format!("one of {}; did you mean {word}?", words.join(", ")),
-            None => format!("one of {}", words.join(", ")),
+            None => range.expected(),
         },
-        Range::WriteConcern => "a number from 0 to 50, majority, or the name of a write concern".to_owned(),
-        Range::Compressors => "a list of snappy, zlib, zstd".to_owned(),
-        Range::Staleness => "-1, or a whole number of at least 90".to_owned(),
-        Range::AppName => "at most 128 bytes".to_owned(),
-        Range::KeyValues => "a list of key:value with commas between".to_owned(),
+        _ => range.expected(),
     };
     let stop = if expected.ends_with('?') { "" } else { "." };
     error_at(
         KIND,
         pair.raw_value.at,
-        format!("has a value for {name} that it does not take"),
+        format!("has an invalid value for {name}"),
         format!("{name} takes {expected}{stop}"),
     )
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::pgjdbc;
 use super::scan::{Pair, error, error_at};
 use super::{Kind, UriError, closest};
+use crate::cause::Cause;
 
 /// What a parameter accepts.
 #[derive(Debug, Clone, Copy)]
@@ -84,27 +86,46 @@ const PARAMETERS: &[(&str, Range)] = &[
 
 /// The checked parameters of one URI; the last of a repeated one counts, as in libpq.
 #[derive(Debug, Default)]
-pub(super) struct Parameters(BTreeMap<&'static str, (String, usize)>);
+pub(super) struct Parameters {
+    values: BTreeMap<&'static str, (String, usize)>,
+    /// Those that only the JDBC driver knows.
+    jdbc_only: Vec<&'static str>,
+    /// Those that were taken and had no value.
+    emptied: Vec<String>,
+}
 
 impl Parameters {
     pub(super) fn check(pairs: Vec<Pair<'_>>) -> Result<Self, UriError> {
         let mut checked = Parameters::default();
-        for mut pair in pairs {
-            if pair.key == "ssl" && pair.value == "true" {
-                // JDBC's spelling, which libpq takes for the same.
-                pair.key = "sslmode".to_owned();
-                pair.value = "require".to_owned();
-            }
+        for pair in pairs.into_iter().map(translated) {
             let Some((name, range)) = PARAMETERS.iter().find(|(name, _)| *name == pair.key) else {
-                return Err(unknown(&pair));
+                checked.add_jdbc(&pair)?;
+                continue;
             };
             if !pair.value.is_empty() {
                 check_range(name, *range, &pair)?;
             }
-            checked.0.insert(name, (pair.value, pair.raw_value.at));
+            checked.values.insert(name, (pair.value, pair.raw_value.at));
         }
         checked.check_together()?;
         Ok(checked)
+    }
+
+    /// Takes a parameter of the JDBC driver for what it says there, unless libpq's own says it too.
+    fn add_jdbc(&mut self, pair: &Pair<'_>) -> Result<(), UriError> {
+        let Some(parameter) = pgjdbc::find(&pair.key) else { return Err(unknown(pair)) };
+        if !self.jdbc_only.contains(&parameter.name) {
+            self.jdbc_only.push(parameter.name);
+        }
+        if let Some((name, value)) = parameter.for_libpq(&pair.value) {
+            self.values.entry(name).or_insert((value, pair.raw_value.at));
+        }
+        Ok(())
+    }
+
+    /// What the parameters that only the JDBC driver knows mean for who reads this URI.
+    pub(super) fn jdbc_only(&self) -> Option<Cause> {
+        (!self.jdbc_only.is_empty()).then(|| pgjdbc::warning(&self.jdbc_only))
     }
 
     /// A parameter's value, unless it is empty: libpq takes an empty one for its default.
@@ -114,11 +135,26 @@ impl Parameters {
 
     /// As [`Parameters::take`], with the value's offset.
     pub(super) fn take_placed(&mut self, name: &str) -> Option<(String, usize)> {
-        self.0.remove(name).filter(|(value, _)| !value.is_empty())
+        self.take_given(name).filter(|(value, _)| !value.is_empty())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
+    /// As [`Parameters::take_placed`], and also when it is empty: it then overrides with nothing.
+    pub(super) fn take_given(&mut self, name: &str) -> Option<(String, usize)> {
+        let given = self.values.remove(name)?;
+        if given.0.is_empty() {
+            self.emptied.push(name.to_owned());
+        }
+        Some(given)
+    }
+
+    /// Whether a parameter is given and empty.
+    pub(super) fn is_emptied(&self, name: &str) -> bool {
+        self.emptied.iter().any(|emptied| emptied == name)
+            || self.values.get(name).is_some_and(|(value, _)| value.is_empty())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     fn check_together(&self) -> Result<(), UriError> {
@@ -138,6 +174,13 @@ impl Parameters {
                 "Write sslmode=require or stronger, or remove sslnegotiation.",
             ));
         }
+        if self.get("gssencmode") == Some("require") {
+            return Err(error(
+                Kind::Postgres,
+                "requires Kerberos encryption (gssencmode=require), and the app has no Kerberos credentials",
+                "Remove gssencmode, and write sslmode=require for TLS.",
+            ));
+        }
         let version = |name| self.get(name).map(str::to_ascii_lowercase);
         if let (Some(least), Some(most)) =
             (version("ssl_min_protocol_version"), version("ssl_max_protocol_version"))
@@ -153,24 +196,32 @@ impl Parameters {
     }
 }
 
+/// What libpq takes for another parameter of its own.
+fn translated(mut pair: Pair<'_>) -> Pair<'_> {
+    let (key, value) = match (pair.key.as_str(), pair.value.as_str()) {
+        // JDBC's spelling.
+        ("ssl", "true") => ("sslmode", "require"),
+        // What preceded sslmode; only the first character counts.
+        ("requiressl", value) => ("sslmode", if value.starts_with('1') { "require" } else { "prefer" }),
+        _ => return pair,
+    };
+    pair.value = value.to_owned();
+    pair.key = key.to_owned();
+    pair
+}
+
 fn unknown(pair: &Pair<'_>) -> UriError {
     let (offset, kind) = (pair.at, Kind::Postgres);
-    if pair.key == "ssl" {
-        return error_at(
-            kind,
-            offset,
-            "has an ssl parameter other than ssl=true",
-            "Write sslmode=require for TLS, or sslmode=disable for none.",
-        );
-    }
-    let named = pair.key.len() <= 40
+    let named = !pair.key.is_empty()
+        && pair.key.len() <= 40
         && pair.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let what = if named {
         format!("has the parameter {}, which libpq does not know and refuses", pair.key)
     } else {
         "has a parameter that libpq does not know and refuses".to_owned()
     };
-    let next_step = match closest(&pair.key, PARAMETERS.iter().map(|(name, _)| *name)) {
+    let known = PARAMETERS.iter().map(|(name, _)| *name).chain(pgjdbc::names());
+    let next_step = match named.then(|| closest(&pair.key, known)).flatten() {
         Some(name) => format!("Did you mean {name}?"),
         None => "Remove the parameter.".to_owned(),
     };
@@ -196,18 +247,15 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>) -> Result<(), UriError
         return Ok(());
     }
     let next_step = match range {
-        Range::Word(words) | Range::AnyCase(words) => match closest(value, words.iter().copied()) {
-            Some(word) => format!("Did you mean {name}={word}? It takes one of: {expected}."),
-            None => format!("{name} takes one of: {expected}."),
-        },
+        Range::Word(words) | Range::AnyCase(words) if value.len() <= 40 => {
+            match closest(value, words.iter().copied()) {
+                Some(word) => format!("Did you mean {name}={word}? It takes one of: {expected}."),
+                None => format!("{name} takes one of: {expected}."),
+            }
+        }
         _ => format!("{name} takes {expected}."),
     };
-    Err(error_at(
-        Kind::Postgres,
-        pair.raw_value.at,
-        format!("has a value for {name} that it does not take"),
-        next_step,
-    ))
+    Err(error_at(Kind::Postgres, pair.raw_value.at, format!("has an invalid value for {name}"), next_step))
 }
 
 fn methods_are_good(value: &str) -> bool {

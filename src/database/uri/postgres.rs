@@ -15,7 +15,7 @@ use crate::cause::Cause;
 const KIND: Kind = Kind::Postgres;
 
 /// Where Debian's and Red Hat's libpq look for the socket when no host is named.
-const DEFAULT_SOCKET_DIRECTORY: &str = "/var/run/postgresql";
+pub(super) const DEFAULT_SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
 /// How TLS is wanted, as libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,8 +137,6 @@ pub struct PostgresUri {
     pub application_name: Option<String>,
     /// `channel_binding`.
     pub channel_binding: Wish,
-    /// `gssencmode`.
-    pub gss_encryption: Wish,
     /// `require_auth`, as written.
     pub require_auth: Option<String>,
     /// What works and is yet likely not what was meant.
@@ -181,8 +179,18 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let user = named(&mut parameters, "user", parts.user)?;
     let password = named(&mut parameters, "password", parts.password)?.map(Password);
     let database = named(&mut parameters, "dbname", parts.path)?;
+    warnings.extend(emptied(&parameters, &parts));
     let servers = servers(&mut parameters, &parts)?;
     warnings.extend(local_only(&servers));
+    warnings.extend(parameters.jdbc_only());
+    warnings.extend(elsewhere(&parameters));
+    if parameters.is_emptied("user") {
+        return Err(error(
+            KIND,
+            "names an empty user by user=, which overrides the one before the @",
+            "Remove user= from the parameters, or write the user there.",
+        ));
+    }
     if user.is_none() {
         warnings.push(Cause::config(
             "postgres.uri_no_user",
@@ -204,7 +212,6 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
             .take("application_name")
             .or_else(|| parameters.take("fallback_application_name")),
         channel_binding: wish(parameters.take("channel_binding").as_deref()),
-        gss_encryption: wish(parameters.take("gssencmode").as_deref()),
         require_auth: parameters.take("require_auth"),
         warnings,
         shown,
@@ -218,21 +225,70 @@ fn named(
     part: Option<scan::Piece<'_>>,
 ) -> Result<Option<String>, UriError> {
     let decoded = part.map(|piece| scan::decode(KIND, piece)).transpose()?;
-    Ok(parameters.take(name).or(decoded).filter(|value| !value.is_empty()))
+    let overriding = parameters.take_given(name).map(|(value, _)| value);
+    Ok(overriding.or(decoded).filter(|value| !value.is_empty()))
+}
+
+/// Parameters that lead to files of the app's own container, which are not read here.
+fn elsewhere(parameters: &Parameters) -> Option<Cause> {
+    let named: Vec<&str> = ["service", "servicefile", "passfile"]
+        .into_iter()
+        .filter(|name| parameters.get(name).is_some())
+        .collect();
+    (!named.is_empty()).then(|| {
+        Cause::config(
+            "postgres.uri_file",
+            format!(
+                "The PostgreSQL URI takes values from a file by {}, which neither this check nor the JDBC driver reads.",
+                named.join(" and ")
+            ),
+            "Write host, user, password and database in the URI itself.",
+        )
+    })
+}
+
+/// A parameter without a value takes away what stands in front of the `?`.
+fn emptied(parameters: &Parameters, parts: &Parts<'_>) -> Option<Cause> {
+    let has = |piece: Option<scan::Piece<'_>>| piece.is_some_and(|piece| !piece.text.is_empty());
+    let has_port = parts.hosts.text.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
+    let names: Vec<&str> = [
+        ("password", has(parts.password)),
+        ("dbname", has(parts.path)),
+        ("host", has(Some(parts.hosts))),
+        ("port", has_port),
+    ]
+    .into_iter()
+    .filter(|(name, is_there)| *is_there && parameters.is_emptied(name))
+    .map(|(name, _)| name)
+    .collect();
+    (!names.is_empty()).then(|| {
+        let written = names.iter().map(|name| format!("{name}=")).collect::<Vec<_>>().join(" and ");
+        Cause::config(
+            "postgres.uri_emptied",
+            format!("{written} in the PostgreSQL URI has no value and overrides with nothing what stands before the ?."),
+            format!("Remove {written}."),
+        )
+    })
 }
 
 fn servers(parameters: &mut Parameters, parts: &Parts<'_>) -> Result<Vec<Server>, UriError> {
     let entries = scan::entries(KIND, parts.hosts)?;
-    let mut hosts: Vec<(String, bool, usize)> =
-        entries.iter().map(|entry| (entry.host.clone(), entry.in_brackets, entry.at)).collect();
-    let mut ports: Vec<(String, usize)> = entries
+    // A comma is a separator for libpq also where it was percent-encoded.
+    let mut hosts: Vec<(String, bool, usize)> = entries
         .iter()
-        .map(|entry| entry.port.map_or((String::new(), entry.at), |port| (port.text.to_owned(), port.at)))
+        .flat_map(|entry| entry.host.split(',').map(|host| (host.to_owned(), entry.in_brackets, entry.at)))
         .collect();
-    if let Some((value, at)) = parameters.take_placed("host") {
+    let mut ports = entries
+        .iter()
+        .map(|entry| match entry.port {
+            Some(port) => Ok((scan::decode(KIND, port)?, port.at)),
+            None => Ok((String::new(), entry.at)),
+        })
+        .collect::<Result<Vec<(String, usize)>, UriError>>()?;
+    if let Some((value, at)) = parameters.take_given("host") {
         hosts = value.split(',').map(|host| (host.to_owned(), false, at)).collect();
     }
-    if let Some((value, at)) = parameters.take_placed("port") {
+    if let Some((value, at)) = parameters.take_given("port") {
         ports = value.split(',').map(|port| (port.to_owned(), at)).collect();
     }
     let addresses = match parameters.take_placed("hostaddr") {

@@ -92,6 +92,7 @@ pub(super) fn error(kind: Kind, what: impl AsRef<str>, next_step: impl Into<Stri
 
 /// Cuts a URI into its parts, refusing the mistakes that would otherwise surface as something else.
 pub(super) fn cut(kind: Kind, text: &str) -> Result<Parts<'_>, UriError> {
+    classics::length(kind, text)?;
     let scheme = classics::scheme(kind, text)?;
     let after_scheme = Piece { text, at: 0 }.from(scheme.len());
     let userinfo_end = classics::end_of_userinfo(after_scheme.text);
@@ -233,6 +234,14 @@ fn entry<'a>(kind: Kind, piece: Piece<'a>) -> Result<Entry<'a>, UriError> {
             }
         };
         let host = piece.slice(1, end);
+        if host.text.is_empty() {
+            return Err(error_at(
+                kind,
+                piece.at,
+                "has nothing in the brackets of an IPv6 address",
+                "Write the address in the brackets, as in [::1].",
+            ));
+        }
         return Ok(Entry { host: decode(kind, host)?, in_brackets: true, at: host.at, port });
     }
     if piece.text.matches(':').count() > 1 {

@@ -49,7 +49,7 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         (None, false) => Ok(Outcome::Warning { cause: with_lines(app_log::unknown_cause()) }),
         (None, true) => {
             let line = lines.iter().rev().find(|line| !line.trim().is_empty());
-            let line = line.map_or("it has said nothing", |line| line.trim());
+            let line = line.map_or("the log is empty", |line| line.trim());
             // What is cut first may end in half a secret, which nobody knows.
             Ok(Outcome::good(short(&secret::scrub(line))))
         }

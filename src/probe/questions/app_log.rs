@@ -29,8 +29,8 @@ const KNOWN: &[Known] = &[
             &["mongo", "Authentication failed"],
             &["mongo", "auth failed"],
         ],
-        sentence: "The app's log says that MongoDB refuses its login.",
-        next_step: "Ask the database itself: agent probe --only mongodb",
+        sentence: "The app's log says that MongoDB rejects its login.",
+        next_step: "Probe the database: agent probe --only mongodb",
     },
     Known {
         kind: "app.postgres_login",
@@ -40,15 +40,15 @@ const KNOWN: &[Known] = &[
             &["no pg_hba.conf entry"],
             &["PSQLException", "role", "does not exist"],
         ],
-        sentence: "The app's log says that PostgreSQL refuses its login.",
-        next_step: "Ask the database itself: agent probe --only postgres",
+        sentence: "The app's log says that PostgreSQL rejects its login.",
+        next_step: "Probe the database: agent probe --only postgres",
     },
     Known {
         kind: "app.no_database",
         class: Class::External,
         words: &[&["PSQLException", "database", "does not exist"], &["FATAL", "database", "does not exist"]],
         sentence: "The app's log says that its PostgreSQL database does not exist.",
-        next_step: "Ask the database itself: agent probe --only postgres",
+        next_step: "Probe the database: agent probe --only postgres",
     },
     Known {
         kind: "app.database_permission",
@@ -60,8 +60,8 @@ const KNOWN: &[Known] = &[
             &["MongoNotPrimaryException"],
             &["not master"],
         ],
-        sentence: "The app's log says that a database does not let it write.",
-        next_step: "Ask the databases themselves: agent probe --only mongodb --only postgres",
+        sentence: "The app's log says that a database is read-only.",
+        next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
         kind: "app.unknown_host",
@@ -72,7 +72,7 @@ const KNOWN: &[Known] = &[
             &["Temporary failure in name resolution"],
         ],
         sentence: "The app's log says that a host name has no address.",
-        next_step: "Ask the DNS servers and the databases: agent probe --only host.dns --only mongodb --only postgres",
+        next_step: "Probe DNS and the databases: agent probe --only host.dns --only mongodb --only postgres",
     },
     Known {
         kind: "app.tls",
@@ -83,8 +83,8 @@ const KNOWN: &[Known] = &[
             &["SSLException"],
             &["unable to find valid certification path"],
         ],
-        sentence: "The app's log says that a TLS connection does not come about.",
-        next_step: "Ask the databases: agent probe --only mongodb --only postgres; their certificate authority belongs \
+        sentence: "The app's log says that a TLS connection cannot be established.",
+        next_step: "Probe the databases: agent probe --only mongodb --only postgres; their certificate authority belongs \
                     into /usr/local/share/ca-certificates.",
     },
     Known {
@@ -92,14 +92,14 @@ const KNOWN: &[Known] = &[
         class: Class::External,
         words: &[&["Connection refused"]],
         sentence: "The app's log says that a connection was refused.",
-        next_step: "Ask the databases: agent probe --only mongodb --only postgres",
+        next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
         kind: "app.too_many_connections",
         class: Class::External,
         words: &[&["too many clients already"], &["remaining connection slots are reserved"]],
-        sentence: "The app's log says that PostgreSQL has no connection left for it.",
-        next_step: "Raise max_connections at the server, or end what holds them: select * from pg_stat_activity",
+        sentence: "The app's log says that PostgreSQL has no connections left.",
+        next_step: "Raise max_connections at the server, or close what holds them: select * from pg_stat_activity",
     },
     Known {
         kind: "app.mongodb_timeout",
@@ -109,15 +109,15 @@ const KNOWN: &[Known] = &[
             &["MongoSocketOpenException"],
             &["MongoServerSelectionException"],
         ],
-        sentence: "The app's log says that it finds no MongoDB server to talk to.",
-        next_step: "Ask the database itself: agent probe --only mongodb",
+        sentence: "The app's log says that it cannot reach any MongoDB server.",
+        next_step: "Probe the database: agent probe --only mongodb",
     },
     Known {
         kind: "app.database_timeout",
         class: Class::External,
         words: &[&["connect timed out"], &["SocketTimeoutException"], &["The connection attempt failed"]],
-        sentence: "The app's log says that a connection was not answered in time.",
-        next_step: "Ask the databases: agent probe --only mongodb --only postgres",
+        sentence: "The app's log says that a connection timed out.",
+        next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
         kind: "app.license",
@@ -129,21 +129,21 @@ const KNOWN: &[Known] = &[
             &["licence", "expired"],
         ],
         sentence: "The app's log says that the licence is not valid or has expired.",
-        next_step: "Get a new license.rli from CircleCI, put it into the source, and sync the licence in Replicated's console.",
+        next_step: "Get a new license.rli from CircleCI, upload it to the source, and sync the licence in Replicated's console.",
     },
     Known {
         kind: "app.disk_full",
         class: Class::Host,
         words: &[&["No space left on device"], &["ENOSPC"]],
         sentence: "The app's log says that a disk is full.",
-        next_step: "See what takes it: agent probe --only docker.disk --only docker.inodes; docker system df",
+        next_step: "See what is using it: agent probe --only docker.disk --only docker.inodes; docker system df",
     },
     Known {
         kind: "app.out_of_memory",
         class: Class::Host,
         words: &[&["OutOfMemoryError"], &["Cannot allocate memory"], &["insufficient memory for the Java"]],
         sentence: "The app's log says that it ran out of memory.",
-        next_step: "See what is left: agent probe --only host.memory; take a larger instance type, or raise the app's heap.",
+        next_step: "See what is left: agent probe --only host.memory; use a larger instance type, or raise the app's heap.",
     },
 ];
 
@@ -169,8 +169,8 @@ pub(super) fn known_cause(lines: &[String]) -> Option<Cause> {
 pub(super) fn unknown_cause() -> Cause {
     Cause::host(
         "app.log",
-        "The app is not ready, and its last lines name no cause that this agent knows.",
-        "Read them: docker logs --tail 100 frontend",
+        "The app is not ready, and its last log lines show no cause that this agent recognizes.",
+        "Read the log: docker logs --tail 100 frontend",
     )
 }
 

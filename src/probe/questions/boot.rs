@@ -2,21 +2,24 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
+use super::super::roots::RECORDED_KIND;
 use super::super::round::Inquiry;
-use crate::cause::{Cause, Class};
+use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::record::{self, BootOutcome, Record};
+
+const KIND: &str = "boot.not_in_service";
 
 pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let Some(record) = Record::read(facts.ground.root)? else {
-        return Ok(Outcome::not_asked("this box has not been booted by the agent"));
+        return Ok(Outcome::not_asked("this instance has not been booted by the agent"));
     };
     // Where nobody says which instance this is, the record is believed.
     if let Ok(identity) = inquiry.need(facts.identity()).await
         && record.instance.as_ref().is_some_and(|instance| instance.id != identity.instance_id)
     {
-        return Ok(Outcome::not_asked("the record is another box's, baked into the image of this one"));
+        return Ok(Outcome::not_asked("the record is from another instance, baked into the image"));
     }
     let at = record.ended_at.unwrap_or(record.started_at);
     let said = format!("{}, {at:.0}", record.outcome.as_str().replace('_', " "));
@@ -42,21 +45,40 @@ fn killed(record: &Record) -> Cause {
     Cause::host(
         "boot.killed",
         format!("The last boot was killed in stage {stage}."),
-        "Run it again, it resumes: agent boot; and see what killed it: journalctl -t agent; dmesg.",
+        "Run agent boot to resume; see what killed it: journalctl -u boot-agent, dmesg.",
     )
     .with("started at", format!("{:.0}", record.started_at))
 }
 
 fn not_in_service(record: &Record) -> Cause {
-    let class = record.cause.as_ref().map_or(Class::Host, |cause| cause.class);
-    let cause = Cause::new(
-        class,
-        "boot.not_in_service",
-        format!("The last boot ended {}.", record.outcome.as_str()),
-        "See its stages: agent status",
-    );
-    match &record.cause {
-        Some(why) => cause.with("cause", why),
-        None => cause,
+    let stage = record
+        .stages
+        .iter()
+        .rfind(|stage| matches!(stage.outcome, StageOutcome::Failed | StageOutcome::Interrupted));
+    let place = stage.map_or(String::new(), |stage| format!(" in stage {}", stage.name));
+    let at = format!("{:.0}", record.ended_at.unwrap_or(record.started_at));
+    let Some(why) = &record.cause else {
+        let how = match record.outcome {
+            BootOutcome::Interrupted => "was stopped by a signal",
+            _ => "failed",
+        };
+        let sentence = format!("The last boot {how}{place}.");
+        return Cause::host(KIND, sentence, "Run it again, it resumes: agent boot").with("at", at);
+    };
+    let said = why.sentence.trim_end_matches('.');
+    let sentence = format!("The last boot failed{place}: {said} ({}).", why.kind);
+    let mut cause = Cause::new(why.class, KIND, sentence, &why.next_step).with("at", at);
+    for kind in kinds(why) {
+        cause = cause.with(RECORDED_KIND, kind);
     }
+    cause.evidence.extend(why.evidence.iter().cloned());
+    cause
+}
+
+/// The kind of a cause, and those that it quotes: of several databases, or of what a deadline found it waiting for.
+fn kinds(cause: &Cause) -> Vec<&str> {
+    let quoted = cause.evidence.iter().filter(|item| item.name == "also" || item.name == "waited for");
+    let quoted =
+        quoted.filter_map(|item| item.value.rsplit_once('[')?.1.split_once(", ").map(|(kind, _)| kind));
+    std::iter::once(cause.kind.as_ref()).chain(quoted).collect()
 }

@@ -100,7 +100,7 @@ fn missing(absent: &[&Path]) -> Cause {
         [one] => format!("{one} is not in place."),
         many => format!("{} files of the bundle are not in place.", many.len()),
     };
-    Cause::host("bundle.not_in_place", sentence, "Boot this box: agent boot SOURCE")
+    Cause::host("bundle.not_in_place", sentence, "Boot this instance: agent boot SOURCE")
         .with("missing", names.join(", "))
 }
 
@@ -116,7 +116,7 @@ fn wrong_access(first: &OtherAccess, all: &[OtherAccess]) -> Outcome {
         ),
         false => Cause::host(
             "bundle.unreadable",
-            format!("Replicated, which runs in the group docker, may not read {path}."),
+            format!("Replicated, which runs in the group docker, cannot read {path}."),
             next_step,
         ),
     };
@@ -141,7 +141,7 @@ pub(super) fn verdict(findings: &[Finding], consequence: &str) -> Outcome {
         return Outcome::Failed { cause: bundle::invalid(findings, consequence) };
     }
     match findings {
-        [] => Outcome::good("nothing to find fault with"),
+        [] => Outcome::good("valid"),
         warnings => {
             let causes = warnings.iter().map(Finding::located).collect();
             Outcome::Warning { cause: Cause::together(causes) }

@@ -1,5 +1,6 @@
 //! The databases: one climb for each login, whose rungs are the checks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,6 +11,7 @@ use super::super::facts::{Facts, Stopped};
 use super::super::round::Sink;
 use crate::bundle::{self, Address, stable_names};
 use crate::database::ladder::{self, Climb, Climber};
+use crate::database::rung::Rung;
 
 /// Where libpq looks for its default certificate files: the app runs as root in its containers.
 const HOME: &str = "/root";
@@ -70,7 +72,7 @@ pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
         .iter()
         .map(|step| {
             let outcome = match &step.outcome {
-                ladder::Outcome::Good { detail } => Outcome::good(detail),
+                ladder::Outcome::Good { detail } => with_address(step.rung, detail),
                 ladder::Outcome::Failed { cause } => Outcome::Failed { cause: cause.clone() },
                 ladder::Outcome::Skipped { because } => {
                     Outcome::waits_for(format!("{}.{because}", climb.name))
@@ -91,6 +93,15 @@ pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
     advice.also = warnings.collect();
     answers.push(advice);
     answers
+}
+
+/// The address that was used stands first in what is said of a connection.
+fn with_address(rung: Rung, detail: &str) -> Outcome {
+    let address = detail.split([' ', ',']).next().and_then(|word| word.parse::<SocketAddr>().ok());
+    match address {
+        Some(address) if rung == Rung::Tcp => Outcome::good(detail).with("address", address),
+        _ => Outcome::good(detail),
+    }
 }
 
 fn skip_all(names: &[String], stopped: Stopped, sink: &Sink<'_>) {

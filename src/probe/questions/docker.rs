@@ -33,7 +33,7 @@ fn judge_engine(info: &Info, address: &str) -> Outcome {
     if is_too_old(&info.version) {
         let cause = Cause::config(
             "docker.too_old",
-            format!("The Docker engine is of version {}, which is older than this box needs.", info.version),
+            format!("The Docker engine is version {}, which is too old.", info.version),
             format!("Bake an AMI with Docker {}.{} or later.", OLDEST.0, OLDEST.1),
         );
         return Outcome::Warning { cause };
@@ -43,7 +43,7 @@ fn judge_engine(info: &Info, address: &str) -> Outcome {
     if let Some(warning) = info.warnings.iter().find(is_open) {
         let cause = Cause::config(
             "docker.open_api",
-            "The Docker engine takes commands from the network without asking who sends them.",
+            "The Docker engine accepts unauthenticated commands from the network.",
             "Remove the tcp:// address from the engine's hosts (/etc/docker/daemon.json, its unit).",
         );
         return Outcome::Warning { cause: cause.with("warning", warning) };
@@ -66,16 +66,15 @@ pub(super) async fn storage(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 
 fn judge_storage(info: &Info) -> Outcome {
     let driver = info.storage_driver.as_str();
-    let next_step =
-        "Bake an AMI whose engine stores with overlay2: \"storage-driver\" in /etc/docker/daemon.json.";
+    let next_step = "Bake an AMI whose engine uses overlay2: \"storage-driver\" in /etc/docker/daemon.json.";
     let in_a_loop = info.storage_status.iter().find(|(name, _)| name.contains("loop file"));
     let sentence = if let Some((name, file)) = in_a_loop {
         let sentence =
-            "The Docker engine stores in a file that is mounted as a disk, which is slow and loses data.";
+            "The Docker engine stores its data in a loopback file, which is slow and can lose data.";
         let cause = Cause::config("docker.storage_loopback", sentence, next_step).with("driver", driver);
         return Outcome::Warning { cause: cause.with("file", format!("{name}: {file}")) };
     } else if let Some((_, why)) = POOR_DRIVERS.iter().find(|(name, _)| *name == driver) {
-        format!("The Docker engine stores with {driver}: {why}.")
+        format!("The Docker engine uses the storage driver {driver}: {why}.")
     } else {
         return Outcome::good(driver);
     };

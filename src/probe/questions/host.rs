@@ -112,7 +112,7 @@ fn judge_memory(total: u64, available: u64, killed: Option<u64>) -> Outcome {
     let percent = available.saturating_mul(100) / total.max(1);
     let killed = killed.unwrap_or_default();
     let cause = |kind, sentence: &str| {
-        let next_step = "See what uses it: ps aux --sort=-rss | head; or take a larger instance type.";
+        let next_step = "See what uses it: ps aux --sort=-rss | head; or use a larger instance type.";
         let cause = Cause::new(Class::Host, kind, sentence, next_step).with("memory", &left);
         if killed == 0 { cause } else { cause.with("killed since the start", killed) }
     };

@@ -11,24 +11,26 @@ use crate::settings;
 
 pub(super) async fn identity(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let identity = inquiry.facts.identity().await?;
-    Ok(Outcome::good(format!(
-        "{} in {}, {}",
-        identity.instance_id, identity.availability_zone, identity.local_ipv4
-    )))
+    let said = format!("{} in {}, {}", identity.instance_id, identity.availability_zone, identity.local_ipv4);
+    Ok(Outcome::good(said)
+        .with("instance_id", &identity.instance_id)
+        .with("region", &identity.region)
+        .with("availability_zone", &identity.availability_zone)
+        .with("address", identity.local_ipv4))
 }
 
 pub(super) async fn lifecycle_state(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.identity()).await?;
     // The target of a transition and never the current state, which is the Auto Scaling group's to tell.
     Ok(match inquiry.facts.imds()?.target_lifecycle_state().await? {
-        Some(state) => Outcome::good(format!("on its way to {state}, or there")),
-        None => Outcome::good("no transition, or no Auto Scaling group"),
+        Some(state) => Outcome::good(format!("target state {state}")).with("target_lifecycle_state", state),
+        None => Outcome::good("no target state: in service, or in no Auto Scaling group"),
     })
 }
 
 pub(super) async fn credentials(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let aws = inquiry.facts.aws().await?;
-    Ok(Outcome::good(format!("found, for {}", aws.region())))
+    Ok(Outcome::good(format!("found, for {}", aws.region())).with("region", aws.region()))
 }
 
 /// What the group says of this instance; the lifecycle action itself is only looked at.
@@ -48,13 +50,15 @@ pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     if health_status.eq_ignore_ascii_case("unhealthy") {
         let cause = Cause::host(
             "lifecycle.unhealthy",
-            format!("The Auto Scaling group {group} takes this instance for unhealthy and will replace it."),
+            format!("The Auto Scaling group {group} considers this instance unhealthy and will replace it."),
             "See why: aws autoscaling describe-scaling-activities; or make it healthy: aws autoscaling set-instance-health",
         );
         return Ok(Outcome::Warning { cause: cause.with("lifecycle state", &state) });
     }
     if !state.awaits_completion() {
-        return Ok(Outcome::good(format!("{state} in {group}")));
+        return Ok(Outcome::good(format!("{state} in {group}"))
+            .with("group", &group)
+            .with("lifecycle_state", &state));
     }
     let hook = match lifecycle::hook(&autoscaling, settings, &group).await {
         Err(cause) if lifecycle::is_denied(&cause) => return Ok(not_seen(settings, cause)),
@@ -62,14 +66,16 @@ pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     };
     let name = hook.map_or_else(|| "no launch hook".to_owned(), |hook| format!("hook {}", hook.name));
     if record::boot_runs(facts.ground.root) {
-        return Ok(Outcome::good(format!("{state} in {group}, {name}; a boot runs")));
+        return Ok(Outcome::good(format!("{state} in {group}, {name}; a boot is running"))
+            .with("group", &group)
+            .with("lifecycle_state", &state));
     }
     let cause = Cause::host(
         "lifecycle.pending",
         format!(
-            "The Auto Scaling group {group} still waits for this instance's lifecycle action, and no boot runs."
+            "The Auto Scaling group {group} is still waiting for this instance's lifecycle action, and no boot is running."
         ),
-        "Run the boot again: agent boot SOURCE; see how the last one ended: agent status",
+        "Boot again: agent boot SOURCE; see how the last boot ended: agent status",
     );
     Ok(Outcome::Warning { cause: cause.with("lifecycle state", &state).with("hook", name) })
 }
@@ -78,7 +84,7 @@ pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 fn not_seen(settings: &settings::Lifecycle, cause: Cause) -> Outcome {
     match (&settings.group, &settings.hook) {
         (Some(group), Some(hook)) => Outcome::good(format!(
-            "group {group}, hook {hook} by the settings; its state may not be asked for"
+            "group {group}, hook {hook} from the settings; not allowed to describe its state"
         )),
         _ => Outcome::Warning { cause },
     }

@@ -46,15 +46,15 @@ macro_rules! single {
 }
 
 pub(super) const SINGLES: &[Single] = &[
-    single!(Instance, "instance.identity", "which instance this is, of IMDSv2", instance::identity),
+    single!(Instance, "instance.identity", "which instance this is, from IMDSv2", instance::identity),
     single!(
         Instance,
         "instance.lifecycle_state",
-        "where the Auto Scaling group wants it",
+        "which state the Auto Scaling group wants it in",
         instance::lifecycle_state
     ),
     single!(Instance, "aws.credentials", "whether it has credentials for AWS", instance::credentials),
-    single!(Instance, "lifecycle.hook", "whether its group waits for a lifecycle action", instance::hook),
+    single!(Instance, "lifecycle.hook", "whether a lifecycle action is pending", instance::hook),
     single!(Host, "host.dns", "whether its DNS servers answer", host::dns),
     single!(Host, "host.clock", "whether its clock is right", host::clock),
     single!(Host, "host.memory", "whether it has memory left", host::memory),
@@ -70,21 +70,26 @@ pub(super) const SINGLES: &[Single] = &[
     single!(Source, "source.extra", "whether the extra files can be fetched", source::extra),
     single!(Source, "source.region", "whether the bucket is in this instance's region", source::region),
     single!(Source, "source.valid", "whether the bundle at the source is valid", source::valid),
-    single!(Bundle, "bundle.files", "whether every file is in place and may be read", bundle::files),
+    single!(Bundle, "bundle.files", "whether every file is in place and readable", bundle::files),
     single!(Bundle, "bundle.valid", "whether what is in place is valid", bundle::valid),
-    single!(Bundle, "bundle.drift", "whether the source is what is in place", bundle::drift),
-    single!(Docker, "docker.engine", "whether the Docker engine answers, and its age", docker::engine),
-    single!(Docker, "docker.storage", "whether its storage driver is a good one", docker::storage),
+    single!(Bundle, "bundle.drift", "whether the files in place match the source", bundle::drift),
+    single!(Docker, "docker.engine", "whether the Docker engine answers, and its version", docker::engine),
+    single!(Docker, "docker.storage", "whether its storage driver is suitable", docker::storage),
     single!(Docker, "docker.disk", "whether it has disk space left", docker::disk),
     single!(Docker, "docker.inodes", "whether it has inodes left", docker::inodes),
-    single!(Docker, "images.lock", "whether every locked image is here", docker::images),
+    single!(Docker, "images.lock", "whether every locked image is present", docker::images),
     single!(
         Replicated,
         "replicated.units",
         "whether systemd has started what this box needs",
         replicated::units
     ),
-    single!(Replicated, "replicated.containers", "whether its containers run", replicated::containers),
+    single!(
+        Replicated,
+        "replicated.containers",
+        "whether its containers are running",
+        replicated::containers
+    ),
     single!(
         Replicated,
         "replicated.images",

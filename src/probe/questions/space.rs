@@ -47,7 +47,8 @@ impl Space {
 
     pub(super) fn judge_bytes(&self, place: &Path) -> Outcome {
         let left = format!("{} of {} free", BinaryBytes(self.bytes_free), BinaryBytes(self.bytes));
-        let next_step = "See what takes it: docker system df; du -xh --max-depth=2 / | sort -h | tail -n 20.";
+        let next_step =
+            "See what is using it: docker system df; du -xh --max-depth=2 / | sort -h | tail -n 20.";
         let cause = |kind, sentence: String| {
             Cause::host(kind, sentence, next_step).with("directory", place.display()).with("space", &left)
         };
@@ -70,7 +71,7 @@ impl Space {
             ));
         }
         let left = format!("{} of {} inodes free", self.inodes_free, self.inodes);
-        let next_step = "Remove what is not used: docker system prune; then see df -i.";
+        let next_step = "Remove unused data: docker system prune; then see df -i.";
         let cause = |kind, sentence: String| {
             Cause::host(kind, sentence, next_step).with("directory", place.display()).with("inodes", &left)
         };

@@ -37,7 +37,8 @@ use super::check::is_in;
 use super::facts::Ground;
 use super::report::Report;
 use crate::cause::Cause;
-use crate::console::text;
+use crate::console::layout::Screen;
+use crate::console::{Verbosity, text};
 use crate::files::Root;
 use crate::secret;
 
@@ -70,8 +71,12 @@ pub(super) async fn write(
         withhold(&mut pieces);
         withhold_quotes(&mut report);
     }
-    let as_json = serde_json::to_value(&report).unwrap_or_default();
-    pieces.push(Piece::new("probe.txt", "agent probe", Ok(Found::text(super::text::report(&report)))));
+    let as_json = report.json();
+    pieces.push(Piece::new(
+        "probe.txt",
+        "agent probe",
+        Ok(Found::text(Screen::file().show(&super::text::report(&report, Verbosity::Normal)))),
+    ));
     pieces.push(Piece::new("probe.json", "agent probe --output json", Ok(Found::json(as_json))));
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
 
@@ -134,7 +139,7 @@ fn withhold_quotes(report: &mut Report) {
     let quotes = |id: &str| ["app", "replicated"].iter().any(|family| is_in(id, family));
     for answer in report.checks.iter_mut().filter(|answer| quotes(&answer.id)) {
         match &mut answer.outcome {
-            Outcome::Good { detail } => *detail = HELD_BACK.to_owned(),
+            Outcome::Good { detail, .. } => *detail = HELD_BACK.to_owned(),
             Outcome::Warning { cause } | Outcome::Failed { cause } => without_quotes(cause),
             Outcome::Skipped { .. } => {}
         }

@@ -1,5 +1,5 @@
 //! What cannot be had in a test, made small: the instance metadata service, Auto Scaling's lifecycle actions,
-//! and the faults of S3. Each server owns a thread with its own runtime, so that a synchronous test simply calls
+//! the faults of S3, and Vault. Each server owns a thread with its own runtime, so that a synchronous test simply calls
 //! `start`, reads `url()` from the handle, and drops the handle at the end.
 
 pub mod autoscaling;
@@ -7,6 +7,7 @@ pub mod imds;
 pub mod record;
 pub mod replicated;
 pub mod s3_faults;
+pub mod vault;
 
 mod server;
 mod sigv4;

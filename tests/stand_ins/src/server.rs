@@ -3,6 +3,8 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::serve::Listener;
+use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
+use tokio_openssl::SslStream;
 
 /// How long to wait before a failed accept or bind is tried again; both fail only when the machine is short of something.
 const BREATH: Duration = Duration::from_millis(10);
@@ -41,6 +45,15 @@ impl Server {
         refused_until: Option<Instant>,
         router: Router,
     ) -> io::Result<Self> {
+        Self::run(listen, refused_until, router, |door| door)
+    }
+
+    fn run<L: Listener<Addr = SocketAddr>>(
+        listen: SocketAddr,
+        refused_until: Option<Instant>,
+        router: Router,
+        behind: impl FnOnce(Door) -> L,
+    ) -> io::Result<Self> {
         let socket = bind(listen)?;
         let address = socket.local_addr()?;
         let (gate, watched) = watch::channel(refused_until);
@@ -55,7 +68,7 @@ impl Server {
             Some(_) => DoorState::Bound(socket),
         };
         let listening = Arc::new(AtomicBool::new(refused_until.is_none()));
-        let door = Door { address, gate: watched, listening: Arc::clone(&listening), state };
+        let door = behind(Door { address, gate: watched, listening: Arc::clone(&listening), state });
         let thread = std::thread::Builder::new().name("stand-in".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -66,6 +79,23 @@ impl Server {
             });
         })?;
         Ok(Self { address, gate, listening, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The same over TLS, open from the start.
+    ///
+    /// # Errors
+    /// As for [`Server::start`], and when the certificate cannot be used.
+    pub(crate) fn start_tls(
+        listen: SocketAddr,
+        router: Router,
+        certificate: &Path,
+        key: &Path,
+    ) -> io::Result<Self> {
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        acceptor.set_certificate_chain_file(certificate)?;
+        acceptor.set_private_key_file(key, SslFiletype::PEM)?;
+        let acceptor = acceptor.build();
+        Self::run(listen, None, router, move |door| TlsDoor { door, acceptor })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -171,6 +201,33 @@ impl Listener for Door {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
+    }
+}
+
+/// A door whose guests speak TLS; those who cannot are shown out.
+struct TlsDoor {
+    door: Door,
+    acceptor: SslAcceptor,
+}
+
+impl Listener for TlsDoor {
+    type Io = SslStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, from) = self.door.accept().await;
+            let accepted = Ssl::new(self.acceptor.context()).and_then(|ssl| SslStream::new(ssl, stream));
+            let Ok(mut stream) = accepted else { continue };
+            let handshake = tokio::time::timeout(ORDER_LIMIT, Pin::new(&mut stream).accept());
+            if matches!(handshake.await, Ok(Ok(()))) {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.door.local_addr()
     }
 }
 

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::process::{self, bound};
-use super::{parts, shell};
+use super::{parts, schema, shell};
 
 /// A machine as the agent sees it: a root directory and the addresses of what surrounds it.
 pub(crate) struct World {
@@ -123,6 +123,7 @@ impl Agent {
         let mut environment = world.environment.clone();
         environment.insert("PATH".to_owned(), std::env::var("PATH").unwrap());
         environment.insert("HOME".to_owned(), world.path("/root").display().to_string());
+        environment.insert("LANG".to_owned(), "C.UTF-8".to_owned());
         Self {
             program: PathBuf::from(env!("CARGO_BIN_EXE_agent")),
             arguments: vec!["--root".to_owned(), world.root().display().to_string()],
@@ -190,8 +191,18 @@ impl Agent {
             listen(child.stdout.take().unwrap(), Arc::clone(&said), Stream::Stdout),
             listen(child.stderr.take().unwrap(), Arc::clone(&said), Stream::Stderr),
         ];
-        Running { child, said, readers, started: Instant::now() }
+        let wanted = json_of(&self.arguments);
+        Running { child, said, readers, started: Instant::now(), wanted }
     }
+}
+
+/// The command that these arguments ask for JSON.
+fn json_of(arguments: &[String]) -> Option<&'static str> {
+    let asks = |argument: &String| argument == "json" || argument == "--output=json";
+    let is_list_of_schema = arguments.iter().any(|argument| argument == "--schema");
+    let known = ["boot", "probe", "check", "bake", "status"];
+    let named = known.into_iter().find(|command| arguments.iter().any(|argument| argument == command));
+    named.filter(|_| arguments.iter().any(asks) && !is_list_of_schema)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -241,6 +252,8 @@ pub(crate) struct Running {
     said: Arc<Said>,
     readers: Vec<thread::JoinHandle<()>>,
     started: Instant,
+    /// The command whose JSON it was asked for.
+    wanted: Option<&'static str>,
 }
 
 impl Running {
@@ -305,12 +318,16 @@ impl Running {
         while Instant::now() < patience && !self.readers.iter().all(thread::JoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(5));
         }
-        Finished {
+        let finished = Finished {
             code: status.code(),
             stdout: self.said.of(Stream::Stdout),
             stderr: self.said.of(Stream::Stderr),
             took,
+        };
+        if let (Some(command), Ok(json)) = (self.wanted, serde_json::from_str(&finished.stdout)) {
+            schema::assert_documented(command, &json);
         }
+        finished
     }
 }
 

@@ -26,13 +26,41 @@ pub(crate) struct Certificate {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("test authority")
+    }
+
+    /// A root of this common name.
+    pub(crate) fn named(name: &str) -> Self {
         let directory = parts::directory("authority");
         let (key, certificate) = (directory.path().join("ca.key"), directory.path().join("ca.pem"));
         let mut command = Command::new("openssl");
         command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"]);
-        command.args(["-subj", "/CN=test authority", "-keyout"]).arg(key);
+        command.args(["-subj", &format!("/CN={name}"), "-keyout"]).arg(key);
         shell::must(command.arg("-out").arg(certificate));
         Self { directory }
+    }
+
+    /// An authority whose certificate this one has signed.
+    pub(crate) fn intermediate(&self, name: &str) -> Self {
+        let directory = parts::directory("authority");
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("ca.ext"), "basicConstraints=critical,CA:TRUE\n").unwrap();
+        let mut command = Command::new("openssl");
+        command.args(["req", "-newkey", "rsa:2048", "-nodes", "-subj", &format!("/CN={name}"), "-keyout"]);
+        shell::must(command.arg(at("ca.key")).arg("-out").arg(at("ca.csr")));
+        let mut command = Command::new("openssl");
+        command.args(["x509", "-req", "-days", "30", "-CAcreateserial", "-in"]).arg(at("ca.csr"));
+        command.arg("-CA").arg(self.certificate()).arg("-CAkey").arg(self.path("ca.key"));
+        shell::must(command.arg("-extfile").arg(at("ca.ext")).arg("-out").arg(at("ca.pem")));
+        Self { directory }
+    }
+
+    /// Its own certificate as that of a server.
+    pub(crate) fn as_server(&self) -> Certificate {
+        let both = self.path("ca.both.pem");
+        let text = [self.path("ca.key"), self.certificate()].map(|file| fs::read_to_string(file).unwrap());
+        fs::write(&both, text.concat()).unwrap();
+        Certificate { certificate: self.certificate(), key: self.path("ca.key"), both }
     }
 
     /// The authority's own certificate, which a client trusts.
@@ -112,6 +140,17 @@ impl Authority {
 }
 
 impl Certificate {
+    /// The same with the certificate of `authority` after its own, as a server should send it.
+    pub(crate) fn chained(&self, authority: &Authority) -> Certificate {
+        let certificate = self.certificate.with_extension("chain.pem");
+        let both = self.key.with_extension("chain.both.pem");
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let chain = read(&self.certificate) + &read(&authority.certificate());
+        fs::write(&both, read(&self.key) + &chain).unwrap();
+        fs::write(&certificate, chain).unwrap();
+        Certificate { certificate, key: self.key.clone(), both }
+    }
+
     /// The key, encrypted with `password`, in a file of its own beside it; readable by its owner alone.
     pub(crate) fn encrypted_key(&self, password: &str) -> PathBuf {
         let encrypted = self.key.with_extension("encrypted.key");

@@ -1,0 +1,61 @@
+//! Which driver gets in: today's, or the older Java driver of the app, where the two read the URI differently.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::super::reach::{self, Place};
+use super::super::uri::MongoUri;
+use super::super::uri::java;
+use super::greeting::{self, Member};
+use super::scram::Mechanism;
+use super::wire::Wire;
+use crate::cause::Cause;
+
+/// How long the server has to answer without TLS.
+const PLAINTEXT_LIMIT: Duration = Duration::from_millis(1000);
+
+const TODAYS: &str = "today's drivers";
+const OLD: &str = "older Java drivers";
+
+/// The warning of the URI, to which evidence is to be added.
+fn warning(uri: &MongoUri, kind: &str) -> Option<Cause> {
+    uri.warnings.iter().find(|warning| warning.kind == kind).cloned()
+}
+
+/// What a login says of credentials that the two read differently; `as_today` is whether those of today were accepted.
+pub(super) fn logged_in(uri: &MongoUri, as_today: bool) -> Option<Cause> {
+    uri.old_driver.credentials.as_ref()?;
+    let (today, old) = if as_today { ("log in", "are rejected") } else { ("are rejected", "log in") };
+    Some(warning(uri, java::PLUS)?.with(TODAYS, today).with(OLD, old))
+}
+
+/// What becomes of a driver that connects without TLS where today's use it.
+pub(super) async fn without_tls(uri: &MongoUri, place: &Place) -> Option<Cause> {
+    if !uri.old_driver.in_plaintext {
+        return None;
+    }
+    let answers = timeout(PLAINTEXT_LIMIT, async {
+        let stream = reach::open(place).await.ok()?;
+        greeting::ask(&mut Wire::new(stream)).await.ok()
+    });
+    let old = match answers.await {
+        Ok(Some(_)) => "connect without TLS: the server allows it, and the traffic can be read",
+        _ => "cannot connect: the server does not answer without TLS",
+    };
+    Some(warning(uri, java::PLAINTEXT)?.with(TODAYS, "connect with TLS").with(OLD, old))
+}
+
+/// A user whom only drivers with SCRAM-SHA-256 can log in.
+pub(super) fn without_mechanism(member: &Member) -> Option<Cause> {
+    let offered = &member.hello.mechanisms;
+    let has = |mechanism: Mechanism| offered.iter().any(|name| name == mechanism.name());
+    (has(Mechanism::Sha256) && !has(Mechanism::Sha1)).then(|| {
+        Cause::config(
+            "mongo.old_driver_mechanism",
+            "The user has credentials for SCRAM-SHA-256 only, which Java drivers before 3.8 do not support: the app may be rejected.",
+            "Set the password again with db.updateUser(), and mechanisms: [\"SCRAM-SHA-1\", \"SCRAM-SHA-256\"].",
+        )
+        .with("the user has", offered.join(", "))
+    })
+}

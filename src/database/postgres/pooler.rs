@@ -1,0 +1,271 @@
+//! What a connection pooler or proxy in front of PostgreSQL says.
+//!
+//! PostgreSQL's own errors name the routine that raised them; a pooler's do not. Poolers have few SQLSTATEs (PgBouncer
+//! before 1.21 answers everything with 08P01) and fixed English words, so here the words decide.
+
+mod words;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_postgres::error::DbError;
+
+use super::super::reach::{self, Place};
+use super::super::rung::Rung;
+use super::super::uri::{PostgresUri, Server};
+use super::refusal::in_its_words;
+use crate::cause::Cause;
+use words::{Meaning, meaning};
+
+/// The kind for a pooler whose server does not answer.
+const SERVER_DOWN: &str = "postgres.pooler_server_down";
+
+/// A startup parameter that no server knows: a pooler refuses it at once, PostgreSQL not before the login.
+const UNKNOWN_PARAMETER: &str = "boot_agent_asks_who_is_there";
+
+/// Whether an error does not come from PostgreSQL itself.
+fn is_poolers(refusal: &DbError) -> bool {
+    refusal.routine().is_none() && refusal.file().is_none()
+}
+
+fn name(refusal: &DbError) -> &'static str {
+    let said = refusal.message().to_ascii_lowercase();
+    if said.contains("rds proxy") {
+        "RDS Proxy"
+    } else if said.starts_with("odyssey") {
+        "Odyssey, a connection pooler,"
+    } else {
+        "A connection pooler"
+    }
+}
+
+/// What a pooler's refusal of a login means, and the rung that it broke; `None` if PostgreSQL itself refused.
+pub(super) fn of_login(uri: &PostgresUri, server: &Server, refusal: &DbError) -> Option<(Rung, Cause)> {
+    if !is_poolers(refusal) {
+        return None;
+    }
+    let user = uri.user.as_deref().unwrap_or("this user");
+    let database = uri.effective_database().unwrap_or("the database");
+    let who = format!("{} on {server}", name(refusal));
+    let (rung, cause) = match (meaning(refusal.message()), refusal.code().code()) {
+        (Some(meaning), _) => told(meaning, &who, user, database),
+        // Newer ones have PostgreSQL's codes where there is one that fits.
+        (None, "28P01") => told(Meaning::Password, &who, user, database),
+        (None, "28000") => told(Meaning::Method, &who, user, database),
+        (None, "3D000") => told(Meaning::Database, &who, user, database),
+        (None, "53300") => told(Meaning::TooMany, &who, user, database),
+        (None, "57P03") => told(Meaning::ServerDown, &who, user, database),
+        (None, _) => (Rung::Auth, refused(&who, "login")),
+    };
+    Some((rung, in_its_words(cause, refusal)))
+}
+
+/// The same for the one query.
+pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Option<(Rung, Cause)> {
+    if !is_poolers(refusal) {
+        return None;
+    }
+    let who = format!("{} on {server}", name(refusal));
+    let said = refusal.message().to_ascii_lowercase();
+    // PgBouncer keeps this name for its console, which knows no SQL and says so in whatever words.
+    let is_console = database == "pgbouncer" || said.contains("invalid command");
+    let (rung, cause) = if is_console {
+        told(Meaning::AdminConsole, &who, "this user", "the database")
+    } else {
+        match meaning(&said) {
+            Some(meaning) => told(meaning, &who, "this user", "the database"),
+            None => (Rung::Database, refused(&who, "query")),
+        }
+    };
+    Some((rung, in_its_words(cause, refusal)))
+}
+
+fn refused(who: &str, what: &str) -> Cause {
+    Cause::external(
+        "postgres.pooler_refused",
+        format!("{who} refuses this {what}."),
+        "Look at the pooler's own words above, and at its log.",
+    )
+}
+
+fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause) {
+    match meaning {
+        Meaning::Password => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.password_rejected",
+                format!("{who} rejects the password of {user}, or has no such user."),
+                "Correct user and password in the URI, or the pooler's list of users (PgBouncer: auth_file, auth_query).",
+            ),
+        ),
+        Meaning::User => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.no_role",
+                format!("{who} has no user {user}."),
+                "Add the user to the pooler (PgBouncer: auth_file, auth_query; RDS Proxy: a secret), or correct the user in the URI.",
+            ),
+        ),
+        Meaning::Method => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.auth_rejected",
+                format!("{who} rejects {user} by its rules of authentication."),
+                "Check the pooler's authentication settings (PgBouncer: auth_type, auth_hba_file) for this user.",
+            ),
+        ),
+        Meaning::Database => (
+            Rung::Database,
+            Cause::config(
+                "postgres.no_database",
+                format!("{who} has no database {database}."),
+                "Add the database to the pooler (PgBouncer: the section [databases]), or correct its name in the URI.",
+            ),
+        ),
+        Meaning::DatabaseClosed => (
+            Rung::Database,
+            Cause::external(
+                "postgres.database_closed",
+                format!("{who} does not accept connections to {database}."),
+                "Enable the database in the pooler (PgBouncer's console: ENABLE, RESUME).",
+            ),
+        ),
+        Meaning::TooMany => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.too_many_connections",
+                format!("{who} has reached its limit of clients."),
+                "Raise the pooler's limit (PgBouncer: max_client_conn, max_db_connections), or end idle connections.",
+            ),
+        ),
+        Meaning::Parameter => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.startup_parameter",
+                format!("{who} refuses a startup parameter that the URI sets."),
+                "Remove the parameter from the URI (often options), or list it in PgBouncer's ignore_startup_parameters.",
+            ),
+        ),
+        Meaning::TlsRequired => (
+            Rung::Auth,
+            Cause::config(
+                "postgres.tls_required",
+                format!("{who} accepts clients over TLS only."),
+                "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
+            ),
+        ),
+        Meaning::ServerDown => (
+            Rung::Auth,
+            Cause::external(
+                SERVER_DOWN,
+                format!("{who} answers, and the database server behind it does not."),
+                "Check that the PostgreSQL server behind the pooler is up, and that the pooler's host and port for it are right.",
+            ),
+        ),
+        Meaning::ServerRefuses => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.pooler_login",
+                format!("{who} cannot log in to the database server behind it."),
+                "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); the pooler's log says which.",
+            ),
+        ),
+        Meaning::ServerDatabase => (
+            Rung::Database,
+            Cause::config(
+                "postgres.no_database",
+                format!(
+                    "{who} answers, and the database server behind it does not have the database that {database} stands for."
+                ),
+                "Create the database on that server, or correct dbname for it in the pooler (PgBouncer: [databases]).",
+            ),
+        ),
+        Meaning::ServerFull => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.too_many_connections",
+                format!("{who} answers, and the database server behind it has no free connection slots."),
+                "Raise max_connections of that server, lower the pool's size, or end idle connections.",
+            ),
+        ),
+        Meaning::ServerStarting => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.starting_up",
+                format!("{who} answers, and the database server behind it is starting up or shutting down."),
+                "Wait for that server; its log says how far it is.",
+            ),
+        ),
+        Meaning::Waiting => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.pooler_busy",
+                format!("{who} has no free connection to the database server behind it."),
+                "Raise the pool's size (PgBouncer: default_pool_size, query_wait_timeout), or end long transactions.",
+            ),
+        ),
+        Meaning::ShuttingDown => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.shutting_down",
+                format!("{who} is shutting down."),
+                "Wait for the pooler, or start it again.",
+            ),
+        ),
+        Meaning::AdminConsole => (
+            Rung::Database,
+            Cause::config(
+                "postgres.admin_console",
+                format!("{who} offers its admin console under this database name, and no database."),
+                "Write the name of the app's database after the port in the URI.",
+            ),
+        ),
+        Meaning::Misconfigured => (
+            Rung::Auth,
+            Cause::external(
+                "postgres.pooler_refused",
+                format!("{who} says that its own configuration is wrong."),
+                "Look at the pooler's log, and correct its configuration.",
+            ),
+        ),
+    }
+}
+
+/// A pooler that takes a login and does not finish it. PgBouncer lets clients wait so while the server behind it is down,
+/// and for a while after that server refused its login.
+pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
+    Cause::external(
+        SERVER_DOWN,
+        format!("A connection pooler on {server} accepts the login, and gets no connection to the database server behind it."),
+        "Check that the PostgreSQL server behind the pooler is up and lets the pooler in; the pooler's log says which.",
+    )
+    .with("waited", format!("{} ms", limit.as_millis()))
+}
+
+/// Whether a pooler is there: it refuses an unknown startup parameter before it asks for anything.
+pub(super) async fn answers(place: &Place, limit: Duration) -> bool {
+    let asked = timeout(limit, async {
+        let mut stream = reach::open(place).await.ok()?;
+        stream.write_all(&startup()).await.ok()?;
+        stream.flush().await.ok()?;
+        let mut answer = vec![0; 512];
+        let length = stream.read(&mut answer).await.ok()?;
+        answer.truncate(length);
+        Some(answer)
+    });
+    let answer = asked.await.ok().flatten().unwrap_or_default();
+    let named = UNKNOWN_PARAMETER.as_bytes();
+    answer.first() == Some(&b'E') && answer.windows(named.len()).any(|window| window == named)
+}
+
+/// A startup message (protocol 3.0) with a parameter that nobody knows.
+fn startup() -> Vec<u8> {
+    let mut body = vec![0, 3, 0, 0];
+    for word in ["user", "boot-agent", "database", "boot-agent", UNKNOWN_PARAMETER, "1", ""] {
+        body.extend_from_slice(word.as_bytes());
+        body.push(0);
+    }
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [length.to_be_bytes().as_slice(), &body].concat()
+}

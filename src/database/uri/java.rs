@@ -1,0 +1,318 @@
+//! How MongoDB's Java driver of the app's time reads a connection string: `com.mongodb.ConnectionString` of 3.2, which
+//! CircleCI's documented databases go with. What it reads otherwise than today's drivers is a warning, and the form that
+//! both read is its next step.
+//!
+//! It cuts the string at the last `/` (so one in an option is taken for the one before the database), decodes as web
+//! forms do (`+` is a space), ends options at `;` as at `&`, knows `ssl` and not `tls`, takes a boolean other than
+//! `true`, `1` and `yes` for false, and ignores what it does not know: among that are all options that name certificates
+//! or relax their verification, since Java has a trust store of its own.
+
+use std::collections::BTreeMap;
+
+use super::Password;
+use super::mongo::{Credentials, MongoUri, Seeds};
+use super::options::{TLS_FILES_AND_CHECKS, java_boolean};
+use crate::cause::Cause;
+
+const PREFIX: &str = "mongodb://";
+
+/// The mechanisms that the driver knows; it compares them to the letter.
+const MECHANISMS: [&str; 5] = ["SCRAM-SHA-1", "MONGODB-CR", "MONGODB-X509", "GSSAPI", "PLAIN"];
+
+/// What the driver understands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) hosts: Vec<String>,
+    pub(super) database: Option<String>,
+    /// The database that knows the user.
+    pub(super) source: String,
+    pub(super) tls: bool,
+    pub(super) replica_set: Option<String>,
+}
+
+/// Why the driver throws instead of connecting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Scheme,
+    /// A `/` after the `?` takes the place of the one before the database.
+    SlashInOptions,
+    NoSlash,
+    Credentials,
+    Host,
+    Socket,
+    Port,
+    Option,
+    Number,
+    Mechanism,
+    Encoding,
+}
+
+/// How the app's driver fares with a string that today's drivers read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OldDriver {
+    /// It throws.
+    pub refuses: bool,
+    /// The credentials as it reads them, where it reads others.
+    pub credentials: Option<Credentials>,
+    /// It connects without TLS, although TLS was meant.
+    pub in_plaintext: bool,
+}
+
+/// Reads as the driver does.
+pub(super) fn read(text: &str) -> Result<Reading, Refusal> {
+    let rest = text.strip_prefix(PREFIX).ok_or(Refusal::Scheme)?;
+    let (authority, tail) = match rest.rsplit_once('/') {
+        Some(cut) => cut,
+        None if rest.contains('?') => return Err(Refusal::NoSlash),
+        None => (rest, ""),
+    };
+    if authority.contains('?') {
+        return Err(Refusal::SlashInOptions);
+    }
+    let (user, password, hosts) = match authority.rfind('@') {
+        Some(at) if at > 0 => {
+            let userinfo = &authority[..at];
+            if userinfo.contains('@') || userinfo.matches(':').count() > 1 {
+                return Err(Refusal::Credentials);
+            }
+            let (user, password) = match userinfo.split_once(':') {
+                Some((user, password)) => (user, Some(password)),
+                None => (userinfo, None),
+            };
+            (Some(decode(user)?), password.map(decode).transpose()?, &authority[at + 1..])
+        }
+        _ => (None, None, authority),
+    };
+    let hosts = hosts.split(',').map(host).collect::<Result<Vec<_>, _>>()?;
+    let (namespace, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let database = match decode(namespace)? {
+        empty if empty.is_empty() => None,
+        namespace => Some(namespace.split('.').next().unwrap_or_default().to_owned()),
+    };
+    let mut options: BTreeMap<String, String> = BTreeMap::new();
+    for part in query.split(['&', ';']).filter(|part| !part.is_empty()) {
+        let (key, value) = part.split_once('=').ok_or(Refusal::Option)?;
+        options.insert(key.to_lowercase(), decode(value)?);
+    }
+    for name in ["maxpoolsize", "minpoolsize", "maxidletimems", "maxlifetimems", "waitqueuemultiple"]
+        .into_iter()
+        .chain(["waitqueuetimeoutms", "connecttimeoutms", "sockettimeoutms", "wtimeoutms", "wtimeout"])
+    {
+        if options.get(name).is_some_and(|value| value.parse::<i32>().is_err()) {
+            return Err(Refusal::Number);
+        }
+    }
+    if user.is_some()
+        && options.get("authmechanism").is_some_and(|mechanism| !MECHANISMS.contains(&mechanism.as_str()))
+    {
+        return Err(Refusal::Mechanism);
+    }
+    let source = match options.get("authmechanism").map(String::as_str) {
+        Some("GSSAPI" | "MONGODB-X509") => "$external".to_owned(),
+        _ => options.remove("authsource").or(database.clone()).unwrap_or_else(|| "admin".to_owned()),
+    };
+    Ok(Reading {
+        user,
+        password,
+        hosts,
+        database,
+        source,
+        tls: options.get("ssl").and_then(|value| java_boolean(value)) == Some(true),
+        replica_set: options.remove("replicaset"),
+    })
+}
+
+fn host(text: &str) -> Result<String, Refusal> {
+    let port = match text {
+        "" => return Err(Refusal::Host),
+        socket if socket.ends_with(".sock") => return Err(Refusal::Socket),
+        address if address.starts_with('[') => {
+            if !address.contains(']') {
+                return Err(Refusal::Host);
+            }
+            address.split_once("]:").map(|(_, port)| port)
+        }
+        name if name.matches(':').count() > 1 => return Err(Refusal::Host),
+        name => name.split_once(':').map(|(_, port)| port),
+    };
+    match port {
+        Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => Err(Refusal::Port),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// `java.net.URLDecoder`.
+fn decode(text: &str) -> Result<String, Refusal> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'+' => decoded.push(b' '),
+            b'%' => {
+                let digits = text.get(at + 1..at + 3).ok_or(Refusal::Encoding)?;
+                decoded.push(u8::from_str_radix(digits, 16).map_err(|_| Refusal::Encoding)?);
+                at += 2;
+            }
+            other => decoded.push(other),
+        }
+        at += 1;
+    }
+    Ok(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// What the driver makes of a string that was read as `uri` by today's rules, with a warning for each difference.
+pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> OldDriver {
+    if let Some(cause) = ignored_options(uri, text) {
+        warnings.push(cause);
+    }
+    let mut old = OldDriver::default();
+    let mut outcome = read(text);
+    if outcome == Err(Refusal::SlashInOptions) {
+        warnings.push(refused(Refusal::SlashInOptions));
+        old.refuses = true;
+        // Later drivers of the line cut at the first /, and read the rest as this one would.
+        if let Some((before, query)) = text.split_once('?') {
+            outcome = read(&format!("{before}?{}", query.replace('/', "%2F")));
+        }
+    }
+    let reading = match outcome {
+        Ok(reading) => reading,
+        Err(refusal) => {
+            warnings.push(refused(refusal));
+            return OldDriver { refuses: true, ..old };
+        }
+    };
+    if let Some(today) = &uri.credentials {
+        let password = today.password.as_ref().map(Password::expose);
+        let as_read = [
+            ("user name", today.user.as_deref(), reading.user.as_deref()),
+            ("password", password, reading.password.as_deref()),
+            ("authSource", Some(today.source.as_str()), Some(reading.source.as_str())),
+        ];
+        let parts: Vec<&str> = as_read
+            .into_iter()
+            .filter(|(_, today, old)| today.is_some_and(|it| it.contains('+')) && today != old)
+            .map(|(part, ..)| part)
+            .collect();
+        if !parts.is_empty() {
+            let parts = parts.join(" and ");
+            warnings.push(Cause::config(
+                PLUS,
+                format!("The {parts} in the MongoDB URI has a +, which the app's Java driver (3.x) reads as a space."),
+                "Write each + as %2B, which every driver reads as a +, or as %20 if a space is meant.",
+            ));
+            old.credentials = Some(Credentials {
+                user: reading.user,
+                password: reading.password.map(Password),
+                source: reading.source,
+                ..today.clone()
+            });
+        }
+    }
+    if uri.tls.on && !reading.tls {
+        warnings.push(Cause::config(
+            PLAINTEXT,
+            "The MongoDB URI turns TLS on with tls=true, which older Java drivers (3.8 and before) ignore: the app connects without TLS.",
+            "Write ssl=true, which every driver reads.",
+        ));
+        old.in_plaintext = true;
+    }
+    old
+}
+
+/// The kind of the warning for credentials that the two read differently.
+pub(in crate::database) const PLUS: &str = "mongo.uri_plus";
+
+/// The kind of the warning for TLS that only today's drivers turn on.
+pub(in crate::database) const PLAINTEXT: &str = "mongo.uri_tls_name";
+
+fn refused(refusal: Refusal) -> Cause {
+    let (what, next_step) = match refusal {
+        Refusal::Scheme => {
+            return Cause::config(
+                "mongo.uri_srv",
+                "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not know: the app may not start.",
+                "List the servers: mongodb://HOST:27017,HOST:27017/DATABASE?replicaSet=NAME&ssl=true.",
+            );
+        }
+        Refusal::SlashInOptions => (
+            "it has a / after the ?, and the driver cuts it at the last /",
+            "Write each / after the ? as %2F, which every driver reads as a /.",
+        ),
+        Refusal::NoSlash => ("it has options without a / before the ?", "Write a / before the ?."),
+        Refusal::Mechanism => (
+            "it names an authMechanism that the driver does not know",
+            "Remove authMechanism: each driver then chooses the best that it and the user have.",
+        ),
+        Refusal::Socket => (
+            "the driver does not support Unix sockets",
+            "Write host and port: mongodb://user:password@host:27017/database.",
+        ),
+        Refusal::Number => ("a number in it is too large or malformed", "Correct the number."),
+        Refusal::Credentials | Refusal::Encoding => (
+            "it cannot decode the credentials",
+            "Percent-encode every special character of user and password.",
+        ),
+        Refusal::Host | Refusal::Port => ("it cannot read the hosts", "Write each server as host:port."),
+        Refusal::Option => ("it has an option without =", "Write every option as name=value."),
+    };
+    Cause::config(
+        "mongo.uri_old_driver",
+        format!("The app's Java driver (3.2) rejects the MongoDB URI: {what}."),
+        next_step,
+    )
+}
+
+/// The options for TLS that today's other drivers heed and no Java driver of that time does.
+fn ignored_options(uri: &MongoUri, text: &str) -> Option<Cause> {
+    if !uri.tls.on {
+        return None;
+    }
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    let written: Vec<&str> = TLS_FILES_AND_CHECKS
+        .into_iter()
+        .filter(|name| {
+            query
+                .split(['&', ';'])
+                .filter_map(|pair| pair.split_once('='))
+                .any(|(key, _)| key.eq_ignore_ascii_case(name))
+        })
+        .collect();
+    if written.is_empty() {
+        return None;
+    }
+    let next_step = match (&uri.tls.ca_file, &uri.tls.certificate_key_file) {
+        (_, Some(_)) => "Put CA and client certificate into the Java key stores of the app.",
+        (Some(_), None) => {
+            "Add the CA to the Java trust store of the app; this program verifies with the file."
+        }
+        (None, None) => "Use a certificate that Java trusts and that names the server.",
+    };
+    Some(Cause::config(
+        "mongo.uri_tls_option",
+        format!(
+            "The app's Java driver ignores {} in the MongoDB URI: it uses the Java trust and key stores.",
+            written.join(", ")
+        ),
+        next_step,
+    ))
+}
+
+/// Several servers are a replica set, or mongos.
+pub(super) fn without_set(uri: &MongoUri) -> Option<Cause> {
+    let Seeds::Servers(servers) = &uri.seeds else { return None };
+    if servers.len() < 2 || uri.replica_set.is_some() || uri.load_balanced {
+        return None;
+    }
+    Some(Cause::config(
+        "mongo.uri_no_replica_set",
+        format!(
+            "The MongoDB URI names {} servers and no replicaSet: drivers cannot tell members of another set.",
+            servers.len()
+        ),
+        "Add replicaSet=NAME; rs.conf()._id is the name. Only a list of mongos routers goes without.",
+    ))
+}

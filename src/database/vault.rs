@@ -1,0 +1,135 @@
+//! The upper rungs to Vault: tls, health, token, transit. Every request only reads.
+//!
+//! TLS is OpenSSL's, as for the databases, so that a certificate is judged in the same words. Redirects are not followed:
+//! a standby's redirect carries the token to whatever address the cluster advertises.
+
+mod answer;
+mod refusal;
+mod session;
+mod token;
+mod transit;
+
+use std::time::Duration;
+
+use openssl::ssl::SslVersion;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::reach::{Reached, Stream};
+use super::rung::{Ascent, Climber, Rung};
+use super::tls::{self, Authorities, Terms, Verify};
+use super::uri::{Kind, Server, VaultUri};
+use crate::cause::Cause;
+use answer::Answer;
+use session::Session;
+
+/// How long the TLS handshake may take.
+const TLS_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long each request may take. A standby forwards to the active node, which is another round trip.
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+
+/// Climbs from an open connection to the top.
+pub(super) async fn climb(climber: &Climber, uri: &VaultUri, reached: Vec<Reached>, ascent: &mut Ascent) {
+    let Some(reached) = reached.into_iter().next() else { return };
+    let server = &reached.server;
+    let started = Instant::now();
+    let (stream, channel): (Box<dyn Stream>, String) = if uri.tls {
+        let limit = ascent.limit(TLS_LIMIT);
+        match tls::handshake(&terms(), &climber.root, server, reached.stream, limit).await {
+            Ok(stream) => {
+                let detail = tls::described(stream.ssl(), Verify::Name);
+                (Box::new(stream), detail)
+            }
+            Err(cause) => return ascent.failed(Rung::Tls, for_vault(cause), started.elapsed()),
+        }
+    } else {
+        (reached.stream, "no TLS, as VAULT__SCHEME=http says".to_owned())
+    };
+    let tls_took = started.elapsed();
+
+    let started = Instant::now();
+    let mut session = match Session::open(server, stream, &uri.token).await {
+        Ok(session) => session,
+        Err(cause) => return ascent.failed(Rung::Tls, cause, tls_took),
+    };
+    let health = session.get("/v1/sys/health", ascent.limit(REQUEST_LIMIT)).await;
+    let health = health.and_then(|answer| judge_health(server, &answer));
+    if let Err(cause) = &health
+        && cause.kind == refusal::TLS_REQUIRED
+    {
+        return ascent.failed(Rung::Tls, cause.clone(), tls_took);
+    }
+    ascent.good(Rung::Tls, channel, tls_took);
+    match health {
+        Ok(detail) => ascent.good(Rung::Health, detail, started.elapsed()),
+        Err(cause) => return ascent.failed(Rung::Health, cause, started.elapsed()),
+    }
+
+    // Nobody but Vault is shown the token.
+    let started = Instant::now();
+    match token::ask(&mut session, server, ascent.limit(REQUEST_LIMIT)).await {
+        Ok((detail, warnings)) => {
+            ascent.good(Rung::Token, detail, started.elapsed());
+            ascent.warnings.extend(warnings);
+        }
+        Err(cause) => return ascent.failed(Rung::Token, cause, started.elapsed()),
+    }
+
+    let started = Instant::now();
+    let limit = ascent.limit(REQUEST_LIMIT);
+    match transit::ask(&mut session, server, &uri.mount, limit).await {
+        Ok(detail) => ascent.good(Rung::Transit, detail, started.elapsed()),
+        Err(cause) => ascent.failed(Rung::Transit, cause, started.elapsed()),
+    }
+}
+
+fn terms() -> Terms {
+    Terms {
+        kind: Kind::Vault,
+        verify: Verify::Name,
+        authorities: Authorities::System,
+        identity: None,
+        send_name: true,
+        least: Some(SslVersion::TLS1_2),
+        most: None,
+        protocol: &[],
+    }
+}
+
+/// What to do about a certificate, where there is no URI to name a CA in.
+fn for_vault(mut cause: Cause) -> Cause {
+    match cause.kind.as_ref() {
+        "tls.unknown_ca" | "tls.self_signed" => {
+            cause.next_step = "Add the CA's certificate to the bundle as an [[extra]] file in /usr/local/share/ca-certificates (Amazon Linux: /etc/pki/ca-trust/source/anchors).".to_owned();
+        }
+        "tls.not_tls" => {
+            cause.next_step =
+                "If Vault's listener has tls_disable set, write VAULT__SCHEME=http; otherwise correct VAULT__PORT."
+                    .to_owned();
+        }
+        _ => {}
+    }
+    cause
+}
+
+/// What `sys/health` says; its status is the verdict.
+fn judge_health(server: &Server, answer: &Answer) -> Result<String, Cause> {
+    let json = answer.json();
+    let is_vault = json.as_ref().is_some_and(|json| json.get("initialized").is_some_and(Value::is_boolean));
+    if !is_vault {
+        return Err(refusal::not_vault(server, answer));
+    }
+    let version = json.as_ref().and_then(|json| json.get("version")).and_then(Value::as_str);
+    let vault = version
+        .map_or_else(|| "Vault".to_owned(), |version| format!("Vault {}", version.trim_start_matches('v')));
+    match answer.status {
+        200 => Ok(format!("active, {vault}")),
+        429 => Ok(format!("standby, which forwards requests to the active node, {vault}")),
+        473 => Ok(format!("performance standby, {vault}")),
+        472 => Err(refusal::dr_secondary(server)),
+        501 => Err(refusal::not_initialized(server)),
+        503 => Err(refusal::sealed(server)),
+        _ => Err(refusal::unexpected(server, answer)),
+    }
+}

@@ -1,0 +1,170 @@
+//! What Vault's refusals mean.
+
+use std::error::Error;
+use std::time::Duration;
+
+use super::super::uri::Server;
+use super::answer::Answer;
+use crate::cause::Cause;
+
+pub(super) const TLS_REQUIRED: &str = "vault.tls_required";
+
+pub(super) fn sealed(server: &Server) -> Cause {
+    Cause::external(
+        "vault.sealed",
+        format!("The Vault at {server} is sealed."),
+        "Unseal it on each of its nodes: vault operator unseal (before 0.9: vault unseal).",
+    )
+}
+
+pub(super) fn not_initialized(server: &Server) -> Cause {
+    Cause::external(
+        "vault.not_initialized",
+        format!("The Vault at {server} is not initialized."),
+        "Initialize and unseal it (vault operator init), or correct VAULT__HOST if this is not the Vault that holds the app's keys.",
+    )
+}
+
+pub(super) fn dr_secondary(server: &Server) -> Cause {
+    Cause::external(
+        "vault.dr_secondary",
+        format!("The Vault at {server} is a disaster recovery secondary, which serves no clients."),
+        "Set VAULT__HOST to the primary cluster, or promote this one.",
+    )
+}
+
+/// Something that answers where Vault should, and is none.
+pub(super) fn not_vault(server: &Server, answer: &Answer) -> Cause {
+    if let Some(cause) = redirect(server, answer) {
+        return cause;
+    }
+    if answer.status >= 500 || answer.status == 429 {
+        return Cause::external(
+            "vault.unavailable",
+            format!("{server} answers with HTTP {} and without Vault: a load balancer that has no healthy Vault behind it, perhaps.", answer.status),
+            "Check the Vault nodes behind this address: vault status",
+        )
+        .with("body", answer.words());
+    }
+    Cause::config(
+        "vault.not_vault",
+        format!("What answers at {server} is not Vault."),
+        "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
+    )
+    .with("status", answer.status)
+    .with("body", answer.words())
+}
+
+/// A redirect; Vault's own is that of a standby.
+fn redirect(server: &Server, answer: &Answer) -> Option<Cause> {
+    let location = answer.location.as_deref().filter(|_| (300..400).contains(&answer.status))?;
+    let cause = match answer.status {
+        307 => Cause::external(
+            "vault.standby",
+            format!(
+                "{server} is a standby that redirects clients to the active node instead of forwarding their requests."
+            ),
+            "Set VAULT__HOST to the active node, or to a load balancer that asks /v1/sys/health; or enable request forwarding between the nodes.",
+        ),
+        _ => Cause::config(
+            "vault.redirected",
+            format!("{server} redirects requests for Vault to another address."),
+            "Set VAULT__SCHEME, VAULT__HOST and VAULT__PORT to the address that it redirects to.",
+        ),
+    };
+    // The scheme and host say all; a path or a query may carry anything.
+    let target = location.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    Some(cause.with("status", answer.status).with("location", target))
+}
+
+/// An answer to a client that is neither good nor about what was asked.
+pub(super) fn unexpected(server: &Server, answer: &Answer) -> Cause {
+    if let Some(cause) = redirect(server, answer) {
+        return cause;
+    }
+    let words = answer.words();
+    if answer.status == 503 && words.contains("sealed") {
+        return sealed(server).with("Vault said", words);
+    }
+    if words.contains("active cluster node not found") {
+        return Cause::external(
+            "vault.no_active_node",
+            format!("{server} is a standby, and the cluster has no active node."),
+            "Check the other Vault nodes and the storage backend: vault status",
+        )
+        .with("Vault said", words);
+    }
+    Cause::external(
+        "vault.unexpected",
+        format!("The Vault at {server} answers with HTTP {}.", answer.status),
+        "Look at Vault's log for the reason.",
+    )
+    .with("Vault said", words)
+}
+
+pub(super) fn token_rejected(server: &Server, answer: &Answer) -> Cause {
+    Cause::config(
+        "vault.token_rejected",
+        format!("The Vault at {server} rejects the token in VAULT__CLIENT_TOKEN: it is wrong, expired or revoked."),
+        "Create a periodic token for the app (vault token create -period=24h -policy=…) and set VAULT__CLIENT_TOKEN.",
+    )
+    .with("Vault said", answer.words())
+}
+
+pub(super) fn tls_required(server: &Server) -> Cause {
+    Cause::config(
+        TLS_REQUIRED,
+        format!("{server} requires TLS, and VAULT__SCHEME is http."),
+        "Set VAULT__SCHEME=https.",
+    )
+}
+
+pub(super) fn silent(server: &Server, path: &str, limit: Duration) -> Cause {
+    Cause::external(
+        "vault.silent",
+        format!("{server} accepts connections and does not answer {path} within {} s.", limit.as_secs()),
+        "Check that VAULT__PORT is Vault's, and that Vault and its storage backend are not hung: vault status",
+    )
+}
+
+/// A connection that ended, or that carries no HTTP; `heard` is how what was read began.
+pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cause {
+    // A TLS alert: the answer of a TLS server to plain HTTP.
+    if heard.starts_with(&[0x15, 0x03]) {
+        return tls_required(server);
+    }
+    let cause = if error.is_parse() || error.is_parse_too_large() {
+        let begins: String = String::from_utf8_lossy(heard).escape_debug().collect();
+        Cause::config(
+            "vault.not_vault",
+            format!("What answers at {server} does not speak HTTP."),
+            "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
+        )
+        .with("begins", begins)
+    } else {
+        Cause::external(
+            "vault.closed",
+            format!("{server} closed the connection without an answer."),
+            "Look at the log of Vault, or of the load balancer in front of it.",
+        )
+    };
+    cause.with_error(error)
+}
+
+pub(super) fn unreadable(server: &Server, error: &(dyn Error + 'static)) -> Cause {
+    Cause::external(
+        "vault.closed",
+        format!("{server} broke off its answer, or sent more than Vault ever does."),
+        "Look at the log of Vault, or of the load balancer in front of it.",
+    )
+    .with_error(error)
+}
+
+pub(super) fn unsendable(error: &hyper::http::Error) -> Cause {
+    Cause::config(
+        "vault.uri",
+        "Vault's address cannot be put into an HTTP request.",
+        "Correct the VAULT__ variables.",
+    )
+    .with_error(error)
+}

@@ -1,0 +1,161 @@
+//! The rung token: whether Vault accepts it, and for how long.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::uri::Server;
+use super::refusal;
+use super::session::Session;
+use crate::cause::Cause;
+use crate::console::human;
+
+/// What is left of a token's life below which nobody should rely on a renewal that has not come yet.
+const SOON: Duration = Duration::from_secs(3600);
+
+/// The next step for a token that ends one day.
+const PERIODIC: &str =
+    "Create a periodic token (vault token create -period=24h -policy=…) and set VAULT__CLIENT_TOKEN.";
+
+/// What Vault says of the token that asks.
+#[derive(Debug, Default)]
+struct Token {
+    /// Zero: for ever.
+    ttl: Duration,
+    renewable: bool,
+    period: Duration,
+    longest: Duration,
+    uses: u64,
+    is_root: bool,
+}
+
+impl Token {
+    fn read(data: &Value) -> Self {
+        let number = |name: &str| match data.get(name) {
+            Some(Value::Number(number)) => number.as_u64().unwrap_or(0),
+            Some(Value::String(text)) => text.parse().unwrap_or(0),
+            _ => 0,
+        };
+        let seconds = |name: &str| Duration::from_secs(number(name));
+        let policies = data.get("policies").and_then(Value::as_array);
+        Token {
+            ttl: seconds("ttl"),
+            renewable: data.get("renewable").and_then(Value::as_bool).unwrap_or(false),
+            period: seconds("period"),
+            longest: seconds("explicit_max_ttl"),
+            uses: number("num_uses"),
+            is_root: policies.is_some_and(|policies| policies.iter().any(|policy| policy == "root")),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match (self.ttl.is_zero(), self.period.is_zero()) {
+            (true, _) => "accepted, never expires".to_owned(),
+            (false, true) => format!("accepted, expires in {}", human(self.ttl)),
+            (false, false) => {
+                format!("accepted, expires in {}, renewable every {}", human(self.ttl), human(self.period))
+            }
+        }
+    }
+
+    /// What will end it, the nearest end alone; and who it is, if it may do too much.
+    fn warnings(&self) -> Vec<Cause> {
+        let left = human(self.ttl);
+        let ends = match self {
+            _ if self.ttl.is_zero() => None,
+            _ if !self.renewable => Some(Cause::config(
+                "vault.token_not_renewable",
+                format!(
+                    "The Vault token expires in {left} and cannot be renewed; the app then loses access to its keys."
+                ),
+                PERIODIC,
+            )),
+            _ if self.ttl < SOON && (self.period.is_zero() || self.ttl < self.period / 10) => {
+                Some(Cause::config(
+                    "vault.token_expiring",
+                    format!("The Vault token expires in {left} unless it is renewed."),
+                    "Renew it: VAULT_TOKEN=… vault token renew; and find out why the app has not.",
+                ))
+            }
+            _ if !self.longest.is_zero() => Some(Cause::config(
+                "vault.token_max_ttl",
+                format!(
+                    "The Vault token has an explicit maximum life of {}, whatever is renewed.",
+                    human(self.longest)
+                ),
+                PERIODIC,
+            )),
+            _ if self.period.is_zero() => Some(Cause::config(
+                "vault.token_not_periodic",
+                format!(
+                    "The Vault token is not periodic: it expires in {left}, and renewals end at Vault's maximum lease time (32 days by default)."
+                ),
+                PERIODIC,
+            )),
+            _ => None,
+        };
+        let uses = (self.uses > 0).then(|| {
+            Cause::config(
+                "vault.token_uses",
+                format!(
+                    "The Vault token can be used {} more times only; each check uses some of them.",
+                    self.uses
+                ),
+                "Create a token without -use-limit, and set VAULT__CLIENT_TOKEN.",
+            )
+        });
+        let root = self.is_root.then(|| {
+            Cause::config(
+                "vault.root_token",
+                "VAULT__CLIENT_TOKEN is a root token: whoever reads the bundle controls Vault.",
+                "Create a token with a policy for the transit mount alone, and revoke this one.",
+            )
+        });
+        ends.into_iter().chain(uses).chain(root).collect()
+    }
+}
+
+/// Asks Vault about the token: how long it lasts, and the warnings about that.
+pub(super) async fn ask(
+    session: &mut Session,
+    server: &Server,
+    limit: Duration,
+) -> Result<(String, Vec<Cause>), Cause> {
+    let answer = session.get_as_client("/v1/auth/token/lookup-self", limit).await?;
+    match answer.status {
+        200 => {}
+        // 400 is "missing client token", of a proxy that strips headers, too.
+        400 | 401 | 403 => return Err(refusal::token_rejected(server, &answer)),
+        _ => return Err(refusal::unexpected(server, &answer)),
+    }
+    let Some(data) = answer.data().filter(|data| data.get("ttl").is_some()) else {
+        return Err(refusal::unexpected(server, &answer));
+    };
+    let token = Token::read(&data);
+    Ok((token.detail(), token.warnings()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(data: serde_json::Value) -> Vec<String> {
+        Token::read(&data).warnings().into_iter().map(|cause| cause.kind.into_owned()).collect()
+    }
+
+    #[test]
+    fn the_nearest_end_of_a_token_is_the_one_that_is_told() {
+        use serde_json::json;
+        let day = 86_400;
+        assert_eq!(kinds(json!({ "ttl": 0, "renewable": false })), [""; 0]);
+        assert_eq!(kinds(json!({ "ttl": day, "renewable": true, "period": day })), [""; 0]);
+        assert_eq!(kinds(json!({ "ttl": 1500, "renewable": true, "period": 1800 })), [""; 0]);
+        assert_eq!(kinds(json!({ "ttl": 100, "renewable": true, "period": day })), ["vault.token_expiring"]);
+        assert_eq!(kinds(json!({ "ttl": day, "renewable": false })), ["vault.token_not_renewable"]);
+        assert_eq!(kinds(json!({ "ttl": day, "renewable": true })), ["vault.token_not_periodic"]);
+        let bounded = json!({ "ttl": day, "renewable": true, "period": day, "explicit_max_ttl": 10 * day });
+        assert_eq!(kinds(bounded), ["vault.token_max_ttl"]);
+        assert_eq!(kinds(json!({ "ttl": 0, "num_uses": 5 })), ["vault.token_uses"]);
+        assert_eq!(kinds(json!({ "ttl": 0, "policies": ["root"] })), ["vault.root_token"]);
+    }
+}
