@@ -453,7 +453,7 @@ fn every_database_address_is_there_and_well_formed() {
                 "mongodb://circle:pw@db.example.com:27017/circle_ghe",
                 "mongodb+srv://circle:pw@db.example.com/circle_ghe",
             ),
-            &[],
+            &["warning mongo.uri_srv"],
         ),
         (Replace(CUS, ":27017/circle_ghe'", ":27017/circle_ghe?replicaset=rs0'"), &[]),
         (

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{good, with};
-use crate::bundle::BundleFile;
 use crate::bundle::secrets::found;
 use crate::bundle::validate::look;
+use crate::bundle::{BundleFile, Finding};
 
 #[test]
 fn hostile_files_end_soon() {
@@ -90,6 +90,10 @@ proptest! {
         let first = look(&fetched);
         let places: Vec<_> = first.findings.iter().map(|finding| finding.position).collect();
         prop_assert!(places.is_sorted());
-        prop_assert_eq!(look(&fetched).findings, first.findings);
+        // The words may differ: a secret that was learnt in between is scrubbed out of them.
+        let facts = |findings: &[Finding]| -> Vec<_> {
+            findings.iter().map(|finding| (finding.severity, finding.position, finding.cause.kind.clone())).collect()
+        };
+        prop_assert_eq!(facts(&look(&fetched).findings), facts(&first.findings));
     }
 }
