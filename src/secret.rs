@@ -171,10 +171,20 @@ pub fn scrub_json(value: &mut serde_json::Value) {
                     std::mem::take(members).into_iter().map(|(key, inner)| (scrub(&key).into_owned(), inner));
                 members.extend(renamed);
             }
-            members.values_mut().for_each(scrub_json);
+            let free = members.iter_mut().filter(|(name, value)| !is_vocabulary(name, value));
+            free.for_each(|(_, value)| scrub_json(value));
         }
         _ => {}
     }
+}
+
+/// Whether a member holds a word of this program's own, which no secret can get into and by which other programs decide:
+/// a password `quote` must not make `bundle.json_single_quotes` another kind.
+fn is_vocabulary(name: &str, value: &serde_json::Value) -> bool {
+    let is_word = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte))
+    };
+    matches!(name, "kind" | "class" | "severity" | "outcome") && value.as_str().is_some_and(is_word)
 }
 
 /// Whether the text contains a known secret.
@@ -249,6 +259,19 @@ pub(crate) fn safe_cut(held: &[u8]) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn words_of_the_program_are_no_secrets() {
+        register("vocabularyword");
+        let mut value = serde_json::json!({
+            "kind": "area.vocabularyword", "outcome": "vocabularyword", "detail": "vocabularyword", "class": "Vocabularyword vocabularyword",
+        });
+        scrub_json(&mut value);
+        assert_eq!(value["kind"], "area.vocabularyword");
+        assert_eq!(value["outcome"], "vocabularyword");
+        assert_eq!(value["detail"], REDACTED);
+        assert_eq!(value["class"], format!("Vocabularyword {REDACTED}"));
+    }
 
     #[test]
     fn every_form_of_a_secret_is_replaced() {

@@ -24,6 +24,9 @@ const LONGEST: usize = 4096;
 /// How many secrets of one sort are taken from one file; far beyond any that people write.
 const MOST: usize = 500;
 
+/// How many addresses of one file are looked into.
+const MOST_ADDRESSES: usize = 2000;
+
 /// What says nothing, under a name that sounds secret.
 const HARMLESS: [&str; 14] = [
     "0",
@@ -285,7 +288,8 @@ fn is_worth_hiding(name: &str, value: &str) -> bool {
 /// Passwords in anything that looks like an address.
 pub(crate) fn addresses(text: &str) -> impl Iterator<Item = String> {
     let found = text.lines().flat_map(|line| line.match_indices("://").map(move |(at, _)| (line, at)));
-    found.flat_map(|(line, at)| {
+    // Each is looked at as far as one value may reach, so that their number has to be bounded as well.
+    found.take(MOST_ADDRESSES).flat_map(|(line, at)| {
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
         let start = line[..at].trim_end_matches(is_scheme).len();
         let rest = window(&line[start..]);

@@ -144,6 +144,11 @@ fn nothing_of_the_document_it_was_pasted_from_is_left() {
         ),
         // A password may hold both brackets.
         (Replace(REP, "console-password-of-the-test", "console<7>password"), &[]),
+        (Replace(CUS, "circle:pw@db.example.com:5432", "circle:a<bc>d@db.example.com:5432"), &[]),
+        (
+            Replace(CUS, "circle:pw@db.example.com:5432", "circle:<password>@db.example.com:5432"),
+            &["error bundle.placeholder circle-installation-customizations:7:"],
+        ),
         (
             Replace(REP, "\"debug\"", "\u{201c}debug\u{201d}"),
             &["error bundle.curly_quote replicated.conf:6:15"],
@@ -448,7 +453,7 @@ fn every_database_address_is_there_and_well_formed() {
                 "mongodb://circle:pw@db.example.com:27017/circle_ghe",
                 "mongodb+srv://circle:pw@db.example.com/circle_ghe",
             ),
-            &[],
+            &["warning mongo.uri_srv"],
         ),
         (Replace(CUS, ":27017/circle_ghe'", ":27017/circle_ghe?replicaset=rs0'"), &[]),
         (

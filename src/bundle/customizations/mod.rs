@@ -28,6 +28,9 @@ pub(super) const VARIABLES: [(&str, Kind, &str); 6] = [
     (POSTGRES_MAIN, Kind::Postgres, "circle"),
 ];
 
+/// How many addresses are looked into besides those that every release of the app has.
+const MOST_ADDRESSES: usize = 200;
+
 const POSTGRES_MAIN: &str = "CIRCLE_SECRETS_POSTGRES_MAIN_URI";
 
 /// Known to newer releases of the app alone, so that its absence means nothing.
@@ -53,7 +56,11 @@ pub(super) fn check_shell(
     let mut others: Vec<(&String, &Variable)> =
         reading.variables().iter().filter(|(name, _)| !is_address(name)).collect();
     others.sort_by_key(|(_, variable)| variable.at);
-    for (name, variable) in others {
+    let is_address =
+        |variable: &Variable| matches!(&variable.value, Value::Known(value) if kind_of(value).is_some());
+    for (name, variable) in
+        others.into_iter().filter(|(_, variable)| is_address(variable)).take(MOST_ADDRESSES)
+    {
         if let Value::Known(value) = &variable.value
             && let Some(kind) = kind_of(value)
             && !has_placeholder(value)
@@ -80,6 +87,13 @@ pub(super) fn check(
     let further =
         reading.variables().keys().filter_map(|name| kind_of_variable(name).map(|kind| (name, kind)));
     let further = further.filter(|(name, _)| !VARIABLES.iter().any(|(known, ..)| known == name));
+    let further: Vec<(&String, Kind)> = further.take(MOST_ADDRESSES + 1).collect();
+    if further.len() > MOST_ADDRESSES {
+        let sentence = format!("More than {MOST_ADDRESSES} database addresses are set.");
+        let next_step = "Remove the addresses that no service of the app reads.";
+        notes.error(None, Cause::config("customizations.too_many_addresses", sentence, next_step));
+    }
+    let further = further.into_iter().take(MOST_ADDRESSES);
     let known_variables =
         VARIABLES.iter().map(|(variable, kind, database)| (*variable, *kind, Some(*database)));
     let variables = known_variables.chain(further.map(|(variable, kind)| (variable.as_str(), kind, None)));

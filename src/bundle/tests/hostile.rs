@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{good, with};
-use crate::bundle::BundleFile;
 use crate::bundle::secrets::found;
 use crate::bundle::validate::look;
+use crate::bundle::{BundleFile, Finding};
 
 #[test]
 fn hostile_files_end_soon() {
@@ -18,6 +18,11 @@ fn hostile_files_end_soon() {
         "“",
         "<ab> ",
         "://a:b@",
+        "://",
+        "x://",
+        "mongodb://u:p@h:27017/db\n",
+        "<a",
+        "“\n",
         "\"password\":x ",
         "\"password\":\"x\",",
         "A=1\n",
@@ -50,6 +55,19 @@ fn hostile_files_end_soon() {
     }
 }
 
+#[test]
+fn as_many_addresses_as_a_file_holds_end_soon() {
+    for (start, end) in [("V", ""), ("CIRCLE_SECRETS_POSTGRES_V", "_URI")] {
+        let line = |n: usize| format!("export {start}{n}{end}='postgres://u:p{n}pass@h:5432/d?x=y'\n");
+        let text: String = (0..10_000).map(line).collect();
+        let started = Instant::now();
+        let found = look(&with(BundleFile::Customizations, text));
+        assert!(found.databases.len() <= 206 && found.findings.len() <= 200);
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(8), "{start} took {took:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_any_file_end_in_findings(bytes in prop::collection::vec(any::<u8>(), 0..400), which in 0usize..4) {
@@ -72,6 +90,10 @@ proptest! {
         let first = look(&fetched);
         let places: Vec<_> = first.findings.iter().map(|finding| finding.position).collect();
         prop_assert!(places.is_sorted());
-        prop_assert_eq!(look(&fetched).findings, first.findings);
+        // The words may differ: a secret that was learnt in between is scrubbed out of them.
+        let facts = |findings: &[Finding]| -> Vec<_> {
+            findings.iter().map(|finding| (finding.severity, finding.position, finding.cause.kind.clone())).collect()
+        };
+        prop_assert_eq!(facts(&look(&fetched).findings), facts(&first.findings));
     }
 }

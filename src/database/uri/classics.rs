@@ -177,7 +177,7 @@ pub(super) fn characters(
         }
         _ => "address",
     };
-    if let Some(offset) = placeholder(text) {
+    if let Some(offset) = placeholder(text).filter(|offset| stands_alone(text, *offset)) {
         return Err(error_at(
             kind,
             offset,
@@ -210,6 +210,13 @@ pub(super) fn characters(
         }
     }
     Ok(())
+}
+
+/// Whether what is in angle brackets at `offset` is a word by itself: a password may be `a<bc>d`.
+fn stands_alone(text: &str, offset: usize) -> bool {
+    let before = text[..offset].chars().next_back();
+    let after = text[offset..].split_once('>').and_then(|(_, rest)| rest.chars().next());
+    ![before, after].into_iter().flatten().any(char::is_alphanumeric)
 }
 
 /// The offset of something like `<password>`.
