@@ -139,7 +139,9 @@ pub fn places(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     let mut at = 0;
     while let Some(found) = registry.matcher.find(Input::new(text).range(at..)) {
-        if found.len() >= SHORTEST_ANYWHERE || stands_alone(text, found.start(), found.end()) {
+        if is_in_marker(text, found.range()) {
+            at = found.start() + 1;
+        } else if found.len() >= SHORTEST_ANYWHERE || stands_alone(text, found.start(), found.end()) {
             places.push(found.range());
             at = found.end();
         } else {
@@ -148,6 +150,16 @@ pub fn places(text: &str) -> Vec<Range<usize>> {
         }
     }
     places
+}
+
+/// Whether what was found is a part of [`REDACTED`], as it stands in a text that was scrubbed before: a password
+/// `redacted` must not turn the marker into `[[redacted]]`.
+fn is_in_marker(text: &str, found: Range<usize>) -> bool {
+    // Without the closing bracket, since a pattern's marker goes on: `[redacted: cookie]`.
+    let word = REDACTED.trim_end_matches(']');
+    let bytes = text.as_bytes();
+    (found.start.saturating_sub(word.len() - 1)..=found.start)
+        .any(|start| bytes[start..].starts_with(word.as_bytes()) && found.end <= start + REDACTED.len())
 }
 
 fn stands_alone(text: &str, start: usize, end: usize) -> bool {
@@ -286,6 +298,14 @@ mod tests {
         ] {
             assert_eq!(scrub(&format!("a {form} b")), format!("a {REDACTED} b"));
         }
+    }
+
+    #[test]
+    fn scrubbing_twice_changes_nothing_whatever_the_secret() {
+        register_all(["redacted", "[redacted]", "dact", "twice-canary"]);
+        let once = scrub("it was redacted: twice-canary").into_owned();
+        assert_eq!(once, format!("it was {REDACTED}: {REDACTED}"));
+        assert_eq!(scrub(&once), once);
     }
 
     #[test]

@@ -315,7 +315,8 @@ mod tests {
         let (_directory, file) = script(text);
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(&mut on_line);
-        let ended = run_bash(&file, &["a b".to_owned()], None, deadline, &mut lines).await.unwrap();
+        let ended =
+            run_bash(&file, &["an argument, unsplit".to_owned()], None, deadline, &mut lines).await.unwrap();
         (ended.exit, lines.finish())
     }
 
@@ -332,7 +333,7 @@ mod tests {
                     ps -o pgid=,sess=,tty= $$ | tr -s ' ' | sed 's/^ //'; echo $$ $$ '?'; exit 3";
         let (exit, lines) = run(text, LONG).await;
         assert_eq!(exit, Exit::Code(3));
-        assert_eq!(lines[..4], ["one", "two", "no input", "a b"]);
+        assert_eq!(lines[..4], ["one", "two", "no input", "an argument, unsplit"]);
         assert_eq!(lines[4], lines[5]);
     }
 
