@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use openssl::ssl::SslVersion;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::reach::{Reached, Stream};
+use super::reach::{self, Place, Reached, Stream};
 use super::rung::{Ascent, Climber, Rung};
 use super::tls::{self, Authorities, Terms, Verify};
 use super::uri::{Kind, Server, VaultUri};
@@ -55,10 +55,15 @@ pub(super) async fn climb(climber: &Climber, uri: &VaultUri, reached: Vec<Reache
     };
     let health = session.get("/v1/sys/health", ascent.limit(REQUEST_LIMIT)).await;
     let health = health.and_then(|answer| judge_health(server, &answer));
-    if let Err(cause) = &health
-        && cause.kind == refusal::TLS_REQUIRED
-    {
-        return ascent.failed(Rung::Tls, cause.clone(), tls_took);
+    if let Err(cause) = &health {
+        let requires_tls = match cause.kind.as_ref() {
+            refusal::TLS_REQUIRED => true,
+            refusal::CLOSED if !uri.tls => speaks_tls(climber, &reached.place, server, ascent).await,
+            _ => false,
+        };
+        if requires_tls {
+            return ascent.failed(Rung::Tls, refusal::tls_required(server), tls_took);
+        }
     }
     ascent.good(Rung::Tls, channel, tls_took);
     match health {
@@ -82,6 +87,13 @@ pub(super) async fn climb(climber: &Climber, uri: &VaultUri, reached: Vec<Reache
         Ok(detail) => ascent.good(Rung::Transit, detail, started.elapsed()),
         Err(cause) => ascent.failed(Rung::Transit, cause, started.elapsed()),
     }
+}
+
+/// Whether a server that closes plaintext connections without a word completes a TLS handshake.
+async fn speaks_tls(climber: &Climber, place: &Place, server: &Server, ascent: &Ascent) -> bool {
+    let Ok(Ok(stream)) = timeout(ascent.limit(TLS_LIMIT), reach::open(place)).await else { return false };
+    let terms = Terms::anything(Kind::Vault);
+    tls::handshake(&terms, &climber.root, server, stream, ascent.limit(TLS_LIMIT)).await.is_ok()
 }
 
 fn terms() -> Terms {

@@ -206,7 +206,7 @@ fn a_hook_that_expired_during_the_boot_is_no_success() {
     let scene = launched(hook_of(4));
     scene.auto_scaling.inject(Fault::Deny(HEARTBEAT.into()));
     scene.stand_in("timeline", "0 starting started true 503\n6 started started false 200\n");
-    scene.boots().assert_code(1).assert_says("terminates it").assert_silent_about("acknowledged");
+    scene.boots().assert_code(1).assert_says("is terminating it").assert_silent_about("acknowledged");
     assert_eq!(scene.state(), "Terminating");
     let record = scene.record();
     assert_eq!(record["cause"]["kind"], "lifecycle.leaving");
@@ -355,7 +355,7 @@ fn the_hooks_total_limit_ends_the_boot() {
     let scene = launched(limited(4, 7));
     without_postgres(&scene);
     let finished = scene.boots();
-    finished.assert_code(3).assert_says("given up in stage databases").assert_silent_about("acknowledged");
+    finished.assert_code(3).assert_says("it was in stage databases").assert_silent_about("acknowledged");
     assert_eq!(scene.record()["cause"]["kind"], "boot.deadline");
     assert_eq!(scene.state(), "Terminating");
     assert_eq!(scene.record()["outcome"], "failed");

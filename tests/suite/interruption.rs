@@ -365,7 +365,7 @@ fn a_second_boot_follows_the_first_and_ends_like_it() {
     let mut first = scene.boot().args(["--output", "json"]).spawn();
     first.wait_for_line("ready      waiting", SOON);
     let mut second = scene.boot().args(["--output", "json"]).spawn();
-    second.wait_for_line("another boot of this box is running", SOON);
+    second.wait_for_line("another boot is already running", SOON);
     second.wait_for_line("fetch      done", SOON);
     second.wait_for_line("ready      waiting", SOON);
     scene.stand_in("timeline", READY);
@@ -387,7 +387,7 @@ fn a_follower_fails_as_the_first_does() {
     let mut first = scene.boot().args(["--output", "json"]).spawn();
     first.wait_for_line("databases  waiting", SOON);
     let mut second = scene.boot().args(["--output", "json"]).spawn();
-    second.wait_for_line("another boot of this box is running", SOON);
+    second.wait_for_line("another boot is already running", SOON);
     let (first, second) = (first.finish(SOON), second.finish(SOON));
     first.assert_code(3);
     second.assert_code(3);
@@ -403,9 +403,9 @@ fn a_follower_that_is_stopped_leaves_the_first_alone() {
     let mut first = scene.boot().spawn();
     first.wait_for_line("ready      waiting", SOON);
     let mut second = scene.boot().spawn();
-    second.wait_for_line("another boot of this box is running", SOON);
+    second.wait_for_line("another boot is already running", SOON);
     second.signal(Signal::SIGTERM);
-    second.finish(AT_ONCE).assert_code(1).assert_says("that boot goes on");
+    second.finish(AT_ONCE).assert_code(1).assert_says("the boot itself continues");
     scene.stand_in("timeline", READY);
     first.finish(SOON).assert_code(0);
     assert_in_service(&scene);
@@ -418,7 +418,7 @@ fn a_follower_takes_over_when_the_first_is_killed() {
     let mut first = scene.boot().spawn();
     first.wait_for_line("Unpacking", SOON);
     let mut second = scene.boot().spawn();
-    second.wait_for_line("another boot of this box is running", SOON);
+    second.wait_for_line("another boot is already running", SOON);
     scene.stand_in("mode", "");
     first.kill();
     second.wait_for_line("taking over", SOON);

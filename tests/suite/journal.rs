@@ -282,7 +282,7 @@ fn systemd_hears_ready_of_a_boot_that_followed_a_good_one() {
     let mut by_hand = scene.boot().spawn();
     by_hand.wait_for_line("ready      waiting", SOON);
     let mut unit = scene.boot().env("NOTIFY_SOCKET", supervisor.socket().display()).spawn();
-    unit.wait_for_line("another boot of this box is running", SOON);
+    unit.wait_for_line("another boot is already running", SOON);
     scene.stand_in("timeline", "0 started started false 200\n");
     by_hand.finish(SOON).assert_code(0);
     unit.finish(SOON).assert_code(0);

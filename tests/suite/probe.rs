@@ -154,7 +154,7 @@ fn wait_ends_when_the_fault_is_cured_and_with_3_when_it_is_not() {
     waiting.wait_for_line("waiting: ", Duration::from_secs(20));
     spoil(&scene, "not-the-password", "circle-password");
     waiting.finish(SOON).assert_code(0);
-    probe(&scene, &["--wait", "soon"]).assert_code(2).assert_says("no duration");
+    probe(&scene, &["--wait", "soon"]).assert_code(2).assert_says("is not a duration");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn flags_of_the_user_data_are_the_settings_of_the_boot() {
     let (scene, imds) = scene("#!/bin/sh\nexec agent boot --on-failure hold SOURCE\n");
     scene.put("license.rli", "<html>login</html>");
     let mut held = unit(&scene, &imds).spawn();
-    held.wait_for_line("held: the lifecycle action is kept alive", SOON);
+    held.wait_for_line("held: the lifecycle action is being kept alive", SOON);
     assert!(scene.completions().is_empty());
     held.signal(nix::sys::signal::Signal::SIGTERM);
     held.finish(SOON);

@@ -188,7 +188,12 @@ fn each_fault_of_a_token_and_of_the_engine_has_its_own_cause() {
 fn tls_is_judged_as_for_databases() {
     let authority = Authority::new();
     let right = authority.issue("vault", &["IP:127.0.0.1"], 30);
-    let https = started(|config| config.tls = Some((right.certificate, right.key)));
+    let pair = (right.certificate.clone(), right.key.clone());
+    let https = started(|config| config.tls = Some(pair.clone()));
+    let terminator = started(|config| {
+        config.tls = Some(pair.clone());
+        config.tells_plain_http = false;
+    });
     let address = https.address();
     let node = Node2x::new(&settings("https", "127.0.0.1", address.port(), TOKEN));
     let stranger = Authority::new();
@@ -207,7 +212,11 @@ fn tls_is_judged_as_for_databases() {
     );
     let cause = node.probe().breaks("tls", "tls.not_tls", "config");
     assert!(cause["next_step"].as_str().unwrap().contains("VAULT__SCHEME"), "{cause:#}");
-    Node2x::at(address).probe().breaks("tls", "vault.tls_required", "config");
+    for address in [address, terminator.address()] {
+        let probed = Node2x::at(address).probe();
+        probed.breaks("tls", "vault.tls_required", "config");
+    }
+    assert!(terminator.calls().is_empty(), "{:?}", terminator.calls());
 }
 
 #[test]

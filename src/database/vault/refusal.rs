@@ -9,6 +9,8 @@ use crate::cause::Cause;
 
 pub(super) const TLS_REQUIRED: &str = "vault.tls_required";
 
+pub(super) const CLOSED: &str = "vault.closed";
+
 pub(super) fn sealed(server: &Server) -> Cause {
     Cause::external(
         "vault.sealed",
@@ -143,7 +145,7 @@ pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cau
         .with("begins", begins)
     } else {
         Cause::external(
-            "vault.closed",
+            CLOSED,
             format!("{server} closed the connection without an answer."),
             "Look at the log of Vault, or of the load balancer in front of it.",
         )
@@ -153,7 +155,7 @@ pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cau
 
 pub(super) fn unreadable(server: &Server, error: &(dyn Error + 'static)) -> Cause {
     Cause::external(
-        "vault.closed",
+        CLOSED,
         format!("{server} broke off its answer, or sent more than Vault ever does."),
         "Look at the log of Vault, or of the load balancer in front of it.",
     )

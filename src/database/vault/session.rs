@@ -108,7 +108,13 @@ impl Session {
         match timeout(limit, exchange).await {
             Ok(answer) => {
                 let answer = answer?;
-                if answer.status == 400 && answer.words().contains("HTTP request to an HTTPS server") {
+                // In the words of Vault itself, and of nginx.
+                let words = answer.words();
+                if answer.status == 400
+                    && ["HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port"]
+                        .iter()
+                        .any(|known| words.contains(known))
+                {
                     return Err(refusal::tls_required(&self.server));
                 }
                 Ok(answer)

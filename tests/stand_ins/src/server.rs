@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::serve::Listener;
 use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio_openssl::SslStream;
@@ -81,7 +82,7 @@ impl Server {
         Ok(Self { address, gate, listening, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The same over TLS, open from the start.
+    /// The same over TLS, open from the start. A client that speaks plain HTTP is told so if the server `tells`.
     ///
     /// # Errors
     /// As for [`Server::start`], and when the certificate cannot be used.
@@ -90,12 +91,13 @@ impl Server {
         router: Router,
         certificate: &Path,
         key: &Path,
+        tells: bool,
     ) -> io::Result<Self> {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
         acceptor.set_certificate_chain_file(certificate)?;
         acceptor.set_private_key_file(key, SslFiletype::PEM)?;
         let acceptor = acceptor.build();
-        Self::run(listen, None, router, move |door| TlsDoor { door, acceptor })
+        Self::run(listen, None, router, move |door| TlsDoor { door, acceptor, tells })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -204,10 +206,36 @@ impl Listener for Door {
     }
 }
 
-/// A door whose guests speak TLS; those who cannot are shown out.
+/// What a server written in Go answers to plain HTTP on a port of its HTTPS.
+const NOT_HTTPS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/// The first byte of a TLS handshake.
+const HANDSHAKE: u8 = 0x16;
+
+/// A door whose guests speak TLS. Those who do not are told so, or shown out without a word.
 struct TlsDoor {
     door: Door,
     acceptor: SslAcceptor,
+    tells: bool,
+}
+
+impl TlsDoor {
+    /// Whether the client begins a handshake; it is turned away otherwise.
+    async fn begins_handshake(&self, stream: &mut TcpStream) -> bool {
+        let mut first = [0];
+        let peeked = tokio::time::timeout(ORDER_LIMIT, stream.peek(&mut first)).await;
+        if matches!(peeked, Ok(Ok(1))) && first == [HANDSHAKE] {
+            return true;
+        }
+        if self.tells {
+            // What was sent is read first: closing with it unread would be a reset, which overtakes the answer.
+            let mut request = [0; 4096];
+            let _ = tokio::time::timeout(ORDER_LIMIT, stream.read(&mut request)).await;
+            let _ = stream.write_all(NOT_HTTPS).await;
+            let _ = stream.shutdown().await;
+        }
+        false
+    }
 }
 
 impl Listener for TlsDoor {
@@ -216,7 +244,10 @@ impl Listener for TlsDoor {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
-            let (stream, from) = self.door.accept().await;
+            let (mut stream, from) = self.door.accept().await;
+            if !self.begins_handshake(&mut stream).await {
+                continue;
+            }
             let accepted = Ssl::new(self.acceptor.context()).and_then(|ssl| SslStream::new(ssl, stream));
             let Ok(mut stream) = accepted else { continue };
             let handshake = tokio::time::timeout(ORDER_LIMIT, Pin::new(&mut stream).accept());

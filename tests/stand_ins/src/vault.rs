@@ -92,6 +92,8 @@ pub struct Config {
     pub mounts: BTreeMap<String, String>,
     /// Certificate and key, both PEM, for HTTPS.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether plain HTTP on a port of HTTPS is told so, as Vault does; a load balancer that terminates TLS closes.
+    pub tells_plain_http: bool,
     /// Releases before 0.10 ask about one path at a time.
     pub version: String,
 }
@@ -109,6 +111,7 @@ impl Config {
                 ("transit/".into(), "transit".into()),
             ]),
             tls: None,
+            tells_plain_http: true,
             version: "0.7.0".into(),
         }
     }
@@ -152,13 +155,13 @@ impl Handle {
 /// # Errors
 /// When nothing can be bound, or the certificate cannot be used.
 pub fn start(config: Config) -> io::Result<Handle> {
-    let tls = config.tls.clone();
+    let (tls, tells) = (config.tls.clone(), config.tells_plain_http);
     let shared = Arc::new(Shared { config: Mutex::new(config), calls: Mutex::default() });
     let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = match tls {
         None => Server::start(listen, None, router)?,
-        Some((certificate, key)) => Server::start_tls(listen, router, &certificate, &key)?,
+        Some((certificate, key)) => Server::start_tls(listen, router, &certificate, &key, tells)?,
     };
     Ok(Handle { server, shared })
 }
