@@ -28,7 +28,7 @@ const MOST: usize = 500;
 const MOST_BYTES: usize = 128 * 1024;
 
 /// How many addresses of one file are looked into.
-const MOST_ADDRESSES: usize = 2000;
+const MOST_ADDRESSES: usize = 500;
 
 /// What says nothing, under a name that sounds secret.
 const HARMLESS: [&str; 14] = [
