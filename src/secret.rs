@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -58,7 +58,11 @@ pub fn register_all<'s>(secrets: impl IntoIterator<Item = &'s str>) {
         }
         forms.extend(registry.forms.iter().cloned());
     }
-    let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&forms);
+    // A DFA, which is the default for few patterns, takes half a minute to build for a few long ones.
+    let built = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(&forms);
     // Building fails only when the patterns exceed 2^32 states, which a bundle limited to megabytes cannot.
     if let Ok(matcher) = built {
         let longest = forms.iter().map(String::len).max().unwrap_or(0);

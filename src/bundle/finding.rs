@@ -226,12 +226,24 @@ impl<'t> Notes<'t> {
 
     /// An error about `subject`, or, if there was one already, a mention in it that `name` is affected too.
     pub(super) fn error_once(&mut self, at: usize, subject: &str, name: &str, cause: Cause) {
+        self.add_once(Severity::Error, at, subject, name, cause);
+    }
+
+    /// [`Notes::error_once`] for any severity.
+    pub(super) fn add_once(
+        &mut self,
+        severity: Severity,
+        at: usize,
+        subject: &str,
+        name: &str,
+        cause: Cause,
+    ) {
         let kind = cause.kind.clone();
         match self.subjects.get(subject).copied() {
             Some(first) if self.affects(first, &kind, &[name]) => {}
             _ => {
                 self.subjects.insert(subject.to_owned(), at);
-                self.error(at, cause);
+                self.add(severity, Some(at), cause);
             }
         }
     }

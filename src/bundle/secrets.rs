@@ -24,8 +24,11 @@ const LONGEST: usize = 4096;
 /// How many secrets of one sort are taken from one file; far beyond any that people write.
 const MOST: usize = 500;
 
+/// How many bytes all secrets of a bundle may have together; real ones have some kilobytes.
+const MOST_BYTES: usize = 128 * 1024;
+
 /// How many addresses of one file are looked into.
-const MOST_ADDRESSES: usize = 2000;
+const MOST_ADDRESSES: usize = 500;
 
 /// What says nothing, under a name that sounds secret.
 const HARMLESS: [&str; 14] = [
@@ -82,8 +85,14 @@ pub(super) fn found(fetched: &Fetched) -> Vec<String> {
         }
     }
     found.retain(|secret| !secret.trim().is_empty() && !is_placeholder(secret));
-    found.sort_unstable();
+    found.sort_unstable_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     found.dedup();
+    // The scrubber's matcher grows with all of them, and takes seconds to build for megabytes; the longest are misreadings.
+    let mut left = MOST_BYTES;
+    found.retain(|secret| {
+        left = left.saturating_sub(secret.len());
+        left > 0
+    });
     found
 }
 

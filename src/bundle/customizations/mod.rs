@@ -6,11 +6,11 @@ mod remarks;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::addresses::{Address, DatabaseUri};
 use super::file_name::FileName;
-use super::finding::Notes;
+use super::finding::{Notes, Severity};
 use super::shell::{self, Reading, Unknown, Value, Variable, What};
 use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
@@ -58,6 +58,13 @@ pub(super) fn check_shell(
     others.sort_by_key(|(_, variable)| variable.at);
     let is_address =
         |variable: &Variable| matches!(&variable.value, Value::Known(value) if kind_of(value).is_some());
+    // What an address is made of is no address yet: its options may come with the rest.
+    let used: BTreeSet<usize> = reading
+        .variables()
+        .iter()
+        .filter(|(name, _)| kind_of_variable(name).is_some())
+        .map(|(_, variable)| variable.place(0))
+        .collect();
     for (name, variable) in
         others.into_iter().filter(|(_, variable)| is_address(variable)).take(MOST_ADDRESSES)
     {
@@ -68,7 +75,8 @@ pub(super) fn check_shell(
             && !unexpanded(notes, name, variable, value, reading)
         {
             // What is wrong with it has been noted, and it is no address of its own.
-            let _ = parsed(notes, kind, name, variable, value);
+            let warns = !used.contains(&variable.place(0));
+            let _ = parsed(notes, kind, name, variable, value, warns);
         }
     }
 }
@@ -224,11 +232,15 @@ fn parsed(
     name: &str,
     variable: &Variable,
     value: &str,
+    warns: bool,
 ) -> Result<Parsed, UriError> {
     match uri::parse_as(kind, value) {
         Ok(parsed) => {
-            for warning in parsed.warnings() {
-                notes.warning(variable.at, warning.clone().with("variable", name));
+            // Addresses that begin with the same text of the file share what is wrong with it.
+            for warning in parsed.warnings().iter().filter(|_| warns) {
+                let subject = format!("{}@{}", warning.kind, variable.place(0));
+                let cause = warning.clone().with("variable", name);
+                notes.add_once(Severity::Warning, variable.at, &subject, name, cause);
             }
             Ok(parsed)
         }
@@ -249,7 +261,7 @@ fn known(
     set: &Variable,
     value: &str,
 ) -> Address {
-    let parsed = match parsed(notes, kind, variable, set, value) {
+    let parsed = match parsed(notes, kind, variable, set, value, true) {
         Ok(parsed) => parsed,
         Err(error) => return Address::Malformed(error),
     };

@@ -130,3 +130,17 @@ fn a_misspelt_variable_is_recognised() {
     assert!(unset.is_error() && unset.cause.next_step.contains("${MONGO_BASE_URI}"), "{unset}");
     assert_eq!(findings.len(), 1, "{findings:?}");
 }
+
+#[test]
+fn what_is_doubtful_about_a_base_address_is_said_once() {
+    let fetched = with_edit(FILE, "@mongo.example.com:27017", "@a.example.com,b.example.com,c.example.com");
+    let found = look(&fetched).findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].cause.kind, "mongo.uri_no_replica_set");
+    let also = found[0].cause.evidence.iter().find(|evidence| evidence.name == "also affects").unwrap();
+    assert_eq!(also.value.split(", ").count(), 3, "{also:?}");
+    // The options that the base lacks may come with the rest.
+    let text = String::from_utf8(fetched.files[&FILE].clone()).unwrap();
+    let whole = text.replace("authSource=admin", "authSource=admin&replicaSet=rs0");
+    assert_eq!(findings(&with(FILE, whole)), [""; 0]);
+}
