@@ -19,6 +19,9 @@ const INDENT: usize = 4;
 /// The narrowest terminal that is believed.
 const NARROWEST: usize = 20;
 
+/// How wide a terminal is that does not say.
+const USUAL_WIDTH: usize = 80;
+
 /// What belongs to the number before it.
 const UNITS: &[&str] =
     &["ms", "s", "min", "h", "days", "B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB", "TiB", "%", "UTC"];
@@ -60,10 +63,11 @@ impl Screen {
     }
 
     fn of<S: IsTerminal + std::os::fd::AsFd>(stream: &S) -> Self {
-        let size = if stream.is_terminal() { terminal_size_of(stream) } else { None };
-        // A terminal that says 0 columns, as serial consoles do, has not been told how wide it is.
-        let columns =
-            size.map(|(Width(columns), Height(_))| usize::from(columns)).filter(|columns| *columns > 0);
+        let is_terminal = stream.is_terminal();
+        let size = if is_terminal { terminal_size_of(stream) } else { None };
+        let columns = size.map(|(Width(columns), Height(_))| usize::from(columns));
+        // A terminal that does not say, as a serial console, is told by the environment, or is as wide as they ever were.
+        let columns = columns.or_else(|| is_terminal.then(columns_of_environment));
         Screen {
             width: columns.map(|columns| columns.max(NARROWEST)),
             has_unicode: is_utf8(),
@@ -119,6 +123,11 @@ impl Screen {
         }
         short + more
     }
+}
+
+fn columns_of_environment() -> usize {
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    set.filter(|columns| *columns > 0).unwrap_or(USUAL_WIDTH)
 }
 
 /// Whether the locale of this process is one of UTF-8 (locale(7)); without any it is `C`, which is ASCII.

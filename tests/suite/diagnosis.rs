@@ -233,7 +233,7 @@ impl Diagnosis {
 
     /// How long the whole took by its own clock.
     pub(crate) fn took(&self) -> Duration {
-        Duration::from_millis(self.report["milliseconds"].as_u64().unwrap())
+        Duration::from_secs_f64(self.report["seconds"].as_f64().unwrap())
     }
 
     #[track_caller]

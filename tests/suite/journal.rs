@@ -79,6 +79,12 @@ impl Journal {
         self.with_stream(agent, "$(stat -L -c %d:%i \"$2\")")
     }
 
+    /// The same, and standard output is that stream too, as systemd connects both unless the unit says otherwise.
+    fn connected_whole(&self, agent: Agent) -> Agent {
+        let agent = agent.under("sh", ["-c", "exec 1>&2; exec \"$@\"", "sh"]);
+        self.connected(agent)
+    }
+
     fn with_stream(&self, agent: Agent, stream: &str) -> Agent {
         let script = format!(
             "mount --bind \"$1\" /run && exec 2>\"$2\" && export JOURNAL_STREAM={stream} && shift 2 && exec \"$@\""
@@ -130,6 +136,24 @@ fn ended<'a>(entries: &'a [Entry], stage: &str, word: &str) -> &'a Entry {
     let entry = found.next().unwrap_or_else(|| panic!("no entry begins {begin:?}: {entries:#?}"));
     assert_eq!(found.next(), None);
     entry
+}
+
+#[test]
+fn everything_is_in_the_journal_once_and_the_last_entry_says_how_it_ended() {
+    let scene = Scene::new();
+    let journal = Journal::start();
+    scene.put("license.rli", "<html>login</html>");
+    journal.connected_whole(scene.boot()).run(SOON).assert_code(1);
+    assert_eq!(fs::read_to_string(journal.stderr()).unwrap(), "");
+    let entries = journal.entries();
+    let last = entries.last().unwrap();
+    assert!(field(last, "MESSAGE").starts_with("boot failed after"), "{last:?}");
+    assert!(field(last, "MESSAGE").contains("ABANDON acknowledged"), "{last:?}");
+    assert_eq!((field(last, "PRIORITY"), field(last, "BOOT_CAUSE")), ("3", "bundle.invalid"), "{last:?}");
+    // What no event says is printed all the same.
+    let journal = Journal::start();
+    journal.connected_whole(scene.boot().arg("--deadline=soon")).run(SOON).assert_code(2);
+    assert!(fs::read_to_string(journal.stderr()).unwrap().contains("settings.invalid"));
 }
 
 #[test]

@@ -400,7 +400,7 @@ fn a_boot_that_runs_is_no_failure_and_one_that_was_killed_is() {
     let check = ask("running", ("boot.outcome", "good", "", ""));
     assert!(check["detail"].as_str().unwrap().starts_with("running in stage ready"), "{check:#}");
     let check = ask("waits for the boot", ("lifecycle.hook", "good", "", ""));
-    assert!(check["detail"].as_str().unwrap().ends_with("a boot runs"), "{check:#}");
+    assert!(check["detail"].as_str().unwrap().ends_with("a boot is running"), "{check:#}");
     boot.kill();
     let check = ask("killed", ("boot.outcome", "failed", "boot.killed", "host"));
     assert!(check["cause"]["sentence"].as_str().unwrap().contains("in stage ready"), "{check:#}");

@@ -65,6 +65,19 @@ fn text_wraps_at_any_width_and_cuts_no_word() {
     }
 }
 
+/// A serial console reports no size.
+#[test]
+fn a_terminal_that_does_not_say_how_wide_it_is_gets_80_columns() {
+    let scene = failed();
+    for (columns, width) in [(None, 80), (Some("60"), 60)] {
+        let status = on_a_terminal_of(ask(&scene, &["status"]).env("NO_COLOR", "1"), 0);
+        let status =
+            columns.into_iter().fold(status, |status, columns| status.env("COLUMNS", columns)).run(SOON);
+        let longest = status.stdout.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!((width / 2..=width).contains(&longest), "{longest} of {width}: {status}");
+    }
+}
+
 #[test]
 fn a_terminal_without_cursor_control_gets_plain_lines_as_they_happen() {
     for term in [Some("dumb"), None] {
