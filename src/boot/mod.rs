@@ -66,7 +66,8 @@ const REPORT: &str = "report";
 const STAGES: [&str; 10] =
     [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
-/// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later point can be reported.
+/// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later
+/// point can be reported.
 async fn procedure(
     run: &Arc<Run>,
     source: &Source,

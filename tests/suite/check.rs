@@ -171,11 +171,7 @@ fn the_text_says_where_what_and_what_to_do() {
 fn check_reads_s3_and_file_sources_and_what_is_installed() {
     let s3 = s3::moto();
     let bucket = s3.bucket();
-    let world = World::new()
-        .with_s3(s3.url())
-        .with_env("AWS_REGION", "us-east-1")
-        .with_env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
-        .with_env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
+    let world = with_own_credentials(s3.url());
     let draft = Draft::good();
     for (name, content) in &draft.files {
         s3.put(&bucket, &format!("services-box/{name}"), content);
@@ -206,6 +202,15 @@ fn check_reads_s3_and_file_sources_and_what_is_installed() {
         files.into_iter().filter(|(path, _)| !changed.contains(path)).collect()
     };
     assert_eq!(rest(world.files()), rest(before), "check changes nothing");
+}
+
+/// A machine of a person who has credentials, and no metadata service.
+fn with_own_credentials(s3: impl std::fmt::Display) -> World {
+    World::new()
+        .with_s3(s3)
+        .with_env("AWS_REGION", "us-east-1")
+        .with_env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
+        .with_env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY)
 }
 
 fn check(world: &World, output: &str, place: impl std::fmt::Display) -> Finished {
@@ -243,11 +248,7 @@ fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
 fn a_near_name_at_s3_is_pointed_at_too() {
     let s3 = s3::moto();
     let bucket = s3.bucket();
-    let world = World::new()
-        .with_s3(s3.url())
-        .with_env("AWS_REGION", "us-east-1")
-        .with_env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
-        .with_env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
+    let world = with_own_credentials(s3.url());
     let draft = Draft::good();
     for (name, content) in &draft.files {
         let name = if *name == REP { "replicated.conf.json" } else { name };

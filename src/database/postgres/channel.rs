@@ -9,12 +9,13 @@ use std::time::Duration;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::ssl::{SslRef, SslVersion};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::tls::{self as raw, TlsConnect};
 
 use super::super::reach::{Heard, Stream};
 use super::super::rung::Climber;
+use super::super::stream::forward_writes;
 use super::super::tls::{self, Authorities, Identity, Terms, Verify};
 use super::super::uri::postgres::{RootCert, SslMode};
 use super::super::uri::{Kind, PostgresUri, Server};
@@ -217,20 +218,4 @@ impl AsyncRead for HandedStream {
     }
 }
 
-impl AsyncWrite for HandedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
+forward_writes!(HandedStream);

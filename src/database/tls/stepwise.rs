@@ -9,10 +9,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use openssl::ssl;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_openssl::SslStream;
 
 use super::super::reach::Stream;
+use super::super::stream::forward_writes;
 
 /// OpenSSL's short name for the state after a CertificateRequest, in TLS 1.3 and before.
 const CERTIFICATE_REQUESTED: &str = "TRCR";
@@ -65,20 +66,4 @@ impl AsyncRead for Stepwise {
     }
 }
 
-impl AsyncWrite for Stepwise {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
+forward_writes!(Stepwise);
