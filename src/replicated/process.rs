@@ -342,7 +342,8 @@ mod tests {
         let (_directory, file) = script("echo ready; (sleep 301 & sleep 302); echo never");
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(&mut on_line);
-        let ended = run_bash(&file, &[], None, Duration::from_secs(2), &mut lines).await.unwrap();
+        // Long enough for a busy machine to start both.
+        let ended = run_bash(&file, &[], None, Duration::from_secs(10), &mut lines).await.unwrap();
         let mut running = ended.running;
         running.sort();
         assert_eq!(
