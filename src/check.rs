@@ -8,7 +8,7 @@ use crate::aws::{self, Aws};
 use crate::bundle::{self, Fetched, Finding};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::HANG;
 use crate::console::{Level, Verbosity, text};
 use crate::draft;
@@ -16,7 +16,7 @@ use crate::files::{self, Root};
 use crate::http::Http;
 use crate::settings::Source;
 
-pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cause> {
+pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
     let extra = &world.settings.extra;
     let (fetched, what) = match &flags.source {
         None => (draft::installed(&world.root, extra)?, "what is installed".to_owned()),
@@ -32,7 +32,7 @@ pub(crate) async fn run(world: World, flags: &cli::Check) -> Result<Printed, Cau
     Ok(printed(&bundle::validate(&fetched).findings, &what, world.console.verbosity()))
 }
 
-async fn from_source(world: &World, from: &Source, typed: &str) -> Result<Fetched, Cause> {
+async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Result<Fetched, Cause> {
     let http = Http::new(world.root.clone());
     let (s3, place) = match from {
         Source::S3(_) => (Some(S3::new(&aws(&http).await?)), typed.to_owned()),
@@ -56,7 +56,7 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
     Aws::new(http, &region, Some(imds)).await
 }
 
-fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> Printed {
+fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOutput {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
@@ -91,7 +91,7 @@ fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> Printed {
     });
     let json =
         serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
-    Printed { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
+    CommandOutput { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
 
 /// The evidence that the text output shows; the rest says again what the sentence and the excerpt say.

@@ -44,7 +44,7 @@ impl From<&Cause> for Exit {
 }
 
 /// What a command prints at its end.
-pub(crate) struct Printed {
+pub(crate) struct CommandOutput {
     /// For people, ending in a newline.
     pub(crate) text: String,
     /// For programs.
@@ -54,7 +54,7 @@ pub(crate) struct Printed {
 }
 
 /// What a command works with.
-pub(crate) struct World {
+pub(crate) struct CommandContext {
     /// Where every path lies.
     pub(crate) root: Root,
     /// The validated settings.

@@ -12,7 +12,7 @@ use crate::boot::{self, order::Order};
 use crate::cause::Cause;
 use crate::check;
 use crate::cli::{self, Cli, Command, Output};
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
 use crate::files::Root;
@@ -81,15 +81,15 @@ pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
     print(failed(usage::cause(error)), Output::Json, None)
 }
 
-fn failed(cause: Cause) -> Printed {
-    Printed {
+fn failed(cause: Cause) -> CommandOutput {
+    CommandOutput {
         text: text::cause(&cause),
         exit: Exit::from(&cause),
         json: serde_json::json!({ "version": 1, "cause": cause }),
     }
 }
 
-fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
+fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<CommandOutput, Cause> {
     let mut order = match boot::names_source(flags) {
         true => None,
         false => match Order::read(&Root::new(common.root.clone())) {
@@ -105,8 +105,8 @@ fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<Printed, Cause> {
     loop {
         let set = boot::order::flags(flags, order.as_ref());
         match with_runtime(common, set, true, async |world| boot::run(world, flags, order).await) {
-            Ok(boot::Came::Ended(printed)) => return Ok(printed),
-            Ok(boot::Came::Ordered(new)) => order = Some(new),
+            Ok(boot::RunResult::Ended(printed)) => return Ok(printed),
+            Ok(boot::RunResult::Ordered(new)) => order = Some(new),
             Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
                 tell(&cause);
                 order = None;
@@ -127,7 +127,7 @@ fn with_runtime<T>(
     common: &cli::Common,
     flags: Fragment,
     is_long: bool,
-    command: impl AsyncFnOnce(World) -> Result<T, Cause>,
+    command: impl AsyncFnOnce(CommandContext) -> Result<T, Cause>,
 ) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
     let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
@@ -145,7 +145,7 @@ fn with_runtime<T>(
     let console = Console::of_this_process(verbosity(common), is_long);
     let came = runtime.block_on(async {
         let own_settings_file = common.config.clone();
-        let world = World { root, settings, own_settings_file, console: console.clone() };
+        let world = CommandContext { root, settings, own_settings_file, console: console.clone() };
         // One task does the work and beats, so that a task that is stuck misses the beat.
         tokio::select! {
             came = command(world) => came,
@@ -167,7 +167,7 @@ fn verbosity(common: &cli::Common) -> Verbosity {
 }
 
 /// Prints a result; with `within`, its reader is waited for no longer than that.
-fn print(mut printed: Printed, output: Output, within: Option<Duration>) -> Exit {
+fn print(mut printed: CommandOutput, output: Output, within: Option<Duration>) -> Exit {
     let text = match output {
         Output::Text => Screen::stdout().show(&secret::scrub(&printed.text)),
         Output::Json => {

@@ -19,8 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_native_certs::load_certs_from_paths;
 
 use crate::cause::Cause;
+use crate::dns::{self, Resolver};
 use crate::files::Root;
-use crate::names::{self, Names};
 use connector::SdkConnector;
 
 /// How long connecting may take once the name is resolved, over all its addresses. Within a region it takes milliseconds;
@@ -51,7 +51,7 @@ pub struct Http {
 #[derive(Debug)]
 struct Inner {
     root: Root,
-    names: Names,
+    names: Resolver,
     trust: OnceLock<Arc<Trust>>,
     sdk: OnceLock<SharedHttpConnector>,
 }
@@ -65,12 +65,12 @@ struct Trust {
 impl Http {
     /// Names are resolved, and the box's trusted roots looked for, under `root`.
     pub fn new(root: Root) -> Self {
-        let names = Names::new(root.clone());
+        let names = Resolver::new(root.clone());
         Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new(), sdk: OnceLock::new() }) }
     }
 
     /// The resolver that the clients use.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &Resolver {
         &self.inner.names
     }
 
@@ -127,7 +127,7 @@ impl Http {
             .tls_backend_preconfigured(tls)
             .dns_resolver(self.inner.names.clone())
             // reqwest counts resolving the name as a part of connecting.
-            .connect_timeout(names::LIMIT + CONNECT_TIMEOUT)
+            .connect_timeout(dns::LIMIT + CONNECT_TIMEOUT)
             .user_agent(concat!("boot-agent/", env!("CARGO_PKG_VERSION")))
     }
 

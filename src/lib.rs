@@ -34,9 +34,9 @@ pub mod source;
 // Ground floor.
 pub mod cause;
 pub mod console;
+pub mod dns;
 pub mod files;
 pub mod http;
-pub mod names;
 mod race;
 pub mod secret;
 pub mod settings;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cause::Cause;
-use crate::command::{Exit, Printed};
+use crate::command::{CommandOutput, Exit};
 
 /// What the schemas share.
 const COMMON: &str = include_str!("schema/common.json");
@@ -44,12 +44,12 @@ impl Of {
 ///
 /// # Errors
 /// `schema.damaged`: never of a binary whose tests passed.
-pub(crate) fn printed(of: Of) -> Result<Printed, Cause> {
+pub(crate) fn printed(of: Of) -> Result<CommandOutput, Cause> {
     let json = schema(of).map_err(|error| {
         Cause::host("schema.damaged", "The schema in this binary is damaged.", "Reinstall the agent.")
             .with_error(&error)
     })?;
-    Ok(Printed { text: format!("{json:#}\n"), json, exit: Exit::Good })
+    Ok(CommandOutput { text: format!("{json:#}\n"), json, exit: Exit::Good })
 }
 
 fn schema(of: Of) -> Result<Value, serde_json::Error> {

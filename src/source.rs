@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::join;
 
-use crate::aws::s3::{S3, Wanted};
+use crate::aws::s3::{ObjectRequest, S3};
 use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
 use crate::cause::Cause;
 use crate::files::{self, ReadError, Root};
@@ -95,7 +95,7 @@ pub(crate) async fn fetch_extra(
         (Source::S3(location), Some(s3)) => {
             let (single, trees): (Vec<&Extra>, Vec<&Extra>) = extra.iter().partition(|entry| !entry.is_tree);
             let parts: Vec<Part> = single.into_iter().map(|entry| Part::single(location, entry)).collect();
-            let wanted: Vec<Wanted> = parts.iter().map(Part::wanted).collect();
+            let wanted: Vec<ObjectRequest> = parts.iter().map(Part::wanted).collect();
             let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
             let mut files = as_extra(parts, objects.into_iter().map(|object| object.body.to_vec()));
             files.extend(trees_of_s3(s3, location, &trees).await?.0);
@@ -217,16 +217,17 @@ impl Part {
         Ok(Some(Part { from: key.to_owned(), to: inside(path, below)?, mode }))
     }
 
-    fn wanted(&self) -> Wanted {
-        Wanted { key: self.from.clone(), limit: EXTRA_LIMIT }
+    fn wanted(&self) -> ObjectRequest {
+        ObjectRequest { key: self.from.clone(), limit: EXTRA_LIMIT }
     }
 }
 
 async fn from_s3(s3: &S3, location: &Location, extra: &[Extra]) -> Result<(Fetched, Vec<Cause>), Cause> {
     let (single, trees): (Vec<&Extra>, Vec<&Extra>) = extra.iter().partition(|entry| !entry.is_tree);
     let parts: Vec<Part> = single.into_iter().map(|entry| Part::single(location, entry)).collect();
-    let four = BundleFile::ALL.map(|file| Wanted { key: location.key(file.name()), limit: FILE_LIMIT });
-    let wanted: Vec<Wanted> = four.into_iter().chain(parts.iter().map(Part::wanted)).collect();
+    let four =
+        BundleFile::ALL.map(|file| ObjectRequest { key: location.key(file.name()), limit: FILE_LIMIT });
+    let wanted: Vec<ObjectRequest> = four.into_iter().chain(parts.iter().map(Part::wanted)).collect();
     // The trees have to be listed first, which the files of known names need not wait for.
     let known = s3.fetch_all(&location.bucket, &wanted);
     let (known, trees) = join(known, trees_of_s3(s3, location, &trees)).await;
@@ -268,7 +269,7 @@ async fn trees_of_s3(
         Err(cause) if cause.kind == "s3.access_denied" => warnings.push(not_listed(&trees, &cause)),
         Err(cause) => return Err(cause),
     }
-    let wanted: Vec<Wanted> = parts.iter().map(Part::wanted).collect();
+    let wanted: Vec<ObjectRequest> = parts.iter().map(Part::wanted).collect();
     let objects = s3.fetch_all(&location.bucket, &wanted).await.map_err(Cause::together)?;
     Ok((as_extra(parts, objects.into_iter().map(|object| object.body.to_vec())), warnings))
 }

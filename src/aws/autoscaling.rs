@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Aws;
-use super::failure::{self, Refusal, Service};
+use super::failure::{self, ErrorResponse, Service};
 use crate::cause::Cause;
 
 pub use lifecycle::LifecycleState;
@@ -108,7 +108,7 @@ pub enum Acknowledgement {
 /// All of them fail with: `autoscaling.access_denied` (config, names the action and the statement to add),
 /// `autoscaling.throttled`, `autoscaling.unreachable`, `autoscaling.unavailable` (external), `autoscaling.tls`,
 /// `autoscaling.invalid_credentials`, `autoscaling.clock_skew` (host; may pass, since chrony sets the clock shortly
-/// after boot), `autoscaling.refused`, and those of [`Aws::find_credentials`] and [`crate::names::Names::addresses`].
+/// after boot), `autoscaling.refused`, and those of [`Aws::find_credentials`] and [`crate::dns::Resolver::addresses`].
 #[derive(Debug, Clone)]
 pub struct AutoScaling {
     client: Client,
@@ -220,7 +220,7 @@ impl AutoScaling {
         let Err(error) = answer else {
             return Ok(Acknowledgement::Accepted);
         };
-        match Refusal::of(&error) {
+        match ErrorResponse::of(&error) {
             Some(refusal) if is_not_pending(&refusal) => {
                 Ok(Acknowledgement::NotPending { message: refusal.message })
             }
@@ -232,11 +232,11 @@ impl AutoScaling {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let cause = match Refusal::of(error) {
+        let cause = match ErrorResponse::of(error) {
             Some(refusal) => refused(&refusal, action, group, self.aws.region()),
             None => failure::transport(&SERVICE, error),
         };
-        self.aws.heed(&cause);
+        self.aws.forget_if_expired(&cause);
         cause.with("action", format!("autoscaling:{action}"))
     }
 }
@@ -246,11 +246,11 @@ fn seconds(value: Option<i32>) -> Option<Duration> {
 }
 
 /// AWS has one code for every wrong parameter; only the words tell this one from a wrong name.
-fn is_not_pending(refusal: &Refusal) -> bool {
+fn is_not_pending(refusal: &ErrorResponse) -> bool {
     refusal.code == "ValidationError" && refusal.message.starts_with("No active Lifecycle Action found")
 }
 
-fn refused(refusal: &Refusal, action: &str, group: Option<&str>, region: &str) -> Cause {
+fn refused(refusal: &ErrorResponse, action: &str, group: Option<&str>, region: &str) -> Cause {
     if let Some(cause) = refusal.common(&SERVICE) {
         return cause;
     }

@@ -22,7 +22,7 @@ const BROKEN: u64 = 300;
 
 /// One server's time, and this box's at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     own: Timestamp,
     server: Timestamp,
     by: &'static str,
@@ -30,7 +30,7 @@ pub struct Reading {
 
 /// How a clock is.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum ClockState {
     /// Right; how it differs, in a few words.
     Right(String),
     /// Wrong by less than services mind.
@@ -43,27 +43,27 @@ pub enum Verdict {
 ///
 /// # Errors
 /// Those of setting up a client: `http.setup`, `http.ca_bundle`.
-pub async fn read(http: &Http, endpoint: &str, imds: Option<&Imds>) -> Result<Option<Reading>, Cause> {
+pub async fn read(http: &Http, endpoint: &str, imds: Option<&Imds>) -> Result<Option<ClockReading>, Cause> {
     let client = http::build(http.outgoing()?.timeout(PATIENCE))?;
     let of_s3 = async {
         let response = client.head(endpoint).send().await.ok()?;
-        Some(Reading { own: Timestamp::now(), server: date_of(response.headers())?, by: "S3" })
+        Some(ClockReading { own: Timestamp::now(), server: date_of(response.headers())?, by: "S3" })
     };
     let of_imds = async {
         let server = imds?.time().await.ok()?;
-        Some(Reading { own: Timestamp::now(), server, by: "the metadata service" })
+        Some(ClockReading { own: Timestamp::now(), server, by: "the metadata service" })
     };
     let (of_s3, of_imds) = futures_util::join!(of_s3, of_imds);
     Ok(of_s3.or(of_imds))
 }
 
-impl Reading {
+impl ClockReading {
     /// Whether the difference matters: `host.clock_skew` (host).
-    pub fn judge(&self) -> Verdict {
-        let Reading { own, server, by } = *self;
+    pub fn judge(&self) -> ClockState {
+        let ClockReading { own, server, by } = *self;
         let seconds = own.as_second().abs_diff(server.as_second());
         if seconds < NOTABLE {
-            return Verdict::Right(format!("within {} s of {by}'s", seconds.max(1)));
+            return ClockState::Right(format!("within {} s of {by}'s", seconds.max(1)));
         }
         let cause = Cause::host(
             "host.clock_skew",
@@ -72,7 +72,7 @@ impl Reading {
         )
         .with("this box's time", own)
         .with("server's time", server);
-        if seconds < BROKEN { Verdict::Off(cause) } else { Verdict::Wrong(cause) }
+        if seconds < BROKEN { ClockState::Off(cause) } else { ClockState::Wrong(cause) }
     }
 }
 
@@ -86,21 +86,21 @@ pub(super) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn judged(seconds: i64) -> Verdict {
+    fn judged(seconds: i64) -> ClockState {
         let server = Timestamp::from_second(1_795_000_000).unwrap();
         let own = Timestamp::from_second(1_795_000_000 + seconds).unwrap();
-        Reading { own, server, by: "S3" }.judge()
+        ClockReading { own, server, by: "S3" }.judge()
     }
 
     #[test]
     fn a_minute_deserves_a_look_and_five_break_things() {
         for seconds in [0, 1, -1, 59, -59] {
-            assert!(matches!(judged(seconds), Verdict::Right(_)), "{seconds}");
+            assert!(matches!(judged(seconds), ClockState::Right(_)), "{seconds}");
         }
         for seconds in [60, -60, 299, -299] {
-            assert!(matches!(judged(seconds), Verdict::Off(_)), "{seconds}");
+            assert!(matches!(judged(seconds), ClockState::Off(_)), "{seconds}");
         }
-        let Verdict::Wrong(cause) = judged(-7200) else { panic!("two hours are wrong") };
+        let ClockState::Wrong(cause) = judged(-7200) else { panic!("two hours are wrong") };
         assert_eq!(cause.sentence, "This box's clock is 2h behind by S3's.");
     }
 }

@@ -75,7 +75,7 @@ impl Chain {
     /// What was found before, unless it is about to end.
     pub(super) async fn find(&self) -> Result<Credentials, Cause> {
         let mut found = self.parts.found.lock().await;
-        if let Some(credentials) = found.as_ref().filter(|held| lasts(held)) {
+        if let Some(credentials) = found.as_ref().filter(|held| is_fresh(held)) {
             return Ok(credentials.clone());
         }
         let credentials = self.parts.look().await?;
@@ -105,7 +105,7 @@ impl ProvideCredentials for Chain {
     }
 }
 
-fn lasts(credentials: &Credentials) -> bool {
+fn is_fresh(credentials: &Credentials) -> bool {
     credentials.expiry().is_none_or(|end| end > SystemTime::now() + MARGIN)
 }
 

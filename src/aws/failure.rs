@@ -31,7 +31,7 @@ pub(super) struct Service {
 
 /// What a service said when it refused.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     pub(super) status: u16,
     pub(super) code: String,
     pub(super) message: String,
@@ -43,7 +43,7 @@ pub(super) struct Refusal {
     date: Option<String>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// What there is to read in an error; `None` when no answer came.
     pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
         let raw = error.raw_response()?;
@@ -54,7 +54,7 @@ impl Refusal {
         let code = metadata.and_then(|it| it.code()).map(str::to_owned).or_else(|| element(&body, "Code"));
         let message =
             metadata.and_then(|it| it.message()).map(str::to_owned).or_else(|| element(&body, "Message"));
-        Some(Refusal {
+        Some(ErrorResponse {
             status: raw.status().as_u16(),
             code: code.unwrap_or_default(),
             message: message.unwrap_or_default(),

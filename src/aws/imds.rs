@@ -131,14 +131,14 @@ impl Imds {
     async fn ask(&self, name: &str, path: &str) -> Result<Option<Vec<u8>>, Cause> {
         let token = self.token(None).await?;
         match self.get(name, path, &token).await? {
-            Answer::Unauthorized => {
+            Response::Unauthorized => {
                 let token = self.token(Some(&token)).await?;
                 match self.get(name, path, &token).await? {
-                    Answer::Unauthorized => Err(unauthorized(&self.endpoint, name)),
-                    Answer::Item(item) => Ok(item),
+                    Response::Unauthorized => Err(unauthorized(&self.endpoint, name)),
+                    Response::Item(item) => Ok(item),
                 }
             }
-            Answer::Item(item) => Ok(item),
+            Response::Item(item) => Ok(item),
         }
     }
 
@@ -195,16 +195,16 @@ impl Imds {
         Ok(value)
     }
 
-    async fn get(&self, name: &str, path: &str, token: &str) -> Result<Answer, Cause> {
+    async fn get(&self, name: &str, path: &str, token: &str) -> Result<Response, Cause> {
         let request = self
             .client
             .get(format!("{}/latest/{path}", self.endpoint))
             .header("x-aws-ec2-metadata-token", token);
         let response = request.send().await.map_err(|error| unreachable(&self.endpoint, name, &error))?;
         match response.status() {
-            StatusCode::OK => Ok(Answer::Item(Some(self.read(response, name).await?))),
-            StatusCode::NOT_FOUND => Ok(Answer::Item(None)),
-            StatusCode::UNAUTHORIZED => Ok(Answer::Unauthorized),
+            StatusCode::OK => Ok(Response::Item(Some(self.read(response, name).await?))),
+            StatusCode::NOT_FOUND => Ok(Response::Item(None)),
+            StatusCode::UNAUTHORIZED => Ok(Response::Unauthorized),
             StatusCode::FORBIDDEN => Err(disabled(&self.endpoint)),
             status => Err(unavailable(&self.endpoint, name, status)),
         }
@@ -228,7 +228,7 @@ impl Imds {
     }
 }
 
-enum Answer {
+enum Response {
     Item(Option<Vec<u8>>),
     Unauthorized,
 }

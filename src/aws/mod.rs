@@ -19,8 +19,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use crate::cause::Cause;
+use crate::dns;
 use crate::http::{Http, REQUEST_TIMEOUT};
-use crate::names;
 use crate::secret;
 
 use credentials::Chain;
@@ -32,7 +32,7 @@ pub const SOME_REGION: &str = "us-east-1";
 /// How long one request may take until its answer is read: resolving the name, and what [`REQUEST_TIMEOUT`] bounds.
 /// The last second is for the connector, whose errors say more, to be first.
 const ATTEMPT_TIMEOUT: Duration =
-    names::LIMIT.saturating_add(REQUEST_TIMEOUT).saturating_add(Duration::from_secs(1));
+    dns::LIMIT.saturating_add(REQUEST_TIMEOUT).saturating_add(Duration::from_secs(1));
 
 /// What every AWS client shares: region, credentials, connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ impl Aws {
     }
 
     /// Credentials that a service calls expired are looked for anew by the next request.
-    fn heed(&self, cause: &Cause) {
+    fn forget_if_expired(&self, cause: &Cause) {
         if cause.kind.ends_with(".invalid_credentials") {
             self.credentials.forget();
         }

@@ -145,7 +145,7 @@ pub(super) struct Hygiene {
 ///
 /// # Errors
 /// `host.file`, for a directory that cannot be read.
-pub(super) fn look(
+pub(super) fn scan(
     root: &Root,
     settings: &Settings,
     containers: Option<&[Container]>,

@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::cause::Cause;
 use crate::command::Achieved;
-use crate::command::World;
+use crate::command::CommandContext;
 use crate::console::Level;
 use crate::docker::lock::{self, Lock, LockedInstaller, LockedOperator, Sha256};
 use crate::files::{self, Access, Prepared, Root};
@@ -19,9 +19,9 @@ use crate::replicated::script;
 use crate::settings::SETTINGS_FILE;
 use crate::{unit, wait};
 
+use super::plan::BakePlan;
 use super::release::{self, Release};
 use super::step::Step;
-use super::wanted::Wanted;
 
 /// The settings file that documents every key, and changes nothing as it stands.
 const SETTINGS: &str = include_str!("../../packer/agent.toml");
@@ -44,8 +44,8 @@ pub(super) struct Installer {
 /// Those of [`script::download`], [`Edition::read`] and [`OperatorEdition::read`]; [`Release::findings`], all in one.
 pub(super) async fn fetch(
     step: &Step<'_>,
-    world: &World,
-    wanted: &Wanted,
+    world: &CommandContext,
+    wanted: &BakePlan,
 ) -> Result<Achieved<Option<Installer>>, Cause> {
     let Some(replicated) = &wanted.replicated else {
         return Ok(Achieved::skipped(None, "images.toml has no [replicated], so none is pinned"));
@@ -105,7 +105,7 @@ pub(super) async fn fetch(
 /// One script, waiting for its server; `key` is what pins its checksum in `images.toml`.
 async fn download(
     step: &Step<'_>,
-    world: &World,
+    world: &CommandContext,
     client: &reqwest::Client,
     url: &str,
     expected: Option<&Sha256>,

@@ -5,28 +5,28 @@
 
 mod hygiene;
 mod install;
+mod plan;
 mod pull;
 mod release;
 mod step;
 mod verify;
-mod wanted;
 
 use std::fs::{File, TryLockError};
 
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::Achieved;
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::{Event, Level, Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::lock::Lock;
 use crate::files::{self, Root};
 
 use hygiene::Hygiene;
+use plan::BakePlan;
 use step::Step;
-use wanted::Wanted;
 
-pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Cause> {
+pub(crate) async fn run(world: CommandContext, flags: &cli::Bake) -> Result<CommandOutput, Cause> {
     let engine = Engine::connect(&world.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
     let printed = if flags.verify {
         Ok(verify::verify(&world, &engine).await)
@@ -42,9 +42,9 @@ pub(crate) async fn run(world: World, flags: &cli::Bake) -> Result<Printed, Caus
     })
 }
 
-async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Cause> {
-    let World { root, settings, console, .. } = world;
-    let mut wanted = Wanted::read(&root.path(wanted::FILE))?;
+async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<CommandOutput, Cause> {
+    let CommandContext { root, settings, console, .. } = world;
+    let mut wanted = BakePlan::read(&root.path(plan::FILE))?;
     let _alone = alone(root)?;
 
     // The installer first: it takes a second, and a version that does not exist must not cost an hour of pulls.
@@ -64,7 +64,7 @@ async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Ca
     Step::run(console, "unit", async |_| install::enable_unit(root).await).await?;
     let hygiene = Step::run(console, "hygiene", async |_| {
         let containers = engine.containers().await?;
-        let mut found = hygiene::look(root, settings, Some(&containers))?;
+        let mut found = hygiene::scan(root, settings, Some(&containers))?;
         if clean {
             hygiene::refuse_box_in_use(&containers)?;
             found.clean(engine).await?;
@@ -78,7 +78,7 @@ async fn bake(world: &World, engine: &Engine, clean: bool) -> Result<Printed, Ca
 
 /// One bake at a time. The lock is on `images.toml` itself, so that it leaves no file in the image.
 fn alone(root: &Root) -> Result<File, Cause> {
-    let path = root.path(wanted::FILE);
+    let path = root.path(plan::FILE);
     let file = File::open(&path).map_err(|error| files::failed("read", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -91,7 +91,7 @@ fn alone(root: &Root) -> Result<File, Cause> {
     }
 }
 
-fn printed(lock: &Lock, hygiene: &Hygiene) -> Printed {
+fn printed(lock: &Lock, hygiene: &Hygiene) -> CommandOutput {
     let is_clean = !hygiene.has_errors();
     let mut said = hygiene.text();
     let installer = if lock.installer.is_some() { "the installer pinned" } else { "no installer pinned" };
@@ -110,5 +110,5 @@ fn printed(lock: &Lock, hygiene: &Hygiene) -> Printed {
         "hygiene": hygiene.json(),
         "clean": is_clean,
     });
-    Printed { text: said, json, exit: if is_clean { Exit::Good } else { Exit::Failed } }
+    CommandOutput { text: said, json, exit: if is_clean { Exit::Good } else { Exit::Failed } }
 }

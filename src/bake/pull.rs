@@ -18,8 +18,8 @@ use crate::docker::pull::PullProgress;
 use crate::docker::reference::Digest;
 use crate::wait;
 
+use super::plan::PlannedImage;
 use super::step::Step;
-use super::wanted::WantedImage;
 
 /// Pulls all of them, several at a time, each again and again until `limit` has passed for the step as a whole. What
 /// has arrived stays with the engine, so that a later attempt or bake goes on from there.
@@ -30,7 +30,7 @@ use super::wanted::WantedImage;
 pub(super) async fn pull(
     step: &Step<'_>,
     engine: &Engine,
-    wanted: &[WantedImage],
+    wanted: &[PlannedImage],
     limit: Duration,
 ) -> Result<Achieved<Vec<LockedImage>>, Cause> {
     let started = Instant::now();
@@ -78,7 +78,7 @@ fn is_worth_waiting(cause: &Cause) -> bool {
 
 async fn one(
     engine: &Engine,
-    image: &WantedImage,
+    image: &PlannedImage,
     on_progress: &(dyn Fn(&PullProgress) + Send + Sync),
 ) -> Result<LockedImage, Cause> {
     let reference = &image.reference;
@@ -103,7 +103,7 @@ async fn one(
     })
 }
 
-fn absent(image: &WantedImage, name: &str) -> Cause {
+fn absent(image: &PlannedImage, name: &str) -> Cause {
     let next_step = if image.pull {
         "Look at whether something removes images from this engine, and bake again.".to_owned()
     } else {
@@ -113,7 +113,7 @@ fn absent(image: &WantedImage, name: &str) -> Cause {
         .with("image", &image.reference)
 }
 
-fn unreadable_id(image: &WantedImage, why: &str) -> Cause {
+fn unreadable_id(image: &PlannedImage, why: &str) -> Cause {
     Cause::host(
         "docker.error",
         format!("The engine gives the image {} an id that this agent cannot read.", image.reference),
@@ -139,7 +139,7 @@ impl Shown<'_> {
         self.all(&pulls);
     }
 
-    fn over(&self, image: &WantedImage, is_good: bool) {
+    fn over(&self, image: &PlannedImage, is_good: bool) {
         let name = image.reference.to_string();
         self.step.part(&name, None);
         let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);

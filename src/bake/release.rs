@@ -7,7 +7,7 @@ use crate::cause::Cause;
 use crate::docker::reference::Reference;
 use crate::replicated::edition::{self, Edition, IMAGES, OperatorEdition};
 
-use super::wanted::Replicated;
+use super::plan::Replicated;
 
 /// The image that the operator's script starts.
 const OPERATOR: &str = "replicated-operator";

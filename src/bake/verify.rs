@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use crate::cause::Cause;
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::{Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::images;
@@ -19,8 +19,8 @@ use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::{pins, script};
 use crate::unit;
 
+use super::plan::{self, BakePlan};
 use super::release::{self, Release};
-use super::wanted::{self, Wanted};
 use super::{hygiene, install};
 
 /// Where the unit and user-data expect the program.
@@ -35,7 +35,7 @@ const BAKE_AGAIN: &str = "Bake again: agent bake --clean";
 #[derive(Serialize)]
 struct Check {
     id: &'static str,
-    outcome: Outcome,
+    outcome: CheckOutcome,
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -46,7 +46,7 @@ struct Check {
 
 #[derive(Serialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum CheckOutcome {
     Passed,
     Failed,
     Skipped,
@@ -55,7 +55,7 @@ enum Outcome {
 impl Check {
     /// Passed, unless there are failures.
     fn of(id: &'static str, detail: String, failures: Vec<Cause>) -> Self {
-        let outcome = if failures.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        let outcome = if failures.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         Check { id, outcome, detail, failures, warnings: Vec::new() }
     }
 
@@ -67,14 +67,14 @@ impl Check {
     }
 
     fn skipped(id: &'static str, why: &str) -> Self {
-        Check { outcome: Outcome::Skipped, ..Check::of(id, why.to_owned(), Vec::new()) }
+        Check { outcome: CheckOutcome::Skipped, ..Check::of(id, why.to_owned(), Vec::new()) }
     }
 
     fn text(&self) -> String {
         let sign = match self.outcome {
-            Outcome::Passed => text::green("✓"),
-            Outcome::Failed => text::red("✗"),
-            Outcome::Skipped => text::faint("–"),
+            CheckOutcome::Passed => text::green("✓"),
+            CheckOutcome::Failed => text::red("✗"),
+            CheckOutcome::Skipped => text::faint("–"),
         };
         let mut said = format!("{}\n", format!("{sign} {:<10} {}", self.id, self.detail).trim_end());
         for (cause, render) in
@@ -91,7 +91,7 @@ impl Check {
 }
 
 /// Asks every question.
-pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
+pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOutput {
     let lock = Lock::read(&world.root.path(lock::FILE)).and_then(|lock| {
         lock.ok_or_else(|| {
             Cause::config(
@@ -121,7 +121,7 @@ pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
     checks.push(Check::from("binary", binary(&world.root.path(BINARY)).await));
     checks.push(hygiene_check(world, containers.as_deref().ok()));
 
-    let is_fit = checks.iter().all(|check| check.outcome != Outcome::Failed);
+    let is_fit = checks.iter().all(|check| check.outcome != CheckOutcome::Failed);
     let failed: usize = checks.iter().map(|check| check.failures.len()).sum();
     let is_quiet = world.console.verbosity() == Verbosity::Quiet;
     let is_shown = |check: &&Check| !is_quiet || !check.failures.is_empty() || !check.warnings.is_empty();
@@ -135,17 +135,17 @@ pub(super) async fn verify(world: &World, engine: &Engine) -> Printed {
         format!("{} not fit to ship: {findings}\n", text::red("✗"))
     });
     let json = serde_json::json!({ "version": 1, "fit": is_fit, "checks": checks });
-    Printed { text: said, json, exit: if is_fit { Exit::Good } else { Exit::Failed } }
+    CommandOutput { text: said, json, exit: if is_fit { Exit::Good } else { Exit::Failed } }
 }
 
 /// The lock against what was asked for, where that is in the image too.
-fn lock_check(world: &World, lock: &Lock) -> Check {
+fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
     let detail = format!("{} images", lock.images.len());
-    let file = world.root.path(wanted::FILE);
+    let file = world.root.path(plan::FILE);
     if !file.exists() {
         return Check::of("lock", detail, Vec::new());
     }
-    let wanted = match Wanted::read(&file) {
+    let wanted = match BakePlan::read(&file) {
         Ok(wanted) => wanted,
         Err(cause) => return Check::of("lock", detail, vec![cause]),
     };
@@ -191,7 +191,7 @@ async fn images_check(lock: &Lock, engine: &Engine) -> Check {
     Check::of("images", format!("{} under their ids", lock.images.len() - failures.len()), failures)
 }
 
-fn installer_check(world: &World, lock: Option<&Lock>) -> Check {
+fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let pinned = lock.and_then(|lock| lock.installer.as_ref());
     match (pinned, &world.settings.install.url, lock) {
         (None, None, None) => Check::skipped("installer", "waits for lock"),
@@ -217,7 +217,7 @@ fn installer_check(world: &World, lock: Option<&Lock>) -> Check {
 }
 
 /// What the pinned scripts say of themselves.
-fn release(world: &World, lock: &Lock) -> Result<Release, Cause> {
+fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     let read = |path: &str| {
         let path = world.root.path(path);
         // Checked before, so that its size is known.
@@ -238,7 +238,7 @@ fn release(world: &World, lock: &Lock) -> Result<Release, Cause> {
 }
 
 /// Whether scripts, images and arguments belong together, and nothing is missing that a boot would have to download.
-fn release_check(world: &World, lock: Option<&Lock>) -> Check {
+fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let Some((lock, installer)) = lock.and_then(|lock| Some((lock, lock.installer.as_ref()?))) else {
         return Check::skipped("release", "no installer is pinned");
     };
@@ -248,7 +248,7 @@ fn release_check(world: &World, lock: Option<&Lock>) -> Check {
     };
     let arguments = &world.settings.install.arguments;
     // What was asked for is in the image as well, unless a person removed it.
-    let wanted = Wanted::read(&world.root.path(wanted::FILE)).ok();
+    let wanted = BakePlan::read(&world.root.path(plan::FILE)).ok();
     let asked = wanted.as_ref().and_then(|wanted| wanted.replicated.as_ref());
     let locked = || lock.images.iter().map(|image| &image.reference);
     let mut failures = release.findings(asked, locked(), arguments);
@@ -270,7 +270,7 @@ fn release_check(world: &World, lock: Option<&Lock>) -> Check {
     Check::of("release", if failures.is_empty() { detail } else { String::new() }, failures)
 }
 
-async fn unit_failures(world: &World) -> Vec<Cause> {
+async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
     let mut failures = Vec::new();
     let path = world.root.path(unit::PATH);
     match std::fs::read_to_string(&path) {
@@ -337,8 +337,8 @@ async fn binary(path: &Path) -> Result<String, Cause> {
     Ok(format!("{said}, {}", path.display()))
 }
 
-fn hygiene_check(world: &World, containers: Option<&[crate::docker::engine::Container]>) -> Check {
-    let found = match hygiene::look(&world.root, &world.settings, containers) {
+fn hygiene_check(world: &CommandContext, containers: Option<&[crate::docker::engine::Container]>) -> Check {
+    let found = match hygiene::scan(&world.root, &world.settings, containers) {
         Ok(found) => found,
         Err(cause) => return Check::of("hygiene", String::new(), vec![cause]),
     };

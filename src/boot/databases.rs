@@ -3,9 +3,9 @@
 use crate::bundle::{self, Bundle};
 use crate::cause::Cause;
 use crate::command::Achieved;
-use crate::database::ladder::{Climb, Climber};
+use crate::database::ladder::{LadderProbe, LadderResult};
+use crate::dns::Resolver;
 use crate::files::Root;
-use crate::names::Names;
 
 use super::run::Stage;
 
@@ -16,13 +16,13 @@ pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achie
     if requests.is_empty() {
         return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
     }
-    let climber = climber(stage.run.http.names(), &stage.run.root);
+    let ladder_probe = ladder_probe(stage.run.http.names(), &stage.run.root);
     let climbed = stage
         .until(
             stage.run.settings.databases_wait,
             |_| true,
             async || {
-                let climbs = climber.climb_all(&requests).await;
+                let climbs = ladder_probe.climb_all(&requests).await;
                 match failure(&climbs) {
                     Some(cause) => Err(cause),
                     None => Ok(climbs),
@@ -42,12 +42,12 @@ pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achie
     Ok(Achieved::done((), format!("{} answer", names.join(", "))))
 }
 
-fn climber(names: &Names, root: &Root) -> Climber {
-    Climber::new(names.clone(), root.clone(), "/root")
+fn ladder_probe(names: &Resolver, root: &Root) -> LadderProbe {
+    LadderProbe::new(names.clone(), root.clone(), "/root")
 }
 
 /// One cause for all databases that fail; those that fail in the same words share a line.
-fn failure(climbs: &[Climb]) -> Option<Cause> {
+fn failure(climbs: &[LadderResult]) -> Option<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for climb in climbs {
         let Some((_, cause)) = climb.failure() else { continue };

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::{StageOutcome, text};
 use crate::http::Http;
 use crate::record::{self, Record, StageRecord, times};
@@ -16,19 +16,19 @@ use crate::settings::Source;
 use super::failure::Consequence;
 use super::order::Order;
 use super::run::Run;
-use super::{Told, order, procedure};
+use super::{Discovered, order, procedure};
 
 /// What a boot by this command line would do, in `text` and as JSON.
 ///
 /// # Errors
 /// [`order::ANOTHER_BOX`]: the boot would go on without that order, and so does the caller.
 pub(super) async fn run(
-    world: World,
+    world: CommandContext,
     source: &Source,
     order: Option<&Order>,
     force: bool,
-) -> Result<Printed, Cause> {
-    let World { root, settings, .. } = world;
+) -> Result<CommandOutput, Cause> {
+    let CommandContext { root, settings, .. } = world;
     let follows = record::boot_runs(&root);
     // A record that cannot be read is none for a boot, too.
     let (previous, unreadable) = match Record::read(&root) {
@@ -40,7 +40,7 @@ pub(super) async fn run(
     if let Some(cause) = unreadable {
         run.warn(None, cause);
     }
-    let told = Told::default();
+    let told = Discovered::default();
     let (deadline, _watched) = watch::channel(Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
     let failure = match procedure(&run, source, order, &told, &deadline).await {
         Err(cause) if cause.kind == order::ANOTHER_BOX => return Err(cause),
@@ -90,7 +90,7 @@ fn would_wait(stage: &StageRecord) -> bool {
     matches!(stage.outcome, StageOutcome::Running | StageOutcome::Failed) && !stage.waits.is_empty()
 }
 
-fn printed(record: &Record, end: &End, follows: bool) -> Printed {
+fn printed(record: &Record, end: &End, follows: bool) -> CommandOutput {
     let mut said = String::new();
     if follows {
         said.push_str("Another boot is already running on this instance; agent boot would follow it.\n\n");
@@ -132,7 +132,7 @@ fn printed(record: &Record, end: &End, follows: bool) -> Printed {
     if let Some(cause) = &end.failure {
         json["cause"] = serde_json::json!(cause);
     }
-    Printed { text: said, json, exit: end.exit }
+    CommandOutput { text: said, json, exit: end.exit }
 }
 
 fn stage_json(stage: &StageRecord) -> serde_json::Value {

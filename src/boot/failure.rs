@@ -18,11 +18,11 @@ use crate::record::{BootOutcome, Record};
 use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
-use super::exclusive::Exclusive;
+use super::boot_lock::BootLock;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
-use super::{IMAGES, INSTALL, Told};
+use super::{Discovered, IMAGES, INSTALL};
 
 /// How long a report may take to upload: it is best effort, and the group waits meanwhile.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
@@ -96,7 +96,7 @@ impl fmt::Display for Consequence {
 }
 
 /// Says the cause everywhere, then does what `on_failure` says.
-pub(super) async fn conclude(run: &Run, told: &mut Told, cause: Cause, exclusive: Exclusive) {
+pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause, exclusive: BootLock) {
     run.update(|record| record.cause = Some(cause.clone()));
     write_to_console(run, &cause);
     if let Some(aws) = told.aws.get() {

@@ -15,7 +15,7 @@ use crate::docker::lock::{Lock, Sha256};
 use crate::placement;
 use crate::replicated::answers;
 use crate::replicated::fetch_guard::{FetchGuard, Operator};
-use crate::replicated::installer::{self, Goal, Job, KeptClosed, Report};
+use crate::replicated::installer::{self, Goal, InstallReport, Job, KeptClosed};
 use crate::replicated::pins;
 use crate::replicated::script::{self, Script};
 use crate::settings;
@@ -82,7 +82,7 @@ pub(super) async fn install(
 }
 
 /// Runs the installer, and again as long as somebody else's servers are the reason why it fails.
-async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Result<Report, Cause> {
+async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Result<InstallReport, Cause> {
     let run = stage.run;
     let access = placement::access(&run.root, None)?;
     let mut pause = Duration::ZERO;

@@ -3,15 +3,16 @@
 //! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
 //! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
 //!
-//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`hand_over`]).
+//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
 
+mod args;
+mod boot_lock;
 mod databases;
+mod delegate;
 mod dry_run;
-mod exclusive;
 mod failure;
 mod fetch;
 mod follow;
-mod hand_over;
 mod identity;
 mod images;
 mod install;
@@ -23,7 +24,6 @@ mod report;
 mod run;
 mod user_data;
 mod validate;
-mod words;
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,7 +36,7 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::{self, Aws};
 use crate::cause::{Cause, Class};
 use crate::cli;
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
@@ -44,13 +44,13 @@ use crate::record::{BootOutcome, Record, ending, timeline};
 use crate::settings::Source;
 use crate::unit;
 
-use exclusive::{Exclusive, Turn};
-use hand_over::HandedOver;
+pub(crate) use args::names_source;
+use args::source;
+use boot_lock::{BootLock, LockOutcome};
+use delegate::Delegated;
 use lifecycle::{Heartbeats, Lifecycle};
 use order::Order;
 use run::Run;
-pub(crate) use words::names_source;
-use words::source;
 
 const IDENTITY: &str = "identity";
 const LIFECYCLE: &str = "lifecycle";
@@ -72,7 +72,7 @@ async fn procedure(
     run: &Arc<Run>,
     source: &Source,
     order: Option<&Order>,
-    told: &Told,
+    told: &Discovered,
     deadline: &watch::Sender<Instant>,
 ) -> Result<(), Cause> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -122,13 +122,13 @@ async fn procedure(
 
 /// What is known of AWS so far, and the heartbeats that live as long as the run.
 #[derive(Default)]
-struct Told {
+struct Discovered {
     aws: OnceLock<Aws>,
     lifecycle: OnceLock<Lifecycle>,
     heartbeats: OnceLock<Heartbeats>,
 }
 
-impl Told {
+impl Discovered {
     /// Starts the heartbeats, and lowers the boot's deadline to what the group waits at most.
     fn keep_waiting(&self, run: &Arc<Run>, lifecycle: Lifecycle, deadline: &watch::Sender<Instant>) {
         if let Some(hook) = &lifecycle.hook {
@@ -158,25 +158,29 @@ impl Told {
 /// `source.missing` and `source.invalid`; those of taking turns with another boot and of handing over;
 /// [`order::ANOTHER_BOX`], after which nothing is left of that order. A failed boot is no error: it is printed with its
 /// cause.
-pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -> Result<Came, Cause> {
+pub(crate) async fn run(
+    world: CommandContext,
+    flags: &cli::Boot,
+    order: Option<Order>,
+) -> Result<RunResult, Cause> {
     // User-data comes before the settings of the image, as it does when cloud-init runs it.
     if flags.unit
         && order.is_none()
         && let Some(order) = user_data::order(&world).await
     {
-        return Ok(Came::Ordered(order));
+        return Ok(RunResult::Ordered(order));
     }
     let source = match source(&world.settings, &flags.words) {
         Err(cause) if flags.unit && cause.kind == "source.missing" => {
-            return Ok(Came::Ended(nothing_to_boot(&world.console)));
+            return Ok(RunResult::Ended(nothing_to_boot(&world.console)));
         }
         source => source?,
     };
     if flags.dry_run {
-        return dry_run::run(world, &source, order.as_ref(), flags.force).await.map(Came::Ended);
+        return dry_run::run(world, &source, order.as_ref(), flags.force).await.map(RunResult::Ended);
     }
     // What the unit is to boot by from now on, also when this process does it today.
-    let new = (names_source(flags) && hand_over::has_unit(&world)).then(|| Order::new(&source, flags));
+    let new = (names_source(flags) && delegate::has_unit(&world)).then(|| Order::new(&source, flags));
     let (verbosity, says_results) = (world.console.verbosity(), !world.console.is_journal());
     let mut stop = Stop::new()?;
     let ended = tokio::select! {
@@ -189,11 +193,11 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
         ended = another_process(&world, flags, &source, new.as_ref()) => ended,
     };
     let record = match ended? {
-        Elsewhere::Ended(record) => *record,
-        Elsewhere::Later => return Ok(Came::Ended(later())),
-        Elsewhere::Nowhere(exclusive) => {
+        Delegation::Ended(record) => *record,
+        Delegation::Deferred => return Ok(RunResult::Ended(later())),
+        Delegation::RunHere(exclusive) => {
             let order = new.or(order);
-            conduct(world, &source, order.as_ref(), flags, exclusive, stop).await?
+            supervise(world, &source, order.as_ref(), flags, exclusive, stop).await?
         }
     };
     let exit = match (record.outcome, &record.cause) {
@@ -205,39 +209,39 @@ pub(crate) async fn run(world: World, flags: &cli::Boot, order: Option<Order>) -
     };
     // The journal has each event already, under its own priority.
     let text = if says_results { timeline(&record, false, verbosity) } else { String::new() };
-    Ok(Came::Ended(Printed { text, json: record.to_json(), exit }))
+    Ok(RunResult::Ended(CommandOutput { text, json: record.to_json(), exit }))
 }
 
 /// What a run came to.
-pub(crate) enum Came {
+pub(crate) enum RunResult {
     /// It is over.
-    Ended(Printed),
+    Ended(CommandOutput),
     /// The user-data orders a boot, whose settings are not among the world's yet.
     Ordered(Order),
 }
 
 /// Where the boot was done, if not here.
-enum Elsewhere {
+enum Delegation {
     Ended(Box<Record>),
-    Later,
-    Nowhere(Exclusive),
+    Deferred,
+    RunHere(BootLock),
 }
 
 /// Has the boot done by another process, where there is one whose job it is.
 async fn another_process(
-    world: &World,
+    world: &CommandContext,
     flags: &cli::Boot,
     source: &Source,
     new: Option<&Order>,
-) -> Result<Elsewhere, Cause> {
+) -> Result<Delegation, Cause> {
     // A boot that is given up at its deadline still tells the group.
     let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
-    if hand_over::is_possible(world, flags) {
-        match hand_over::hand_over(world, source, new, longest).await? {
-            HandedOver::Ended(record) => return Ok(Elsewhere::Ended(record)),
-            HandedOver::Later => return Ok(Elsewhere::Later),
+    if delegate::is_possible(world, flags) {
+        match delegate::hand_over(world, source, new, longest).await? {
+            Delegated::Ended(record) => return Ok(Delegation::Ended(record)),
+            Delegated::Deferred => return Ok(Delegation::Deferred),
             // A box that boots without a supervisor is better than one that does not boot.
-            HandedOver::Refused(cause) => world.console.emit(Event::Note {
+            Delegated::Refused(cause) => world.console.emit(Event::Note {
                 stage: None,
                 level: Level::Warning,
                 text: "running in this process:".to_owned(),
@@ -245,33 +249,33 @@ async fn another_process(
             }),
         }
     }
-    match exclusive::take_or_follow(&world.root, &world.console, longest).await? {
-        Turn::Ours(exclusive) => Ok(Elsewhere::Nowhere(exclusive)),
-        Turn::Theirs(record) => {
+    match boot_lock::take_or_follow(&world.root, &world.console, longest).await? {
+        LockOutcome::Acquired(exclusive) => Ok(Delegation::RunHere(exclusive)),
+        LockOutcome::Followed(record) => {
             // Where this one is the unit, systemd waits for it as if it had done the work itself.
             if record.outcome == BootOutcome::InService {
                 say_ready(&world.console, &record);
             }
             world.console.emit(Event::Over);
-            Ok(Elsewhere::Ended(record))
+            Ok(Delegation::Ended(record))
         }
     }
 }
 
 /// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
-fn nothing_to_boot(console: &Console) -> Printed {
+fn nothing_to_boot(console: &Console) -> CommandOutput {
     let said = "no source yet: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });
     console.emit(Event::Over);
-    Printed {
+    CommandOutput {
         text: format!("{said}\n"),
         json: serde_json::json!({ "version": 1, "waiting_for": "user-data" }),
         exit: Exit::Good,
     }
 }
 
-fn later() -> Printed {
-    Printed {
+fn later() -> CommandOutput {
+    CommandOutput {
         text: format!(
             "{} will boot this instance as soon as the network is up; see: agent status\n",
             unit::NAME
@@ -281,15 +285,15 @@ fn later() -> Printed {
     }
 }
 
-async fn conduct(
-    world: World,
+async fn supervise(
+    world: CommandContext,
     source: &Source,
     order: Option<&Order>,
     flags: &cli::Boot,
-    exclusive: Exclusive,
+    exclusive: BootLock,
     mut stop: Stop,
 ) -> Result<Record, Cause> {
-    let World { root, settings, console, .. } = world;
+    let CommandContext { root, settings, console, .. } = world;
     let http = Http::new(root.clone());
     // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
     let early = http.clone();
@@ -307,7 +311,7 @@ async fn conduct(
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
     let run = Run::new(root, settings, console, http, flags.force, begun);
     let writer = tokio::spawn(run.clone().keep_written());
-    let mut told = Told::default();
+    let mut told = Discovered::default();
     let ended = tokio::select! {
         biased;
         () = stop.came() => None,
@@ -334,7 +338,7 @@ async fn conduct(
                         run.finish(BootOutcome::Interrupted);
                     }
                 }
-                () = run.alive(failure::conclude(&run, &mut told, cause, exclusive)) => {}
+                () = run.alive(failure::finish_failed(&run, &mut told, cause, exclusive)) => {}
             }
         }
     }

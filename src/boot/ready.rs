@@ -10,7 +10,7 @@ use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::console::StageOutcome;
 use crate::docker::engine::Engine;
-use crate::probe::{self, Ground};
+use crate::probe::{self, ProbeContext};
 use crate::replicated::{app, health};
 use crate::secret;
 
@@ -101,7 +101,7 @@ async fn until_ready(
 /// Looks for the cause whenever nothing has moved for `app.stalled_after`.
 async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infallible {
     let run = stage.run;
-    let ground = Ground { root: &run.root, settings: &run.settings, http: &run.http };
+    let ground = ProbeContext { root: &run.root, settings: &run.settings, http: &run.http };
     loop {
         let left = standstill.borrow().left(run.settings.app_stalled_after);
         if let Some(left) = left {

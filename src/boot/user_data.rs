@@ -18,13 +18,13 @@ use clap::Parser as _;
 use crate::aws::imds::{self, Imds};
 use crate::cause::{Cause, Class};
 use crate::cli::{self, Cli};
-use crate::command::World;
+use crate::command::CommandContext;
 use crate::console::{Event, Level};
 use crate::http::Http;
 use crate::wait;
 
+use super::args;
 use super::order::Order;
-use super::words;
 
 /// The names by which user-data may call the program: what `PATH` finds, and where `agent bake` has it.
 const PROGRAM: [&str; 2] = ["agent", "/usr/local/bin/agent"];
@@ -37,7 +37,7 @@ const LONGEST_FIRST_LINE: usize = 255;
 ///
 /// The metadata service is waited for as long as a boot would wait for it. A service that cannot be asked is a warning:
 /// cloud-init may know a way.
-pub(super) async fn order(world: &World) -> Option<Order> {
+pub(super) async fn order(world: &CommandContext) -> Option<Order> {
     let asked = ask(world).await;
     let (text, cause, order) = match asked {
         Ok(None) => ("this instance has no user-data", None, None),
@@ -58,7 +58,7 @@ pub(super) async fn order(world: &World) -> Option<Order> {
     order
 }
 
-async fn ask(world: &World) -> Result<Option<Vec<u8>>, Cause> {
+async fn ask(world: &CommandContext) -> Result<Option<Vec<u8>>, Cause> {
     let http = Http::new(world.root.clone());
     let imds = Imds::new(&http, &imds::endpoint(|name| std::env::var(name).ok()))?;
     let mut told = None;
@@ -74,9 +74,9 @@ async fn ask(world: &World) -> Result<Option<Vec<u8>>, Cause> {
         .await
 }
 
-fn order_in(content: &[u8], world: &World) -> Option<Order> {
+fn order_in(content: &[u8], world: &CommandContext) -> Option<Order> {
     let flags = flags_in(content)?;
-    let source = words::source(&world.settings, &flags.words).ok()?;
+    let source = args::source(&world.settings, &flags.words).ok()?;
     Some(Order::new(&source, &flags))
 }
 

@@ -2,7 +2,7 @@
 
 use super::customizations::{VARIABLES, database_name};
 use crate::database::ladder::Request;
-use crate::database::uri::{Kind, Parsed, UriError};
+use crate::database::uri::{Parsed, Product, UriError};
 
 /// The PostgreSQL databases of the 2.x services, all on the server of `circleconfig/shared/postgresql`.
 pub const SERVICE_DATABASES: [&str; 7] = [
@@ -26,7 +26,7 @@ pub struct DatabaseUri {
     /// The variable or file that sets it.
     pub setting: String,
     /// Which product it must be.
-    pub kind: Kind,
+    pub kind: Product,
     /// The address itself.
     pub address: Address,
 }

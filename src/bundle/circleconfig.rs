@@ -8,11 +8,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::addresses::{Address, DatabaseUri, SERVICE_DATABASES, VAULT, service_name};
 use super::fetched::ExtraFile;
-use super::finding::{Finding, Notes};
-use super::shell::{Reading, Unknown, Value};
+use super::finding::{Diagnostics, Finding};
+use super::shell::{Sourced, Unknown, Value};
 use super::{customizations, host, text};
 use crate::cause::Cause;
-use crate::database::uri::{self, Kind, Parsed, UriError, VaultUri};
+use crate::database::uri::{self, Parsed, Product, UriError, VaultUri};
 
 /// Where the directory is installed.
 pub(crate) const PLACE: &str = "/etc/circleconfig";
@@ -71,7 +71,7 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         found.findings.extend(of_bytes);
         let Some(original) = text else { continue };
         let text = text::unix_line_ends(&original).into_owned();
-        let mut notes = Notes::new(&name, &text);
+        let mut notes = Diagnostics::new(&name, &text);
         let reading = customizations::read(&text);
         text::windows_line_ends(&mut notes, &name, &original, true);
         text::pasted(&mut notes, &name, &text, &reading.comments);
@@ -91,15 +91,19 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
 }
 
 /// Vault's address as one file sets it.
-pub(super) fn vault(notes: &mut Notes<'_>, name: &'static str, reading: &Reading) -> Option<DatabaseUri> {
+pub(super) fn vault(
+    notes: &mut Diagnostics<'_>,
+    name: &'static str,
+    reading: &Sourced,
+) -> Option<DatabaseUri> {
     let address = Settings { name, reading }.vault(notes)?;
-    Some(DatabaseUri { name: VAULT.to_owned(), setting: name.to_owned(), kind: Kind::Vault, address })
+    Some(DatabaseUri { name: VAULT.to_owned(), setting: name.to_owned(), kind: Product::Vault, address })
 }
 
 /// The variables of one file.
 struct Settings<'r> {
     name: &'static str,
-    reading: &'r Reading,
+    reading: &'r Sourced,
 }
 
 /// The value of a variable that an address is made of.
@@ -113,7 +117,7 @@ enum Part {
 }
 
 /// The address that parts lead to of which some are unknown, which is noted.
-fn unknown(notes: &mut Notes<'_>, parts: &[(&str, Result<Part, Unknown>)]) -> Option<Address> {
+fn unknown(notes: &mut Diagnostics<'_>, parts: &[(&str, Result<Part, Unknown>)]) -> Option<Address> {
     let unknown = parts.iter().filter_map(|(variable, part)| part.as_ref().err().map(|why| (*variable, why)));
     let unknown: Vec<(&str, &Unknown)> = unknown.collect();
     let (_, why) = unknown.first()?;
@@ -123,7 +127,7 @@ fn unknown(notes: &mut Notes<'_>, parts: &[(&str, Result<Part, Unknown>)]) -> Op
 }
 
 impl Settings<'_> {
-    fn part(&self, notes: &mut Notes<'_>, variable: &str) -> Result<Part, Unknown> {
+    fn part(&self, notes: &mut Diagnostics<'_>, variable: &str) -> Result<Part, Unknown> {
         let set = self.reading.variables().get(variable);
         match self.reading.value(variable) {
             Value::Unknown(why) => Err(why),
@@ -144,7 +148,7 @@ impl Settings<'_> {
         POSTGRES_VARIABLES.iter().any(|variable| self.reading.value(variable) != Value::Unset)
     }
 
-    fn postgres(&self, notes: &mut Notes<'_>) -> Vec<DatabaseUri> {
+    fn postgres(&self, notes: &mut Diagnostics<'_>) -> Vec<DatabaseUri> {
         if !self.sets_postgres() {
             return Vec::new();
         }
@@ -160,7 +164,7 @@ impl Settings<'_> {
         let [host, port, user, password] = parts.map(|(_, part)| part.unwrap_or(Part::Missing(None)));
         let host = self.host(notes, "POSTGRES_HOST", host, "POSTGRES_PORT");
         let user = self.needed(notes, "POSTGRES_USER", user);
-        let port = self.port(notes, "POSTGRES_PORT", port, Kind::Postgres);
+        let port = self.port(notes, "POSTGRES_PORT", port, Product::Postgres);
         let password = match password {
             Part::Set { value, .. } => Some(value),
             Part::Missing(at) => {
@@ -182,7 +186,7 @@ impl Settings<'_> {
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let mut refused = None;
         let addresses = self.each(|database| {
-            match uri::parse_as(Kind::Postgres, &format!("postgres://{login}@{host}:{port}/{database}")) {
+            match uri::parse_as(Product::Postgres, &format!("postgres://{login}@{host}:{port}/{database}")) {
                 Ok(uri) => Address::Known(Box::new(uri)),
                 Err(error) => {
                     refused.get_or_insert_with(|| error.clone());
@@ -196,7 +200,7 @@ impl Settings<'_> {
         addresses
     }
 
-    fn vault(&self, notes: &mut Notes<'_>) -> Option<Address> {
+    fn vault(&self, notes: &mut Diagnostics<'_>) -> Option<Address> {
         let sets_any = self.reading.variables().keys().any(|name| name.starts_with(VAULT_PREFIX));
         if !sets_any {
             return None;
@@ -228,7 +232,7 @@ impl Settings<'_> {
             None => None,
         };
         let host = self.host(notes, "VAULT__HOST", host, "VAULT__PORT");
-        let port = self.port(notes, "VAULT__PORT", port, Kind::Vault);
+        let port = self.port(notes, "VAULT__PORT", port, Product::Vault);
         let token = self.needed(notes, "VAULT__CLIENT_TOKEN", token);
         let mount = match mount {
             Part::Set { value, .. } => value,
@@ -248,7 +252,13 @@ impl Settings<'_> {
     }
 
     /// A host name without anything around it.
-    fn host(&self, notes: &mut Notes<'_>, variable: &str, part: Part, port: &str) -> Option<(String, usize)> {
+    fn host(
+        &self,
+        notes: &mut Diagnostics<'_>,
+        variable: &str,
+        part: Part,
+        port: &str,
+    ) -> Option<(String, usize)> {
         let (host, at) = self.needed(notes, variable, part)?;
         if text::has_placeholder(&host) {
             return Some((host, at));
@@ -263,7 +273,7 @@ impl Settings<'_> {
         }
     }
 
-    fn port(&self, notes: &mut Notes<'_>, variable: &str, part: Part, kind: Kind) -> Option<u16> {
+    fn port(&self, notes: &mut Diagnostics<'_>, variable: &str, part: Part, kind: Product) -> Option<u16> {
         let (value, at) = match part {
             Part::Missing(_) => return Some(kind.default_port()),
             Part::Set { value, at } => (value, at),
@@ -283,14 +293,14 @@ impl Settings<'_> {
         let databases = SERVICE_DATABASES.iter().map(|database| DatabaseUri {
             name: service_name(database),
             setting: self.name.to_owned(),
-            kind: Kind::Postgres,
+            kind: Product::Postgres,
             address: address(database),
         });
         databases.collect()
     }
 
     /// The value, with its place; an error is noted when there is none.
-    fn needed(&self, notes: &mut Notes<'_>, variable: &str, part: Part) -> Option<(String, usize)> {
+    fn needed(&self, notes: &mut Diagnostics<'_>, variable: &str, part: Part) -> Option<(String, usize)> {
         match part {
             Part::Set { value, at } => Some((value, at)),
             Part::Missing(at) => {
@@ -306,7 +316,7 @@ impl Settings<'_> {
         }
     }
 
-    fn wrong(&self, notes: &mut Notes<'_>, at: usize, sentence: impl AsRef<str>, next_step: &str) {
+    fn wrong(&self, notes: &mut Diagnostics<'_>, at: usize, sentence: impl AsRef<str>, next_step: &str) {
         notes.error(at, Cause::config("circleconfig.value", sentence, next_step));
     }
 }

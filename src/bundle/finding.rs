@@ -140,7 +140,7 @@ fn more_findings(file: String, more: usize) -> Finding {
 }
 
 /// Collects the findings about one file, turning byte offsets into positions.
-pub(super) struct Notes<'t> {
+pub(super) struct Diagnostics<'t> {
     file: String,
     text: &'t str,
     line_starts: Vec<usize>,
@@ -155,12 +155,12 @@ pub(super) struct Notes<'t> {
     subjects: BTreeMap<String, usize>,
 }
 
-impl<'t> Notes<'t> {
+impl<'t> Diagnostics<'t> {
     /// For a file whose text is `text`; `""` where there is none.
     pub(super) fn new(file: impl Into<String>, text: &'t str) -> Self {
         let line_starts = std::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
-        Notes {
+        Diagnostics {
             file: file.into(),
             text,
             line_starts: line_starts.collect(),
@@ -190,7 +190,7 @@ impl<'t> Notes<'t> {
         Position { line, column: column + 1 }
     }
 
-    /// Marks the line of a mistake, once that has been noted, for [`Notes::drop_consequences`].
+    /// Marks the line of a mistake, once that has been noted, for [`Diagnostics::drop_consequences`].
     pub(super) fn taint(&mut self, offset: usize) {
         self.tainted.insert(self.line(offset));
     }
@@ -229,7 +229,7 @@ impl<'t> Notes<'t> {
         self.add_once(Severity::Error, at, subject, name, cause);
     }
 
-    /// [`Notes::error_once`] for any severity.
+    /// [`Diagnostics::error_once`] for any severity.
     pub(super) fn add_once(
         &mut self,
         severity: Severity,

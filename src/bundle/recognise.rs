@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::fetched::BundleFile;
 use super::file_name::FileName;
-use super::finding::{Finding, Notes};
+use super::finding::{Diagnostics, Finding};
 use super::json::{self, Node};
 use super::text;
 use super::{customizations, replicated_conf, settings_conf};
@@ -56,7 +56,7 @@ pub(super) fn mixed_up(
                 format!("Put the right file in its place: {}", name.word()),
             ),
         };
-        let mut notes = Notes::new(&name.shown, "");
+        let mut notes = Diagnostics::new(&name.shown, "");
         notes.error(None, Cause::config("bundle.wrong_file", sentence, next_step));
         findings.extend(notes.finish());
     }

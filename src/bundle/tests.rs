@@ -2,7 +2,7 @@ mod hostile;
 
 use std::path::Path;
 
-use super::validate::look;
+use super::validate::validate_without_secrets;
 use super::*;
 
 /// A bundle without a finding, to be broken in one place.
@@ -78,7 +78,7 @@ pub(super) fn with_edit(file: BundleFile, from: &str, to: &str) -> Fetched {
 
 /// Findings as `file:line:column severity kind`, or without the place.
 pub(super) fn findings(fetched: &Fetched) -> Vec<String> {
-    let validation = look(fetched);
+    let validation = validate_without_secrets(fetched);
     assert_eq!(validation.bundle.is_some(), !validation.findings.iter().any(Finding::is_error));
     for finding in &validation.findings {
         assert!(finding.cause.sentence.ends_with('.'), "{finding}");
@@ -152,7 +152,7 @@ fn what_no_file_may_be() {
         }
     }
     let page = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>";
-    let found = &look(&with(BundleFile::License, page)).findings[0].cause;
+    let found = &validate_without_secrets(&with(BundleFile::License, page)).findings[0].cause;
     assert_eq!(found.evidence[0].value, "NoSuchKey");
     assert_eq!(found.evidence[1].value, "The key does not exist.");
 }
@@ -166,7 +166,7 @@ fn what_no_text_may_be() {
         latin.splice(2..2, [0xe9]);
         let place = if file == BundleFile::Customizations { "1:3" } else { "2:1" };
         assert_eq!(broken(latin.clone()), [format!("{file}:{place} error bundle.not_utf8")]);
-        let said = look(&with(file, latin)).findings[0].cause.sentence.clone();
+        let said = validate_without_secrets(&with(file, latin)).findings[0].cause.sentence.clone();
         assert!(said.contains("byte 0xe9 at offset 2"), "{said}");
         let utf16 = std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(broken(utf16), [format!("{file} error bundle.utf16")]);
@@ -228,7 +228,7 @@ fn files_that_were_mixed_up_are_one_mistake() {
         for (place, content) in pairs {
             fetched.files.insert(*place, files[content].clone());
         }
-        let found = look(&fetched).findings;
+        let found = validate_without_secrets(&fetched).findings;
         found
             .iter()
             .map(|finding| format!("{} {}", finding.cause.kind, finding.cause.sentence))
@@ -251,7 +251,7 @@ fn files_that_were_mixed_up_are_one_mistake() {
     let mut swapped = good();
     swapped.files.insert(License, files[&Settings].clone());
     swapped.files.insert(Settings, b"\x1f\x8b\xff\x00binary".to_vec());
-    let found = look(&swapped).findings;
+    let found = validate_without_secrets(&swapped).findings;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].cause.sentence, "license.rli and settings.conf are swapped.");
 }
@@ -285,7 +285,7 @@ fn exported_settings_in_another_form_are_one_mistake_and_the_command_corrects_it
         std::fs::write(&file, content).unwrap();
         let mut fetched = with(BundleFile::Settings, content);
         fetched.place = directory.path().to_string_lossy().into_owned();
-        let found = look(&fetched).findings;
+        let found = validate_without_secrets(&fetched).findings;
         let of_form: Vec<_> = found
             .iter()
             .filter(|finding| {
@@ -322,7 +322,7 @@ fn commands_that_convert_a_file_work_as_they_stand() {
         std::fs::write(&file, &content).unwrap();
         let mut fetched = with(BundleFile::Replicated, content);
         fetched.place = place.to_string_lossy().into_owned();
-        let found = look(&fetched).findings;
+        let found = validate_without_secrets(&fetched).findings;
         let found = found
             .iter()
             .find(|finding| finding.cause.kind == kind)
@@ -343,7 +343,7 @@ fn a_file_under_a_near_name_is_pointed_at_and_validated() {
         BundleFile::Settings,
         Lacking { cause: None, near: Some("settings.conf.txt".to_owned()), content },
     );
-    let found = look(&fetched).findings;
+    let found = validate_without_secrets(&fetched).findings;
     assert_eq!(found[0].cause.sentence, "settings.conf is missing; settings.conf.txt is there.");
     assert_eq!(found[0].cause.next_step, "Rename it: mv bundle/settings.conf.txt bundle/settings.conf");
     assert_eq!((found[1].file.as_str(), &*found[1].cause.kind), ("settings.conf.txt", "settings_conf.value"));
@@ -353,7 +353,7 @@ fn a_file_under_a_near_name_is_pointed_at_and_validated() {
 #[test]
 fn findings_are_capped_and_counted() {
     let many = with(BundleFile::Customizations, "export CIRCLE_SECRETS_MONGODB_MAIN_URI = x\n".repeat(5000));
-    let found = look(&many).findings;
+    let found = validate_without_secrets(&many).findings;
     let more = found.last().unwrap();
     assert_eq!(more.cause.kind, "bundle.more_findings");
     // With the address that is missing besides.
@@ -367,7 +367,7 @@ fn findings_are_capped_and_counted() {
             content: "A = x\n".repeat(50).into_bytes(),
         });
     }
-    let found = look(&all).findings;
+    let found = validate_without_secrets(&all).findings;
     assert_eq!(found.len(), 200);
     assert!(found[199].cause.sentence.starts_with("5305 more"), "{}", found[199].cause.sentence);
 }
@@ -456,7 +456,7 @@ fn extra_files_go_where_they_can() {
     };
     let fetched = extra(&["/etc/circleconfig/a", "/usr/local/share/ca-certificates/b.crt"]);
     assert_eq!(findings(&fetched), [""; 0]);
-    let bundle = look(&fetched).bundle.unwrap();
+    let bundle = validate_without_secrets(&fetched).bundle.unwrap();
     let first = bundle.placements().next().unwrap();
     assert_eq!((first.path, first.mode), (Path::new("/etc/circleconfig/a"), Some(0o600)));
     for paths in [&["etc/a"][..], &["/etc/../a"], &["/"], &["/etc/settings.conf"], &["/a", "/a"]] {
@@ -467,7 +467,8 @@ fn extra_files_go_where_they_can() {
 
 #[test]
 fn a_finding_in_one_line_and_in_json() {
-    let validation = look(&with_edit(BundleFile::Settings, "github_type_public", "github_type_pubic"));
+    let validation =
+        validate_without_secrets(&with_edit(BundleFile::Settings, "github_type_public", "github_type_pubic"));
     let finding = &validation.findings[0];
     let line = finding.to_string();
     assert!(line.starts_with("settings.conf:5:24: error: ghe_type is \"github_type_pubic\""), "{line}");

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::file_name::FileName;
-use super::finding::Notes;
+use super::finding::Diagnostics;
 use crate::cause::Cause;
 
 /// No file of a bundle comes near this; what is larger is something else.
@@ -17,7 +17,7 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
     let name = name.into();
     let shown = &name.shown;
     if let Some(cause) = not_there(&name, bytes) {
-        let mut notes = Notes::new(shown, "");
+        let mut notes = Diagnostics::new(shown, "");
         notes.error(None, cause);
         return (None, notes.finish());
     }
@@ -31,7 +31,7 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
             let sound = error.valid_up_to();
             let byte = bytes.get(sound).copied().unwrap_or_default();
             let text = String::from_utf8_lossy(bytes.get(..sound).unwrap_or_default());
-            let mut notes = Notes::new(shown, &text);
+            let mut notes = Diagnostics::new(shown, &text);
             let cause = Cause::config(
                 "bundle.not_utf8",
                 format!(
@@ -44,7 +44,7 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
             return (None, notes.finish());
         }
     };
-    let mut notes = Notes::new(shown, &text);
+    let mut notes = Diagnostics::new(shown, &text);
     if marked {
         notes.error(
             0,
@@ -158,7 +158,7 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
 
 /// Finds what documents leave behind, outside the ranges of `comments`.
 pub(super) fn pasted(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     name: impl Into<FileName>,
     text: &str,
     comments: &[Range<usize>],
@@ -227,7 +227,12 @@ pub(super) fn pasted(
 }
 
 /// Windows line ends; `harmful` where the carriage return becomes part of a value. `text` is the text with them.
-pub(super) fn windows_line_ends(notes: &mut Notes<'_>, name: impl Into<FileName>, text: &str, harmful: bool) {
+pub(super) fn windows_line_ends(
+    notes: &mut Diagnostics<'_>,
+    name: impl Into<FileName>,
+    text: &str,
+    harmful: bool,
+) {
     let Some(at) = text.find("\r\n") else { return };
     let next_step = format!("Convert it: {}", name.into().converted("tr -d '\\r'"));
     if harmful {

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::addresses::{self, DatabaseUri};
 use super::fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 use super::file_name::FileName;
-use super::finding::{Finding, Notes, capped};
+use super::finding::{Diagnostics, Finding, capped};
 use super::replicated_conf::{self, ReplicatedConf};
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
@@ -68,7 +68,7 @@ pub fn validate(fetched: &Fetched) -> Validation {
 
 /// [`validate`] without the secrets, and so without excerpts.
 #[cfg(test)]
-pub(super) fn look(fetched: &Fetched) -> Validation {
+pub(super) fn validate_without_secrets(fetched: &Fetched) -> Validation {
     looked(fetched).0
 }
 
@@ -107,7 +107,7 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
         findings.extend(of_bytes);
         let Some(original) = text else { continue };
         let text = text::unix_line_ends(&original);
-        let mut notes = Notes::new(&name.shown, &text);
+        let mut notes = Diagnostics::new(&name.shown, &text);
         match file {
             BundleFile::Customizations => {
                 let reading = customizations::read(&text);
@@ -151,7 +151,7 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
 }
 
 fn missing(file: BundleFile, name: &FileName, lacking: Option<&Lacking>) -> Vec<Finding> {
-    let mut notes = Notes::new(file.name(), "");
+    let mut notes = Diagnostics::new(file.name(), "");
     let cause = match lacking {
         Some(Lacking { cause: Some(cause), .. }) => cause.clone(),
         Some(Lacking { near: Some(near), .. }) => Cause::config(
@@ -188,7 +188,7 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
             None if again => format!("Two extra files have the path {name}."),
             None => continue,
         };
-        let mut notes = Notes::new(name, "");
+        let mut notes = Diagnostics::new(name, "");
         let next_step = "Correct the paths of the extra files in the agent's settings.";
         notes.error(None, Cause::config("bundle.extra_path", sentence, next_step));
         findings.extend(notes.finish());

@@ -9,7 +9,7 @@ mod journal;
 pub mod layout;
 mod lines;
 mod outlet;
-mod supervisor;
+mod systemd_notify;
 mod terminal;
 pub mod text;
 mod throttle;
@@ -24,7 +24,7 @@ pub use lines::in_one_line;
 pub use outlet::write_within;
 
 use outlet::Outlet;
-use supervisor::Supervisor;
+use systemd_notify::Supervisor;
 use throttle::Throttled;
 
 use crate::cause::Cause;

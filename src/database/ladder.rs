@@ -1,5 +1,5 @@
 //! The ladder to each of the app's databases, each rung with its own cause: uri → dns → tcp → tls, then what the product
-//! has above these (see [`Kind::rungs`]).
+//! has above these (see [`Product::rungs`]).
 //!
 //! One climb is one attempt: names are resolved afresh, every wait is bounded, nothing is written to the database, and
 //! a climb that is dropped half-way leaves nothing behind but closed connections. Whoever waits for a database climbs
@@ -9,32 +9,32 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::rung::Ascent;
-pub use super::rung::{Climb, Climber, Outcome, Rung, Step};
-use super::uri::{Kind, MongoUri, Parsed, PostgresUri, UriError, VaultUri};
-use super::{mongo, postgres, reach, vault};
+use super::rung::Progress;
+pub use super::rung::{LadderProbe, LadderResult, Outcome, Rung, Step};
+use super::uri::{MongoUri, Parsed, PostgresUri, Product, UriError, VaultUri};
+use super::{connect, mongo, postgres, vault};
 
 /// How long one climb may take from the first connection to the last answer; resolving the names before it may take
-/// [`names::LIMIT`](crate::names::LIMIT) besides.
+/// [`dns::LIMIT`](crate::names::LIMIT) besides.
 pub const CLIMB_LIMIT: Duration = Duration::from_secs(10);
 
 /// A database that somebody asks about.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A name for it, unlike that of any other request, e.g. `postgres.main`; it comes back in [`Climb::name`].
+    /// A name for it, unlike that of any other request, e.g. `postgres.main`; it comes back in [`LadderResult::name`].
     pub name: String,
     /// Which kind is expected.
-    pub kind: Kind,
+    pub kind: Product,
     /// Its URI. A malformed one is a climb that ends at the first rung.
     pub uri: Result<Parsed, UriError>,
 }
 
-impl Climber {
+impl LadderProbe {
     /// Climbs to every database at the same time, each within [`CLIMB_LIMIT`]. The answers are in the order of the
     /// requests.
     ///
     /// MongoDB URIs that differ only in their database are climbed to by one login, which asks about each of them.
-    pub async fn climb_all(&self, requests: &[Request]) -> Vec<Climb> {
+    pub async fn climb_all(&self, requests: &[Request]) -> Vec<LadderResult> {
         let logins = logins(requests);
         let climbs = logins.iter().map(|together| self.climb_together(together));
         let mut climbs = join_all(climbs).await.concat();
@@ -43,34 +43,34 @@ impl Climber {
     }
 
     /// Climbs to one database within [`CLIMB_LIMIT`].
-    pub async fn climb(&self, request: &Request) -> Climb {
+    pub async fn climb(&self, request: &Request) -> LadderResult {
         let mut climbs = self.climb_together(&[request]).await;
         climbs.pop().unwrap_or_else(|| starting(request))
     }
 
     /// One climb for requests that share a login (see [`logins`]); the answers are in their order.
-    pub async fn climb_together(&self, requests: &[&Request]) -> Vec<Climb> {
-        let mut climbs: Vec<Climb> = requests.iter().map(|request| starting(request)).collect();
+    pub async fn climb_together(&self, requests: &[&Request]) -> Vec<LadderResult> {
+        let mut climbs: Vec<LadderResult> = requests.iter().map(|request| starting(request)).collect();
         let Some(Ok(uri)) = requests.first().map(|request| &request.uri) else {
             return climbs;
         };
-        let mut ascent = Ascent::new(uri.kind(), CLIMB_LIMIT);
+        let mut progress = Progress::new(uri.kind(), CLIMB_LIMIT);
         let upper = match uri {
             Parsed::Postgres(uri) => {
-                self.climb_postgres(uri, &mut ascent).await;
+                self.climb_postgres(uri, &mut progress).await;
                 None
             }
             Parsed::Vault(uri) => {
-                self.climb_vault(uri, &mut ascent).await;
+                self.climb_vault(uri, &mut progress).await;
                 None
             }
             Parsed::Mongo(uri) => {
                 let databases: Vec<_> = requests.iter().map(|request| request.database()).collect();
-                self.climb_mongo(uri, &databases, &mut ascent).await
+                self.climb_mongo(uri, &databases, &mut progress).await
             }
         };
         for (index, climb) in climbs.iter_mut().enumerate() {
-            let mut own = ascent.clone();
+            let mut own = progress.clone();
             if let Some(upper) = &upper {
                 finish(&mut own, upper, index);
             }
@@ -83,38 +83,40 @@ impl Climber {
         climbs
     }
 
-    async fn climb_postgres(&self, uri: &PostgresUri, ascent: &mut Ascent) {
+    async fn climb_postgres(&self, uri: &PostgresUri, progress: &mut Progress) {
         let servers = uri.servers.clone();
-        let Some(resolved) = reach::resolve(self, Kind::Postgres, servers, ascent).await else { return };
-        let Some(reached) = reach::connect(Kind::Postgres, resolved, ascent).await else { return };
-        postgres::climb(self, uri, reached, ascent).await;
+        let Some(resolved) = connect::resolve(self, Product::Postgres, servers, progress).await else {
+            return;
+        };
+        let Some(reached) = connect::connect(Product::Postgres, resolved, progress).await else { return };
+        postgres::climb(self, uri, reached, progress).await;
     }
 
-    async fn climb_vault(&self, uri: &VaultUri, ascent: &mut Ascent) {
+    async fn climb_vault(&self, uri: &VaultUri, progress: &mut Progress) {
         let servers = vec![uri.server.clone()];
-        let Some(resolved) = reach::resolve(self, Kind::Vault, servers, ascent).await else { return };
-        let Some(reached) = reach::connect(Kind::Vault, resolved, ascent).await else { return };
-        vault::climb(self, uri, reached, ascent).await;
+        let Some(resolved) = connect::resolve(self, Product::Vault, servers, progress).await else { return };
+        let Some(reached) = connect::connect(Product::Vault, resolved, progress).await else { return };
+        vault::climb(self, uri, reached, progress).await;
     }
 
     async fn climb_mongo(
         &self,
         uri: &MongoUri,
         databases: &[Option<String>],
-        ascent: &mut Ascent,
-    ) -> Option<mongo::Upper> {
+        progress: &mut Progress,
+    ) -> Option<mongo::AppRungs> {
         // What a TXT record adds holds for this climb only.
         let mut uri = uri.clone();
-        let servers = self.seeds(&mut uri, ascent).await?;
-        let resolved = reach::resolve(self, Kind::Mongo, servers, ascent).await?;
-        let reached = reach::connect(Kind::Mongo, resolved, ascent).await?;
-        mongo::climb(self, &uri, databases, reached, ascent).await
+        let servers = self.seeds(&mut uri, progress).await?;
+        let resolved = connect::resolve(self, Product::Mongo, servers, progress).await?;
+        let reached = connect::connect(Product::Mongo, resolved, progress).await?;
+        mongo::climb(self, &uri, databases, reached, progress).await
     }
 }
 
 /// The first rung, which needs nothing but the request.
-fn starting(request: &Request) -> Climb {
-    let mut first = Ascent::new(request.kind, CLIMB_LIMIT);
+fn starting(request: &Request) -> LadderResult {
+    let mut first = Progress::new(request.kind, CLIMB_LIMIT);
     let address = match &request.uri {
         Ok(uri) => {
             first.good(Rung::Uri, uri.shown().to_owned(), Duration::ZERO);
@@ -126,7 +128,7 @@ fn starting(request: &Request) -> Climb {
             None
         }
     };
-    Climb {
+    LadderResult {
         name: request.name.clone(),
         kind: request.kind,
         address,
@@ -136,15 +138,15 @@ fn starting(request: &Request) -> Climb {
 }
 
 /// Adds the upper rungs of the MongoDB request at `index`.
-fn finish(ascent: &mut Ascent, upper: &mongo::Upper, index: usize) {
+fn finish(progress: &mut Progress, upper: &mongo::AppRungs, index: usize) {
     match upper.databases.get(index) {
-        Some(Ok(detail)) => ascent.good(Rung::Database, detail.clone(), upper.databases_took),
-        Some(Err(cause)) => return ascent.failed(Rung::Database, cause.clone(), upper.databases_took),
+        Some(Ok(detail)) => progress.good(Rung::Database, detail.clone(), upper.databases_took),
+        Some(Err(cause)) => return progress.failed(Rung::Database, cause.clone(), upper.databases_took),
         None => {}
     }
     match &upper.role {
-        Ok(detail) => ascent.good(Rung::Role, detail.clone(), upper.role_took),
-        Err(cause) => ascent.failed(Rung::Role, cause.clone(), upper.role_took),
+        Ok(detail) => progress.good(Rung::Role, detail.clone(), upper.role_took),
+        Err(cause) => progress.failed(Rung::Role, cause.clone(), upper.role_took),
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::reach::{self, Place};
+use super::connect::{self, Place};
 
 /// Something that was recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ enum Question {
 }
 
 async fn ask(place: &Place, question: Question) -> Option<Listener> {
-    let mut stream = reach::open(place).await.ok()?;
+    let mut stream = connect::open(place).await.ok()?;
     let words: &[u8] = match question {
         Question::Nothing => b"",
         Question::Postgres => &SSL_REQUEST,

@@ -1,10 +1,10 @@
 //! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
 
+mod connect;
 pub mod ladder;
 mod listener;
 mod mongo;
 mod postgres;
-mod reach;
 pub mod rung;
 mod srv;
 mod stream;

@@ -5,10 +5,10 @@
 
 mod auth;
 mod bson;
-mod greeting;
+mod errors;
+mod hello;
 mod old_driver;
 mod privileges;
-mod refusal;
 mod scram;
 mod topology;
 mod wire;
@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::reach::{Reached, foremost};
-use super::rung::{Ascent, Climber, Rung};
+use super::connect::{Reached, first_with_others};
+use super::rung::{LadderProbe, Progress, Rung};
 use super::uri::{MongoUri, Server};
 use crate::cause::{Cause, Class};
 use crate::race::{GRACE, race};
 use auth::Admission;
-use greeting::Member;
+use hello::Member;
 use topology::Limits;
 
 /// How long a server is given for TLS and for saying who it is.
@@ -41,7 +41,7 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// The rungs above auth: one database rung for each database that was asked about, and one role for all.
 #[derive(Debug)]
-pub(super) struct Upper {
+pub(super) struct AppRungs {
     pub(super) databases: Vec<Result<String, Cause>>,
     pub(super) databases_took: Duration,
     pub(super) role: Result<String, Cause>,
@@ -49,19 +49,19 @@ pub(super) struct Upper {
 }
 
 /// Climbs from open connections to the top, asking for each of `databases` (`None` where a URI names none). `None` when
-/// a rung up to auth broke, which is then noted in `ascent`.
+/// a rung up to auth broke, which is then noted in `progress`.
 pub(super) async fn climb(
-    climber: &Climber,
+    ladder_probe: &LadderProbe,
     uri: &MongoUri,
     databases: &[Option<String>],
     reached: Vec<Reached>,
-    ascent: &mut Ascent,
-) -> Option<Upper> {
+    progress: &mut Progress,
+) -> Option<AppRungs> {
     let started = Instant::now();
-    let limit = ascent.limit(GREETING_LIMIT);
+    let limit = progress.limit(GREETING_LIMIT);
     let servers: Vec<Server> = reached.iter().map(|reached| reached.server.clone()).collect();
     let slowest = reached.iter().map(|reached| reached.took).max().unwrap_or_default();
-    let greetings = reached.into_iter().map(|reached| greeting::greet(climber, uri, reached, limit));
+    let greetings = reached.into_iter().map(|reached| hello::greet(ladder_probe, uri, reached, limit));
     let is_primary =
         |greeting: &Result<Member, _>| matches!(greeting, Ok(member) if member.hello.is_writable);
     let greetings = race(greetings, is_primary, PATIENCE).await;
@@ -71,30 +71,30 @@ pub(super) async fn climb(
             Some(Ok(member)) => seeds.push(member),
             Some(Err(cause)) => failures.push((server, cause)),
             None => {
-                let cause = refusal::silent(&server, "isMaster", started.elapsed());
+                let cause = errors::silent(&server, "isMaster", started.elapsed());
                 failures.push((server, cause));
             }
         }
     }
     if seeds.is_empty() {
         let causes = failures.into_iter().map(|(_, cause)| cause).collect();
-        ascent.failed(Rung::Tls, foremost(causes)?, started.elapsed());
+        progress.failed(Rung::Tls, first_with_others(causes)?, started.elapsed());
         return None;
     }
-    ascent.unreached(failures);
-    ascent.good(Rung::Tls, seeds.first()?.channel.clone(), started.elapsed());
+    progress.unreached(failures);
+    progress.good(Rung::Tls, seeds.first()?.channel.clone(), started.elapsed());
 
     let started = Instant::now();
     let limits = Limits {
         // The set has answered already; a member much further away than the others is rare.
         connect: GRACE + slowest * 2,
-        greet: ascent.limit(if seeds.iter().any(|seed| seed.hello.is_writable) {
+        greet: progress.limit(if seeds.iter().any(|seed| seed.hello.is_writable) {
             PATIENCE
         } else {
             MEMBERS_LIMIT
         }),
     };
-    let advertised = topology::members(climber, uri, &seeds, &ascent.unreached, limits).await;
+    let advertised = topology::members(ladder_probe, uri, &seeds, &progress.unreached, limits).await;
     let members_took = started.elapsed();
     let judged = topology::judge(uri, &seeds, &advertised);
     seeds.extend(advertised.into_iter().filter_map(|member| member.outcome.ok()));
@@ -106,62 +106,62 @@ pub(super) async fn climb(
         let cause = match (judged.role, members.first()) {
             (Err(cause), _) => cause,
             (Ok(_), Some(member)) => topology::not_serving(member),
-            (Ok(_), None) => refusal::arbiter_only(),
+            (Ok(_), None) => errors::arbiter_only(),
         };
-        ascent.warnings.extend(judged.warnings);
-        ascent.failed(Rung::Auth, cause, started.elapsed());
+        progress.warnings.extend(judged.warnings);
+        progress.failed(Rung::Auth, cause, started.elapsed());
         return None;
     }
     members.retain(|member| member.hello.serves());
-    let limit = ascent.limit(LOGIN_LIMIT * 2);
+    let limit = progress.limit(LOGIN_LIMIT * 2);
     let mut member = match log_in(uri, databases, members, limit).await {
         Ok((member, admission)) => {
-            ascent.good(Rung::Auth, admission.detail, started.elapsed());
-            ascent.warnings.extend(old_driver::logged_in(uri, admission.as_today));
-            ascent.warnings.extend(old_driver::without_mechanism(&member));
-            ascent.warnings.extend(old_driver::without_tls(uri, &member.place).await);
+            progress.good(Rung::Auth, admission.detail, started.elapsed());
+            progress.warnings.extend(old_driver::logged_in(uri, admission.as_today));
+            progress.warnings.extend(old_driver::without_mechanism(&member));
+            progress.warnings.extend(old_driver::without_tls(uri, &member.place).await);
             member
         }
         Err(Unadmitted { cause, trusted }) => {
-            ascent.warnings.extend(judged.warnings);
-            let unserved = [refusal::RECOVERING, refusal::NOT_PRIMARY].contains(&cause.kind.as_ref());
+            progress.warnings.extend(judged.warnings);
+            let unserved = [errors::RECOVERING, errors::NOT_PRIMARY].contains(&cause.kind.as_ref());
             let cause = match judged.role {
-                Err(role) if unserved || (!trusted && role.kind != refusal::NOT_PRIMARY) => role,
+                Err(role) if unserved || (!trusted && role.kind != errors::NOT_PRIMARY) => role,
                 _ => cause,
             };
-            ascent.failed(Rung::Auth, cause, started.elapsed());
+            progress.failed(Rung::Auth, cause, started.elapsed());
             return None;
         }
     };
     let server = member.server.clone();
 
     let started = Instant::now();
-    let limit = ascent.limit(LOGIN_LIMIT);
+    let limit = progress.limit(LOGIN_LIMIT);
     let answers = timeout(limit, async {
         let databases = privileges::ask(uri, databases, &mut member).await;
         (databases, topology::version(&mut member).await)
     })
     .await;
-    ascent.warnings.extend(judged.warnings);
+    progress.warnings.extend(judged.warnings);
     let (databases, version) = match answers {
         Ok((judgements, version)) => {
             let outcomes = judgements.into_iter().map(|judgement| {
-                ascent.warnings.extend(judgement.warnings);
+                progress.warnings.extend(judgement.warnings);
                 judgement.outcome
             });
             (outcomes.collect(), Some(version))
         }
         Err(_) => {
-            let cause = refusal::silent(&server, "the question for privileges", limit);
+            let cause = errors::silent(&server, "the question for privileges", limit);
             (databases.iter().map(|_| Err(cause.clone())).collect(), None)
         }
     };
-    ascent.warnings.extend(version.as_ref().and_then(topology::Version::advice));
+    progress.warnings.extend(version.as_ref().and_then(topology::Version::advice));
     let role = judged.role.map(|role| match version {
         Some(version) => format!("{role}; {version}"),
         None => role,
     });
-    Some(Upper { databases, databases_took: started.elapsed(), role, role_took: members_took })
+    Some(AppRungs { databases, databases_took: started.elapsed(), role, role_took: members_took })
 }
 
 /// The members to log in at, the best first: of the set that the URI asks for, the primary, members that know every user.
@@ -200,7 +200,7 @@ async fn log_in(
             break;
         }
         let login = timeout(left, auth::login(uri, databases, &mut member)).await;
-        let cause = match login.unwrap_or_else(|_| Err(refusal::silent(&member.server, "the login", left))) {
+        let cause = match login.unwrap_or_else(|_| Err(errors::silent(&member.server, "the login", left))) {
             Ok(admission) => return Ok((member, admission)),
             Err(cause) => cause,
         };
@@ -208,7 +208,7 @@ async fn log_in(
         let answered = cause.class == Class::Config;
         let failed = match hello.delay {
             delay @ 1.. if answered => {
-                Unadmitted { cause: refusal::delayed(&member.server, delay, &cause), trusted: false }
+                Unadmitted { cause: errors::delayed(&member.server, delay, &cause), trusted: false }
             }
             _ => Unadmitted { cause, trusted: topology::belongs(uri, hello) },
         };
@@ -217,5 +217,5 @@ async fn log_in(
         }
         first.get_or_insert(failed);
     }
-    Err(first.unwrap_or_else(|| Unadmitted { cause: refusal::arbiter_only(), trusted: false }))
+    Err(first.unwrap_or_else(|| Unadmitted { cause: errors::arbiter_only(), trusted: false }))
 }

@@ -4,12 +4,12 @@
 //! of its own; tokio-postgres is then handed the finished connection. What happens when a server does not please is
 //! what libpq does: `sslmode` allow and prefer try a second time, and a list of hosts is gone through in order.
 
-mod asked;
 mod attempt;
 mod channel;
+mod errors;
 mod methods;
 mod pooler;
-mod refusal;
+mod probe_query;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode as RawSslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Connection};
 
+use super::connect::{self, LimitedStream, Place, Reached, Stream};
 use super::listener;
-use super::reach::{self, Bounded, Place, Reached, Stream};
-use super::rung::{Ascent, Climber, Rung};
+use super::rung::{LadderProbe, Progress, Rung};
 use super::tls::Terms;
-use super::uri::postgres::{SslMode, Target, Wish};
-use super::uri::{Host, Kind, PostgresUri, Server};
+use super::uri::postgres::{SessionTarget, SslMode, Wish};
+use super::uri::{Host, PostgresUri, Product, Server};
 use crate::cause::Cause;
 use attempt::{Attempt, told_of_both};
-use channel::{Channel, HandedStream, Wanted};
+use channel::{Channel, HandedStream, TlsPlan};
 
 /// How long the server is given to agree on TLS and to finish the handshake.
 const TLS_LIMIT: Duration = Duration::from_secs(3);
@@ -48,11 +48,16 @@ const FAREWELL_LIMIT: Duration = Duration::from_millis(100);
 const MOST_READ: u64 = 1024 * 1024;
 
 /// Climbs from open connections to the top, server by server.
-pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Reached>, ascent: &mut Ascent) {
+pub(super) async fn climb(
+    ladder_probe: &LadderProbe,
+    uri: &PostgresUri,
+    reached: Vec<Reached>,
+    progress: &mut Progress,
+) {
     let mut best: Option<Attempt> = None;
     let mut passed_over: Vec<Attempt> = Vec::new();
     for server in reached {
-        let attempt = Visit { climber, uri, server: &server.server, place: &server.place, ascent }
+        let attempt = Visit { ladder_probe, uri, server: &server.server, place: &server.place, progress }
             .attempt(server.stream)
             .await;
         let broken = attempt.failure().map(|(rung, _)| rung);
@@ -72,23 +77,23 @@ pub(super) async fn climb(climber: &Climber, uri: &PostgresUri, reached: Vec<Rea
     // A server in another role than target_session_attrs asks for is why one gives a list.
     let worth_a_word = |rung: Rung| !(is_good && rung == Rung::Role);
     let warnings = passed_over.iter().filter_map(Attempt::failure).filter(|(rung, _)| worth_a_word(*rung));
-    ascent.warnings.extend(warnings.map(|(_, cause)| cause.clone()));
-    ascent.warnings.extend(attempt.warnings);
+    progress.warnings.extend(warnings.map(|(_, cause)| cause.clone()));
+    progress.warnings.extend(attempt.warnings);
     for (rung, outcome, took) in attempt.steps {
         match outcome {
-            Ok(detail) => ascent.good(rung, detail, took),
-            Err(cause) => ascent.failed(rung, cause, took),
+            Ok(detail) => progress.good(rung, detail, took),
+            Err(cause) => progress.failed(rung, cause, took),
         }
     }
 }
 
 /// One server, during one climb.
 struct Visit<'a> {
-    climber: &'a Climber,
+    ladder_probe: &'a LadderProbe,
     uri: &'a PostgresUri,
     server: &'a Server,
     place: &'a Place,
-    ascent: &'a Ascent,
+    progress: &'a Progress,
 }
 
 /// A login that the server let in.
@@ -98,12 +103,12 @@ impl Visit<'_> {
     /// What libpq does for this `sslmode`, and what listens there if it is no PostgreSQL.
     async fn attempt(&self, stream: Box<dyn Stream>) -> Attempt {
         let attempt = self.attempt_by_mode(stream).await;
-        let unnamed = [refusal::NOT_POSTGRES, refusal::CLOSED, refusal::SILENT];
+        let unnamed = [errors::NOT_POSTGRES, errors::CLOSED, errors::SILENT];
         if !attempt.failure().is_some_and(|(_, cause)| unnamed.contains(&cause.kind.as_ref())) {
             return attempt;
         }
-        let listener = listener::identify(self.place, self.ascent.limit(SECOND_LOOK)).await;
-        match listener.and_then(|listener| refusal::by_listener(self.server, listener)) {
+        let listener = listener::identify(self.place, self.progress.limit(SECOND_LOOK)).await;
+        match listener.and_then(|listener| errors::by_listener(self.server, listener)) {
             Some(named) => attempt.named(named),
             None => attempt,
         }
@@ -113,32 +118,32 @@ impl Visit<'_> {
     async fn attempt_by_mode(&self, stream: Box<dyn Stream>) -> Attempt {
         let on_socket = matches!(self.server.host, Host::Socket(_));
         let (first, second) = match self.uri.tls.mode {
-            _ if on_socket => (Wanted::Plaintext("on a Unix socket"), None),
-            SslMode::Disable => (Wanted::Plaintext("as sslmode=disable says"), None),
-            SslMode::Allow => (Wanted::Plaintext("as sslmode=allow prefers"), Some(Wanted::Required)),
-            SslMode::Prefer => (Wanted::Offered, Some(Wanted::Plaintext("after TLS did not do"))),
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Wanted::Required, None),
+            _ if on_socket => (TlsPlan::Plaintext("on a Unix socket"), None),
+            SslMode::Disable => (TlsPlan::Plaintext("as sslmode=disable says"), None),
+            SslMode::Allow => (TlsPlan::Plaintext("as sslmode=allow prefers"), Some(TlsPlan::Required)),
+            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS did not do"))),
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (TlsPlan::Required, None),
         };
         let attempt = self.attempt_with(first, stream).await;
         if !attempt.failure().is_some_and(|(_, cause)| worth_another_way(cause)) {
             return attempt;
         }
         // "Prefer" on a server without TLS has gone the second way already.
-        let is_another = !matches!(first, Wanted::Offered) || attempt.in_tls;
+        let is_another = !matches!(first, TlsPlan::Offered) || attempt.in_tls;
         if let Some(second) = second.filter(|_| is_another)
             && let Ok(stream) = self.reopen().await
         {
             return told_of_both(attempt, self.attempt_with(second, stream).await);
         }
-        if matches!(first, Wanted::Plaintext(_)) && second.is_none() && !on_socket {
+        if matches!(first, TlsPlan::Plaintext(_)) && second.is_none() && !on_socket {
             return self.explain_plaintext_refused(attempt).await;
         }
         attempt
     }
 
     async fn reopen(&self) -> Result<Box<dyn Stream>, std::io::Error> {
-        let limit = self.ascent.limit(TLS_LIMIT);
-        timeout(limit, reach::open(self.place))
+        let limit = self.progress.limit(TLS_LIMIT);
+        timeout(limit, connect::open(self.place))
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
@@ -146,27 +151,34 @@ impl Visit<'_> {
     /// A server that lets nobody in over plaintext says the same as one that knows no such client at all. Trying over
     /// TLS tells the two apart.
     async fn explain_plaintext_refused(&self, attempt: Attempt) -> Attempt {
-        let refused = attempt.failure().is_some_and(|(_, cause)| cause.kind == refusal::NO_ENTRY);
+        let refused = attempt.failure().is_some_and(|(_, cause)| cause.kind == errors::NO_ENTRY);
         let Ok(stream) = self.reopen().await else { return attempt };
         if !refused {
             return attempt;
         }
-        let terms = Terms::anything(Kind::Postgres);
-        let limit = self.ascent.limit(TLS_LIMIT);
-        let Ok(channel) =
-            channel::negotiate(self.climber, &terms, Wanted::Required, self.server, stream, limit, false)
-                .await
+        let terms = Terms::anything(Product::Postgres);
+        let limit = self.progress.limit(TLS_LIMIT);
+        let Ok(channel) = channel::negotiate(
+            self.ladder_probe,
+            &terms,
+            TlsPlan::Required,
+            self.server,
+            stream,
+            limit,
+            false,
+        )
+        .await
         else {
             return attempt;
         };
         match self.login(channel).await {
-            Err((_, cause)) if cause.kind == refusal::NO_ENTRY => attempt,
+            Err((_, cause)) if cause.kind == errors::NO_ENTRY => attempt,
             _ => Attempt {
                 steps: attempt
                     .steps
                     .into_iter()
                     .map(|(rung, outcome, took)| {
-                        (rung, outcome.map_err(|cause| refusal::tls_required(self.server, &cause)), took)
+                        (rung, outcome.map_err(|cause| errors::tls_required(self.server, &cause)), took)
                     })
                     .collect(),
                 ..attempt
@@ -174,14 +186,14 @@ impl Visit<'_> {
         }
     }
 
-    async fn attempt_with(&self, wanted: Wanted, stream: Box<dyn Stream>) -> Attempt {
+    async fn attempt_with(&self, wanted: TlsPlan, stream: Box<dyn Stream>) -> Attempt {
         let mut attempt = Attempt::default();
         let started = Instant::now();
-        let terms = channel::terms(self.climber, self.uri);
-        let limit = self.ascent.limit(TLS_LIMIT);
+        let terms = channel::terms(self.ladder_probe, self.uri);
+        let limit = self.progress.limit(TLS_LIMIT);
         let direct = self.uri.tls.direct;
         let negotiated =
-            channel::negotiate(self.climber, &terms, wanted, self.server, stream, limit, direct).await;
+            channel::negotiate(self.ladder_probe, &terms, wanted, self.server, stream, limit, direct).await;
         let channel = match negotiated {
             Ok(channel) => channel,
             Err(cause) => {
@@ -201,7 +213,7 @@ impl Visit<'_> {
                     Some(refused) => (Rung::Tls, refused),
                     None => (rung, cause),
                 };
-                attempt.tries_next = cause.kind == refusal::STARTING_UP;
+                attempt.tries_next = cause.kind == errors::STARTING_UP;
                 if rung == Rung::Tls {
                     // TLS 1.3: the server judges the client's certificate only after the handshake.
                     attempt.steps.clear();
@@ -221,16 +233,23 @@ impl Visit<'_> {
     /// In TLS 1.3 the server judges the client's certificate after the handshake, and its word on it is often lost as it
     /// hangs up. In TLS 1.2 the judgement is part of the handshake, so a server that hung up is asked once more in that.
     async fn certificate_refused(&self, terms: &Terms, cause: &Cause) -> Option<Cause> {
-        if cause.kind != refusal::CLOSED || terms.identity.is_none() {
+        if cause.kind != errors::CLOSED || terms.identity.is_none() {
             return None;
         }
         let terms = Terms { most: Some(SslVersion::TLS1_2), ..terms.clone() };
         let stream = self.reopen().await.ok()?;
-        let limit = self.ascent.limit(TLS_LIMIT);
+        let limit = self.progress.limit(TLS_LIMIT);
         let direct = self.uri.tls.direct;
-        let second =
-            channel::negotiate(self.climber, &terms, Wanted::Required, self.server, stream, limit, direct)
-                .await;
+        let second = channel::negotiate(
+            self.ladder_probe,
+            &terms,
+            TlsPlan::Required,
+            self.server,
+            stream,
+            limit,
+            direct,
+        )
+        .await;
         second.err().filter(|cause| cause.kind.starts_with("tls.client_certificate"))
     }
 
@@ -274,11 +293,11 @@ impl Visit<'_> {
             Some(_) => config.ssl_mode(RawSslMode::Require).ssl_negotiation(SslNegotiation::Direct),
             None => config.ssl_mode(RawSslMode::Disable),
         };
-        let terms = channel::terms(self.climber, self.uri);
-        let limit = self.ascent.limit(LOGIN_LIMIT);
+        let terms = channel::terms(self.ladder_probe, self.uri);
+        let limit = self.progress.limit(LOGIN_LIMIT);
         let asked = channel.asked_for_certificate;
         let handed = channel.handed.unwrap_or_default();
-        let stream = Bounded::new(channel.stream, MOST_READ);
+        let stream = LimitedStream::new(channel.stream, MOST_READ);
         let heard = stream.heard();
         let stream: Box<dyn Stream> = Box::new(stream);
         let outcome = timeout(limit, config.connect_raw(stream, handed)).await;
@@ -288,14 +307,12 @@ impl Visit<'_> {
                 Some(cause) => Err((Rung::Auth, cause)),
                 None => Ok(session),
             },
-            _ if !refusal::is_postgres(&heard) => {
-                Err((Rung::Auth, refusal::not_postgres(self.server, &heard)))
-            }
-            Ok(Err(error)) => Err(refusal::of_login(self.uri, self.server, &terms, asked, &heard, &error)),
-            Err(_) if pooler::answers(self.place, self.ascent.limit(SECOND_LOOK)).await => {
+            _ if !errors::is_postgres(&heard) => Err((Rung::Auth, errors::not_postgres(self.server, &heard))),
+            Ok(Err(error)) => Err(errors::of_login(self.uri, self.server, &terms, asked, &heard, &error)),
+            Err(_) if pooler::answers(self.place, self.progress.limit(SECOND_LOOK)).await => {
                 Err((Rung::Auth, pooler::silent(self.server, limit)))
             }
-            Err(_) => Err((Rung::Auth, refusal::silent(self.server, "the login", limit))),
+            Err(_) => Err((Rung::Auth, errors::silent(self.server, "the login", limit))),
         }
     }
 
@@ -303,13 +320,13 @@ impl Visit<'_> {
     async fn ask(&self, session: Session, mut attempt: Attempt) -> Attempt {
         let (client, mut connection) = session;
         let started = Instant::now();
-        let limit = self.ascent.limit(QUERY_LIMIT);
+        let limit = self.progress.limit(QUERY_LIMIT);
         let database = self.uri.effective_database().unwrap_or_default();
         let mut farewell = None;
         let answer = {
             let questions = async {
-                let answer = asked::ask(&client).await?;
-                let advice = asked::extension_advice(&client, &answer, database).await;
+                let answer = probe_query::ask(&client).await?;
+                let advice = probe_query::extension_advice(&client, &answer, database).await;
                 Ok((answer, advice))
             };
             let mut query = pin!(timeout(limit, questions));
@@ -328,7 +345,7 @@ impl Visit<'_> {
                     query.await
                 }
             };
-            answer.map_err(|_| refusal::silent(self.server, "a query", limit))
+            answer.map_err(|_| errors::silent(self.server, "a query", limit))
         };
         drop(client);
         if let Some(connection) = farewell {
@@ -337,7 +354,7 @@ impl Visit<'_> {
         let (answer, advice) = match answer {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
-                let (rung, cause) = refusal::of_query(self.server, database, &error);
+                let (rung, cause) = errors::of_query(self.server, database, &error);
                 return attempt.broke(rung, cause, started.elapsed());
             }
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
@@ -352,7 +369,7 @@ impl Visit<'_> {
         match answer.role(self.server, self.uri.target) {
             Ok(detail) => attempt.steps.push((Rung::Role, Ok(detail), Duration::ZERO)),
             Err(cause) => {
-                attempt.tries_next = self.uri.target != Target::Any;
+                attempt.tries_next = self.uri.target != SessionTarget::Any;
                 return attempt.broke(Rung::Role, cause, Duration::ZERO);
             }
         }
@@ -364,7 +381,7 @@ impl Visit<'_> {
 /// after a wrong password as well; here a password is not shown in plaintext to who has just refused it over TLS.
 fn worth_another_way(cause: &Cause) -> bool {
     let refused_by_rule = [
-        refusal::NO_ENTRY,
+        errors::NO_ENTRY,
         "postgres.pg_hba_reject",
         "postgres.auth_rejected",
         "postgres.no_role",

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::uri::{Kind, Server};
+use super::uri::{Product, Server};
 use crate::cause::Cause;
+use crate::dns::Resolver;
 use crate::files::Root;
-use crate::names::Names;
 
-/// One rung. Those of one product ([`Kind::rungs`]) stand here in the order in which they are climbed.
+/// One rung. Those of one product ([`Product::rungs`]) stand here in the order in which they are climbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
@@ -62,29 +62,29 @@ impl fmt::Display for Rung {
     }
 }
 
-impl Kind {
+impl Product {
     /// The rungs of this product's ladder, from the ground up.
     pub fn rungs(self) -> &'static [Rung] {
         use Rung::{Auth, Database, Dns, Health, Role, Tcp, Tls, Token, Transit, Uri};
         match self {
-            Kind::Postgres | Kind::Mongo => &[Uri, Dns, Tcp, Tls, Auth, Database, Role],
-            Kind::Vault => &[Uri, Dns, Tcp, Tls, Health, Token, Transit],
+            Product::Postgres | Product::Mongo => &[Uri, Dns, Tcp, Tls, Auth, Database, Role],
+            Product::Vault => &[Uri, Dns, Tcp, Tls, Health, Token, Transit],
         }
     }
 
     /// What the names of this product's addresses begin with, e.g. `postgres` in `postgres.main`.
     pub fn family(self) -> &'static str {
         match self {
-            Kind::Postgres => "postgres",
-            Kind::Mongo => "mongodb",
-            Kind::Vault => "vault",
+            Product::Postgres => "postgres",
+            Product::Mongo => "mongodb",
+            Product::Vault => "vault",
         }
     }
 
-    /// The product whose [`Kind::family`] a name belongs to.
-    pub fn of_name(name: &str) -> Option<Kind> {
+    /// The product whose [`Product::family`] a name belongs to.
+    pub fn of_name(name: &str) -> Option<Product> {
         let family = name.split_once('.').map_or(name, |(family, _)| family);
-        [Kind::Postgres, Kind::Mongo, Kind::Vault].into_iter().find(|kind| kind.family() == family)
+        [Product::Postgres, Product::Mongo, Product::Vault].into_iter().find(|kind| kind.family() == family)
     }
 }
 
@@ -123,20 +123,20 @@ pub struct Step {
 
 /// One attempt to reach one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Climb {
+pub struct LadderResult {
     /// The name that was given to this database, e.g. `postgres.main`.
     pub name: String,
     /// Which kind of database.
-    pub kind: Kind,
+    pub kind: Product,
     /// The URI without its secrets; `None` when it is malformed, since then nobody knows which part is the secret.
     pub address: Option<String>,
-    /// The rungs from the ground up; all of [`Kind::rungs`] unless the climb is still being built.
+    /// The rungs from the ground up; all of [`Product::rungs`] unless the climb is still being built.
     pub steps: Vec<Step>,
     /// What did not break a rung and deserves a look: a member that is down, a URI that says something else than meant.
     pub warnings: Vec<Cause>,
 }
 
-impl Climb {
+impl LadderResult {
     /// Adds a warning. One that is known already and now has more evidence takes its place.
     pub(super) fn warn(&mut self, warning: Cause) {
         let is_same = |known: &&mut Cause| known.kind == warning.kind && known.sentence == warning.sentence;
@@ -167,24 +167,24 @@ impl Climb {
 
 /// Climbs ladders.
 #[derive(Debug, Clone)]
-pub struct Climber {
-    pub(super) names: Names,
+pub struct LadderProbe {
+    pub(super) names: Resolver,
     pub(super) root: Root,
     pub(super) home: PathBuf,
 }
 
-impl Climber {
+impl LadderProbe {
     /// Resolves with `names`; certificate files and Unix sockets lie under `root`, libpq's default ones in `home`
     /// (a path of the box, e.g. `/root`).
-    pub fn new(names: Names, root: Root, home: impl Into<PathBuf>) -> Self {
-        Climber { names, root, home: home.into() }
+    pub fn new(names: Resolver, root: Root, home: impl Into<PathBuf>) -> Self {
+        LadderProbe { names, root, home: home.into() }
     }
 }
 
 /// A climb while it goes on.
 #[derive(Debug, Clone)]
-pub(super) struct Ascent {
-    kind: Kind,
+pub(super) struct Progress {
+    kind: Product,
     pub(super) steps: Vec<Step>,
     pub(super) warnings: Vec<Cause>,
     /// The servers of the URI that could not be resolved or connected to, each with its cause, which is among the
@@ -193,9 +193,9 @@ pub(super) struct Ascent {
     deadline: Instant,
 }
 
-impl Ascent {
-    pub(super) fn new(kind: Kind, limit: Duration) -> Self {
-        Ascent {
+impl Progress {
+    pub(super) fn new(kind: Product, limit: Duration) -> Self {
+        Progress {
             kind,
             steps: Vec::new(),
             warnings: Vec::new(),

@@ -2,28 +2,28 @@
 
 use tokio::time::Instant;
 
-use super::rung::{Ascent, Climber, Rung};
+use super::rung::{LadderProbe, Progress, Rung};
 use super::uri::mongo::Seeds;
 use super::uri::{Host, MongoUri, Server};
 use crate::cause::Cause;
 
-impl Climber {
+impl LadderProbe {
     /// The servers of a connection string; for `mongodb+srv` those of its `SRV` records, with the `TXT` record applied.
-    pub(super) async fn seeds(&self, uri: &mut MongoUri, ascent: &mut Ascent) -> Option<Vec<Server>> {
+    pub(super) async fn seeds(&self, uri: &mut MongoUri, progress: &mut Progress) -> Option<Vec<Server>> {
         let started = Instant::now();
         let (name, service, at_most) = match &uri.seeds {
             Seeds::Servers(servers) => return Some(servers.clone()),
             Seeds::Srv { name, service, at_most } => (name.clone(), service.clone(), *at_most),
         };
         let outcome = self.service_records(uri, &name, &service).await;
-        ascent.prolong(started.elapsed());
+        progress.prolong(started.elapsed());
         match outcome {
             Ok(mut servers) => {
                 servers.truncate(if at_most == 0 { servers.len() } else { at_most });
                 Some(servers)
             }
             Err(cause) => {
-                ascent.failed(Rung::Dns, cause, started.elapsed());
+                progress.failed(Rung::Dns, cause, started.elapsed());
                 None
             }
         }

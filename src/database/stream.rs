@@ -43,17 +43,17 @@ pub(super) use forward_writes;
 
 /// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
 /// cannot fill this process's memory, and that remembers how what was read began.
-pub(super) struct Bounded {
+pub(super) struct LimitedStream {
     stream: Box<dyn Stream>,
     left: u64,
-    heard: Heard,
+    heard: FirstBytes,
 }
 
 /// The first bytes that a server sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
+pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
-impl Heard {
+impl FirstBytes {
     /// The longest beginning that is remembered.
     pub(super) const MOST: usize = 32;
 
@@ -68,17 +68,17 @@ impl Heard {
     }
 }
 
-impl Bounded {
+impl LimitedStream {
     pub(super) fn new(stream: Box<dyn Stream>, most: u64) -> Self {
-        Bounded { stream, left: most, heard: Heard::default() }
+        LimitedStream { stream, left: most, heard: FirstBytes::default() }
     }
 
-    pub(super) fn heard(&self) -> Heard {
+    pub(super) fn heard(&self) -> FirstBytes {
         self.heard.clone()
     }
 }
 
-impl AsyncRead for Bounded {
+impl AsyncRead for LimitedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,4 +100,4 @@ impl AsyncRead for Bounded {
     }
 }
 
-forward_writes!(Bounded);
+forward_writes!(LimitedStream);

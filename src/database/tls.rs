@@ -12,8 +12,8 @@ use openssl::x509::store::X509StoreBuilder;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
-use super::reach::Stream;
-use super::uri::{Host, Kind, Password, Server};
+use super::connect::Stream;
+use super::uri::{Host, Password, Product, Server};
 use crate::cause::Cause;
 use crate::files::Root;
 
@@ -63,7 +63,7 @@ pub(super) enum Authorities {
 
 /// The client's own certificate, as paths of the box.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct ClientCertificate {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
     pub(super) key_password: Option<Password>,
@@ -74,10 +74,10 @@ pub(super) struct Identity {
 /// What a URI demands of TLS, in terms common to both kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Terms {
-    pub(super) kind: Kind,
+    pub(super) kind: Product,
     pub(super) verify: Verify,
     pub(super) authorities: Authorities,
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<ClientCertificate>,
     pub(super) send_name: bool,
     pub(super) least: Option<SslVersion>,
     pub(super) most: Option<SslVersion>,
@@ -87,7 +87,7 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Terms that any server meets which speaks TLS at all, to learn whether one does.
-    pub(super) fn anything(kind: Kind) -> Self {
+    pub(super) fn anything(kind: Product) -> Self {
         Terms {
             kind,
             verify: Verify::Nothing,
@@ -103,9 +103,9 @@ impl Terms {
     /// The setting that names the authorities, for next steps.
     fn authorities_setting(&self) -> &'static str {
         match self.kind {
-            Kind::Postgres => "sslrootcert",
-            Kind::Mongo => "tlsCAFile",
-            Kind::Vault => "the system's trust store",
+            Product::Postgres => "sslrootcert",
+            Product::Mongo => "tlsCAFile",
+            Product::Vault => "the system's trust store",
         }
     }
 }
@@ -175,7 +175,7 @@ fn configure(terms: &Terms, root: &Root, server: &Server, seen: Seen) -> Result<
         }
         builder.set_cert_store(store.build());
         // The drivers of MongoDB are as strict as OpenSSL.
-        let is_lenient = terms.kind == Kind::Postgres && matches!(server.host, Host::Address(_));
+        let is_lenient = terms.kind == Product::Postgres && matches!(server.host, Host::Address(_));
         let text_of_address = is_lenient.then(|| host_name(server));
         builder.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
             if good || text_of_address.as_ref().is_some_and(|text| chain::is_good_for_libpq(context, text)) {

@@ -4,7 +4,7 @@
 //! a standby's redirect carries the token to whatever address the cluster advertises.
 
 mod answer;
-mod refusal;
+mod errors;
 mod session;
 mod token;
 mod transit;
@@ -15,12 +15,12 @@ use openssl::ssl::SslVersion;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::reach::{self, Place, Reached, Stream};
-use super::rung::{Ascent, Climber, Rung};
+use super::connect::{self, Place, Reached, Stream};
+use super::rung::{LadderProbe, Progress, Rung};
 use super::tls::{self, Authorities, Terms, Verify};
-use super::uri::{Kind, Server, VaultUri};
+use super::uri::{Product, Server, VaultUri};
 use crate::cause::Cause;
-use answer::Answer;
+use answer::Response;
 use session::Session;
 
 /// How long the TLS handshake may take.
@@ -30,18 +30,23 @@ const TLS_LIMIT: Duration = Duration::from_secs(3);
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
 /// Climbs from an open connection to the top.
-pub(super) async fn climb(climber: &Climber, uri: &VaultUri, reached: Vec<Reached>, ascent: &mut Ascent) {
+pub(super) async fn climb(
+    ladder_probe: &LadderProbe,
+    uri: &VaultUri,
+    reached: Vec<Reached>,
+    progress: &mut Progress,
+) {
     let Some(reached) = reached.into_iter().next() else { return };
     let server = &reached.server;
     let started = Instant::now();
     let (stream, channel): (Box<dyn Stream>, String) = if uri.tls {
-        let limit = ascent.limit(TLS_LIMIT);
-        match tls::handshake(&terms(), &climber.root, server, reached.stream, limit).await {
+        let limit = progress.limit(TLS_LIMIT);
+        match tls::handshake(&terms(), &ladder_probe.root, server, reached.stream, limit).await {
             Ok(stream) => {
                 let detail = tls::described(stream.ssl(), Verify::Name);
                 (Box::new(stream), detail)
             }
-            Err(cause) => return ascent.failed(Rung::Tls, for_vault(cause), started.elapsed()),
+            Err(cause) => return progress.failed(Rung::Tls, for_vault(cause), started.elapsed()),
         }
     } else {
         (reached.stream, "no TLS, as VAULT__SCHEME=http says".to_owned())
@@ -51,54 +56,54 @@ pub(super) async fn climb(climber: &Climber, uri: &VaultUri, reached: Vec<Reache
     let started = Instant::now();
     let mut session = match Session::open(server, stream, &uri.token).await {
         Ok(session) => session,
-        Err(cause) => return ascent.failed(Rung::Tls, cause, tls_took),
+        Err(cause) => return progress.failed(Rung::Tls, cause, tls_took),
     };
-    let health = session.get("/v1/sys/health", ascent.limit(REQUEST_LIMIT)).await;
+    let health = session.get("/v1/sys/health", progress.limit(REQUEST_LIMIT)).await;
     let health = health.and_then(|answer| judge_health(server, &answer));
     if let Err(cause) = &health {
         let requires_tls = match cause.kind.as_ref() {
-            refusal::TLS_REQUIRED => true,
-            refusal::CLOSED if !uri.tls => speaks_tls(climber, &reached.place, server, ascent).await,
+            errors::TLS_REQUIRED => true,
+            errors::CLOSED if !uri.tls => speaks_tls(ladder_probe, &reached.place, server, progress).await,
             _ => false,
         };
         if requires_tls {
-            return ascent.failed(Rung::Tls, refusal::tls_required(server), tls_took);
+            return progress.failed(Rung::Tls, errors::tls_required(server), tls_took);
         }
     }
-    ascent.good(Rung::Tls, channel, tls_took);
+    progress.good(Rung::Tls, channel, tls_took);
     match health {
-        Ok(detail) => ascent.good(Rung::Health, detail, started.elapsed()),
-        Err(cause) => return ascent.failed(Rung::Health, cause, started.elapsed()),
+        Ok(detail) => progress.good(Rung::Health, detail, started.elapsed()),
+        Err(cause) => return progress.failed(Rung::Health, cause, started.elapsed()),
     }
 
     // Nobody but Vault is shown the token.
     let started = Instant::now();
-    match token::ask(&mut session, server, ascent.limit(REQUEST_LIMIT)).await {
+    match token::ask(&mut session, server, progress.limit(REQUEST_LIMIT)).await {
         Ok((detail, warnings)) => {
-            ascent.good(Rung::Token, detail, started.elapsed());
-            ascent.warnings.extend(warnings);
+            progress.good(Rung::Token, detail, started.elapsed());
+            progress.warnings.extend(warnings);
         }
-        Err(cause) => return ascent.failed(Rung::Token, cause, started.elapsed()),
+        Err(cause) => return progress.failed(Rung::Token, cause, started.elapsed()),
     }
 
     let started = Instant::now();
-    let limit = ascent.limit(REQUEST_LIMIT);
+    let limit = progress.limit(REQUEST_LIMIT);
     match transit::ask(&mut session, server, &uri.mount, limit).await {
-        Ok(detail) => ascent.good(Rung::Transit, detail, started.elapsed()),
-        Err(cause) => ascent.failed(Rung::Transit, cause, started.elapsed()),
+        Ok(detail) => progress.good(Rung::Transit, detail, started.elapsed()),
+        Err(cause) => progress.failed(Rung::Transit, cause, started.elapsed()),
     }
 }
 
 /// Whether a server that closes plaintext connections without a word completes a TLS handshake.
-async fn speaks_tls(climber: &Climber, place: &Place, server: &Server, ascent: &Ascent) -> bool {
-    let Ok(Ok(stream)) = timeout(ascent.limit(TLS_LIMIT), reach::open(place)).await else { return false };
-    let terms = Terms::anything(Kind::Vault);
-    tls::handshake(&terms, &climber.root, server, stream, ascent.limit(TLS_LIMIT)).await.is_ok()
+async fn speaks_tls(ladder_probe: &LadderProbe, place: &Place, server: &Server, progress: &Progress) -> bool {
+    let Ok(Ok(stream)) = timeout(progress.limit(TLS_LIMIT), connect::open(place)).await else { return false };
+    let terms = Terms::anything(Product::Vault);
+    tls::handshake(&terms, &ladder_probe.root, server, stream, progress.limit(TLS_LIMIT)).await.is_ok()
 }
 
 fn terms() -> Terms {
     Terms {
-        kind: Kind::Vault,
+        kind: Product::Vault,
         verify: Verify::Name,
         authorities: Authorities::System,
         identity: None,
@@ -126,11 +131,11 @@ fn for_vault(mut cause: Cause) -> Cause {
 }
 
 /// What `sys/health` says; its status is the verdict.
-fn judge_health(server: &Server, answer: &Answer) -> Result<String, Cause> {
+fn judge_health(server: &Server, answer: &Response) -> Result<String, Cause> {
     let json = answer.json();
     let is_vault = json.as_ref().is_some_and(|json| json.get("initialized").is_some_and(Value::is_boolean));
     if !is_vault {
-        return Err(refusal::not_vault(server, answer));
+        return Err(errors::not_vault(server, answer));
     }
     let version = json.as_ref().and_then(|json| json.get("version")).and_then(Value::as_str);
     let vault = version
@@ -139,9 +144,9 @@ fn judge_health(server: &Server, answer: &Answer) -> Result<String, Cause> {
         200 => Ok(format!("active, {vault}")),
         429 => Ok(format!("standby, which forwards requests to the active node, {vault}")),
         473 => Ok(format!("performance standby, {vault}")),
-        472 => Err(refusal::dr_secondary(server)),
-        501 => Err(refusal::not_initialized(server)),
-        503 => Err(refusal::sealed(server)),
-        _ => Err(refusal::unexpected(server, answer)),
+        472 => Err(errors::dr_secondary(server)),
+        501 => Err(errors::not_initialized(server)),
+        503 => Err(errors::sealed(server)),
+        _ => Err(errors::unexpected(server, answer)),
     }
 }

@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
 use super::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
-use crate::names::Names;
+use crate::dns::Resolver;
 use crate::race::{GRACE, race};
 
 /// The longest answer that is read into memory, in bytes: everything but an object of S3, which is streamed and has a
@@ -54,7 +54,7 @@ pub(super) struct SdkConnector {
 }
 
 impl SdkConnector {
-    pub(super) fn new(names: Names, tls: ClientConfig) -> Self {
+    pub(super) fn new(names: Resolver, tls: ClientConfig) -> Self {
         let (running, lookups) = watch::channel(0);
         let proxies = Arc::new(Matcher::from_env());
         let direct = over_tls(tls.clone(), Dial { names, running: Arc::new(running) });
@@ -149,7 +149,7 @@ async fn elapsed(limit: Duration, mut lookups: watch::Receiver<usize>) {
 /// Opens TCP connections.
 #[derive(Debug, Clone)]
 struct Dial {
-    names: Names,
+    names: Resolver,
     /// How many names are being resolved.
     running: Arc<watch::Sender<usize>>,
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::bundle::stable_names;
 use crate::database::rung::Rung;
-use crate::database::uri::Kind;
+use crate::database::uri::Product;
 use crate::replicated::health;
 
 /// The stable name of a check, e.g. `postgres.main.auth`. The parts before a dot name families of checks.
@@ -65,7 +65,7 @@ pub(super) const ADVICE: &str = "advice";
 
 /// The checks of one database, from the ground up.
 pub(super) fn of_database(name: &str) -> Vec<Check> {
-    let rungs = Kind::of_name(name).map_or(&[][..], Kind::rungs).iter().map(|rung| {
+    let rungs = Product::of_name(name).map_or(&[][..], Product::rungs).iter().map(|rung| {
         let asks = match rung {
             Rung::Uri => "whether the URI is well-formed",
             Rung::Dns => "whether its names have addresses",

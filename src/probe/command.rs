@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::check::{self, Check};
-use super::facts::Ground;
+use super::facts::ProbeContext;
 use super::live::Live;
 use super::questions::climbed;
 use super::report::Report;
 use super::round;
 use super::selection::Selection;
-use super::support::{self, Target};
+use super::support::{self, ArchivePath};
 use super::text;
 use crate::cause::Cause;
 use crate::cli;
-use crate::command::{Exit, Printed, World};
+use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::{self, Level, Verbosity};
-use crate::database::ladder::{Climber, Request};
-use crate::database::uri::{self, Kind};
+use crate::database::ladder::{LadderProbe, Request};
+use crate::database::uri::{self, Product};
 use crate::http::Http;
 use crate::secret;
 use crate::settings;
@@ -35,13 +35,13 @@ const LONGEST_URI: u64 = 64 * 1024;
 ///
 /// # Errors
 /// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
-pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cause> {
+pub(crate) async fn run(world: CommandContext, flags: &cli::Probe) -> Result<CommandOutput, Cause> {
     let catalogue = check::catalogue(world.settings.health_urls.len());
     let wanted = Selection::new(&flags.only, &flags.skip, &catalogue)?;
     if flags.list {
         return Ok(listed(catalogue.into_iter().filter(|check| wanted.wants(&check.id)).collect()));
     }
-    let bundle = flags.support_bundle.as_deref().map(Target::new).transpose()?;
+    let bundle = flags.support_bundle.as_deref().map(ArchivePath::new).transpose()?;
     let limit = flags.wait.as_deref().map(duration).transpose()?;
     let http = Http::new(world.root.clone());
     let given = flags.uri.as_deref().map(given).transpose()?;
@@ -76,9 +76,15 @@ pub(crate) async fn run(world: World, flags: &cli::Probe) -> Result<Printed, Cau
 }
 
 /// Writes the support bundle and says so; the exit code stays the probe's own, unless the bundle is what failed.
-async fn add_bundle(printed: &mut Printed, world: &World, http: &Http, target: &Target, report: Report) {
+async fn add_bundle(
+    printed: &mut CommandOutput,
+    world: &CommandContext,
+    http: &Http,
+    target: &ArchivePath,
+    report: Report,
+) {
     world.console.note(Level::Info, "collecting the support bundle");
-    let ground = Ground { root: &world.root, settings: &world.settings, http };
+    let ground = ProbeContext { root: &world.root, settings: &world.settings, http };
     let settings_file =
         world.own_settings_file.clone().unwrap_or_else(|| world.root.path(settings::SETTINGS_FILE));
     match support::write(target, &ground, settings_file, report).await {
@@ -96,18 +102,18 @@ async fn add_bundle(printed: &mut Printed, world: &World, http: &Http, target: &
     }
 }
 
-async fn round_of_all(world: &World, http: &Http, wanted: &Selection) -> Report {
-    let ground = Ground { root: &world.root, settings: &world.settings, http };
+async fn round_of_all(world: &CommandContext, http: &Http, wanted: &Selection) -> Report {
+    let ground = ProbeContext { root: &world.root, settings: &world.settings, http };
     let live = Live::begin(wanted, world.settings.health_urls.len());
     let (asked_at, started) = (Timestamp::now(), Instant::now());
     let answers = round::ask(&ground, wanted, &live).await;
     Report::new(asked_at, started.elapsed(), answers)
 }
 
-async fn round_of_one(world: &World, http: &Http, request: &Request) -> Report {
+async fn round_of_one(world: &CommandContext, http: &Http, request: &Request) -> Report {
     let (asked_at, started) = (Timestamp::now(), Instant::now());
-    let climber = Climber::new(http.names().clone(), world.root.clone(), home());
-    let climb = climber.climb(request).await;
+    let ladder_probe = LadderProbe::new(http.names().clone(), world.root.clone(), home());
+    let climb = ladder_probe.climb(request).await;
     Report::new(asked_at, started.elapsed(), climbed(&climb))
 }
 
@@ -135,13 +141,13 @@ fn given(argument: &str) -> Result<Request, Cause> {
     }
     let kind = match &parsed {
         Ok(parsed) => parsed.kind(),
-        Err(_) if text.starts_with("mongodb") => Kind::Mongo,
-        Err(_) => Kind::Postgres,
+        Err(_) if text.starts_with("mongodb") => Product::Mongo,
+        Err(_) => Product::Postgres,
     };
     let name = match kind {
-        Kind::Mongo => "mongodb.given",
-        Kind::Postgres => "postgres.given",
-        Kind::Vault => "vault.given",
+        Product::Mongo => "mongodb.given",
+        Product::Postgres => "postgres.given",
+        Product::Vault => "vault.given",
     };
     Ok(Request { name: name.to_owned(), kind, uri: parsed })
 }
@@ -156,21 +162,21 @@ fn duration(text: &str) -> Result<Duration, Cause> {
     })
 }
 
-fn printed(report: &Report, verbosity: Verbosity, is_good: bool, waited: bool) -> Printed {
+fn printed(report: &Report, verbosity: Verbosity, is_good: bool, waited: bool) -> CommandOutput {
     let exit = match (is_good, waited) {
         (true, _) => Exit::Good,
         (false, true) => Exit::Deadline,
         (false, false) => Exit::Failed,
     };
-    Printed { text: text::report(report, verbosity), json: report.json(), exit }
+    CommandOutput { text: text::report(report, verbosity), json: report.json(), exit }
 }
 
-fn listed(checks: Vec<Check>) -> Printed {
+fn listed(checks: Vec<Check>) -> CommandOutput {
     let listed: Vec<_> = checks
         .iter()
         .map(|check| serde_json::json!({ "id": check.id, "group": check.group.title(), "asks": check.asks }))
         .collect();
-    Printed {
+    CommandOutput {
         text: text::list(&checks),
         json: serde_json::json!({ "version": super::report::VERSION, "checks": listed }),
         exit: Exit::Good,

@@ -26,7 +26,7 @@ use crate::source;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a question works with.
-pub(crate) struct Ground<'g> {
+pub(crate) struct ProbeContext<'g> {
     pub(crate) root: &'g Root,
     pub(crate) settings: &'g Settings,
     pub(crate) http: &'g Http,
@@ -109,7 +109,7 @@ pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
 
 /// All facts of one round.
 pub(super) struct Facts<'g> {
-    pub(super) ground: &'g Ground<'g>,
+    pub(super) ground: &'g ProbeContext<'g>,
     pub(super) record: Option<Record>,
     identity: Fact<Identity>,
     aws: Fact<Aws>,
@@ -154,7 +154,7 @@ pub(super) const fn of_object(file: BundleFile) -> &'static str {
 }
 
 impl<'g> Facts<'g> {
-    pub(super) fn new(ground: &'g Ground<'g>) -> Self {
+    pub(super) fn new(ground: &'g ProbeContext<'g>) -> Self {
         Facts {
             ground,
             // A record that cannot be read is the failure of a check of its own.
@@ -301,7 +301,7 @@ impl<'g> Facts<'g> {
 
     /// What is in place on this box, looked at as a source would be; empty on a box that nothing was placed on.
     pub(super) async fn in_place(&self) -> Result<&Look, Stopped> {
-        let Ground { root, settings, .. } = self.ground;
+        let ProbeContext { root, settings, .. } = self.ground;
         let look = async {
             let mut look = Look::at(source::installed(root, &settings.extra)?);
             if look.validation.replicated.removes_settings {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::answer::{Answer, Outcome, in_seconds};
-use super::roots::{RootCause, rank};
+use super::root_causes::{RootCause, rank};
 use crate::record::times;
 
 /// The version of the report's format.

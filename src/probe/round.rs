@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::answer::{Answer, Outcome};
 use super::check::{self, Check, Id};
-use super::facts::{Facts, Ground, Stopped, no_answer};
+use super::facts::{Facts, ProbeContext, Stopped, no_answer};
 use super::questions::{self, Single};
 use super::selection::Selection;
 
@@ -88,7 +88,7 @@ impl Sink<'_> {
 
 /// Asks all wanted checks at once. The answers are in the order of the catalogue; a check that is not wanted is among
 /// them if it failed and a wanted one waits for it.
-pub(crate) async fn ask(ground: &Ground<'_>, wanted: &Selection, watcher: &dyn Watcher) -> Vec<Answer> {
+pub(crate) async fn ask(ground: &ProbeContext<'_>, wanted: &Selection, watcher: &dyn Watcher) -> Vec<Answer> {
     let facts = Facts::new(ground);
     let sink = Sink { wanted, watcher, answers: Default::default() };
     let singles = questions::SINGLES.iter().filter(|single| wanted.wants(single.id));

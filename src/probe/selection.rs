@@ -3,7 +3,7 @@
 use super::check::{Check, Id, is_in};
 use crate::bundle::is_of_services;
 use crate::cause::Cause;
-use crate::database::uri::{Kind, closest};
+use crate::database::uri::{Product, closest};
 
 /// The checks of `--only` without those of `--skip`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Selection {
 
 /// The name of the address that an id is about.
 pub(super) fn address(word: &str) -> Option<String> {
-    Kind::of_name(word)?;
+    Product::of_name(word)?;
     let mut parts = word.split('.');
     Some(format!("{}.{}", parts.next()?, parts.next().filter(|name| !name.is_empty())?))
 }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::answer::{Answer, Outcome};
 use super::check::{ADVICE, Check, Group, Id};
 use super::report::Report;
-use super::roots::RootCause;
+use super::root_causes::RootCause;
 use crate::console::layout::HANG;
 use crate::console::{Verbosity, human, text};
 use crate::database::rung::Rung;
-use crate::database::uri::Kind;
+use crate::database::uri::Product;
 
 /// How wide the column of ids is at least and at most; a longer one pushes its line to the right.
 const ID_WIDTH: std::ops::RangeInclusive<usize> = 26..=36;
@@ -110,7 +110,7 @@ fn one_line(answers: &[Answer]) -> Line {
 fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
     let (advice, rungs): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.id.ends_with(ADVICE));
     let rungs: Vec<Answer> = rungs.into_iter().cloned().collect();
-    let whole = Kind::of_name(name).is_some_and(|kind| kind.rungs().len() == rungs.len());
+    let whole = Product::of_name(name).is_some_and(|kind| kind.rungs().len() == rungs.len());
     let mut lines = match whole && rungs.iter().all(is_good) {
         true => vec![whole_ladder(name, &rungs)],
         false => rungs.chunk_by(says_the_same).map(one_line).collect(),
@@ -135,7 +135,7 @@ fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
             _ => None,
         })
     };
-    let last = Kind::of_name(name).and_then(|kind| kind.rungs().last().copied());
+    let last = Product::of_name(name).and_then(|kind| kind.rungs().last().copied());
     let top = last.and_then(detail).unwrap_or_default();
     let address = detail(Rung::Tcp).unwrap_or_default();
     let server = address.split(' ').next().unwrap_or_default();

@@ -30,7 +30,7 @@ const LASTING: [(&str, &str); 4] = [
 ];
 
 /// One answer.
-struct Answer {
+struct SavedAnswer {
     file: PathBuf,
     /// Counted from 1.
     line: usize,
@@ -87,8 +87,8 @@ pub fn compare(root: &Root, arguments: &[String]) -> Result<Vec<Cause>, Cause> {
     Ok(warnings)
 }
 
-fn contradiction(answer: &Answer, but: &str) -> Cause {
-    let Answer { file, line, name, value } = answer;
+fn contradiction(answer: &SavedAnswer, but: &str) -> Cause {
+    let SavedAnswer { file, line, name, value } = answer;
     let file = file.display();
     let set = if name == "DAEMON_TOKEN" { name.clone() } else { format!("{name}={value}") };
     Cause::config(
@@ -110,7 +110,7 @@ pub fn register_daemon_token(root: &Root) {
 }
 
 /// Every answer: those in variables of their own, and those that stand as `-e NAME=VALUE` in another variable's value.
-fn read(root: &Root) -> Vec<Answer> {
+fn read(root: &Root) -> Vec<SavedAnswer> {
     let mut answers = Vec::new();
     for file in FILES.iter().map(|file| root.path(file)) {
         let Ok(content) = files::read_bounded(&file, LARGEST) else { continue };
@@ -120,7 +120,7 @@ fn read(root: &Root) -> Vec<Answer> {
                     && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
                 {
                     let value = value.trim_matches(['"', '\'']).to_owned();
-                    answers.push(Answer {
+                    answers.push(SavedAnswer {
                         file: file.clone(),
                         line: index + 1,
                         name: name.to_owned(),

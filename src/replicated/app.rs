@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cause::{Cause, Class};
 use crate::docker::engine::Engine;
 
-use super::daemon::{self, Answer};
+use super::daemon::{self, CtlOutput};
 
 const APP_STATUS: &[&str] = &["replicatedctl", "app", "status"];
 const SYSTEM_STATUS: &[&str] = &["replicatedctl", "system", "status"];
@@ -77,21 +77,23 @@ pub async fn statuses(engine: &Engine) -> (Result<Vec<AppStatus>, Cause>, Result
     (apps(engine, of_apps).await, parts(of_system))
 }
 
-async fn apps(engine: &Engine, answer: Result<Answer, Cause>) -> Result<Vec<AppStatus>, Cause> {
+async fn apps(engine: &Engine, answer: Result<CtlOutput, Cause>) -> Result<Vec<AppStatus>, Cause> {
     match answer? {
-        Answer::Said(text) => match parse_status(&text) {
+        CtlOutput::Said(text) => match parse_status(&text) {
             Some(apps) => Ok(apps),
             None => Err(daemon::not_understood(APP_STATUS, &text)),
         },
-        Answer::NoApp => Ok(Vec::new()),
-        Answer::NoCommand => old_status(engine).await,
+        CtlOutput::NoApp => Ok(Vec::new()),
+        CtlOutput::NoCommand => old_status(engine).await,
     }
 }
 
-fn parts(answer: Result<Answer, Cause>) -> Result<Vec<SystemPart>, Cause> {
+fn parts(answer: Result<CtlOutput, Cause>) -> Result<Vec<SystemPart>, Cause> {
     match answer? {
-        Answer::Said(text) => parse_system(&text).ok_or_else(|| daemon::not_understood(SYSTEM_STATUS, &text)),
-        Answer::NoApp | Answer::NoCommand => Ok(Vec::new()),
+        CtlOutput::Said(text) => {
+            parse_system(&text).ok_or_else(|| daemon::not_understood(SYSTEM_STATUS, &text))
+        }
+        CtlOutput::NoApp | CtlOutput::NoCommand => Ok(Vec::new()),
     }
 }
 
@@ -184,12 +186,12 @@ fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
 }
 
 async fn old_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
-    let Answer::Said(listed) = daemon::ask(engine, &["replicated", "apps"]).await? else {
+    let CtlOutput::Said(listed) = daemon::ask(engine, &["replicated", "apps"]).await? else {
         return Ok(Vec::new());
     };
     let mut apps = parse_old_list(&listed);
     for app in &mut apps {
-        if let Answer::Said(said) = daemon::ask(engine, &["replicated", "app", &app.id, "status"]).await? {
+        if let CtlOutput::Said(said) = daemon::ask(engine, &["replicated", "app", &app.id, "status"]).await? {
             take_old_status(app, &said);
         }
     }

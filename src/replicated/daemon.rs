@@ -20,7 +20,7 @@ const ENDED: &str = "-- boot-agent: exit ";
 
 /// What came of a command.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum CtlOutput {
     /// What it wrote.
     Said(String),
     /// It failed since no app is installed.
@@ -34,12 +34,14 @@ pub(super) enum Answer {
 /// # Errors
 /// `replicated.container_missing`, `replicated.container_down`, `replicated.ctl_timeout`, `replicated.ctl_failed` and
 /// those of [`Engine::ping`], all of class host.
-pub(super) async fn ask(engine: &Engine, command: &[&str]) -> Result<Answer, Cause> {
+pub(super) async fn ask(engine: &Engine, command: &[&str]) -> Result<CtlOutput, Cause> {
     let asked = command.join(" ");
     match engine.exec(DAEMON, command, COMMAND).await {
         Ok(executed) => judged(executed, &asked),
         // Engines from 23 on refuse to start what does not exist; earlier ones start it and exit with 126 or 127.
-        Err(cause) if cause.evidence.iter().any(|fact| is_no_command(&fact.value)) => Ok(Answer::NoCommand),
+        Err(cause) if cause.evidence.iter().any(|fact| is_no_command(&fact.value)) => {
+            Ok(CtlOutput::NoCommand)
+        }
         Err(cause) => Err(of_daemon(cause, &asked)),
     }
 }
@@ -49,12 +51,12 @@ pub(super) async fn ask(engine: &Engine, command: &[&str]) -> Result<Answer, Cau
 ///
 /// # Errors
 /// Of each as for [`ask`].
-pub(super) async fn ask_both(engine: &Engine, commands: [&[&str]; 2]) -> [Result<Answer, Cause>; 2] {
+pub(super) async fn ask_both(engine: &Engine, commands: [&[&str]; 2]) -> [Result<CtlOutput, Cause>; 2] {
     let asked = commands.map(|command| command.join(" "));
     let script: String =
         asked.iter().map(|command| format!("{command}; echo \"{ENDED}$?\"; echo '{ENDED}' >&2\n")).collect();
     match engine.exec(DAEMON, &["sh", "-c", &script], COMMAND).await {
-        Ok(executed) => match apart(&executed) {
+        Ok(executed) => match split_outputs(&executed) {
             Some([one, other]) => [judged(one, &asked[0]), judged(other, &asked[1])],
             None => both(engine, commands).await,
         },
@@ -66,13 +68,13 @@ pub(super) async fn ask_both(engine: &Engine, commands: [&[&str]; 2]) -> [Result
     }
 }
 
-async fn both(engine: &Engine, [one, other]: [&[&str]; 2]) -> [Result<Answer, Cause>; 2] {
+async fn both(engine: &Engine, [one, other]: [&[&str]; 2]) -> [Result<CtlOutput, Cause>; 2] {
     let (one, other) = tokio::join!(ask(engine, one), ask(engine, other));
     [one, other]
 }
 
 /// What each of two commands wrote, and its exit code.
-fn apart(executed: &Executed) -> Option<[Executed; 2]> {
+fn split_outputs(executed: &Executed) -> Option<[Executed; 2]> {
     let (mut stdout, mut stderr) = (executed.stdout.as_str(), executed.stderr.as_str());
     let mut next = || {
         let (said, rest) = stdout.split_once(ENDED)?;
@@ -89,15 +91,15 @@ fn apart(executed: &Executed) -> Option<[Executed; 2]> {
     Some([next()?, next()?])
 }
 
-fn judged(executed: Executed, asked: &str) -> Result<Answer, Cause> {
+fn judged(executed: Executed, asked: &str) -> Result<CtlOutput, Cause> {
     let Executed { exit_code, stdout, stderr } = executed;
     match exit_code {
-        0 => Ok(Answer::Said(stdout)),
-        126 | 127 if is_no_command(&stdout) || is_no_command(&stderr) => Ok(Answer::NoCommand),
+        0 => Ok(CtlOutput::Said(stdout)),
+        126 | 127 if is_no_command(&stdout) || is_no_command(&stderr) => Ok(CtlOutput::NoCommand),
         code => {
             let words = format!("{stderr}\n{stdout}");
             if is_no_app(&words) {
-                return Ok(Answer::NoApp);
+                return Ok(CtlOutput::NoApp);
             }
             Err(Cause::host(
                 "replicated.ctl_failed",
@@ -178,13 +180,13 @@ mod tests {
             &format!("[]\n{ENDED}0\n{{}}{ENDED}1\n"),
             &format!("slow\n{ENDED}\nError: no app\n{ENDED}\n"),
         );
-        let [one, other] = apart(&said).unwrap();
+        let [one, other] = split_outputs(&said).unwrap();
         assert_eq!((one.exit_code, one.stdout.as_str(), one.stderr.as_str()), (0, "[]\n", "slow\n"));
         assert_eq!(
             (other.exit_code, other.stdout.as_str(), other.stderr.as_str()),
             (1, "{}", "Error: no app\n")
         );
-        assert_eq!(judged(other, "x").unwrap(), Answer::NoApp);
+        assert_eq!(judged(other, "x").unwrap(), CtlOutput::NoApp);
     }
 
     #[test]
@@ -192,13 +194,13 @@ mod tests {
         for (stdout, stderr) in
             [("", ""), ("OCI runtime exec failed: executable file not found", ""), ("[]", ENDED)]
         {
-            assert!(apart(&shell(stdout, stderr)).is_none(), "{stdout}");
+            assert!(split_outputs(&shell(stdout, stderr)).is_none(), "{stdout}");
         }
     }
 
     #[test]
     fn a_shells_word_on_a_missing_command_is_understood() {
         let missing = Executed { exit_code: 127, ..shell("", "sh: replicatedctl: not found\n") };
-        assert_eq!(judged(missing, "x").unwrap(), Answer::NoCommand);
+        assert_eq!(judged(missing, "x").unwrap(), CtlOutput::NoCommand);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::process::{Ended, Exit};
+use super::process::{Ended, ProcessExit};
 use crate::cause::Cause;
 
 /// How many of the last lines stand in a cause; all that are kept are in the report.
@@ -58,9 +58,9 @@ pub(super) fn declined_for_docker(last_lines: &[String]) -> Option<&str> {
 /// The cause for an installer that did not end with exit code 0.
 pub(super) fn failed(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Cause {
     let cause = match ended.exit {
-        Exit::Deadline => at_deadline(ended, deadline, last_lines),
-        Exit::Code(code) => with_code(code, last_lines).with("exit code", code),
-        Exit::Signal(signal) => Cause::host(
+        ProcessExit::Deadline => at_deadline(ended, deadline, last_lines),
+        ProcessExit::Code(code) => with_code(code, last_lines).with("exit code", code),
+        ProcessExit::Signal(signal) => Cause::host(
             "installer.exit",
             format!("The Replicated installer was ended by signal {signal}."),
             "Check dmesg for the out-of-memory killer.",
@@ -264,7 +264,7 @@ mod tests {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn judged(exit: Exit, running: &[&str], lines: &[&str]) -> Cause {
+    fn judged(exit: ProcessExit, running: &[&str], lines: &[&str]) -> Cause {
         let ended = Ended { exit, running: strings(running) };
         failed(&ended, Duration::from_secs(600), &strings(lines))
     }
@@ -306,12 +306,12 @@ mod tests {
             (125, "unknown shorthand flag: 'f' in -f", Config, "installer.exit", "skip-pull"),
             (1, "boom", Host, "installer.exit", "exit code 1"),
         ] {
-            let cause = judged(Exit::Code(code), &[], &["first", line]);
+            let cause = judged(ProcessExit::Code(code), &[], &["first", line]);
             assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{line}");
             assert!(cause.sentence.contains(word), "{cause}");
             assert_eq!(cause.evidence.last().unwrap().value, line);
         }
-        let cause = judged(Exit::Signal(9), &[], &["boom"]);
+        let cause = judged(ProcessExit::Signal(9), &[], &["boom"]);
         assert_eq!((cause.kind.as_ref(), cause.class), ("installer.exit", Host));
     }
 
@@ -335,10 +335,10 @@ mod tests {
             "Error response from daemon: Get \"https://quay.io/v2/\": EOF",
             "Err:1 http://archive.ubuntu.com/ubuntu jammy InRelease Temporary failure resolving 'archive.ubuntu.com'",
         ] {
-            let cause = judged(Exit::Code(1), &[], &["Pulling", line]);
+            let cause = judged(ProcessExit::Code(1), &[], &["Pulling", line]);
             assert_eq!((cause.kind.as_ref(), cause.class), ("installer.network", External), "{line}");
         }
-        let cause = judged(Exit::Code(4), &[], &["wget -qO- https://get.replicated.com/operator?x"]);
+        let cause = judged(ProcessExit::Code(4), &[], &["wget -qO- https://get.replicated.com/operator?x"]);
         assert_eq!(cause.kind, "installer.network");
     }
 
@@ -354,12 +354,12 @@ mod tests {
             ),
             ("error during connect: dial unix /var/run/docker.sock: connect: connection refused", Host),
         ] {
-            assert_eq!(judged(Exit::Code(1), &[], &[line]).class, class, "{line}");
+            assert_eq!(judged(ProcessExit::Code(1), &[], &[line]).class, class, "{line}");
         }
         // A question that was not answered long before the end is no reason.
         let mut lines = vec!["curl: (28) Connection timed out"];
         lines.extend(["one", "two", "three", "four", "boom"]);
-        assert_eq!(judged(Exit::Code(1), &[], &lines).class, Host);
+        assert_eq!(judged(ProcessExit::Code(1), &[], &lines).class, Host);
     }
 
     #[test]
@@ -378,7 +378,7 @@ mod tests {
             ),
             ("sleep 300", Class::Host, "600 s"),
         ] {
-            let cause = judged(Exit::Deadline, &["tee log", running], &["Pulling"]);
+            let cause = judged(ProcessExit::Deadline, &["tee log", running], &["Pulling"]);
             assert_eq!((cause.kind.as_ref(), cause.class), ("installer.deadline", class), "{running}");
             assert!(cause.sentence.contains(word), "{cause}");
             assert!(
@@ -387,7 +387,7 @@ mod tests {
             );
         }
         let asked =
-            judged(Exit::Deadline, &["curl http://x"], &["Enter desired number (0-1): Enter desired"]);
+            judged(ProcessExit::Deadline, &["curl http://x"], &["Enter desired number (0-1): Enter desired"]);
         assert_eq!(asked.class, Config);
     }
 

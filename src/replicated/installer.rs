@@ -16,7 +16,7 @@ use super::explain::{declined_for_docker, failed, quoting};
 use super::fetch_guard::FetchGuard;
 use super::output::Lines;
 use super::pins;
-pub use super::process::Exit;
+pub use super::process::ProcessExit;
 use super::process::{end_leftover_runs, run_bash};
 use super::script::Script;
 use crate::cause::Cause;
@@ -93,9 +93,9 @@ pub struct Job<'a> {
 
 /// What the installer did, whether or not it succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct InstallReport {
     /// How it ended; `None` if it could not be started.
-    pub exit: Option<Exit>,
+    pub exit: Option<ProcessExit>,
     /// Its last 50 lines, scrubbed.
     pub last_lines: Vec<String>,
     /// How long it ran, without the wait for its containers.
@@ -132,7 +132,7 @@ pub async fn install(
     engine: &Engine,
     job: &Job<'_>,
     on_line: &mut (dyn FnMut(&str) + Send),
-) -> (Report, Result<(), Cause>) {
+) -> (InstallReport, Result<(), Cause>) {
     let leftover = end_leftover_runs(&job.script.path).await;
     if leftover > 0 {
         on_line(&format!("ended {leftover} run of the installer that an earlier boot had left behind"));
@@ -149,7 +149,7 @@ pub async fn install(
     let took = started.elapsed();
     let refused = job.guard.map(FetchGuard::refused).unwrap_or_default();
     let outcome = match &ended {
-        Ok(ended) if ended.exit == Exit::Code(0) => prove(engine, job.goal, &last_lines).await,
+        Ok(ended) if ended.exit == ProcessExit::Code(0) => prove(engine, job.goal, &last_lines).await,
         Ok(_) if !refused.is_empty() => Err(unpinned(&refused, &last_lines)),
         Ok(ended) => Err(failed(ended, job.deadline, &last_lines)),
         Err(error) => Err(Cause::config(
@@ -160,7 +160,7 @@ pub async fn install(
         .with("file", job.script.path.display())
         .with("error", error)),
     };
-    (Report { exit: ended.ok().map(|ended| ended.exit), last_lines, took, restarted_docker }, outcome)
+    (InstallReport { exit: ended.ok().map(|ended| ended.exit), last_lines, took, restarted_docker }, outcome)
 }
 
 /// The cause for an installer that failed since it was not given what the lock does not name.

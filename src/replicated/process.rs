@@ -55,7 +55,7 @@ const LONGEST_COMMAND: usize = 300;
 
 /// How the leader of a process group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub enum ProcessExit {
     /// By itself, with this code.
     Code(i32),
     /// By this signal.
@@ -68,7 +68,7 @@ pub enum Exit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ended {
     /// How its leader ended.
-    pub(super) exit: Exit,
+    pub(super) exit: ProcessExit,
     /// At the deadline: the command lines of its group that were still running, without shells, the newest first.
     pub(super) running: Vec<String>,
 }
@@ -102,7 +102,7 @@ pub(super) async fn run_bash(
     drop(command);
     let mut output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let exit = follow(&mut group, &mut output, deadline, lines).await?;
-    let running = if exit == Exit::Deadline { group.commands() } else { Vec::new() };
+    let running = if exit == ProcessExit::Deadline { group.commands() } else { Vec::new() };
     group.end().await;
     read_rest(&output, lines);
     Ok(Ended { exit, running })
@@ -113,7 +113,7 @@ async fn follow(
     output: &mut pipe::Receiver,
     deadline: Duration,
     lines: &mut Lines<'_>,
-) -> io::Result<Exit> {
+) -> io::Result<ProcessExit> {
     let mut buffer = vec![0; 64 * 1024];
     let mut output_open = true;
     let mut ended: Option<ExitStatus> = None;
@@ -129,7 +129,7 @@ async fn follow(
         }
         tokio::select! {
             biased;
-            () = &mut until, if ended.is_none() => return Ok(Exit::Deadline),
+            () = &mut until, if ended.is_none() => return Ok(ProcessExit::Deadline),
             () = &mut read_on, if ended.is_some() => output_open = false,
             status = group.child.wait(), if ended.is_none() => {
                 ended = Some(status?);
@@ -151,10 +151,10 @@ fn read_rest(output: &pipe::Receiver, lines: &mut Lines<'_>) {
     }
 }
 
-fn exit_of(status: ExitStatus) -> Exit {
+fn exit_of(status: ExitStatus) -> ProcessExit {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+        (Some(code), _) => ProcessExit::Code(code),
+        (None, signal) => ProcessExit::Signal(signal.unwrap_or(0)),
     }
 }
 
@@ -311,7 +311,7 @@ mod tests {
         (directory, file)
     }
 
-    async fn run(text: &str, deadline: Duration) -> (Exit, Vec<String>) {
+    async fn run(text: &str, deadline: Duration) -> (ProcessExit, Vec<String>) {
         let (_directory, file) = script(text);
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(&mut on_line);
@@ -332,7 +332,7 @@ mod tests {
         let text = "echo one; echo two >&2; read -r x || echo no input; echo \"$1\"; \
                     ps -o pgid=,sess=,tty= $$ | tr -s ' ' | sed 's/^ //'; echo $$ $$ '?'; exit 3";
         let (exit, lines) = run(text, LONG).await;
-        assert_eq!(exit, Exit::Code(3));
+        assert_eq!(exit, ProcessExit::Code(3));
         assert_eq!(lines[..4], ["one", "two", "no input", "an argument, unsplit"]);
         assert_eq!(lines[4], lines[5]);
     }
@@ -348,7 +348,7 @@ mod tests {
         running.sort();
         assert_eq!(
             (ended.exit, running),
-            (Exit::Deadline, vec!["sleep 301".to_owned(), "sleep 302".to_owned()])
+            (ProcessExit::Deadline, vec!["sleep 301".to_owned(), "sleep 302".to_owned()])
         );
     }
 
@@ -373,7 +373,7 @@ mod tests {
         let text = "trap '' TERM; sleep 300 & echo $!; (trap '' TERM; while :; do sleep 1; done) & echo $!; while :; do sleep 1; done";
         let started = Instant::now();
         let (exit, lines) = run(text, Duration::from_millis(300)).await;
-        assert_eq!(exit, Exit::Deadline);
+        assert_eq!(exit, ProcessExit::Deadline);
         assert!(started.elapsed() < GRACE + Duration::from_secs(3));
         assert_eq!(lines.len(), 2);
         assert!(lines.iter().all(|pid| !is_alive(pid)), "{lines:?}");
@@ -383,7 +383,7 @@ mod tests {
     async fn what_the_leader_leaves_behind_is_ended_and_does_not_hold_up_the_end() {
         let started = Instant::now();
         let (exit, lines) = run("sleep 300 & echo $!", LONG).await;
-        assert_eq!(exit, Exit::Code(0));
+        assert_eq!(exit, ProcessExit::Code(0));
         assert!(started.elapsed() < Duration::from_secs(5));
         assert!(!is_alive(&lines[0]));
     }
@@ -412,7 +412,7 @@ mod tests {
             LONG,
         )
         .await;
-        assert_eq!(exit, Exit::Code(0));
+        assert_eq!(exit, ProcessExit::Code(0));
         assert_eq!(lines.last().unwrap(), "end");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     }

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::cause::Cause;
 use crate::cli;
-use crate::command::{Exit, Printed};
+use crate::command::{CommandOutput, Exit};
 use crate::console::Verbosity;
 use crate::files::{self, Access, Root};
 use crate::record::{self, BootOutcome, Record, timeline};
 use crate::secret;
 
-pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Result<Printed, Cause> {
+pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Result<CommandOutput, Cause> {
     // Asked before the record is read: a boot that ends in between has written its end by then.
     let is_running = record::boot_runs(root);
     let record = Record::read(root)?.ok_or_else(|| {
@@ -38,7 +38,7 @@ pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Res
         }
         None => timeline(&record, is_running, verbosity),
     };
-    Ok(Printed { text, json, exit })
+    Ok(CommandOutput { text, json, exit })
 }
 
 /// Draws the boot into `file`, a path of the machine on which the command was typed. Its directory must be there.

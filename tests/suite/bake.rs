@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::engine::{self, EngineLease};
 use super::harness::registry::{PASSWORD, Registry, USER};
 use super::harness::vendor::{self, CATCH_ALL, Vendor};
@@ -24,7 +24,7 @@ const LINE: Duration = Duration::from_secs(40);
 
 /// A machine that is to become an image.
 struct Bakery {
-    world: World,
+    world: CommandContext,
     engine: EngineLease,
     registry: Registry,
     vendor: Vendor,
@@ -37,7 +37,7 @@ impl Bakery {
 
     fn with_registry(registry: Registry) -> Self {
         let engine = engine::lease();
-        let world = World::new().with_docker(engine.docker_host());
+        let world = CommandContext::new().with_docker(engine.docker_host());
         symlink(env!("CARGO_BIN_EXE_agent"), world.path("/usr/local/bin/agent")).unwrap();
         let vendor = Vendor::start();
         vendor.serve(installer(&vendor));
@@ -442,7 +442,7 @@ fn image_is_taken_as_loaded_or_by_its_digest() {
 
 #[test]
 fn wrong_request_is_a_matter_of_settings() {
-    let world = World::new().with_docker("unix:///nonexistent/docker.sock");
+    let world = CommandContext::new().with_docker("unix:///nonexistent/docker.sock");
     let bake = || Agent::new(&world).arg("bake").run(SOON);
     bake().assert_code(2).assert_says("settings.missing").assert_says("packer/images.toml");
     world.write(WANTED, "[[image]]\nreferense = \"a:1\"\n");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::harness::agent::{Agent, World};
+use super::harness::agent::{Agent, CommandContext};
 use super::harness::certificates::Authority;
 use super::harness::engine;
 use super::harness::mongo::{Mongo, Options, Version};
@@ -196,7 +196,7 @@ fn mongo_lets_circle_in(version: Version, release: &str, wire: u32) {
 
 #[test]
 fn agent_runs_in_a_world_of_its_own() {
-    let world = World::new();
+    let world = CommandContext::new();
     let run = Agent::new(&world).run(Duration::from_secs(10));
     assert!(run.code.is_some(), "{run}");
     assert!(world.exists("/etc/group"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::{parts, s3};
 use super::scene::{REPLICATED, SETTINGS};
 
@@ -98,7 +98,7 @@ pub(crate) type Row = (Change, &'static [&'static str]);
 
 /// Runs the rows and names every one that is not as it should be, not the first alone.
 pub(crate) fn assert_rows(rows: &[Row]) {
-    let world = World::new();
+    let world = CommandContext::new();
     let mut wrong = Vec::new();
     for (number, (change, expected)) in rows.iter().enumerate() {
         let mut draft = Draft::good();
@@ -139,7 +139,7 @@ pub(crate) fn findings(run: &Finished) -> Vec<String> {
 fn a_good_bundle_in_a_directory_is_valid() {
     let directory = Draft::good().directory();
     let run = |output: &str| {
-        let world = World::new();
+        let world = CommandContext::new();
         Agent::new(&world).args(["--output", output, "check"]).arg(directory.path().display()).run(SOON)
     };
     run("text").assert_code(0).assert_says(": valid\n");
@@ -154,7 +154,7 @@ fn the_text_says_where_what_and_what_to_do() {
     let mut draft = Draft::good();
     draft.apply(&Change::Replace(CUS, "circle:pw@db.example.com:5432", "circle:p@w@db.example.com:5432"));
     draft.apply(&Change::Add(REP, r#""LogLevl": "info""#));
-    let (directory, world) = (draft.directory(), World::new());
+    let (directory, world) = (draft.directory(), CommandContext::new());
     let run = Agent::new(&world).arg("check").arg(directory.path().display()).run(SOON);
     run.assert_code(1)
         .assert_says("circle-installation-customizations:7:61: error: The PostgreSQL URI ")
@@ -205,15 +205,15 @@ fn check_reads_s3_and_file_sources_and_what_is_installed() {
 }
 
 /// A machine of a person who has credentials, and no metadata service.
-fn with_own_credentials(s3: impl std::fmt::Display) -> World {
-    World::new()
+fn with_own_credentials(s3: impl std::fmt::Display) -> CommandContext {
+    CommandContext::new()
         .with_s3(s3)
         .with_env("AWS_REGION", "us-east-1")
         .with_env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
         .with_env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY)
 }
 
-fn check(world: &World, output: &str, place: impl std::fmt::Display) -> Finished {
+fn check(world: &CommandContext, output: &str, place: impl std::fmt::Display) -> Finished {
     Agent::new(world).args(["--output", output, "check"]).arg(place).run(SOON)
 }
 
@@ -221,7 +221,7 @@ fn check(world: &World, output: &str, place: impl std::fmt::Display) -> Finished
 fn a_file_that_is_absent_is_named_and_the_others_are_validated_all_the_same() {
     let mut draft = Draft::good();
     draft.apply(&Change::Add(REP, r#""LogLevl": "info""#));
-    let (directory, world) = (draft.directory(), World::new());
+    let (directory, world) = (draft.directory(), CommandContext::new());
     let at = |name: &str| directory.path().join(name);
     fs::rename(at(LIC), at("Acme-license.rli")).unwrap();
     fs::rename(at(SET), at("settings.conf.txt")).unwrap();
@@ -265,7 +265,7 @@ fn a_near_name_at_s3_is_pointed_at_too() {
 
 #[test]
 fn what_is_no_directory_and_no_bundle_is_one_sentence() {
-    let (directory, world) = (Draft::good().directory(), World::new());
+    let (directory, world) = (Draft::good().directory(), CommandContext::new());
     let empty = parts::directory("empty");
     for (place, sentence) in [
         (Some("/nowhere/at/all".to_owned()), "/nowhere/at/all does not exist."),
@@ -284,7 +284,7 @@ fn what_is_no_directory_and_no_bundle_is_one_sentence() {
 fn a_special_file_is_named_and_never_read() {
     for (file, what) in [(SET, "named pipe"), (REP, "directory"), (LIC, "character device"), (CUS, "socket")]
     {
-        let (directory, world) = (Draft::good().directory(), World::new());
+        let (directory, world) = (Draft::good().directory(), CommandContext::new());
         let path = directory.path().join(file);
         fs::remove_file(&path).unwrap();
         let mut socket = None;
@@ -314,7 +314,7 @@ fn each_finding_shows_its_line_with_a_caret_and_no_secret() {
         "\"console-password-of-the-test\",",
         "\"console-password-of-the-test\"",
     ));
-    let (directory, world) = (draft.directory(), World::new());
+    let (directory, world) = (draft.directory(), CommandContext::new());
     let run = check(&world, "text", directory.path().display());
     run.assert_code(1).assert_silent_about("hunter2").assert_silent_about("console-password");
     let lines: Vec<&str> = run.stdout.lines().collect();
@@ -334,7 +334,7 @@ fn output_stays_short_whatever_the_file() {
     let mut draft = Draft::good();
     draft.files.insert(CUS, b"export CIRCLE_SECRETS_POSTGRES_MAIN_URI = x\n".repeat(20_000));
     draft.files.insert(REP, "\u{201c}\n".repeat(100_000).into_bytes());
-    let (directory, world) = (draft.directory(), World::new());
+    let (directory, world) = (draft.directory(), CommandContext::new());
     let run = check(&world, "json", directory.path().display());
     let found = findings(&run);
     assert!(found.len() <= 201, "{}", found.len());

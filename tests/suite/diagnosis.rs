@@ -15,14 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use boot_agent::cause::{Cause, Class};
 use boot_agent::database::ladder::{CLIMB_LIMIT, Rung};
-use boot_agent::database::uri::Kind;
+use boot_agent::database::uri::Product;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::harness::agent::{Agent, Finished, Running, World};
+use super::harness::agent::{Agent, CommandContext, Finished, Running};
 
 /// How every secret of the table begins and ends. Letters and digits alone, so that no encoding but base64 and
 /// hexadecimal changes it; long enough to be recognised in those wherever it begins.
@@ -69,7 +69,7 @@ pub(crate) fn keeps_its_secrets(printed: &Finished) {
 
 /// A box that resolves names its own way. What lies in the directory for temporary files lies there for it as well.
 pub(crate) struct Node {
-    world: World,
+    world: CommandContext,
 }
 
 impl Node {
@@ -80,7 +80,7 @@ impl Node {
 
     /// Has this `/etc/resolv.conf` and `/etc/hosts`.
     pub(crate) fn asking(resolver: &str, hosts: &str) -> Self {
-        let world = World::new();
+        let world = CommandContext::new();
         world.write("/etc/hosts", hosts);
         world.write("/etc/resolv.conf", resolver);
         let node = Self { world };
@@ -98,7 +98,7 @@ impl Node {
         std::os::unix::fs::symlink(directory, self.world.path(path)).unwrap();
     }
 
-    pub(crate) fn world(&self) -> &World {
+    pub(crate) fn world(&self) -> &CommandContext {
         &self.world
     }
 
@@ -201,8 +201,8 @@ impl Diagnosis {
         format!("{database}.{rung}")
     }
 
-    fn kind(&self) -> Kind {
-        Kind::of_name(self.report["checks"][0]["id"].as_str().unwrap()).unwrap()
+    fn kind(&self) -> Product {
+        Product::of_name(self.report["checks"][0]["id"].as_str().unwrap()).unwrap()
     }
 
     fn check(&self, id: &str) -> &Value {

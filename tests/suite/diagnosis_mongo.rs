@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use boot_agent::cause::Class::{Config, External};
 use boot_agent::database::ladder::{CLIMB_LIMIT, Rung};
-use boot_agent::database::uri::Kind;
+use boot_agent::database::uri::Product;
 use nix::sys::signal::Signal;
 
 use super::diagnosis::{
@@ -288,7 +288,7 @@ fn a_bundle_is_asked_about_in_one_login() {
         check.unwrap_or_else(|| panic!("no {id}: {printed}"))["outcome"].as_str().unwrap().to_owned()
     };
     for name in ["main", "action_logs", "build_state", "remote_containers"] {
-        for rung in Kind::Mongo.rungs() {
+        for rung in Product::Mongo.rungs() {
             assert_eq!(outcome(&format!("mongodb.{name}.{rung}")), "good", "{name} {rung}: {printed}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stand_ins::{autoscaling, imds};
 
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::s3::{self, S3Server};
 use super::scene::{PLACED, REPLICATED, SETTINGS, customizations};
 
@@ -27,7 +27,7 @@ pub(crate) fn bundle() -> [(&'static str, String); 4] {
 }
 
 pub(crate) struct Front<'s> {
-    pub(crate) world: World,
+    pub(crate) world: CommandContext,
     pub(crate) imds: imds::Handle,
     pub(crate) auto_scaling: autoscaling::Handle,
     pub(crate) s3: &'s S3Server,
@@ -46,7 +46,7 @@ impl<'s> Front<'s> {
     pub(crate) fn before(s3: &'s S3Server) -> Self {
         let imds = imds::start(imds::Config::default()).unwrap();
         let auto_scaling = autoscaling::start(autoscaling::Config::default()).unwrap();
-        let world = World::new()
+        let world = CommandContext::new()
             .with_imds(imds.url())
             .with_auto_scaling(auto_scaling.url())
             .with_s3(s3.url())

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::check::{CUS, Draft, findings};
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::postgres::Postgres;
 use super::probe_checks::{check, report};
 use super::scene::{SOON, Scene, customizations, databases};
@@ -40,7 +40,7 @@ fn checked(files: &[(&str, &str)]) -> (Vec<String>, Finished) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    let run = Agent::new(&World::new())
+    let run = Agent::new(&CommandContext::new())
         .args(["--output", "json", "check"])
         .arg(directory.path().display())
         .run(SOON);
@@ -123,7 +123,7 @@ fn with_services() -> Postgres {
 fn each_service_database_is_asked_for_and_so_is_every_other_address() {
     let postgres = with_services();
     postgres.sql("postgres", "drop database vms");
-    let world = World::new();
+    let world = CommandContext::new();
     let (mongo, own) = databases();
     let mut text = customizations(|database| mongo.uri(database), &own.uri());
     let build_queue = own.uri().replace("circle-password", "wrong-build-queue");

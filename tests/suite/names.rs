@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use boot_agent::cause::Cause;
+use boot_agent::dns::Resolver;
 use boot_agent::files::Root;
-use boot_agent::names::Names;
 use hickory_proto::op::ResponseCode;
 
 use super::harness::dns::{self, Manner, Server};
@@ -171,7 +171,7 @@ impl Files {
     }
 
     fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Cause> {
-        let names = Names::new(Root::new(self.directory.path()));
+        let names = Resolver::new(Root::new(self.directory.path()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(names.addresses(name))
     }
@@ -341,7 +341,7 @@ fn one_name_takes_no_longer_than_the_limit() {
     assert_eq!(cause.kind, "dns.timeout");
     let took = started.elapsed();
     assert!(
-        took >= boot_agent::names::LIMIT && took < boot_agent::names::LIMIT + Duration::from_secs(8),
+        took >= boot_agent::dns::LIMIT && took < boot_agent::dns::LIMIT + Duration::from_secs(8),
         "{took:?}"
     );
 }

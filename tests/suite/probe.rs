@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::dns;
 use super::scene::{SOON, Scene};
 use super::terminal::{on_a_terminal, screen};
@@ -26,7 +26,7 @@ fn report(finished: &Finished, schema: &Value) -> Value {
 }
 
 fn schema() -> Value {
-    let finished = Agent::new(&World::new()).args(["probe", "--schema"]).run(SOON);
+    let finished = Agent::new(&CommandContext::new()).args(["probe", "--schema"]).run(SOON);
     serde_json::from_str(&finished.assert_code(0).stdout).unwrap()
 }
 
@@ -123,7 +123,7 @@ fn only_and_skip_choose_and_what_a_check_waits_for_is_told_too() {
 
 #[test]
 fn list_names_every_check_and_a_misspelt_one_is_corrected() {
-    let world = World::new();
+    let world = CommandContext::new();
     let listed = Agent::new(&world).args(["probe", "--list"]).run(SOON);
     listed.assert_code(0).assert_says("postgres.main.auth").assert_says("mongodb.remote_containers.tls");
     let listed =
@@ -160,7 +160,7 @@ fn wait_ends_when_the_fault_is_cured_and_with_3_when_it_is_not() {
 #[test]
 fn one_uri_is_probed_without_a_bundle_from_standard_input_or_the_command_line() {
     let (_, postgres) = super::scene::databases();
-    let world = World::new();
+    let world = CommandContext::new();
     Agent::new(&world)
         .args(["probe", "--uri", &postgres.uri()])
         .run(SOON)
@@ -179,7 +179,7 @@ fn one_uri_is_probed_without_a_bundle_from_standard_input_or_the_command_line() 
 
 #[test]
 fn list_is_live_on_a_terminal_and_what_stays_is_the_report() {
-    let world = World::new().with_imds("http://127.0.0.1:1");
+    let world = CommandContext::new().with_imds("http://127.0.0.1:1");
     world.write("/etc/resolv.conf", format!("nameserver {}\n", dns::nobody()));
     let finished = on_a_terminal(Agent::new(&world).arg("probe")).run(SOON);
     // Each heading has a line while it is being asked, with a sign for what was answered.
@@ -193,6 +193,6 @@ fn list_is_live_on_a_terminal_and_what_stays_is_the_report() {
 
 #[test]
 fn blank_machine_is_told_what_it_is_not() {
-    let finished = Agent::new(&World::new().with_imds("http://127.0.0.1:1")).arg("probe").run(SOON);
+    let finished = Agent::new(&CommandContext::new().with_imds("http://127.0.0.1:1")).arg("probe").run(SOON);
     finished.assert_code(1).assert_says("✗ instance.identity").assert_says("✗ docker.engine");
 }

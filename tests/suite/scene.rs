@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stand_ins::{autoscaling, imds};
 
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::dns;
 use super::harness::engine::{self, EngineLease};
 use super::harness::mongo::{Mongo, Options, Version};
@@ -60,7 +60,7 @@ pub(crate) const PLACED: [&str; 4] = [
 
 /// Parts are public to the test, which spoils them and asks them what they saw.
 pub(crate) struct Scene {
-    pub(crate) world: World,
+    pub(crate) world: CommandContext,
     pub(crate) imds: imds::Handle,
     pub(crate) auto_scaling: autoscaling::Handle,
     pub(crate) s3: &'static S3Server,
@@ -88,7 +88,7 @@ impl Scene {
         let auto_scaling = autoscaling::start(group).unwrap();
         let engine = engine::lease();
         let s3 = s3::moto();
-        let world = World::new()
+        let world = CommandContext::new()
             .with_imds(imds.url())
             .with_auto_scaling(auto_scaling.url())
             .with_s3(s3.url())

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::{parts, shell};
 use super::leaks::{Guarded, WORD, assert_clean, json, percent, secret};
 use super::scene::{PLACED, SETTINGS, SOON, Scene};
@@ -146,7 +146,7 @@ fn bundle_of(agent: Agent, words: &[&str]) -> (Finished, Unpacked) {
 }
 
 /// `agent`, with the real journal daemon keeping its journal in the world's `/run` while it runs.
-fn with_a_journal(world: &World, agent: Agent) -> Agent {
+fn with_a_journal(world: &CommandContext, agent: Agent) -> Agent {
     const SCRIPT: &str = r#"
         mount --bind "$1/run" /run && mkdir -p /run/systemd/journal || exit 99
         /lib/systemd/systemd-journald & journald=$!
@@ -382,7 +382,7 @@ fn command(place: &Path, name: &str, script: &str) {
 
 #[test]
 fn a_box_without_systemd_still_has_a_bundle() {
-    let (world, empty) = (World::new(), parts::directory("empty"));
+    let (world, empty) = (CommandContext::new(), parts::directory("empty"));
     let (finished, bundle) = bundle_of(with_path(Agent::new(&world), empty.path()), &[]);
     bundle.assert_true(&finished);
     assert_eq!(bundle.gap("units.txt"), "there is no systemctl on this box");
@@ -393,7 +393,7 @@ fn a_box_without_systemd_still_has_a_bundle() {
 #[test]
 #[ignore = "slow: 20 s"]
 fn commands_that_hang_or_fail_are_named_and_are_given_no_secret() {
-    let (world, place) = (World::new(), parts::directory("commands"));
+    let (world, place) = (CommandContext::new(), parts::directory("commands"));
     let seen = place.path().join("seen");
     command(
         place.path(),
@@ -422,7 +422,7 @@ fn commands_that_hang_or_fail_are_named_and_are_given_no_secret() {
 
 #[test]
 fn nothing_is_overwritten_and_nothing_asked_before_that_is_known() {
-    let (world, place) = (World::new(), parts::directory("support"));
+    let (world, place) = (CommandContext::new(), parts::directory("support"));
     let path = place.path().join("box.tar.gz");
     fs::write(&path, "an earlier one").unwrap();
     let probe =

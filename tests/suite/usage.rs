@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::front::Front;
-use super::harness::agent::{Agent, World};
+use super::harness::agent::{Agent, CommandContext};
 use super::harness::shell;
 
 const A_MOMENT: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ fn wrong_usage_and_wrong_settings_exit_with_2_and_touch_nothing() {
         ("[[extra]]\nobject = \"../x\"\npath = \"/etc/x\"", &["boot", source], "settings.invalid"),
         ("[[extra]]\nobject = \"x\"\npath = \"/etc/../x\"", &["boot", source], "settings.invalid"),
     ] {
-        let world = World::new();
+        let world = CommandContext::new();
         world.agent_toml(settings);
         let before = world.files();
         let run = Agent::new(&world).args(arguments).run(A_MOMENT);
@@ -45,14 +45,14 @@ fn wrong_usage_and_wrong_settings_exit_with_2_and_touch_nothing() {
 
 #[test]
 fn a_wrong_variable_is_named_with_the_right_one() {
-    let world = World::new();
+    let world = CommandContext::new();
     let run = Agent::new(&world).args(["boot", "s3://bucket/x"]).env("BOOT_AGENT_DATABASES_WIAT", "1h");
     run.run(A_MOMENT).assert_code(2).assert_says("Did you mean BOOT_AGENT_DATABASES_WAIT?");
 }
 
 #[test]
 fn a_failure_in_json_is_alone_on_standard_output_with_the_same_exit_code() {
-    let world = World::new();
+    let world = CommandContext::new();
     let run = Agent::new(&world).args(["--output", "json", "boot"]).run(A_MOMENT);
     run.assert_code(2);
     let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
@@ -91,7 +91,7 @@ fn the_path_of_the_user_data_script_is_passed_over() {
 
 #[test]
 fn help_completions_and_the_manual_are_real() {
-    let world = World::new();
+    let world = CommandContext::new();
     let say = |arguments: &[&str]| {
         let run = Agent::new(&world).args(arguments).run(A_MOMENT);
         run.assert_code(0);
@@ -119,7 +119,7 @@ fn help_completions_and_the_manual_are_real() {
 
 #[test]
 fn wrong_usage_is_json_where_json_was_asked_for() {
-    let world = World::new();
+    let world = CommandContext::new();
     for (arguments, said, next) in [
         (&["--output", "json", "boot", "--forse"][..], "'--forse'", "--force"),
         (&["--output=json", "doctor"], "'doctor'", "`agent probe`"),
@@ -141,7 +141,7 @@ fn wrong_usage_is_json_where_json_was_asked_for() {
 
 #[test]
 fn words_of_other_programs_get_a_hint() {
-    let world = World::new();
+    let world = CommandContext::new();
     for (arguments, meant) in [
         (&["doctor"][..], "agent probe"),
         (&["version"], "agent --version"),

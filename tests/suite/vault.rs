@@ -7,7 +7,7 @@ use serde_json::Value;
 use stand_ins::vault::{self, Config, Handle, Node, Token};
 
 use super::check::{Draft, findings};
-use super::harness::agent::{Agent, Finished, World};
+use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::certificates::Authority;
 use super::harness::parts;
 use super::probe_checks::{check, report};
@@ -31,12 +31,12 @@ fn started(change: impl FnOnce(&mut Config)) -> Handle {
 
 /// A box with Vault's address in place.
 struct Node2x {
-    world: World,
+    world: CommandContext,
 }
 
 impl Node2x {
     fn new(shared: &str) -> Self {
-        let world = World::new();
+        let world = CommandContext::new();
         world.write("/etc/circleconfig/shared/vault", shared);
         world.write("/etc/circle-installation-customizations", "# made by the test\n");
         Self { world }
@@ -252,7 +252,7 @@ fn mistakes_in_its_settings_are_found_where_they_are() {
         let shared = directory.path().join("circleconfig/shared");
         std::fs::create_dir_all(&shared).unwrap();
         std::fs::write(shared.join("vault"), good.replacen(from, to, 1)).unwrap();
-        let run = Agent::new(&World::new())
+        let run = Agent::new(&CommandContext::new())
             .args(["--output", "json", "check"])
             .arg(directory.path().display())
             .run(SOON);

@@ -11,8 +11,8 @@ fn answered(status: u16, code: &str, message: &str) -> SdkError<CompleteLifecycl
     SdkError::service_error(CompleteLifecycleActionError::generic(metadata), raw)
 }
 
-fn refusal(status: u16, code: &str, message: &str) -> Refusal {
-    Refusal::of(&answered(status, code, message)).unwrap()
+fn refusal(status: u16, code: &str, message: &str) -> ErrorResponse {
+    ErrorResponse::of(&answered(status, code, message)).unwrap()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::aws::failure::{self, Refusal, Service};
+use crate::aws::failure::{self, ErrorResponse, Service};
 use crate::cause::Cause;
 
 const SERVICE: Service = Service {
@@ -63,13 +63,13 @@ pub(super) fn of<E>(request: &Request<'_>, error: &SdkError<E, HttpResponse>) ->
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    match Refusal::of(error) {
+    match ErrorResponse::of(error) {
         Some(refusal) => refused(request, &refusal),
         None => Failure::from(request.about(failure::transport(&SERVICE, error))),
     }
 }
 
-fn refused(request: &Request<'_>, refusal: &Refusal) -> Failure {
+fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
     if let Some(cause) = refusal.common(&SERVICE) {
         return Failure::from(request.about(cause));
     }
@@ -107,7 +107,7 @@ fn refused(request: &Request<'_>, refusal: &Refusal) -> Failure {
 }
 
 /// S3 tells a missing object from a forbidden one only to those who may list the bucket.
-fn access_denied(request: &Request<'_>, refusal: &Refusal) -> Cause {
+fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let url = request.url();
     let bucket = request.bucket;
     if request.action != "s3:GetObject" {
@@ -140,7 +140,7 @@ fn access_denied(request: &Request<'_>, refusal: &Refusal) -> Cause {
     )
 }
 
-fn kms(request: &Request<'_>, refusal: &Refusal) -> Cause {
+fn kms(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let word = |wanted: fn(&str) -> bool| {
         let mut words = refusal
             .message

@@ -44,7 +44,7 @@ pub struct Object {
 
 /// An object to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ObjectRequest {
     /// Its key.
     pub key: String,
     /// The most bytes that it may have.
@@ -66,7 +66,7 @@ pub struct Listed {
 /// All calls fail with: `s3.access_denied`, `s3.kms_denied`, `s3.no_such_bucket`, `s3.wrong_region`, `s3.refused`
 /// (config), `s3.invalid_credentials` (config; external when they have expired), `s3.clock_skew` (host; may pass, since
 /// chrony sets the clock shortly after boot), `s3.tls`, `s3.slow_down`, `s3.unreachable`, `s3.unavailable` (external),
-/// and those of [`Aws::find_credentials`] and [`crate::names::Names::addresses`].
+/// and those of [`Aws::find_credentials`] and [`crate::dns::Resolver::addresses`].
 #[derive(Debug, Clone)]
 pub struct S3 {
     client: Client,
@@ -104,7 +104,7 @@ impl S3 {
     ///
     /// # Errors
     /// As for [`S3::get`].
-    pub async fn fetch_all(&self, bucket: &str, wanted: &[Wanted]) -> Result<Vec<Object>, Vec<Cause>> {
+    pub async fn fetch_all(&self, bucket: &str, wanted: &[ObjectRequest]) -> Result<Vec<Object>, Vec<Cause>> {
         self.aws.find_credentials().await.map_err(|cause| vec![cause])?;
         let fetches = wanted.iter().map(|it| self.get(bucket, &it.key, it.limit));
         let answers: Vec<_> = stream::iter(fetches).buffered(PARALLEL).collect().await;
@@ -202,7 +202,7 @@ impl S3 {
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
-        self.aws.heed(&failure.cause);
+        self.aws.forget_if_expired(&failure.cause);
         let tried = known.as_deref().unwrap_or_else(|| self.aws.region()).to_owned();
         let Some(actual) = failure.moved_to.filter(|actual| *actual != tried) else {
             return Err(failure.cause);

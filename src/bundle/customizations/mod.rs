@@ -1,6 +1,6 @@
 //! `circle-installation-customizations`: shell assignments that the app sources, among them its databases' addresses.
 
-mod remarks;
+mod lint;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
@@ -10,22 +10,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::addresses::{Address, DatabaseUri};
 use super::file_name::FileName;
-use super::finding::{Notes, Severity};
-use super::shell::{self, Reading, Unknown, Value, Variable, What};
+use super::finding::{Diagnostics, Severity};
+use super::shell::{self, Construct, Sourced, Unknown, Value, Variable};
 use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
-use crate::database::uri::{self, Kind, Parsed, UriError};
+use crate::database::uri::{self, Parsed, Product, UriError};
 
-pub(super) use remarks::{explained, is_of_the_app, unknown};
+pub(super) use lint::{explained, is_of_the_app, unknown};
 
 /// The variables that hold database addresses: name, kind, the database that the app expects there.
-pub(super) const VARIABLES: [(&str, Kind, &str); 6] = [
-    ("CIRCLE_SECRETS_MONGODB_MAIN_URI", Kind::Mongo, "circle_ghe"),
-    ("CIRCLE_SECRETS_MONGODB_ACTION_LOGS_URI", Kind::Mongo, "circle_ghe"),
-    ("CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI", Kind::Mongo, "build_state_dev_ghe"),
-    ("CIRCLE_SECRETS_MONGODB_CONTAINERS_URI", Kind::Mongo, "containers_dev_ghe"),
-    (REMOTE_CONTAINERS, Kind::Mongo, "remote_containers_dev_ghe"),
-    (POSTGRES_MAIN, Kind::Postgres, "circle"),
+pub(super) const VARIABLES: [(&str, Product, &str); 6] = [
+    ("CIRCLE_SECRETS_MONGODB_MAIN_URI", Product::Mongo, "circle_ghe"),
+    ("CIRCLE_SECRETS_MONGODB_ACTION_LOGS_URI", Product::Mongo, "circle_ghe"),
+    ("CIRCLE_SECRETS_MONGODB_BUILD_STATE_URI", Product::Mongo, "build_state_dev_ghe"),
+    ("CIRCLE_SECRETS_MONGODB_CONTAINERS_URI", Product::Mongo, "containers_dev_ghe"),
+    (REMOTE_CONTAINERS, Product::Mongo, "remote_containers_dev_ghe"),
+    (POSTGRES_MAIN, Product::Postgres, "circle"),
 ];
 
 /// How many addresses are looked into besides those that every release of the app has.
@@ -44,14 +44,14 @@ pub(super) fn database_name(variable: &str) -> String {
 
 /// Notes what is wrong with a file that a shell sources, apart from the variables that are addresses by their name.
 pub(super) fn check_shell(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     name: &FileName,
     text: &str,
-    reading: &Reading,
+    reading: &Sourced,
     is_address: impl Fn(&str) -> bool,
 ) {
-    remarks::check(notes, name, text, reading);
-    let explained = remarks::explained(reading);
+    lint::check(notes, name, text, reading);
+    let explained = lint::explained(reading);
     // Base addresses first: what is wrong in one shows in every address that is made of it, and is said once, where it is.
     let mut others: Vec<(&String, &Variable)> =
         reading.variables().iter().filter(|(name, _)| !is_address(name)).collect();
@@ -84,18 +84,18 @@ pub(super) fn check_shell(
 /// Notes everything that is wrong, and gives the addresses that are set: every `CIRCLE_SECRETS_(MONGODB|POSTGRES)_…_URI`.
 /// With `postgres_elsewhere`, `circleconfig/` has PostgreSQL's address.
 pub(super) fn check(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     name: &FileName,
     text: &str,
-    reading: &Reading,
+    reading: &Sourced,
     postgres_elsewhere: bool,
 ) -> Vec<DatabaseUri> {
     check_shell(notes, name, text, reading, |name| kind_of_variable(name).is_some());
-    let explained = remarks::explained(reading);
+    let explained = lint::explained(reading);
     let further =
         reading.variables().keys().filter_map(|name| kind_of_variable(name).map(|kind| (name, kind)));
     let further = further.filter(|(name, _)| !VARIABLES.iter().any(|(known, ..)| known == name));
-    let further: Vec<(&String, Kind)> = further.take(MOST_ADDRESSES + 1).collect();
+    let further: Vec<(&String, Product)> = further.take(MOST_ADDRESSES + 1).collect();
     if further.len() > MOST_ADDRESSES {
         let sentence = format!("More than {MOST_ADDRESSES} database addresses are set.");
         let next_step = "Remove the addresses that no service of the app reads.";
@@ -143,26 +143,26 @@ pub(super) fn check(
     }
     // A syntax error has been named; so has `<password>`, which is a redirection if it is not quoted.
     let placeholders: Vec<_> = placeholders(text).collect();
-    let named = |at: usize, what: &What| {
-        matches!(what, What::Syntax(_))
+    let named = |at: usize, what: &Construct| {
+        matches!(what, Construct::Syntax(_))
             || placeholders.iter().any(|range| (range.start..=range.end).contains(&at))
     };
     for (at, (why, mut variables)) in unknown {
         variables.retain(|variable| !explained.contains(*variable));
         if !named(at, &why.what) && !variables.is_empty() {
-            remarks::unknown(notes, &why, &variables);
+            lint::unknown(notes, &why, &variables);
         }
     }
     addresses
 }
 
 /// Reads the file; apart from [`check`] so that its secrets can be made known before anything is said.
-pub(super) fn read(text: &str) -> Reading {
+pub(super) fn read(text: &str) -> Sourced {
     shell::read(text)
 }
 
 /// The product that a variable addresses by its name, `CIRCLE_SECRETS_(MONGODB|POSTGRES)_…_URI`.
-fn kind_of_variable(name: &str) -> Option<Kind> {
+fn kind_of_variable(name: &str) -> Option<Product> {
     let rest = name.strip_prefix("CIRCLE_SECRETS_")?.strip_suffix("_URI")?;
     let (product, database) = rest.split_once('_')?;
     let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
@@ -170,18 +170,18 @@ fn kind_of_variable(name: &str) -> Option<Kind> {
         return None;
     }
     match product {
-        "MONGODB" => Some(Kind::Mongo),
-        "POSTGRES" => Some(Kind::Postgres),
+        "MONGODB" => Some(Product::Mongo),
+        "POSTGRES" => Some(Product::Postgres),
         _ => None,
     }
 }
 
-fn kind_of(value: &str) -> Option<Kind> {
+fn kind_of(value: &str) -> Option<Product> {
     let begins = |schemes: &[&str]| schemes.iter().any(|scheme| value.starts_with(scheme));
     if begins(&["mongodb://", "mongodb+srv://"]) {
-        Some(Kind::Mongo)
+        Some(Product::Mongo)
     } else if begins(&["postgres://", "postgresql://"]) {
-        Some(Kind::Postgres)
+        Some(Product::Postgres)
     } else {
         None
     }
@@ -189,11 +189,11 @@ fn kind_of(value: &str) -> Option<Kind> {
 
 /// Whether a `$NAME` or `${NAME}` stands in an address as it is, because of single quotes; notes that once for a name.
 fn unexpanded(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     name: &str,
     variable: &Variable,
     value: &str,
-    reading: &Reading,
+    reading: &Sourced,
 ) -> bool {
     let found = value.match_indices('$').find_map(|(at, _)| {
         let rest = &value[at + 1..];
@@ -227,8 +227,8 @@ fn unexpanded(
 
 /// The address, if it can be read; notes what is wrong or doubtful about it at the very place.
 fn parsed(
-    notes: &mut Notes<'_>,
-    kind: Kind,
+    notes: &mut Diagnostics<'_>,
+    kind: Product,
     name: &str,
     variable: &Variable,
     value: &str,
@@ -254,9 +254,9 @@ fn parsed(
 }
 
 fn known(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     variable: &str,
-    kind: Kind,
+    kind: Product,
     database: Option<&str>,
     set: &Variable,
     value: &str,
@@ -283,7 +283,7 @@ fn known(
             format!("Write /{database} after the host and port."),
         );
         // Another name can be meant; none at all cannot, for MongoDB: the app has no default to fall back to.
-        if named.is_none() && kind == Kind::Mongo {
+        if named.is_none() && kind == Product::Mongo {
             notes.error(set.at, cause)
         } else {
             notes.warning(set.at, cause)
@@ -293,7 +293,7 @@ fn known(
 }
 
 /// Notes that a variable is set without `export`.
-pub(super) fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Variable>) {
+pub(super) fn exported(notes: &mut Diagnostics<'_>, variable: &str, set: Option<&Variable>) {
     if let Some(set) = set.filter(|set| set.exported == Some(false)) {
         let sentence = format!("{variable} is set and not exported, so that only this file may see it.");
         let cause = Cause::config(
@@ -308,7 +308,7 @@ pub(super) fn exported(notes: &mut Notes<'_>, variable: &str, set: Option<&Varia
 /// Without a main address the app starts databases of its own on this box, and what they hold goes with the box. The
 /// others matter less.
 fn missing(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     variable: &str,
     database: &str,
     set: Option<&Variable>,

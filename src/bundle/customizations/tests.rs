@@ -1,6 +1,6 @@
 use super::*;
 use crate::bundle::tests::{findings, kinds, with, with_edit};
-use crate::bundle::validate::look;
+use crate::bundle::validate::validate_without_secrets;
 use crate::bundle::{BundleFile, Fetched};
 
 const FILE: BundleFile = BundleFile::Customizations;
@@ -63,14 +63,14 @@ fn every_rule_good_and_bad() {
 fn a_barrier_makes_every_address_unknown_and_says_so_once_each() {
     for lines in ["if true; then", "eval x", "f() { x; }", "source ./more"] {
         assert_eq!(kinds(&adding(lines)), ["warning customizations.unknown_rest"]);
-        let found = &look(&adding(lines)).findings[0].cause;
+        let found = &validate_without_secrets(&adding(lines)).findings[0].cause;
         let also = found.evidence.iter().find(|evidence| evidence.name == "also affects").unwrap();
         assert!(
             also.value.contains("MONGODB_MAIN_URI") && also.value.contains("POSTGRES_MAIN_URI"),
             "{also:?}"
         );
     }
-    let bundle = look(&adding("source ./more")).bundle.unwrap();
+    let bundle = validate_without_secrets(&adding("source ./more")).bundle.unwrap();
     assert!(bundle.databases.iter().all(|database| {
         database.address == Address::Unknown { line: 10, what: "the command `source`".to_owned() }
     }));
@@ -124,7 +124,7 @@ fn a_mistake_in_a_base_address_is_named_once_where_it_stands() {
 #[test]
 fn a_misspelt_variable_is_recognised() {
     let fetched = with_edit(FILE, "\"$MONGO_BASE_URI/containers", "\"$MONGO_BSAE_URI/containers");
-    let findings = look(&fetched).findings;
+    let findings = validate_without_secrets(&fetched).findings;
     let unset =
         findings.iter().find(|finding| finding.cause.kind == "customizations.unset_variable").unwrap();
     assert!(unset.is_error() && unset.cause.next_step.contains("${MONGO_BASE_URI}"), "{unset}");
@@ -134,7 +134,7 @@ fn a_misspelt_variable_is_recognised() {
 #[test]
 fn what_is_doubtful_about_a_base_address_is_said_once() {
     let fetched = with_edit(FILE, "@mongo.example.com:27017", "@a.example.com,b.example.com,c.example.com");
-    let found = look(&fetched).findings;
+    let found = validate_without_secrets(&fetched).findings;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].cause.kind, "mongo.uri_no_replica_set");
     let also = found[0].cause.evidence.iter().find(|evidence| evidence.name == "also affects").unwrap();

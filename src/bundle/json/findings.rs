@@ -1,14 +1,14 @@
 //! What a person is told about text that is not JSON.
 
-use super::{Flaw, Member, Node, Reading, read};
+use super::{JsonError, Member, Node, Parsed, read};
 use crate::bundle::file_name::FileName;
-use crate::bundle::finding::Notes;
+use crate::bundle::finding::Diagnostics;
 use crate::bundle::settings_conf::forms;
 use crate::cause::Cause;
 
 /// The members of a file that must be one JSON object, as far as they can be made out; notes every slip.
 pub(in crate::bundle) fn read_object(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     name: &FileName,
     text: &str,
     is_settings: bool,
@@ -18,7 +18,7 @@ pub(in crate::bundle) fn read_object(
         notes.error(None, cause);
         return None;
     }
-    let Reading { value, slips } = read(text);
+    let Parsed { value, slips } = read(text);
     for slip in slips {
         if let Some(cause) = cause(slip.flaw, name) {
             notes.error(slip.at, cause);
@@ -46,65 +46,65 @@ pub(in crate::bundle) fn read_object(
 }
 
 /// `None` where the check of characters has reported it.
-fn cause(flaw: Flaw, name: &FileName) -> Option<Cause> {
+fn cause(flaw: JsonError, name: &FileName) -> Option<Cause> {
     let (kind, sentence, next_step) = match flaw {
-        Flaw::CurlyQuotes => return None,
-        Flaw::TrailingComma => (
+        JsonError::CurlyQuotes => return None,
+        JsonError::TrailingComma => (
             "bundle.json_trailing_comma",
             "Trailing comma: JSON does not allow a comma before } or ].",
             "Delete the comma.",
         ),
-        Flaw::MissingComma => {
+        JsonError::MissingComma => {
             ("bundle.json_missing_comma", "Missing comma.", "Add a comma here, before the next key.")
         }
-        Flaw::MissingColon => {
+        JsonError::MissingColon => {
             ("bundle.json_missing_colon", "Missing colon after the key.", "Write \"key\": \"value\".")
         }
-        Flaw::Comment => ("bundle.json_comment", "JSON does not allow comments.", "Delete the comment."),
-        Flaw::SingleQuotes => {
+        JsonError::Comment => ("bundle.json_comment", "JSON does not allow comments.", "Delete the comment."),
+        JsonError::SingleQuotes => {
             ("bundle.json_single_quotes", "JSON strings need double quotes.", "Replace each ' with \".")
         }
-        Flaw::BareKey => ("bundle.json_bare_word", "Unquoted key.", "Put the key in double quotes."),
-        Flaw::BareWord => (
+        JsonError::BareKey => ("bundle.json_bare_word", "Unquoted key.", "Put the key in double quotes."),
+        JsonError::BareWord => (
             "bundle.json_bare_word",
             "Unquoted value: only true, false, null and numbers need no quotes.",
             "Put the value in double quotes, or write true or false in lower case.",
         ),
-        Flaw::Number => (
+        JsonError::Number => (
             "bundle.json_number",
             "Invalid number.",
             "Write digits without a leading 0 or +, or put it in double quotes.",
         ),
-        Flaw::UnterminatedString => (
+        JsonError::UnterminatedString => (
             "bundle.json_string",
             "The string that starts here is not closed on its line.",
             "Close it with \", and write a line break in it as \\n.",
         ),
-        Flaw::ControlCharacter => {
+        JsonError::ControlCharacter => {
             ("bundle.json_string", "Control character in a string.", "Write a tab as \\t, or delete it.")
         }
-        Flaw::Escape => {
+        JsonError::Escape => {
             ("bundle.json_escape", "Invalid escape sequence.", "Write a literal backslash as \\\\.")
         }
-        Flaw::DuplicateKey => (
+        JsonError::DuplicateKey => (
             "bundle.json_duplicate_key",
             "Duplicate key: Replicated uses the last one, its installer all of them.",
             "Keep one of them.",
         ),
-        Flaw::TooDeep => {
+        JsonError::TooDeep => {
             ("bundle.json_too_deep", "Nested more than 32 levels deep.", "Put the right file in its place.")
         }
-        Flaw::Truncated => (
+        JsonError::Truncated => (
             "bundle.json_truncated",
             "Unexpected end of file: a closing bracket is missing, or the upload was cut short.",
             "Add what is missing at the end, or upload the file again.",
         ),
-        Flaw::Unexpected => (
+        JsonError::Unexpected => (
             "bundle.json_syntax",
             "Unexpected character.",
             "Correct it; look for a missing quote just before it.",
         ),
-        Flaw::Trailing => (
+        JsonError::Trailing => (
             "bundle.json_syntax",
             "Unexpected text after the end of the JSON object.",
             "Delete it, or the bracket that closes the object too early.",

@@ -1,7 +1,7 @@
 //! A JSON reader for files that people edit: it keeps the place of everything, names the classic slips one by one and
 //! reads on after them, so that one look at a file shows all of them.
 //!
-//! A text without any [`Slip`] is JSON by RFC 8259, with unique keys. Go's decoder, which reads these files on the box,
+//! A text without any [`SyntaxError`] is JSON by RFC 8259, with unique keys. Go's decoder, which reads these files on the box,
 //! keeps the last of two equal keys where the installer's `grep` finds both; nobody means that, so it is a slip too.
 
 mod findings;
@@ -66,7 +66,7 @@ pub(super) struct Member {
 
 /// What is not JSON about a text. Every one has its own clear word, given by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(super) enum JsonError {
     /// `,` before `}` or `]`.
     TrailingComma,
     /// No `,` between two members or elements.
@@ -103,27 +103,31 @@ pub(super) enum Flaw {
     Trailing,
 }
 
-impl Flaw {
+impl JsonError {
     /// Whether reading ends here, since what follows cannot be told.
     fn is_fatal(self) -> bool {
         matches!(
             self,
-            Flaw::UnterminatedString | Flaw::TooDeep | Flaw::Truncated | Flaw::Unexpected | Flaw::Trailing
+            JsonError::UnterminatedString
+                | JsonError::TooDeep
+                | JsonError::Truncated
+                | JsonError::Unexpected
+                | JsonError::Trailing
         )
     }
 }
 
-/// A [`Flaw`] and the byte offset where it is.
+/// A [`JsonError`] and the byte offset where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slip {
+pub(super) struct SyntaxError {
     pub(super) at: usize,
-    pub(super) flaw: Flaw,
+    pub(super) flaw: JsonError,
 }
 
 /// What the text says, as far as it can be made out, and everything that is not JSON about it.
-pub(super) struct Reading {
+pub(super) struct Parsed {
     pub(super) value: Option<Value>,
-    pub(super) slips: Vec<Slip>,
+    pub(super) slips: Vec<SyntaxError>,
 }
 
 /// Whether Go's encoding/json, by which Replicated reads its files, takes `key` for the field `name`, which is ASCII: the
@@ -138,11 +142,11 @@ pub(super) fn same_key(name: &str, key: &str) -> bool {
 }
 
 /// Reads a whole text.
-pub(super) fn read(text: &str) -> Reading {
+pub(super) fn read(text: &str) -> Parsed {
     let mut reader = Reader { text, at: 0, depth: 0, slips: Vec::new() };
     let value = reader.document();
     reader.slips.sort_by_key(|slip| slip.at);
-    Reading { value: value.ok(), slips: reader.slips }
+    Parsed { value: value.ok(), slips: reader.slips }
 }
 
 /// Reading has ended; the reason is the last slip.
@@ -152,7 +156,7 @@ struct Reader<'t> {
     text: &'t str,
     at: usize,
     depth: usize,
-    slips: Vec<Slip>,
+    slips: Vec<SyntaxError>,
 }
 
 impl Reader<'_> {
@@ -172,13 +176,13 @@ impl Reader<'_> {
         found
     }
 
-    fn slip(&mut self, at: usize, flaw: Flaw) -> Result<(), Stop> {
-        self.slips.push(Slip { at, flaw });
+    fn slip(&mut self, at: usize, flaw: JsonError) -> Result<(), Stop> {
+        self.slips.push(SyntaxError { at, flaw });
         if flaw.is_fatal() || self.slips.len() >= MOST_SLIPS { Err(Stop) } else { Ok(()) }
     }
 
-    fn stop<T>(&mut self, at: usize, flaw: Flaw) -> Result<T, Stop> {
-        self.slips.push(Slip { at, flaw });
+    fn stop<T>(&mut self, at: usize, flaw: JsonError) -> Result<T, Stop> {
+        self.slips.push(SyntaxError { at, flaw });
         Err(Stop)
     }
 
@@ -188,7 +192,7 @@ impl Reader<'_> {
         self.space()?;
         if self.at < self.text.len() {
             // What was read is whole; the rest is worth a word and nothing more.
-            self.slips.push(Slip { at: self.at, flaw: Flaw::Trailing });
+            self.slips.push(SyntaxError { at: self.at, flaw: JsonError::Trailing });
         }
         Ok(value)
     }
@@ -206,7 +210,7 @@ impl Reader<'_> {
             } else {
                 return Ok(());
             };
-            self.slip(self.at, Flaw::Comment)?;
+            self.slip(self.at, JsonError::Comment)?;
             self.at += length;
         }
     }
@@ -214,7 +218,7 @@ impl Reader<'_> {
     fn value(&mut self) -> Result<Value, Stop> {
         let at = self.at;
         let node = match self.peek() {
-            None => return self.stop(at, Flaw::Truncated),
+            None => return self.stop(at, JsonError::Truncated),
             Some('{') => self.nested(Self::object)?,
             Some('[') => self.nested(Self::array)?,
             Some(c) if closing_quote(c).is_some() => Node::String(self.string()?),
@@ -225,18 +229,18 @@ impl Reader<'_> {
                 "false" => Node::Bool(false),
                 word => {
                     let word = word.to_owned();
-                    self.slip(at, Flaw::BareWord)?;
+                    self.slip(at, JsonError::BareWord)?;
                     Node::String(word)
                 }
             },
-            Some(_) => return self.stop(at, Flaw::Unexpected),
+            Some(_) => return self.stop(at, JsonError::Unexpected),
         };
         Ok(Value { at, node })
     }
 
     fn nested(&mut self, read: fn(&mut Self) -> Result<Node, Stop>) -> Result<Node, Stop> {
         if self.depth == DEEPEST {
-            return self.stop(self.at, Flaw::TooDeep);
+            return self.stop(self.at, JsonError::TooDeep);
         }
         self.depth += 1;
         self.at += 1;
@@ -254,22 +258,23 @@ impl Reader<'_> {
                 Some(c) if closing_quote(c).is_some() => self.string()?,
                 Some(c) if c.is_alphabetic() || c == '_' => {
                     let word = self.word().to_owned();
-                    self.slip(at, Flaw::BareKey)?;
+                    self.slip(at, JsonError::BareKey)?;
                     word
                 }
-                _ => return self.stop(at, Flaw::Unexpected),
+                _ => return self.stop(at, JsonError::Unexpected),
             };
             if !keys.insert(key.clone()) {
-                self.slip(at, Flaw::DuplicateKey)?;
+                self.slip(at, JsonError::DuplicateKey)?;
             }
             let end_of_key = self.at;
             self.space()?;
             if !self.eat(':') {
                 if matches!(self.peek(), None | Some('}' | ']' | ',')) {
-                    let flaw = if self.peek().is_none() { Flaw::Truncated } else { Flaw::Unexpected };
+                    let flaw =
+                        if self.peek().is_none() { JsonError::Truncated } else { JsonError::Unexpected };
                     return self.stop(self.at, flaw);
                 }
-                self.slip(end_of_key, Flaw::MissingColon)?;
+                self.slip(end_of_key, JsonError::MissingColon)?;
                 self.eat('=');
             }
             self.space()?;
@@ -295,7 +300,7 @@ impl Reader<'_> {
             return Ok(false);
         }
         if self.peek().is_none() {
-            return self.stop(self.at, Flaw::Truncated);
+            return self.stop(self.at, JsonError::Truncated);
         }
         if first {
             return Ok(true);
@@ -304,11 +309,11 @@ impl Reader<'_> {
         if self.eat(',') {
             self.space()?;
             if self.eat(closing) {
-                self.slip(comma, Flaw::TrailingComma)?;
+                self.slip(comma, JsonError::TrailingComma)?;
                 return Ok(false);
             }
             if self.peek().is_none() {
-                return self.stop(self.at, Flaw::Truncated);
+                return self.stop(self.at, JsonError::Truncated);
             }
             return Ok(true);
         }
@@ -316,9 +321,9 @@ impl Reader<'_> {
             .peek()
             .is_some_and(|c| closing_quote(c).is_some() || c.is_alphanumeric() || "{[-".contains(c));
         if !begins_another {
-            return self.stop(self.at, Flaw::Unexpected);
+            return self.stop(self.at, JsonError::Unexpected);
         }
-        self.slip(before, Flaw::MissingComma)?;
+        self.slip(before, JsonError::MissingComma)?;
         Ok(true)
     }
 }

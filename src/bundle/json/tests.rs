@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn slips(text: &str) -> Vec<(usize, Flaw)> {
+fn slips(text: &str) -> Vec<(usize, JsonError)> {
     read(text).slips.into_iter().map(|slip| (slip.at, slip.flaw)).collect()
 }
 
@@ -19,31 +19,31 @@ fn as_serde(value: &Value) -> serde_json::Value {
 #[test]
 fn each_slip_has_its_own_word_and_place() {
     for (text, expected) in [
-        (r#"{"a": 1,}"#, vec![(7, Flaw::TrailingComma)]),
-        (r#"{"a": [1, 2, ]}"#, vec![(11, Flaw::TrailingComma)]),
-        ("{\"a\": 1\n\"b\": 2}", vec![(7, Flaw::MissingComma)]),
-        (r#"{"a" 1}"#, vec![(4, Flaw::MissingColon)]),
+        (r#"{"a": 1,}"#, vec![(7, JsonError::TrailingComma)]),
+        (r#"{"a": [1, 2, ]}"#, vec![(11, JsonError::TrailingComma)]),
+        ("{\"a\": 1\n\"b\": 2}", vec![(7, JsonError::MissingComma)]),
+        (r#"{"a" 1}"#, vec![(4, JsonError::MissingColon)]),
         (
             "{ // note\n\"a\": 1 # b\n/* c */}",
-            vec![(2, Flaw::Comment), (17, Flaw::Comment), (21, Flaw::Comment)],
+            vec![(2, JsonError::Comment), (17, JsonError::Comment), (21, JsonError::Comment)],
         ),
-        ("{'a': 1}", vec![(1, Flaw::SingleQuotes)]),
-        ("{“a”: 1}", vec![(1, Flaw::CurlyQuotes)]),
-        ("{a: 1}", vec![(1, Flaw::BareKey)]),
-        (r#"{"a": True}"#, vec![(6, Flaw::BareWord)]),
-        (r#"{"a": 01}"#, vec![(6, Flaw::Number)]),
-        ("{\"a\": \"x\n}", vec![(6, Flaw::UnterminatedString)]),
-        ("{\"a\": \"x\ty\"}", vec![(8, Flaw::ControlCharacter)]),
-        (r#"{"a": "\x"}"#, vec![(7, Flaw::Escape)]),
-        (r#"{"a": "\ud800"}"#, vec![(7, Flaw::Escape)]),
-        (r#"{"a": 1, "a": 2}"#, vec![(9, Flaw::DuplicateKey)]),
-        (r#"{"a": 1"#, vec![(7, Flaw::Truncated)]),
-        (r#"{"a": 1} x"#, vec![(9, Flaw::Trailing)]),
-        (r#"{"a": ;}"#, vec![(6, Flaw::Unexpected)]),
-        ("", vec![(0, Flaw::Truncated)]),
+        ("{'a': 1}", vec![(1, JsonError::SingleQuotes)]),
+        ("{“a”: 1}", vec![(1, JsonError::CurlyQuotes)]),
+        ("{a: 1}", vec![(1, JsonError::BareKey)]),
+        (r#"{"a": True}"#, vec![(6, JsonError::BareWord)]),
+        (r#"{"a": 01}"#, vec![(6, JsonError::Number)]),
+        ("{\"a\": \"x\n}", vec![(6, JsonError::UnterminatedString)]),
+        ("{\"a\": \"x\ty\"}", vec![(8, JsonError::ControlCharacter)]),
+        (r#"{"a": "\x"}"#, vec![(7, JsonError::Escape)]),
+        (r#"{"a": "\ud800"}"#, vec![(7, JsonError::Escape)]),
+        (r#"{"a": 1, "a": 2}"#, vec![(9, JsonError::DuplicateKey)]),
+        (r#"{"a": 1"#, vec![(7, JsonError::Truncated)]),
+        (r#"{"a": 1} x"#, vec![(9, JsonError::Trailing)]),
+        (r#"{"a": ;}"#, vec![(6, JsonError::Unexpected)]),
+        ("", vec![(0, JsonError::Truncated)]),
         (
             r#"{"a": 1, b: 'c',}"#,
-            vec![(9, Flaw::BareKey), (12, Flaw::SingleQuotes), (15, Flaw::TrailingComma)],
+            vec![(9, JsonError::BareKey), (12, JsonError::SingleQuotes), (15, JsonError::TrailingComma)],
         ),
     ] {
         assert_eq!(slips(text), expected, "{text}");
@@ -52,8 +52,8 @@ fn each_slip_has_its_own_word_and_place() {
 
 #[test]
 fn deep_nesting_ends_in_a_slip() {
-    assert_eq!(slips(&"[".repeat(100_000)), [(DEEPEST, Flaw::TooDeep)]);
-    assert_eq!(slips(&r#"{"a":"#.repeat(100_000)), [(DEEPEST * 5, Flaw::TooDeep)]);
+    assert_eq!(slips(&"[".repeat(100_000)), [(DEEPEST, JsonError::TooDeep)]);
+    assert_eq!(slips(&r#"{"a":"#.repeat(100_000)), [(DEEPEST * 5, JsonError::TooDeep)]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ proptest! {
     #[test]
     fn what_is_json_and_only_that_is_read_without_a_slip(text in nearly_json()) {
         let reading = read(&text);
-        let duplicate = reading.slips.iter().any(|slip| slip.flaw == Flaw::DuplicateKey);
+        let duplicate = reading.slips.iter().any(|slip| slip.flaw == JsonError::DuplicateKey);
         // As a value, a number that no float can hold would be refused, which is no question of the grammar.
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         if !duplicate {

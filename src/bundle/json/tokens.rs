@@ -1,6 +1,6 @@
 //! Strings, numbers and bare words.
 
-use super::{Flaw, Node, Reader, Stop};
+use super::{JsonError, Node, Reader, Stop};
 
 impl Reader<'_> {
     pub(super) fn word(&mut self) -> &str {
@@ -20,7 +20,7 @@ impl Reader<'_> {
         let number = rest[..length].to_owned();
         self.at += length;
         if !is_number(&number) {
-            self.slip(at, Flaw::Number)?;
+            self.slip(at, JsonError::Number)?;
         }
         Ok(Node::Number(number))
     }
@@ -33,24 +33,24 @@ impl Reader<'_> {
             closing = closing_quote(open).unwrap_or('"');
             match open {
                 '"' => {}
-                '\'' => self.slip(start, Flaw::SingleQuotes)?,
-                _ => self.slip(start, Flaw::CurlyQuotes)?,
+                '\'' => self.slip(start, JsonError::SingleQuotes)?,
+                _ => self.slip(start, JsonError::CurlyQuotes)?,
             }
         }
         let mut content = String::new();
         loop {
             let at = self.at;
-            let Some(c) = self.peek() else { return self.stop(start, Flaw::UnterminatedString) };
+            let Some(c) = self.peek() else { return self.stop(start, JsonError::UnterminatedString) };
             self.advance(c);
             match c {
                 _ if c == closing => return Ok(content),
                 // A curly-quoted string is often closed by the wrong one of the pair.
                 '“' | '”' | '"' if closing == '”' => return Ok(content),
-                '\n' | '\r' => return self.stop(start, Flaw::UnterminatedString),
+                '\n' | '\r' => return self.stop(start, JsonError::UnterminatedString),
                 '\\' => self.escape(at, &mut content)?,
                 _ => {
                     if c < ' ' {
-                        self.slip(at, Flaw::ControlCharacter)?;
+                        self.slip(at, JsonError::ControlCharacter)?;
                     }
                     content.push(c);
                 }
@@ -59,7 +59,7 @@ impl Reader<'_> {
     }
 
     fn escape(&mut self, at: usize, content: &mut String) -> Result<(), Stop> {
-        let Some(c) = self.peek() else { return self.stop(at, Flaw::Truncated) };
+        let Some(c) = self.peek() else { return self.stop(at, JsonError::Truncated) };
         self.advance(c);
         content.push(match c {
             '"' | '\\' | '/' => c,
@@ -70,7 +70,7 @@ impl Reader<'_> {
             't' => '\t',
             'u' => return self.unicode_escape(at, content),
             _ => {
-                self.slip(at, Flaw::Escape)?;
+                self.slip(at, JsonError::Escape)?;
                 c
             }
         });
@@ -78,7 +78,7 @@ impl Reader<'_> {
     }
 
     fn unicode_escape(&mut self, at: usize, content: &mut String) -> Result<(), Stop> {
-        let Some(first) = self.four_digits() else { return self.slip(at, Flaw::Escape) };
+        let Some(first) = self.four_digits() else { return self.slip(at, JsonError::Escape) };
         let mut code = first;
         if (0xD800..0xDC00).contains(&first) && self.text[self.at..].starts_with("\\u") {
             let back = self.at;
@@ -92,7 +92,7 @@ impl Reader<'_> {
         }
         match char::from_u32(code) {
             Some(c) => content.push(c),
-            None => self.slip(at, Flaw::Escape)?,
+            None => self.slip(at, JsonError::Escape)?,
         }
         Ok(())
     }

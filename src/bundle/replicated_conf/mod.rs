@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::finding::Notes;
+use super::finding::Diagnostics;
 use super::json::{Member, Node};
 use super::text::has_placeholder;
 use crate::cause::Cause;
@@ -33,7 +33,7 @@ struct Given<'m> {
 
 /// The keys that are there, and where to note what is wrong with them.
 struct Conf<'c, 'm, 't> {
-    notes: &'c mut Notes<'t>,
+    notes: &'c mut Diagnostics<'t>,
     given: BTreeMap<&'m str, Given<'m>>,
     /// Every file that will be in place once the bundle is.
     placed: &'c BTreeSet<PathBuf>,
@@ -41,7 +41,7 @@ struct Conf<'c, 'm, 't> {
 
 /// Notes everything that is wrong, and gives what is right.
 pub(super) fn check(
-    notes: &mut Notes<'_>,
+    notes: &mut Diagnostics<'_>,
     text: &str,
     members: &[Member],
     placed: &BTreeSet<PathBuf>,
@@ -108,7 +108,7 @@ fn same_key_twice(before: &str, key: &str) -> Cause {
 }
 
 /// Whether the value is one that the key can have; notes what is wrong otherwise.
-fn is_right(notes: &mut Notes<'_>, key: &str, shape: Shape, Member { value, .. }: &Member) -> bool {
+fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value, .. }: &Member) -> bool {
     let wrong_type = |wanted: &str, example: String| {
         Cause::config(
             "replicated_conf.type",
@@ -190,7 +190,7 @@ fn is_right(notes: &mut Notes<'_>, key: &str, shape: Shape, Member { value, .. }
     }
 }
 
-fn empty(notes: &mut Notes<'_>, key: &str, at: usize) {
+fn empty(notes: &mut Diagnostics<'_>, key: &str, at: usize) {
     let cause = Cause::config(
         "replicated_conf.empty",
         format!("{key} is empty."),
@@ -199,7 +199,7 @@ fn empty(notes: &mut Notes<'_>, key: &str, at: usize) {
     if keys::may_be_empty(key) { notes.warning(at, cause) } else { notes.error(at, cause) }
 }
 
-fn unknown_key(notes: &mut Notes<'_>, key: &str, at: usize) {
+fn unknown_key(notes: &mut Diagnostics<'_>, key: &str, at: usize) {
     let meant = closest(key, keys::names());
     if keys::is_of_open_family(key) && meant.is_none() {
         return;

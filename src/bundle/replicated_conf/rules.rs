@@ -7,7 +7,7 @@ use openssl::x509::X509;
 
 use super::Conf;
 use crate::bundle::BundleFile;
-use crate::bundle::finding::Notes;
+use crate::bundle::finding::Diagnostics;
 use crate::bundle::host;
 use crate::bundle::json::{Member, Node, same_key};
 use crate::bundle::text::has_placeholder;
@@ -225,7 +225,7 @@ fn unused_certificate(conf: &mut Conf<'_, '_, '_>) {
 
 /// The installer does not read JSON: it greps `"KEY":\s*"[^"]*`, line by line, over the whole file. What that finds must
 /// be what the file says.
-pub(super) fn found_by_grep(notes: &mut Notes<'_>, text: &str, members: &[Member], key: &str) {
+pub(super) fn found_by_grep(notes: &mut Diagnostics<'_>, text: &str, members: &[Member], key: &str) {
     let member = members.iter().rfind(|member| same_key(key, &member.key));
     let said = member.and_then(|member| match &member.value.node {
         Node::String(value) => Some(value.as_str()),

@@ -10,7 +10,7 @@ mod profile;
 use std::collections::BTreeMap;
 
 use super::file_name::FileName;
-use super::finding::Notes;
+use super::finding::Diagnostics;
 use super::json::{self, Member, Node};
 use crate::cause::Cause;
 use crate::database::uri::closest;
@@ -29,7 +29,7 @@ struct Setting<'m> {
 
 /// The settings that are there, and where to note what is wrong with them.
 struct Settings<'c, 'm, 't> {
-    notes: &'c mut Notes<'t>,
+    notes: &'c mut Diagnostics<'t>,
     given: BTreeMap<&'m str, Setting<'m>>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn is_key(name: &str) -> bool {
 }
 
 /// Notes everything that is wrong.
-pub(super) fn check(notes: &mut Notes<'_>, name: &FileName, members: &[Member]) {
+pub(super) fn check(notes: &mut Diagnostics<'_>, name: &FileName, members: &[Member]) {
     let flat = forms::flat(name, members);
     let is_flat = flat.is_some();
     if let Some(cause) = flat {
@@ -64,7 +64,7 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &FileName, members: &[Member]) 
     profile::check(&mut Settings { notes, given });
 }
 
-fn setting<'m>(notes: &mut Notes<'_>, Member { key, at, value }: &'m Member) -> Setting<'m> {
+fn setting<'m>(notes: &mut Diagnostics<'_>, Member { key, at, value }: &'m Member) -> Setting<'m> {
     let plainly = format!("Write \"{key}\": {{\"value\": \"…\"}}");
     let Node::Object(members) = &value.node else {
         let sentence = format!("{key} must be an object with a \"value\", not {}.", value.node.name());

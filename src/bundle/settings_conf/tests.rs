@@ -1,6 +1,6 @@
 use crate::bundle::BundleFile;
 use crate::bundle::tests::{findings, kinds, with, with_edit};
-use crate::bundle::validate::look;
+use crate::bundle::validate::validate_without_secrets;
 
 const FILE: BundleFile = BundleFile::Settings;
 
@@ -122,6 +122,6 @@ fn enterprise_github_with_its_domain_is_fine_and_one_with_a_scheme_is_not() {
 #[test]
 fn a_slip_in_a_name_is_recognised() {
     let fetched = with_edit(FILE, "\"secret_passphrase\"", "\"secret_pasphrase\"");
-    let finding = &look(&fetched).findings[0];
+    let finding = &validate_without_secrets(&fetched).findings[0];
     assert!(finding.cause.next_step.contains("Rename \"secret_pasphrase\""), "{}", finding.cause.next_step);
 }

@@ -1,10 +1,10 @@
 //! What bash's own commands and variables do to the variables of a file.
 
 use super::export::is_no_name;
+use super::lexer::{Word, WordPart, is_name};
 use super::parser::Command;
 use super::run::{Run, Status};
-use super::words::{Piece, Word, is_name};
-use super::{Barrier, Unknown, Value, Variable, What};
+use super::{Barrier, Construct, Unknown, Value, Variable};
 
 /// What a command may do to variables.
 pub(super) enum Effect {
@@ -76,7 +76,7 @@ impl Special {
 impl Run {
     /// `unset NAME…`
     pub(super) fn unset(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
-        let unknown = Unknown { what: What::Command("unset".to_owned()), at: command.at };
+        let unknown = Unknown { what: Construct::Command("unset".to_owned()), at: command.at };
         let mut status = Status::Succeeds;
         for word in command.words.iter().skip(1) {
             if is_no_name(word) {
@@ -97,7 +97,7 @@ impl Run {
     /// `set` with the options that leave assignments what they are. The first word that is no option and all after it
     /// become `$1`, `$2` and so on.
     pub(super) fn set(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
-        let barrier = || Barrier::new(What::Command("set".to_owned()), command.at);
+        let barrier = || Barrier::new(Construct::Command("set".to_owned()), command.at);
         if !command.assignments.is_empty() {
             return Err(barrier());
         }
@@ -136,5 +136,5 @@ impl Run {
 
 /// Whether a word of `set` is surely no option, whatever it expands to.
 fn is_positional(word: &Word) -> bool {
-    matches!(word.pieces.first(), Some(Piece::Char { c, .. }) if !"-+*?[{~".contains(*c))
+    matches!(word.pieces.first(), Some(WordPart::Char { c, .. }) if !"-+*?[{~".contains(*c))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::builtins::Special;
+use super::lexer::{Word, WordPart};
 use super::run::Run;
-use super::words::{Piece, Word};
-use super::{Remark, Stretch, Unknown, Value, What};
+use super::{Construct, Remark, Stretch, Unknown, Value};
 
 /// The longest value that is followed, in bytes. A line that doubles a variable makes 2^n bytes out of n lines.
 pub(super) const LONGEST_VALUE: usize = 64 * 1024;
@@ -42,9 +42,9 @@ impl Run {
         for piece in &word.pieces {
             let mut was = '\0';
             match piece {
-                Piece::Char { c, at, quoted } => {
+                WordPart::Char { c, at, quoted } => {
                     if *c == '~' && !quoted && matches!(before, '=' | ':') {
-                        unknown.get_or_insert(Unknown { what: What::Tilde, at: *at });
+                        unknown.get_or_insert(Unknown { what: Construct::Tilde, at: *at });
                     }
                     let follows = stretches
                         .last()
@@ -55,10 +55,10 @@ impl Run {
                     value.push(*c);
                     was = if *quoted { '\0' } else { *c };
                 }
-                Piece::Variable { name, at, .. } => {
+                WordPart::Variable { name, at, .. } => {
                     match self.current(name, *at) {
                         Ok(text) if value.len() + text.len() > LONGEST_VALUE => {
-                            unknown.get_or_insert(Unknown { what: What::TooLong, at: *at });
+                            unknown.get_or_insert(Unknown { what: Construct::TooLong, at: *at });
                         }
                         Ok(text) => {
                             self.left = self.left.saturating_sub(text.len());
@@ -79,13 +79,13 @@ impl Run {
                         spoilt_by.extend(variable.spoilt_by.iter().take(MOST_SPOILERS).cloned());
                     }
                 }
-                Piece::Opaque { what, at } => {
+                WordPart::Opaque { what, at } => {
                     unknown.get_or_insert(Unknown { what: what.clone(), at: *at });
                 }
-                Piece::Assigns { at, .. } => {
-                    unknown.get_or_insert(Unknown { what: What::Expansion, at: *at });
+                WordPart::Assigns { at, .. } => {
+                    unknown.get_or_insert(Unknown { what: Construct::Expansion, at: *at });
                 }
-                Piece::Empty => {}
+                WordPart::Empty => {}
             }
             before = was;
         }
@@ -95,11 +95,11 @@ impl Run {
     /// The value of a variable at this point, empty if nothing sets it.
     fn current(&self, name: &str, at: usize) -> Result<String, Unknown> {
         if self.left == 0 {
-            return Err(Unknown { what: What::TooLong, at });
+            return Err(Unknown { what: Construct::TooLong, at });
         }
         let inherited = !self.reading.variables.contains_key(name) && Special::of(name) != Special::Ordinary;
         match self.reading.value(name) {
-            _ if inherited => Err(Unknown { what: What::Inherited(name.to_owned()), at }),
+            _ if inherited => Err(Unknown { what: Construct::Inherited(name.to_owned()), at }),
             Value::Known(value) => Ok(value),
             Value::Unset => Ok(String::new()),
             Value::Unknown(unknown) => Err(unknown),
@@ -144,10 +144,10 @@ impl Run {
         let mut field = String::new();
         let mut is_quoted = false;
         for piece in &word.pieces {
-            is_quoted |= matches!(piece, Piece::Empty | Piece::Variable { quoted: true, .. });
+            is_quoted |= matches!(piece, WordPart::Empty | WordPart::Variable { quoted: true, .. });
             match piece {
-                Piece::Char { c, quoted, .. } if *quoted || !"*?[{~".contains(*c) => field.push(*c),
-                Piece::Variable { name, at, quoted } => {
+                WordPart::Char { c, quoted, .. } if *quoted || !"*?[{~".contains(*c) => field.push(*c),
+                WordPart::Variable { name, at, quoted } => {
                     let value = self.current(name, *at).ok()?;
                     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_/:.@%+=-".contains(c);
                     let splits = !quoted
@@ -157,7 +157,7 @@ impl Run {
                     }
                     field.push_str(&value);
                 }
-                Piece::Empty => {}
+                WordPart::Empty => {}
                 _ => return None,
             }
         }

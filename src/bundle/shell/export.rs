@@ -2,16 +2,16 @@
 
 use super::builtins::Special;
 use super::expand::Expanded;
+use super::lexer::{Word, WordPart, is_name, is_name_part};
 use super::parser::{self, Assignment, Command};
 use super::run::{Run, Status};
-use super::words::{Piece, Word, is_name, is_name_part};
-use super::{Barrier, Unknown, Value, Variable, What};
+use super::{Barrier, Construct, Unknown, Value, Variable};
 
 impl Run {
     /// `export`: all its words are expanded before the first of them is assigned. A word that is neither a name nor an
     /// assignment is refused, and the others count all the same.
     pub(super) fn export(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
-        let unknown = Unknown { what: What::Command("export".to_owned()), at: command.at };
+        let unknown = Unknown { what: Construct::Command("export".to_owned()), at: command.at };
         // An assignment before `export` is undone after it.
         for assignment in &command.assignments {
             self.lose(&assignment.name, &unknown);
@@ -23,7 +23,7 @@ impl Run {
             if let Some(assignment) = parser::assignment(word)? {
                 let mut expanded = self.expand(&assignment.value);
                 if let Some(at) = brace_list(&assignment.value) {
-                    expanded.value = Err(Unknown { what: What::Braces, at });
+                    expanded.value = Err(Unknown { what: Construct::Braces, at });
                 }
                 ready.push((assignment, Some(expanded)));
                 continue;
@@ -84,13 +84,13 @@ pub(super) fn is_no_name(word: &Word) -> bool {
     let mut decided = false;
     for piece in &word.pieces {
         match piece {
-            Piece::Char { c, quoted, .. } => {
+            WordPart::Char { c, quoted, .. } => {
                 decided |= *c == '=' || (!quoted && "*?[{~+".contains(*c));
                 refused |= !decided && !is_name_part(*c) && *c != '-';
                 // `=value`, `1=value`
                 refused |= std::ptr::eq(piece, &word.pieces[0]) && (*c == '=' || c.is_ascii_digit());
             }
-            Piece::Empty | Piece::Variable { quoted: true, .. } => decided = true,
+            WordPart::Empty | WordPart::Variable { quoted: true, .. } => decided = true,
             _ => return false,
         }
     }
@@ -107,7 +107,7 @@ fn brace_list(word: &Word) -> Option<usize> {
     let mut open = None;
     let mut before = '\0';
     for piece in &word.pieces {
-        let Piece::Char { c, at, quoted: false } = piece else {
+        let WordPart::Char { c, at, quoted: false } = piece else {
             before = '\0';
             continue;
         };

@@ -11,14 +11,14 @@
 mod builtins;
 mod expand;
 mod export;
+mod lexer;
 mod parser;
 mod run;
 mod slips;
-mod words;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
-mod against_bash;
+mod differential_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
@@ -26,13 +26,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use lexer::Lexer;
 use parser::{Parser, Terminator};
 use run::Run;
-use words::Words;
 
 /// A construct that this reader does not follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Construct {
     CommandSubstitution,
     /// Backquotes or `$(…)` round an address, which bash then runs as a program.
     AddressAsCommand,
@@ -62,32 +62,32 @@ pub(super) enum What {
     Syntax(&'static str),
 }
 
-impl std::fmt::Display for What {
+impl std::fmt::Display for Construct {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            What::CommandSubstitution => "a command substitution",
-            What::AddressAsCommand => "an address in backquotes or $(…)",
-            What::Arithmetic => "an arithmetic expansion",
-            What::Expansion => "a parameter expansion other than ${NAME}",
-            What::ProcessId => "$$, the shell's process ID",
-            What::Parameter(c) => return write!(f, "the special parameter ${c}"),
-            What::AnsiCQuotes => "$'…' quoting",
-            What::LocaleQuotes => "$\"…\" quoting",
-            What::Tilde => "an unquoted ~ (tilde expansion)",
-            What::Braces => "an unquoted { } list (brace expansion)",
-            What::Array => "an array",
-            What::Parenthesis => "an unquoted parenthesis",
-            What::HereDocument => "a here-document",
-            What::Redirection => "a redirection (unquoted < or >)",
-            What::Condition => "a command joined by && or ||",
-            What::ControlCharacter => "a control character",
-            What::FinalBackslash => "a backslash at the end of the file",
-            What::TooLong => "a value of more than 64 KiB",
-            What::Keyword(keyword) => return write!(f, "the keyword `{keyword}`"),
-            What::Command(command) => return write!(f, "the command `{command}`"),
-            What::ComputedCommand => "a command whose name is computed",
-            What::Inherited(name) => return write!(f, "${name}, which is set outside this file"),
-            What::Syntax(what) => what,
+            Construct::CommandSubstitution => "a command substitution",
+            Construct::AddressAsCommand => "an address in backquotes or $(…)",
+            Construct::Arithmetic => "an arithmetic expansion",
+            Construct::Expansion => "a parameter expansion other than ${NAME}",
+            Construct::ProcessId => "$$, the shell's process ID",
+            Construct::Parameter(c) => return write!(f, "the special parameter ${c}"),
+            Construct::AnsiCQuotes => "$'…' quoting",
+            Construct::LocaleQuotes => "$\"…\" quoting",
+            Construct::Tilde => "an unquoted ~ (tilde expansion)",
+            Construct::Braces => "an unquoted { } list (brace expansion)",
+            Construct::Array => "an array",
+            Construct::Parenthesis => "an unquoted parenthesis",
+            Construct::HereDocument => "a here-document",
+            Construct::Redirection => "a redirection (unquoted < or >)",
+            Construct::Condition => "a command joined by && or ||",
+            Construct::ControlCharacter => "a control character",
+            Construct::FinalBackslash => "a backslash at the end of the file",
+            Construct::TooLong => "a value of more than 64 KiB",
+            Construct::Keyword(keyword) => return write!(f, "the keyword `{keyword}`"),
+            Construct::Command(command) => return write!(f, "the command `{command}`"),
+            Construct::ComputedCommand => "a command whose name is computed",
+            Construct::Inherited(name) => return write!(f, "${name}, which is set outside this file"),
+            Construct::Syntax(what) => what,
         })
     }
 }
@@ -95,7 +95,7 @@ impl std::fmt::Display for What {
 /// Why a value is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unknown {
-    pub(super) what: What,
+    pub(super) what: Construct,
     /// Byte offset of the construct.
     pub(super) at: usize,
 }
@@ -105,12 +105,12 @@ pub(super) struct Unknown {
 struct Barrier(Unknown);
 
 impl Barrier {
-    fn new(what: What, at: usize) -> Self {
+    fn new(what: Construct, at: usize) -> Self {
         Barrier(Unknown { what, at })
     }
 
     fn syntax(what: &'static str, at: usize) -> Self {
-        Barrier::new(What::Syntax(what), at)
+        Barrier::new(Construct::Syntax(what), at)
     }
 }
 
@@ -162,21 +162,21 @@ impl Variable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Remark {
     /// From here on nothing is known.
-    Barrier(What),
+    Barrier(Construct),
     /// Any variable may have changed here.
-    MayChangeAll(What),
+    MayChangeAll(Construct),
     /// A command that is no assignment; it is assumed to change no variable.
     Command(String),
     /// A variable that nothing has set is expanded, to nothing.
     Unset(String),
     /// What was meant as an assignment to this variable is none to bash, or not of the whole value. What the variable
-    /// holds instead is known all the same, unless [`Slip::Redirection`] fails.
-    Slip(Slip, String),
+    /// holds instead is known all the same, unless [`AssignmentError::Redirection`] fails.
+    AssignmentError(AssignmentError, String),
 }
 
 /// How an assignment went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Slip {
+pub(super) enum AssignmentError {
     /// An unquoted `&` runs it in the background, in a process of its own: the variable stays as it was.
     Background,
     /// An unquoted `|` runs it in a process of its own: the variable stays as it was.
@@ -200,7 +200,7 @@ pub(super) enum Slip {
 }
 
 /// What the file does, as far as it can be known.
-pub(super) struct Reading {
+pub(super) struct Sourced {
     variables: BTreeMap<String, Variable>,
     /// Set when a variable that is not in the map may have been changed all the same.
     lost: Option<Unknown>,
@@ -208,7 +208,7 @@ pub(super) struct Reading {
     pub(super) comments: Vec<Range<usize>>,
 }
 
-impl Reading {
+impl Sourced {
     /// The value of a variable after the file.
     pub(super) fn value(&self, name: &str) -> Value {
         match (self.variables.get(name), &self.lost) {
@@ -225,8 +225,8 @@ impl Reading {
 }
 
 /// Reads a whole file.
-pub(super) fn read(text: &str) -> Reading {
-    let mut words = Words::new(text);
+pub(super) fn read(text: &str) -> Sourced {
+    let mut words = Lexer::new(text);
     let mut run = Run::new();
     loop {
         let parsed = Parser::new(&mut words, Terminator::EndOfText).chain();

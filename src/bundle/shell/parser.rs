@@ -1,7 +1,7 @@
 //! Puts words together to commands: assignments, a command with its arguments, and what joins them.
 
-use super::words::{Piece, Word, Words, ends_word, is_name};
-use super::{Barrier, What};
+use super::lexer::{Lexer, Word, WordPart, ends_word, is_name};
+use super::{Barrier, Construct};
 
 /// What ends a list of commands.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +62,7 @@ pub(super) struct Chain {
 }
 
 pub(super) struct Parser<'w, 't> {
-    words: &'w mut Words<'t>,
+    words: &'w mut Lexer<'t>,
     terminator: Terminator,
 }
 
@@ -72,7 +72,7 @@ const RESERVED: [&str; 22] = [
 ];
 
 impl<'w, 't> Parser<'w, 't> {
-    pub(super) fn new(words: &'w mut Words<'t>, terminator: Terminator) -> Self {
+    pub(super) fn new(words: &'w mut Lexer<'t>, terminator: Terminator) -> Self {
         Parser { words, terminator }
     }
 
@@ -121,7 +121,7 @@ impl<'w, 't> Parser<'w, 't> {
                 }
                 Some('\n') | None => break,
                 Some(')') if self.terminator == Terminator::Parenthesis => break,
-                Some('(') => return Err(Barrier::new(What::Parenthesis, at)),
+                Some('(') => return Err(Barrier::new(Construct::Parenthesis, at)),
                 Some(_) => return Err(Barrier::syntax("an unexpected operator", at)),
             };
             if let Some(joint) = next {
@@ -164,7 +164,7 @@ impl<'w, 't> Parser<'w, 't> {
             if command.words.is_empty() {
                 if let Some(assignment) = assignment(&word)? {
                     if next == Some('(') {
-                        return Err(Barrier::new(What::Array, at));
+                        return Err(Barrier::new(Construct::Array, at));
                     }
                     command.assignments.push(assignment);
                     continue;
@@ -172,19 +172,19 @@ impl<'w, 't> Parser<'w, 't> {
                 let starts = command.assignments.is_empty() && command.redirections.is_empty();
                 let reserved = word.plain().filter(|plain| RESERVED.contains(&plain.as_str()));
                 if let Some(keyword) = reserved.filter(|_| starts) {
-                    return Err(Barrier::new(What::Keyword(keyword), at));
+                    return Err(Barrier::new(Construct::Keyword(keyword), at));
                 }
             }
             if next == Some('(') {
-                return Err(Barrier::new(What::Parenthesis, at));
+                return Err(Barrier::new(Construct::Parenthesis, at));
             }
             command.words.push(word);
         }
         if command.assignments.is_empty() && command.words.is_empty() && command.cut.is_none() {
             let at = self.words.at;
             return Err(match self.words.peek() {
-                Some('(') => Barrier::new(What::Parenthesis, at),
-                _ if !command.redirections.is_empty() => Barrier::new(What::Redirection, at),
+                Some('(') => Barrier::new(Construct::Parenthesis, at),
+                _ if !command.redirections.is_empty() => Barrier::new(Construct::Redirection, at),
                 _ => Barrier::syntax("an operator where a command was expected", at),
             });
         }
@@ -203,7 +203,7 @@ impl<'w, 't> Parser<'w, 't> {
                 self.words.eat('<');
                 if self.words.eat('<') {
                     if !self.words.eat('<') {
-                        return Err(Barrier::new(What::HereDocument, at));
+                        return Err(Barrier::new(Construct::HereDocument, at));
                     }
                 } else {
                     let _ = self.words.eat('&') || self.words.eat('>');
@@ -216,7 +216,7 @@ impl<'w, 't> Parser<'w, 't> {
             _ => return Ok(false),
         }
         if self.words.peek() == Some('(') {
-            return Err(Barrier::new(What::Parenthesis, at));
+            return Err(Barrier::new(Construct::Parenthesis, at));
         }
         self.words.skip_blanks();
         match self.words.word()? {
@@ -225,7 +225,7 @@ impl<'w, 't> Parser<'w, 't> {
                 return Err(Barrier::syntax("a redirection without a file", at));
             }
             Some(target) if target.is_final_backslash() => {
-                return Err(Barrier::new(What::FinalBackslash, at));
+                return Err(Barrier::new(Construct::FinalBackslash, at));
             }
             Some(target) => command.redirections.push(Word { at, ..target }),
             None => return Err(Barrier::syntax("a redirection without a file", at)),
@@ -238,7 +238,7 @@ impl<'w, 't> Parser<'w, 't> {
 fn is_descriptor(word: &Word) -> Result<bool, Barrier> {
     let Some(plain) = word.plain() else { return Ok(false) };
     if plain.starts_with('{') {
-        return Err(Barrier::new(What::Redirection, word.at));
+        return Err(Barrier::new(Construct::Redirection, word.at));
     }
     Ok(plain.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -249,15 +249,15 @@ pub(super) fn assignment(word: &Word) -> Result<Option<Assignment>, Barrier> {
     let mut pieces = word.pieces.iter();
     let appends = loop {
         match pieces.next() {
-            Some(Piece::Char { c: '=', quoted: false, .. }) => break false,
-            Some(Piece::Char { c: '+', quoted: false, .. }) => match pieces.next() {
-                Some(Piece::Char { c: '=', quoted: false, .. }) => break true,
+            Some(WordPart::Char { c: '=', quoted: false, .. }) => break false,
+            Some(WordPart::Char { c: '+', quoted: false, .. }) => match pieces.next() {
+                Some(WordPart::Char { c: '=', quoted: false, .. }) => break true,
                 _ => return Ok(None),
             },
-            Some(Piece::Char { c: '[', quoted: false, at }) if is_name(&name) => {
-                return Err(Barrier::new(What::Array, *at));
+            Some(WordPart::Char { c: '[', quoted: false, at }) if is_name(&name) => {
+                return Err(Barrier::new(Construct::Array, *at));
             }
-            Some(Piece::Char { c, quoted: false, .. }) if !ends_word(*c) => name.push(*c),
+            Some(WordPart::Char { c, quoted: false, .. }) if !ends_word(*c) => name.push(*c),
             _ => return Ok(None),
         }
     };

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::builtins::{self, Effect, Special};
 use super::expand::{Expanded, LARGEST_SUM, LONGEST_VALUE};
+use super::lexer::{Word, WordPart};
 use super::parser::{Assignment, Chain, Command, Joint, Pipeline};
-use super::words::{Piece, Word};
-use super::{Barrier, Reading, Remark, Unknown, Value, Variable, What};
+use super::{Barrier, Construct, Remark, Sourced, Unknown, Value, Variable};
 
 /// How a command ends, as far as that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Status {
 
 /// The state of the imagined shell.
 pub(super) struct Run {
-    pub(super) reading: Reading,
+    pub(super) reading: Sourced,
     /// `set -a`
     pub(super) all_exported: bool,
     /// `set -u`
@@ -40,7 +40,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new() -> Self {
         Run {
-            reading: Reading {
+            reading: Sourced {
                 variables: BTreeMap::new(),
                 lost: None,
                 remarks: Vec::new(),
@@ -90,14 +90,14 @@ impl Run {
             };
             status = match commands.as_slice() {
                 [command] => {
-                    let condition = Unknown { what: What::Condition, at: command.at };
+                    let condition = Unknown { what: Construct::Condition, at: command.at };
                     let ended = self.command(command, (!runs).then_some(&condition))?;
                     if runs { ended } else { Status::Unknown }
                 }
                 // Each runs in a process of its own; how the last one ends is not known.
                 commands => {
                     let at = commands.first().map_or(0, |command| command.at);
-                    let unknown = Unknown { what: What::Command("|".to_owned()), at };
+                    let unknown = Unknown { what: Construct::Command("|".to_owned()), at };
                     self.stop_if(self.stops_at_failure, unknown)?;
                     Status::Unknown
                 }
@@ -110,11 +110,12 @@ impl Run {
     fn command(&mut self, command: &Command, doubt: Option<&Unknown>) -> Result<Status, Barrier> {
         self.side_effects(command)?;
         self.slips_of_command(command);
-        let redirected = command.redirections.first().map(|r| Unknown { what: What::Redirection, at: r.at });
+        let redirected =
+            command.redirections.first().map(|r| Unknown { what: Construct::Redirection, at: r.at });
         if let Some(redirected) = redirected.clone().filter(|_| self.stops_at_failure) {
             return Err(Barrier(redirected));
         }
-        let cut = command.cut.map(|at| Unknown { what: What::FinalBackslash, at });
+        let cut = command.cut.map(|at| Unknown { what: Construct::FinalBackslash, at });
         let doubt = doubt.or(cut.as_ref());
         if let Some(cut) = cut.clone().filter(|_| self.stops_at_failure || self.sourced) {
             return Err(Barrier(cut));
@@ -129,8 +130,8 @@ impl Run {
             let sure = self.field(name).filter(|text| name.pieces.iter().all(is_char) || is_program(text));
             sure.or_else(|| surely_a_program(name))
         });
-        let Some(name) = name else { return Err(Barrier::new(What::ComputedCommand, command.at)) };
-        let unknown = || Unknown { what: What::Command(name.clone()), at: command.at };
+        let Some(name) = name else { return Err(Barrier::new(Construct::ComputedCommand, command.at)) };
+        let unknown = || Unknown { what: Construct::Command(name.clone()), at: command.at };
         let status = match builtins::effect(&name) {
             Effect::Nothing => match name.as_str() {
                 ":" | "true" if doubt.is_none() => Status::Succeeds,
@@ -162,15 +163,16 @@ impl Run {
         doubt: Option<&Unknown>,
         redirected: Option<Unknown>,
     ) -> Result<Status, Barrier> {
-        let assigns = |word: &Word| word.pieces.iter().any(|piece| matches!(piece, Piece::Assigns { .. }));
+        let assigns = |word: &Word| word.pieces.iter().any(|piece| matches!(piece, WordPart::Assigns { .. }));
         let entangled = redirected.clone().filter(|_| command.redirections.iter().any(assigns));
         let doubt = doubt.or(entangled.as_ref());
         for assignment in &command.assignments {
             self.assign(assignment, doubt, None)?;
         }
         let is_plain = |assignment: &Assignment| {
-            let runs_nothing =
-                |piece: &Piece| matches!(piece, Piece::Char { .. } | Piece::Empty | Piece::Variable { .. });
+            let runs_nothing = |piece: &WordPart| {
+                matches!(piece, WordPart::Char { .. } | WordPart::Empty | WordPart::Variable { .. })
+            };
             Special::of(&assignment.name) == Special::Ordinary
                 && assignment.value.pieces.iter().all(runs_nothing)
         };
@@ -193,20 +195,20 @@ impl Run {
         let values = command.assignments.iter().map(|assignment| &assignment.value);
         for piece in values.chain(&command.words).chain(&command.redirections).flat_map(|word| &word.pieces) {
             match piece {
-                Piece::Assigns { name, at } => {
-                    let unknown = Unknown { what: What::Expansion, at: *at };
+                WordPart::Assigns { name, at } => {
+                    let unknown = Unknown { what: Construct::Expansion, at: *at };
                     if Special::of(name) == Special::ReadOnly {
                         return Err(Barrier(unknown));
                     }
                     self.lose(name, &unknown);
                 }
-                Piece::Opaque { what, at } if self.stops_at_failure || self.stops_at_unset => {
+                WordPart::Opaque { what, at } if self.stops_at_failure || self.stops_at_unset => {
                     return Err(Barrier::new(what.clone(), *at));
                 }
-                Piece::Variable { name, at, .. }
+                WordPart::Variable { name, at, .. }
                     if self.stops_at_unset && !matches!(self.reading.value(name), Value::Known(_)) =>
                 {
-                    return Err(Barrier::new(What::Inherited(name.clone()), *at));
+                    return Err(Barrier::new(Construct::Inherited(name.clone()), *at));
                 }
                 _ => {}
             }
@@ -232,7 +234,7 @@ impl Run {
         exported: Option<bool>,
     ) -> Result<(), Barrier> {
         let name = assignment.name.as_str();
-        let inherited = || Unknown { what: What::Inherited(name.to_owned()), at: assignment.at };
+        let inherited = || Unknown { what: Construct::Inherited(name.to_owned()), at: assignment.at };
         match Special::of(name) {
             Special::ReadOnly => return Err(Barrier(inherited())),
             Special::Dynamic => new.value = Err(inherited()),
@@ -245,7 +247,7 @@ impl Run {
             new.value = Err(doubt.clone());
         }
         if new.value.as_ref().is_ok_and(|value| value.len() > LONGEST_VALUE) {
-            new.value = Err(Unknown { what: What::TooLong, at: assignment.at });
+            new.value = Err(Unknown { what: Construct::TooLong, at: assignment.at });
         }
         let stretches = if new.value.is_ok() { new.stretches } else { Vec::new() };
         let before = match self.reading.variables.get(name) {
@@ -273,13 +275,13 @@ fn surely_a_program(name: &Word) -> Option<String> {
     let mut start = String::new();
     for piece in &name.pieces {
         match piece {
-            Piece::Char { c, quoted, .. } if *quoted || !"*?[{~".contains(*c) => start.push(*c),
+            WordPart::Char { c, quoted, .. } if *quoted || !"*?[{~".contains(*c) => start.push(*c),
             _ => break,
         }
     }
     (start.contains('/') || start.rfind(':').is_some_and(|at| at > 0)).then_some(start)
 }
 
-fn is_char(piece: &Piece) -> bool {
-    matches!(piece, Piece::Char { .. } | Piece::Empty)
+fn is_char(piece: &WordPart) -> bool {
+    matches!(piece, WordPart::Char { .. } | WordPart::Empty)
 }

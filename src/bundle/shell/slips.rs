@@ -1,16 +1,16 @@
 //! Lines that were meant as assignments and are none to bash. Each is recognised by its form; what bash makes of it is
 //! followed where every command is.
 
+use super::lexer::{Word, WordPart, is_name};
 use super::parser::{self, Assignment, Chain, Command, Pipeline};
 use super::run::Run;
-use super::words::{Piece, Word, is_name};
-use super::{Remark, Slip};
+use super::{AssignmentError, Remark};
 
 impl Run {
-    fn slip(&mut self, at: usize, slip: Slip, variable: impl Into<String>) {
+    fn slip(&mut self, at: usize, slip: AssignmentError, variable: impl Into<String>) {
         let variable = variable.into();
         self.slipped.insert(variable.clone(), self.chains);
-        self.remark(at, Remark::Slip(slip, variable));
+        self.remark(at, Remark::AssignmentError(slip, variable));
     }
 
     /// The mistakes that lie in how commands are joined.
@@ -22,17 +22,17 @@ impl Run {
                 .and_then(|pipeline| pipeline.commands.first())
                 .is_some_and(is_rest_of_value)
         {
-            self.slip(at, Slip::Semicolon, variable);
+            self.slip(at, AssignmentError::Semicolon, variable);
         }
         for Pipeline { commands, pipe, .. } in &chain.pipelines {
             if let (Some(at), Some(variable)) = (pipe, commands.first().and_then(last_assigned)) {
-                self.slip(*at, Slip::Pipe, variable.name);
+                self.slip(*at, AssignmentError::Pipe, variable.name);
             }
         }
         let last = chain.pipelines.last().and_then(|pipeline| pipeline.commands.last());
         let Some(variable) = last.and_then(last_assigned) else { return };
         if let Some(at) = chain.background {
-            self.slip(at, Slip::Background, variable.name);
+            self.slip(at, AssignmentError::Background, variable.name);
         } else if let Some(at) = chain.glued_semicolon
             && is_long(&variable.value)
         {
@@ -43,7 +43,7 @@ impl Run {
     /// The mistakes within one command.
     pub(super) fn slips_of_command(&mut self, command: &Command) {
         if let (Some(redirection), Some(variable)) = (command.redirections.first(), last_assigned(command)) {
-            self.slip(redirection.at, Slip::Redirection, variable.name);
+            self.slip(redirection.at, AssignmentError::Redirection, variable.name);
         }
         let Some(name) = command.words.first() else { return };
         let rest = &command.words[1..];
@@ -51,9 +51,9 @@ impl Run {
         let plain = name.plain().unwrap_or_default();
         if let Some(last) = command.assignments.last() {
             if last.value.pieces.is_empty() {
-                self.slip(last.at, Slip::SpaceAroundEquals, &last.name);
+                self.slip(last.at, AssignmentError::SpaceAroundEquals, &last.name);
             } else if is_long(&last.value) {
-                self.slip(name.at, Slip::Blank, &last.name);
+                self.slip(name.at, AssignmentError::Blank, &last.name);
             }
             return;
         }
@@ -62,7 +62,7 @@ impl Run {
             && plain != "export"
             && plain != "set"
         {
-            return self.slip(at, Slip::SpaceAroundEquals, plain);
+            return self.slip(at, AssignmentError::SpaceAroundEquals, plain);
         }
         match plain.as_str() {
             "export" => self.slips_of_export(rest),
@@ -70,7 +70,7 @@ impl Run {
                 let first =
                     rest.iter().find(|word| !word.plain().is_some_and(|word| word.starts_with(['-', '+'])));
                 if let Some(variable) = first.and_then(|word| meant(word, rest)) {
-                    self.slip(at, Slip::Set, variable);
+                    self.slip(at, AssignmentError::Set, variable);
                 }
             }
             "env" | "setenv" => {
@@ -80,14 +80,14 @@ impl Run {
                 let variable =
                     first.and_then(|word| named(word).or_else(|| word.plain().filter(|word| is_name(word))));
                 if let Some(variable) = variable {
-                    self.slip(at, Slip::OtherShell, variable);
+                    self.slip(at, AssignmentError::OtherShell, variable);
                 }
             }
             _ => {
                 if let Some((variable, _)) = plain.split_once(':').filter(|(variable, _)| is_name(variable)) {
-                    self.slip(at, Slip::Colon, variable);
+                    self.slip(at, AssignmentError::Colon, variable);
                 } else if let Some(variable) = dollar_assignment(name) {
-                    self.slip(at, Slip::Dollar, variable);
+                    self.slip(at, AssignmentError::Dollar, variable);
                 }
             }
         }
@@ -97,27 +97,35 @@ impl Run {
         for (index, word) in words.iter().enumerate() {
             let Some(next) = words.get(index + 1) else {
                 if let Some(variable) = dollar_assignment(word) {
-                    self.slip(word.at, Slip::Dollar, variable);
+                    self.slip(word.at, AssignmentError::Dollar, variable);
                 }
                 return;
             };
             let assignment = parser::assignment(word).ok().flatten();
             if let Some(name) = word.plain().filter(|name| is_name(name)) {
                 if begins_with_equals(next) {
-                    return self.slip(word.at, Slip::SpaceAroundEquals, name);
+                    return self.slip(word.at, AssignmentError::SpaceAroundEquals, name);
                 }
             } else if let Some(variable) = dollar_assignment(word) {
-                return self.slip(word.at, Slip::Dollar, variable);
+                return self.slip(word.at, AssignmentError::Dollar, variable);
             } else if let Some(Assignment { name, value, .. }) = assignment
                 && parser::assignment(next).is_ok_and(|assignment| assignment.is_none())
                 && !next
                     .plain()
                     .is_some_and(|next| self.reading.variables.contains_key(&next) || next.starts_with('-'))
             {
-                let slip = if value.pieces.is_empty() { Slip::SpaceAroundEquals } else { Slip::Blank };
+                let slip = if value.pieces.is_empty() {
+                    AssignmentError::SpaceAroundEquals
+                } else {
+                    AssignmentError::Blank
+                };
                 let is_name = next.plain().is_some_and(|next| is_name(&next));
-                if slip == Slip::SpaceAroundEquals || !is_name || is_long(&value) {
-                    return self.slip(if slip == Slip::Blank { next.at } else { word.at }, slip, name);
+                if slip == AssignmentError::SpaceAroundEquals || !is_name || is_long(&value) {
+                    return self.slip(
+                        if slip == AssignmentError::Blank { next.at } else { word.at },
+                        slip,
+                        name,
+                    );
                 }
             }
         }
@@ -134,15 +142,17 @@ fn meant(word: &Word, words: &[Word]) -> Option<String> {
 }
 
 fn begins_with_equals(word: &Word) -> bool {
-    matches!(word.pieces.first(), Some(Piece::Char { c: '=', quoted: false, .. }))
+    matches!(word.pieces.first(), Some(WordPart::Char { c: '=', quoted: false, .. }))
 }
 
 /// The variable of `$NAME=value` or `${NAME}=value`.
 pub(super) fn dollar_assignment(word: &Word) -> Option<&str> {
     match word.pieces.as_slice() {
-        [Piece::Variable { name, quoted: false, .. }, Piece::Char { c: '=', quoted: false, .. }, ..] => {
-            Some(name)
-        }
+        [
+            WordPart::Variable { name, quoted: false, .. },
+            WordPart::Char { c: '=', quoted: false, .. },
+            ..,
+        ] => Some(name),
         _ => None,
     }
 }
@@ -164,8 +174,8 @@ fn is_long(value: &Word) -> bool {
         .pieces
         .iter()
         .filter_map(|piece| match piece {
-            Piece::Char { c, .. } => Some(*c),
-            Piece::Variable { .. } => Some('$'),
+            WordPart::Char { c, .. } => Some(*c),
+            WordPart::Variable { .. } => Some('$'),
             _ => None,
         })
         .collect();

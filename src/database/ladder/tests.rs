@@ -7,8 +7,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use super::*;
 use crate::cause::Class;
 use crate::database::uri;
+use crate::dns::Resolver;
 use crate::files::Root;
-use crate::names::Names;
 
 /// A box with its own resolver files.
 struct Node {
@@ -25,12 +25,12 @@ impl Node {
         Node { directory }
     }
 
-    async fn climb(&self, text: &str) -> Climb {
+    async fn climb(&self, text: &str) -> LadderResult {
         let root = Root::new(self.directory.path());
-        let climber = Climber::new(Names::new(root.clone()), root, "/root");
-        let kind = if text.starts_with("mongo") { Kind::Mongo } else { Kind::Postgres };
+        let ladder_probe = LadderProbe::new(Resolver::new(root.clone()), root, "/root");
+        let kind = if text.starts_with("mongo") { Product::Mongo } else { Product::Postgres };
         let request = Request { name: "test".into(), kind, uri: uri::parse_as(kind, text) };
-        climber.climb(&request).await
+        ladder_probe.climb(&request).await
     }
 }
 
@@ -38,12 +38,12 @@ async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
-fn broken(climb: &Climb) -> (Rung, &str, Class) {
+fn broken(climb: &LadderResult) -> (Rung, &str, Class) {
     let (rung, cause) = climb.failure().unwrap_or_else(|| panic!("{climb:?}"));
     (rung, &cause.kind, cause.class)
 }
 
-fn detail(climb: &Climb, rung: Rung) -> &str {
+fn detail(climb: &LadderResult, rung: Rung) -> &str {
     match &climb.step(rung).unwrap().outcome {
         Outcome::Good { detail } => detail,
         other => panic!("{rung}: {other:?}"),
@@ -55,7 +55,7 @@ async fn a_malformed_uri_breaks_the_first_rung_and_skips_the_rest() {
     let climb = Node::new("").climb("mongodb://circle:p@ss-ladder@host/db").await;
     assert_eq!(broken(&climb), (Rung::Uri, "mongo.uri", Class::Config));
     assert_eq!(climb.address, None);
-    assert_eq!(climb.steps.len(), Kind::Mongo.rungs().len());
+    assert_eq!(climb.steps.len(), Product::Mongo.rungs().len());
     for step in &climb.steps[1..] {
         assert_eq!(step.outcome, Outcome::Skipped { because: Rung::Uri });
     }
@@ -119,7 +119,7 @@ async fn a_server_that_drops_packets_is_a_timeout_within_the_limit() {
 }
 
 /// Whether the rung tcp held long before the limit of one address.
-fn was_not_waited_for(climb: &Climb) -> bool {
+fn was_not_waited_for(climb: &LadderResult) -> bool {
     climb.step(Rung::Tcp).unwrap().milliseconds < 1500
 }
 
@@ -182,6 +182,6 @@ async fn unix_sockets_lie_under_the_root() {
 async fn a_climb_survives_the_state_file() {
     let climb = Node::new("").climb(&format!("mongodb://127.0.0.1:{}/", free_port().await)).await;
     let text = serde_json::to_string(&climb).unwrap();
-    assert_eq!(serde_json::from_str::<Climb>(&text).unwrap(), climb);
+    assert_eq!(serde_json::from_str::<LadderResult>(&text).unwrap(), climb);
     assert!(text.contains(r#""rung":"tcp","outcome":"failed","cause":{"kind":"tcp.refused""#), "{text}");
 }

@@ -5,8 +5,8 @@ use tokio::task::spawn_blocking;
 use super::super::uri::mongo::Credentials;
 use super::super::uri::{MongoUri, Server};
 use super::bson::Document;
-use super::greeting::{self, Member};
-use super::refusal;
+use super::errors;
+use super::hello::{self, Member};
 use super::scram::{Exchange, Fault, Mechanism};
 use super::wire::{Failure, Wire};
 use crate::cause::Cause;
@@ -54,8 +54,8 @@ pub(super) async fn login(
         Err(Broken::Wire(failure)) => failure,
         Err(Broken::Scram(fault)) => return Err(unproven(&server, fault)),
     };
-    if !refusal::is_rejected_login(&failure) {
-        return Err(refusal::of(&server, &failure));
+    if !errors::is_rejected_login(&failure) {
+        return Err(errors::of(&server, &failure));
     }
     let cause = rejected(&server, credentials, &failure);
     // The app's driver may read other credentials.
@@ -83,7 +83,7 @@ fn scram_of(mechanism: &str) -> Option<Mechanism> {
 }
 
 /// The mechanism that the URI names, or else the best that the user has credentials for.
-fn choose(credentials: &Credentials, hello: &greeting::Hello, server: &Server) -> Result<Mechanism, Cause> {
+fn choose(credentials: &Credentials, hello: &hello::Hello, server: &Server) -> Result<Mechanism, Cause> {
     let offered = &hello.mechanisms;
     let named = credentials.mechanism.and_then(scram_of);
     match named {
@@ -232,7 +232,7 @@ fn wrong_source(server: &Server, credentials: &Credentials, right: &str, failure
 
 fn words(cause: Cause, failure: &Failure) -> Cause {
     match failure {
-        Failure::Refused(refusal) => refusal::with_words(cause, refusal),
+        Failure::Refused(refusal) => errors::with_words(cause, refusal),
         _ => cause,
     }
 }
@@ -249,7 +249,7 @@ async fn elsewhere(
     candidates.retain(|candidate| *candidate != credentials.source);
     candidates.dedup();
     for source in candidates {
-        let hello = greeting::ask_again(&mut member.wire, format!("{source}.{user}")).await.ok()?;
+        let hello = hello::ask_again(&mut member.wire, format!("{source}.{user}")).await.ok()?;
         if hello.wire_version >= FIRST_WITH_SHA256 && hello.mechanisms.is_empty() {
             // Such a server names mechanisms for every user that it has.
             continue;
@@ -275,7 +275,7 @@ async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, 
                 reply.text("user").or(credentials.user.as_deref()).unwrap_or("the certificate's subject");
             Ok(format!("logged in as {user} of $external, MONGODB-X509"))
         }
-        Err(failure) if refusal::is_rejected_login(&failure) => {
+        Err(failure) if errors::is_rejected_login(&failure) => {
             let cause = Cause::config(
                 "mongo.login_rejected",
                 format!("{} has no user with the subject of the client certificate.", member.server),
@@ -283,7 +283,7 @@ async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, 
             );
             Err(words(cause, &failure))
         }
-        Err(failure) => Err(refusal::of(&member.server, &failure)),
+        Err(failure) => Err(errors::of(&member.server, &failure)),
     }
 }
 
@@ -301,7 +301,7 @@ async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<
     };
     match member.wire.command(database, question).await {
         Ok(_) => Ok("the server requires no login, and the URI names no user".to_owned()),
-        Err(failure) if failure.code() == Some(refusal::UNAUTHORIZED) => {
+        Err(failure) if failure.code() == Some(errors::UNAUTHORIZED) => {
             let cause = Cause::config(
                 "mongo.login_required",
                 format!("{} requires a login, and the URI names no user.", member.server),
@@ -309,6 +309,6 @@ async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<
             );
             Err(words(cause, &failure))
         }
-        Err(failure) => Err(refusal::of(&member.server, &failure)),
+        Err(failure) => Err(errors::of(&member.server, &failure)),
     }
 }

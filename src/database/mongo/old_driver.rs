@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::super::reach::{self, Place};
+use super::super::connect::{self, Place};
 use super::super::uri::MongoUri;
 use super::super::uri::java;
-use super::greeting::{self, Member};
+use super::hello::{self, Member};
 use super::scram::Mechanism;
 use super::wire::Wire;
 use crate::cause::Cause;
@@ -36,8 +36,8 @@ pub(super) async fn without_tls(uri: &MongoUri, place: &Place) -> Option<Cause> 
         return None;
     }
     let answers = timeout(PLAINTEXT_LIMIT, async {
-        let stream = reach::open(place).await.ok()?;
-        greeting::ask(&mut Wire::new(stream)).await.ok()
+        let stream = connect::open(place).await.ok()?;
+        hello::ask(&mut Wire::new(stream)).await.ok()
     });
     let old = match answers.await {
         Ok(Some(_)) => "connect without TLS: the server allows it, and the traffic can be read",

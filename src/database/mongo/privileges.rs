@@ -2,8 +2,8 @@
 
 use super::super::uri::MongoUri;
 use super::bson::{Document, Value};
-use super::greeting::Member;
-use super::refusal;
+use super::errors;
+use super::hello::Member;
 use crate::cause::Cause;
 
 /// What the app cannot do without on each of its collections.
@@ -66,7 +66,7 @@ pub(super) async fn ask(uri: &MongoUri, databases: &[Option<String>], member: &m
     let reply = match member.wire.command("admin", question).await {
         Ok(reply) => reply,
         Err(failure) => {
-            let cause = refusal::of(&member.server, &failure);
+            let cause = errors::of(&member.server, &failure);
             return databases.iter().map(|_| Err(cause.clone()).into()).collect();
         }
     };

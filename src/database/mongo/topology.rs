@@ -10,13 +10,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::super::reach;
-use super::super::rung::Climber;
+use super::super::connect;
+use super::super::rung::LadderProbe;
 use super::super::uri::mongo::Seeds;
-use super::super::uri::{Host, Kind, MongoUri, Server};
+use super::super::uri::{Host, MongoUri, Product, Server};
 use super::bson::Document;
-use super::greeting::{self, Hello, Member};
-use super::refusal;
+use super::errors;
+use super::hello::{self, Hello, Member};
 use crate::cause::{Cause, Class};
 
 /// The most members that a replica set can have; a longer list is not a server's honest word.
@@ -46,7 +46,7 @@ pub(super) struct Limits {
 /// Resolves, connects to and greets every advertised member that was not tried under that very name, all at the same
 /// time. Those among `unreached`, the seeds that failed, are not tried again.
 pub(super) async fn members(
-    climber: &Climber,
+    ladder_probe: &LadderProbe,
     uri: &MongoUri,
     seeds: &[Member],
     unreached: &[(Server, Cause)],
@@ -69,7 +69,7 @@ pub(super) async fn members(
         let tried = unreached.iter().find(|(server, _)| server.to_string().eq_ignore_ascii_case(&name));
         let outcome = match tried {
             Some((_, cause)) => Err(because("mongo.member_unreachable", &name, UNREACHABLE, cause)),
-            None => member(climber, uri, &name, limits).await,
+            None => member(ladder_probe, uri, &name, limits).await,
         };
         Advertised { name, outcome, is_told: tried.is_some() }
     }))
@@ -78,14 +78,19 @@ pub(super) async fn members(
 
 const UNREACHABLE: &str = "is unreachable from this box";
 
-async fn member(climber: &Climber, uri: &MongoUri, name: &str, limits: Limits) -> Result<Member, Cause> {
+async fn member(
+    ladder_probe: &LadderProbe,
+    uri: &MongoUri,
+    name: &str,
+    limits: Limits,
+) -> Result<Member, Cause> {
     let limit = limits.greet;
     let started = Instant::now();
     let left = || limit.saturating_sub(started.elapsed());
     let server = server(name).ok_or_else(|| {
         unusable("mongo.member_name", name, "has a name that is not HOST:PORT").with("advertised", name)
     })?;
-    let resolved = timeout(limit, climber.resolve_one(Kind::Mongo, server.clone())).await;
+    let resolved = timeout(limit, ladder_probe.resolve_one(Product::Mongo, server.clone())).await;
     let resolved = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(cause)) => {
@@ -104,9 +109,9 @@ async fn member(climber: &Climber, uri: &MongoUri, name: &str, limits: Limits) -
             ));
         }
     };
-    let reached = reach::connect_server(Kind::Mongo, resolved, left().min(limits.connect)).await;
+    let reached = connect::connect_server(Product::Mongo, resolved, left().min(limits.connect)).await;
     let reached = reached.map_err(|cause| because("mongo.member_unreachable", name, UNREACHABLE, &cause))?;
-    greeting::greet(climber, uri, reached, left())
+    hello::greet(ladder_probe, uri, reached, left())
         .await
         .map_err(|cause| because("mongo.member_unusable", name, "is reachable but unusable", &cause))
 }
@@ -197,7 +202,7 @@ fn single(
         return Ok(format!("{}, {}", seed.server, hello.state()));
     }
     if hello.is_arbiter {
-        return Err(refusal::arbiter_only());
+        return Err(errors::arbiter_only());
     }
     if !hello.is_secondary || hello.is_unconfigured {
         return Err(not_serving(seed));
@@ -313,15 +318,15 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
 
 pub(super) fn not_serving(member: &Member) -> Cause {
     if member.hello.is_unconfigured {
-        return refusal::not_initiated(&member.server);
+        return errors::not_initiated(&member.server);
     }
-    refusal::recovering(&member.server).with("member", member.hello.state())
+    errors::recovering(&member.server).with("member", member.hello.state())
 }
 
 /// A seed that is not of the set that the URI asks for, beside others that are.
 fn stray(wanted: &str, member: &Member) -> Cause {
     if member.hello.is_unconfigured {
-        return refusal::not_initiated(&member.server);
+        return errors::not_initiated(&member.server);
     }
     Cause::config(
         "mongo.set_name_mismatch",
@@ -358,7 +363,7 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
         && members.iter().all(|(_, member)| member.hello.is_arbiter)
         && failures.is_empty()
     {
-        return refusal::arbiter_only();
+        return errors::arbiter_only();
     }
     if let (Some(seed), true) = (ours.first(), members.is_empty() && failures.is_empty()) {
         return not_serving(seed);

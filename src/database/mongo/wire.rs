@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::reach::Stream;
+use super::super::connect::Stream;
 use super::bson::{Document, Malformed};
 
 const OP_REPLY: i32 = 1;

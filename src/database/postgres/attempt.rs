@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::rung::Rung;
-use super::refusal;
+use super::errors;
 use crate::cause::Cause;
 
 /// The rungs above tcp that one server held or broke.
@@ -45,7 +45,7 @@ impl Attempt {
 /// the other with it. A pg_hba.conf without an entry says least.
 pub(super) fn told_of_both(first: Attempt, second: Attempt) -> Attempt {
     let rank =
-        |attempt: &Attempt| attempt.failure().map(|(rung, cause)| (rung, cause.kind != refusal::NO_ENTRY));
+        |attempt: &Attempt| attempt.failure().map(|(rung, cause)| (rung, cause.kind != errors::NO_ENTRY));
     if rank(&first).is_none() || rank(&second).is_none() {
         return if rank(&second).is_none() { second } else { first };
     }

@@ -13,13 +13,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::tls::{self as raw, TlsConnect};
 
-use super::super::reach::{Heard, Stream};
-use super::super::rung::Climber;
+use super::super::connect::{FirstBytes, Stream};
+use super::super::rung::LadderProbe;
 use super::super::stream::forward_writes;
-use super::super::tls::{self, Authorities, Identity, Terms, Verify};
+use super::super::tls::{self, Authorities, ClientCertificate, Terms, Verify};
 use super::super::uri::postgres::{RootCert, SslMode};
-use super::super::uri::{Kind, PostgresUri, Server};
-use super::refusal;
+use super::super::uri::{PostgresUri, Product, Server};
+use super::errors;
 use crate::cause::Cause;
 
 /// The kind of the cause when a server has no TLS and the URI insists on it.
@@ -30,7 +30,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// How one attempt wants to speak.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum TlsPlan {
     /// Without TLS, and why.
     Plaintext(&'static str),
     /// With TLS if the server has it.
@@ -51,9 +51,9 @@ pub(super) struct Channel {
 
 /// What the URI demands of TLS, as libpq reads it: the certificate is verified whenever there is a root certificate to
 /// verify it with, also for `sslmode=require` and below.
-pub(super) fn terms(climber: &Climber, uri: &PostgresUri) -> Terms {
-    let home = |name: &str| climber.home.join(".postgresql").join(name);
-    let exists = |path: &std::path::Path| climber.root.path(path).exists();
+pub(super) fn terms(ladder_probe: &LadderProbe, uri: &PostgresUri) -> Terms {
+    let home = |name: &str| ladder_probe.home.join(".postgresql").join(name);
+    let exists = |path: &std::path::Path| ladder_probe.root.path(path).exists();
     let wanted = &uri.tls;
     let (authorities, known) = match &wanted.root_cert {
         RootCert::System => (Authorities::System, true),
@@ -68,14 +68,14 @@ pub(super) fn terms(climber: &Climber, uri: &PostgresUri) -> Terms {
     };
     let certificate =
         wanted.cert.clone().or_else(|| Some(home("postgresql.crt")).filter(|path| exists(path)));
-    let identity = certificate.filter(|_| !wanted.send_no_cert).map(|certificate| Identity {
+    let identity = certificate.filter(|_| !wanted.send_no_cert).map(|certificate| ClientCertificate {
         key: wanted.key.clone().unwrap_or_else(|| home("postgresql.key")),
         certificate,
         key_password: wanted.key_password.clone(),
         key_must_be_private: true,
     });
     Terms {
-        kind: Kind::Postgres,
+        kind: Product::Postgres,
         verify,
         authorities,
         identity,
@@ -101,15 +101,15 @@ fn version(word: Option<&str>) -> Option<SslVersion> {
 /// # Errors
 /// `tls.…`, or a word about a server that is silent, closes, or is no PostgreSQL.
 pub(super) async fn negotiate(
-    climber: &Climber,
+    ladder_probe: &LadderProbe,
     terms: &Terms,
-    wanted: Wanted,
+    wanted: TlsPlan,
     server: &Server,
     mut stream: Box<dyn Stream>,
     limit: Duration,
     direct: bool,
 ) -> Result<Channel, Cause> {
-    if let Wanted::Plaintext(why) = wanted {
+    if let TlsPlan::Plaintext(why) = wanted {
         return Ok(plaintext(stream, format!("no TLS, {why}")));
     }
     let deadline = Instant::now() + limit;
@@ -117,22 +117,22 @@ pub(super) async fn negotiate(
         let answer = timeout(limit, request(&mut stream)).await;
         let answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(refusal::closed(server).with("error", error)),
-            Err(_) => return Err(refusal::silent(server, "the question for TLS", limit)),
+            Ok(Err(error)) => return Err(errors::closed(server).with("error", error)),
+            Err(_) => return Err(errors::silent(server, "the question for TLS", limit)),
         };
         match (answer.first(), wanted) {
             (Some(b'S'), _) if answer.len() == 1 => {}
-            (Some(b'N'), Wanted::Required) if answer.len() == 1 => return Err(refused(server)),
+            (Some(b'N'), TlsPlan::Required) if answer.len() == 1 => return Err(refused(server)),
             (Some(b'N'), _) if answer.len() == 1 => {
                 let detail =
                     "no TLS: the server does not support it, and the URI does not require it".to_owned();
                 return Ok(plaintext(stream, detail));
             }
-            _ => return Err(refusal::not_postgres(server, &answer)),
+            _ => return Err(errors::not_postgres(server, &answer)),
         }
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    let stream = tls::handshake(terms, &climber.root, server, stream, left).await?;
+    let stream = tls::handshake(terms, &ladder_probe.root, server, stream, left).await?;
     let session = stream.ssl();
     let detail = tls::described(session, terms.verify);
     let handed = Handed { binding: server_end_point(session) };
@@ -148,7 +148,7 @@ fn plaintext(stream: Box<dyn Stream>, detail: String) -> Channel {
 async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
     stream.write_all(&SSL_REQUEST).await?;
     stream.flush().await?;
-    let mut answer = vec![0; Heard::MOST];
+    let mut answer = vec![0; FirstBytes::MOST];
     let length = stream.read(&mut answer).await?;
     if length == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

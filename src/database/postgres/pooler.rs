@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_postgres::error::DbError;
 
-use super::super::reach::{self, Place};
+use super::super::connect::{self, Place};
 use super::super::rung::Rung;
 use super::super::uri::{PostgresUri, Server};
-use super::refusal::in_its_words;
+use super::errors::in_its_words;
 use crate::cause::Cause;
 use words::{Meaning, meaning};
 
@@ -246,7 +246,7 @@ pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
 /// Whether a pooler is there: it refuses an unknown startup parameter before it asks for anything.
 pub(super) async fn answers(place: &Place, limit: Duration) -> bool {
     let asked = timeout(limit, async {
-        let mut stream = reach::open(place).await.ok()?;
+        let mut stream = connect::open(place).await.ok()?;
         stream.write_all(&startup()).await.ok()?;
         stream.flush().await.ok()?;
         let mut answer = vec![0; 512];

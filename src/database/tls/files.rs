@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
-use super::{Authorities, Identity, SYSTEM_STORES, Terms};
+use super::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
 use crate::cause::Cause;
 use crate::database::uri::Password;
 use crate::files::{self, Root};
@@ -98,7 +98,10 @@ fn not_pem(content: &[u8], path: &Path) -> (&'static str, Option<String>) {
 ///
 /// # Errors
 /// `tls.client_certificate`, or what keeps a file from being read.
-pub(super) fn identity(identity: &Identity, root: &Root) -> Result<(Vec<X509>, PKey<Private>), Cause> {
+pub(super) fn identity(
+    identity: &ClientCertificate,
+    root: &Root,
+) -> Result<(Vec<X509>, PKey<Private>), Cause> {
     let read = |path: &Path| {
         let file = root.path(path);
         read(&file).map_err(|error| match error.kind() {

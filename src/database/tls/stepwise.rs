@@ -12,7 +12,7 @@ use openssl::ssl;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_openssl::SslStream;
 
-use super::super::reach::Stream;
+use super::super::connect::Stream;
 use super::super::stream::forward_writes;
 
 /// OpenSSL's short name for the state after a CertificateRequest, in TLS 1.3 and before.

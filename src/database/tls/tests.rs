@@ -114,7 +114,7 @@ async fn shake(
     serving: Serving,
     trusted: &[u8],
     host: &str,
-    kind: Kind,
+    kind: Product,
 ) -> Result<TlsStream, Cause> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("ca.pem"), trusted).unwrap();
@@ -154,7 +154,7 @@ async fn shake(
 async fn verdict(own: &Issued, also: Vec<X509>, trusted: &Issued) -> Cause {
     let trusted = trusted.certificate.to_pem().unwrap();
     let serving = Serving { also, ..Serving::default() };
-    match shake(own, serving, &trusted, "db.internal", Kind::Postgres).await {
+    match shake(own, serving, &trusted, "db.internal", Product::Postgres).await {
         Err(cause) => cause,
         Ok(_) => panic!("accepted"),
     }
@@ -166,14 +166,14 @@ async fn whether_a_client_certificate_was_asked_for_is_known() {
     for most in [None, Some(SslVersion::TLS1_2)] {
         for asks in [false, true] {
             let serving = Serving { asks_for_certificate: asks, most, ..Serving::default() };
-            let stream = shake(&own, serving, b"", "db.internal", Kind::Mongo).await.unwrap();
+            let stream = shake(&own, serving, b"", "db.internal", Product::Mongo).await.unwrap();
             assert_eq!(asked_for_certificate(&stream), asks, "{most:?}");
         }
     }
     // In TLS 1.2 the refusal is part of the handshake.
     let serving =
         Serving { requires_certificate: true, most: Some(SslVersion::TLS1_2), ..Serving::default() };
-    let cause = shake(&own, serving, b"", "db.internal", Kind::Mongo).await.err().unwrap();
+    let cause = shake(&own, serving, b"", "db.internal", Product::Mongo).await.err().unwrap();
     assert_eq!(cause.kind, "tls.client_certificate_required");
 }
 
@@ -188,7 +188,7 @@ async fn a_chain_is_judged_by_what_is_missing() {
     assert!(cause.next_step.contains("ssl_cert_file"), "{cause:?}");
     let pem = root.certificate.to_pem().unwrap();
     let serving = Serving { also: vec![middle.certificate.clone()], ..Serving::default() };
-    shake(&own, serving, &pem, "db.internal", Kind::Postgres).await.unwrap();
+    shake(&own, serving, &pem, "db.internal", Product::Postgres).await.unwrap();
     // The chain is whole, and leads elsewhere.
     let cause = verdict(&own, vec![middle.certificate.clone()], &stranger).await;
     assert_eq!(cause.kind, "tls.unknown_ca");
@@ -229,7 +229,8 @@ async fn each_objection_has_a_cause_of_its_own() {
     let mut chain = no_ca.certificate.to_pem().unwrap();
     chain.extend(root.certificate.to_pem().unwrap());
     let own = issue(&Wish::server(), Some(&no_ca));
-    let cause = shake(&own, Serving::default(), &chain, "db.internal", Kind::Postgres).await.err().unwrap();
+    let cause =
+        shake(&own, Serving::default(), &chain, "db.internal", Product::Postgres).await.err().unwrap();
     assert_eq!(cause.kind, "tls.not_a_ca", "{cause:?}");
 }
 
@@ -244,7 +245,7 @@ async fn an_address_is_looked_for_where_libpq_looks() {
         ("server", &[][..], false, false),
     ] {
         let own = issue(&Wish { name, names, ..Wish::server() }, Some(&root));
-        for (kind, good) in [(Kind::Postgres, postgres), (Kind::Mongo, mongo)] {
+        for (kind, good) in [(Product::Postgres, postgres), (Product::Mongo, mongo)] {
             let outcome = shake(&own, Serving::default(), &pem, "10.0.0.1", kind).await;
             assert_eq!(outcome.is_ok(), good, "{name} {names:?} {kind:?}");
         }
@@ -264,7 +265,7 @@ async fn a_ca_file_is_named_for_what_it_is() {
         (vec![b'x'; 5_000_000], "cannot be read"),
         (b"CN=ca".to_vec(), "holds no certificate"),
     ] {
-        let outcome = shake(&own, Serving::default(), &content, "db.internal", Kind::Postgres).await;
+        let outcome = shake(&own, Serving::default(), &content, "db.internal", Product::Postgres).await;
         let cause = outcome.err().unwrap();
         assert!(cause.kind == "tls.ca_file" && cause.sentence.contains(words), "{words}: {cause:?}");
     }

@@ -9,7 +9,7 @@ use openssl::ssl;
 
 use super::super::uri::Server;
 use super::chain::{Issuer, Objection};
-use super::{Authorities, Kind, Terms};
+use super::{Authorities, Product, Terms};
 use crate::cause::Cause;
 
 // OpenSSL's verdicts on a certificate (`X509_V_ERR_…` in x509_vfy.h).
@@ -134,11 +134,13 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
     let setting = terms.authorities_setting();
     let issuer = &objection.issuer;
     let append = match terms.kind {
-        Kind::Postgres => "Append it to the server's certificate file (ssl_cert_file) and reload PostgreSQL",
-        Kind::Mongo => {
+        Product::Postgres => {
+            "Append it to the server's certificate file (ssl_cert_file) and reload PostgreSQL"
+        }
+        Product::Mongo => {
             "Append it to the server's certificate file (net.tls.certificateKeyFile) and restart mongod"
         }
-        Kind::Vault => "Append it to the server's certificate file (tls_cert_file) and reload Vault",
+        Product::Vault => "Append it to the server's certificate file (tls_cert_file) and reload Vault",
     };
     let alone = objection.depth == 0 && objection.code != SELF_SIGNED_IN_CHAIN;
     let cause = match objection.issuer_is {
@@ -274,9 +276,9 @@ fn rejected(server: &Server) -> Cause {
 
 fn demanded(terms: &Terms, server: &Server) -> Cause {
     let settings = match terms.kind {
-        super::Kind::Postgres => "sslcert and sslkey",
-        super::Kind::Mongo => "tlsCertificateKeyFile",
-        super::Kind::Vault => "the app's own settings",
+        super::Product::Postgres => "sslcert and sslkey",
+        super::Product::Mongo => "tlsCertificateKeyFile",
+        super::Product::Vault => "the app's own settings",
     };
     Cause::config(
         "tls.client_certificate_required",

@@ -3,9 +3,9 @@
 use super::mongo::Seeds;
 use super::options::Options;
 use super::scan::{error, error_at};
-use super::{Kind, UriError};
+use super::{Product, UriError};
 
-const KIND: Kind = Kind::Mongo;
+const KIND: Product = Product::Mongo;
 
 /// What options say about the shape of the deployment must agree with the hosts.
 pub(super) fn topology(seeds: &Seeds, options: &Options) -> Result<(), UriError> {

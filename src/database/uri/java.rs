@@ -21,7 +21,7 @@ const MECHANISMS: [&str; 5] = ["SCRAM-SHA-1", "MONGODB-CR", "MONGODB-X509", "GSS
 
 /// What the driver understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct DriverView {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) hosts: Vec<String>,
@@ -34,7 +34,7 @@ pub(super) struct Reading {
 
 /// Why the driver throws instead of connecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     Scheme,
     /// A `/` after the `?` takes the place of the one before the database.
     SlashInOptions,
@@ -61,21 +61,21 @@ pub struct OldDriver {
 }
 
 /// Reads as the driver does.
-pub(super) fn read(text: &str) -> Result<Reading, Refusal> {
-    let rest = text.strip_prefix(PREFIX).ok_or(Refusal::Scheme)?;
+pub(super) fn read(text: &str) -> Result<DriverView, Rejection> {
+    let rest = text.strip_prefix(PREFIX).ok_or(Rejection::Scheme)?;
     let (authority, tail) = match rest.rsplit_once('/') {
         Some(cut) => cut,
-        None if rest.contains('?') => return Err(Refusal::NoSlash),
+        None if rest.contains('?') => return Err(Rejection::NoSlash),
         None => (rest, ""),
     };
     if authority.contains('?') {
-        return Err(Refusal::SlashInOptions);
+        return Err(Rejection::SlashInOptions);
     }
     let (user, password, hosts) = match authority.rfind('@') {
         Some(at) if at > 0 => {
             let userinfo = &authority[..at];
             if userinfo.contains('@') || userinfo.matches(':').count() > 1 {
-                return Err(Refusal::Credentials);
+                return Err(Rejection::Credentials);
             }
             let (user, password) = match userinfo.split_once(':') {
                 Some((user, password)) => (user, Some(password)),
@@ -93,7 +93,7 @@ pub(super) fn read(text: &str) -> Result<Reading, Refusal> {
     };
     let mut options: BTreeMap<String, String> = BTreeMap::new();
     for part in query.split(['&', ';']).filter(|part| !part.is_empty()) {
-        let (key, value) = part.split_once('=').ok_or(Refusal::Option)?;
+        let (key, value) = part.split_once('=').ok_or(Rejection::Option)?;
         options.insert(key.to_lowercase(), decode(value)?);
     }
     for name in ["maxpoolsize", "minpoolsize", "maxidletimems", "maxlifetimems", "waitqueuemultiple"]
@@ -101,19 +101,19 @@ pub(super) fn read(text: &str) -> Result<Reading, Refusal> {
         .chain(["waitqueuetimeoutms", "connecttimeoutms", "sockettimeoutms", "wtimeoutms", "wtimeout"])
     {
         if options.get(name).is_some_and(|value| value.parse::<i32>().is_err()) {
-            return Err(Refusal::Number);
+            return Err(Rejection::Number);
         }
     }
     if user.is_some()
         && options.get("authmechanism").is_some_and(|mechanism| !MECHANISMS.contains(&mechanism.as_str()))
     {
-        return Err(Refusal::Mechanism);
+        return Err(Rejection::Mechanism);
     }
     let source = match options.get("authmechanism").map(String::as_str) {
         Some("GSSAPI" | "MONGODB-X509") => "$external".to_owned(),
         _ => options.remove("authsource").or(database.clone()).unwrap_or_else(|| "admin".to_owned()),
     };
-    Ok(Reading {
+    Ok(DriverView {
         user,
         password,
         hosts,
@@ -124,27 +124,27 @@ pub(super) fn read(text: &str) -> Result<Reading, Refusal> {
     })
 }
 
-fn host(text: &str) -> Result<String, Refusal> {
+fn host(text: &str) -> Result<String, Rejection> {
     let port = match text {
-        "" => return Err(Refusal::Host),
-        socket if socket.ends_with(".sock") => return Err(Refusal::Socket),
+        "" => return Err(Rejection::Host),
+        socket if socket.ends_with(".sock") => return Err(Rejection::Socket),
         address if address.starts_with('[') => {
             if !address.contains(']') {
-                return Err(Refusal::Host);
+                return Err(Rejection::Host);
             }
             address.split_once("]:").map(|(_, port)| port)
         }
-        name if name.matches(':').count() > 1 => return Err(Refusal::Host),
+        name if name.matches(':').count() > 1 => return Err(Rejection::Host),
         name => name.split_once(':').map(|(_, port)| port),
     };
     match port {
-        Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => Err(Refusal::Port),
+        Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => Err(Rejection::Port),
         _ => Ok(text.to_owned()),
     }
 }
 
 /// `java.net.URLDecoder`.
-fn decode(text: &str) -> Result<String, Refusal> {
+fn decode(text: &str) -> Result<String, Rejection> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -152,8 +152,8 @@ fn decode(text: &str) -> Result<String, Refusal> {
         match byte {
             b'+' => decoded.push(b' '),
             b'%' => {
-                let digits = text.get(at + 1..at + 3).ok_or(Refusal::Encoding)?;
-                decoded.push(u8::from_str_radix(digits, 16).map_err(|_| Refusal::Encoding)?);
+                let digits = text.get(at + 1..at + 3).ok_or(Rejection::Encoding)?;
+                decoded.push(u8::from_str_radix(digits, 16).map_err(|_| Rejection::Encoding)?);
                 at += 2;
             }
             other => decoded.push(other),
@@ -170,8 +170,8 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     }
     let mut old = OldDriver::default();
     let mut outcome = read(text);
-    if outcome == Err(Refusal::SlashInOptions) {
-        warnings.push(refused(Refusal::SlashInOptions));
+    if outcome == Err(Rejection::SlashInOptions) {
+        warnings.push(refused(Rejection::SlashInOptions));
         old.refuses = true;
         // Later drivers of the line cut at the first /, and read the rest as this one would.
         if let Some((before, query)) = text.split_once('?') {
@@ -229,35 +229,35 @@ pub(in crate::database) const PLUS: &str = "mongo.uri_plus";
 /// The kind of the warning for TLS that only today's drivers turn on.
 pub(in crate::database) const PLAINTEXT: &str = "mongo.uri_tls_name";
 
-fn refused(refusal: Refusal) -> Cause {
+fn refused(refusal: Rejection) -> Cause {
     let (what, next_step) = match refusal {
-        Refusal::Scheme => {
+        Rejection::Scheme => {
             return Cause::config(
                 "mongo.uri_srv",
                 "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not know: the app may not start.",
                 "List the servers: mongodb://HOST:27017,HOST:27017/DATABASE?replicaSet=NAME&ssl=true.",
             );
         }
-        Refusal::SlashInOptions => (
+        Rejection::SlashInOptions => (
             "it has a / after the ?, and the driver cuts it at the last /",
             "Write each / after the ? as %2F, which every driver reads as a /.",
         ),
-        Refusal::NoSlash => ("it has options without a / before the ?", "Write a / before the ?."),
-        Refusal::Mechanism => (
+        Rejection::NoSlash => ("it has options without a / before the ?", "Write a / before the ?."),
+        Rejection::Mechanism => (
             "it names an authMechanism that the driver does not know",
             "Remove authMechanism: each driver then chooses the best that it and the user have.",
         ),
-        Refusal::Socket => (
+        Rejection::Socket => (
             "the driver does not support Unix sockets",
             "Write host and port: mongodb://user:password@host:27017/database.",
         ),
-        Refusal::Number => ("a number in it is too large or malformed", "Correct the number."),
-        Refusal::Credentials | Refusal::Encoding => (
+        Rejection::Number => ("a number in it is too large or malformed", "Correct the number."),
+        Rejection::Credentials | Rejection::Encoding => (
             "it cannot decode the credentials",
             "Percent-encode every special character of user and password.",
         ),
-        Refusal::Host | Refusal::Port => ("it cannot read the hosts", "Write each server as host:port."),
-        Refusal::Option => ("it has an option without =", "Write every option as name=value."),
+        Rejection::Host | Rejection::Port => ("it cannot read the hosts", "Write each server as host:port."),
+        Rejection::Option => ("it has an option without =", "Write every option as name=value."),
     };
     Cause::config(
         "mongo.uri_old_driver",

@@ -3,7 +3,7 @@
 //! Reading one makes its password known to the scrubber before anything else happens, also when the URI turns out to be
 //! malformed. No error, warning or `Debug` form carries a password or anything that could be a piece of one.
 
-mod classics;
+mod common_mistakes;
 mod conflicts;
 pub(super) mod java;
 pub mod mongo;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Cause;
 use crate::secret;
 
-pub(crate) use classics::secrets_in;
+pub(crate) use common_mistakes::secrets_in;
 pub use mongo::MongoUri;
 pub use postgres::PostgresUri;
 pub use vault::VaultUri;
@@ -31,7 +31,7 @@ pub use vault::VaultUri;
 /// Which database an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum Product {
     /// `postgres://` or `postgresql://`.
     Postgres,
     /// `mongodb://` or `mongodb+srv://`.
@@ -40,30 +40,30 @@ pub enum Kind {
     Vault,
 }
 
-impl Kind {
+impl Product {
     /// The product's own spelling, for sentences.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Postgres => "PostgreSQL",
-            Kind::Mongo => "MongoDB",
-            Kind::Vault => "Vault",
+            Product::Postgres => "PostgreSQL",
+            Product::Mongo => "MongoDB",
+            Product::Vault => "Vault",
         }
     }
 
     /// The port a URI means when it names none.
     pub fn default_port(self) -> u16 {
         match self {
-            Kind::Postgres => 5432,
-            Kind::Mongo => 27017,
-            Kind::Vault => 8200,
+            Product::Postgres => 5432,
+            Product::Mongo => 27017,
+            Product::Vault => 8200,
         }
     }
 
     fn schemes(self) -> &'static [&'static str] {
         match self {
-            Kind::Postgres => &["postgres://", "postgresql://"],
-            Kind::Mongo => &["mongodb://", "mongodb+srv://"],
-            Kind::Vault => &[],
+            Product::Postgres => &["postgres://", "postgresql://"],
+            Product::Mongo => &["mongodb://", "mongodb+srv://"],
+            Product::Vault => &[],
         }
     }
 
@@ -85,11 +85,11 @@ pub enum Parsed {
 
 impl Parsed {
     /// Which database this is the address of.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Product {
         match self {
-            Parsed::Postgres(_) => Kind::Postgres,
-            Parsed::Mongo(_) => Kind::Mongo,
-            Parsed::Vault(_) => Kind::Vault,
+            Parsed::Postgres(_) => Product::Postgres,
+            Parsed::Mongo(_) => Product::Mongo,
+            Parsed::Vault(_) => Product::Vault,
         }
     }
 
@@ -117,15 +117,19 @@ impl Parsed {
 /// # Errors
 /// What is wrong with it and where. Without a known scheme this cannot say which database was meant.
 pub fn parse(text: &str) -> Result<Parsed, UriError> {
-    let kind = if text.starts_with("mongodb") { Kind::Mongo } else { Kind::Postgres };
+    let kind = if text.starts_with("mongodb") { Product::Mongo } else { Product::Postgres };
     let other = text.starts_with("postgres");
     match parse_as(kind, text) {
-        Err(error) if kind == Kind::Postgres && !other && error.column == Some(1) => Err(UriError {
+        Err(error) if kind == Product::Postgres && !other && error.column == Some(1) => Err(UriError {
             sentence: error
                 .sentence
                 .replace(
-                    &Kind::Postgres.expected_schemes(),
-                    &format!("{}, {}", Kind::Postgres.expected_schemes(), Kind::Mongo.expected_schemes()),
+                    &Product::Postgres.expected_schemes(),
+                    &format!(
+                        "{}, {}",
+                        Product::Postgres.expected_schemes(),
+                        Product::Mongo.expected_schemes()
+                    ),
                 )
                 .replace("The PostgreSQL URI", "The URI"),
             ..error
@@ -138,12 +142,12 @@ pub fn parse(text: &str) -> Result<Parsed, UriError> {
 ///
 /// # Errors
 /// What is wrong with it and where.
-pub fn parse_as(kind: Kind, text: &str) -> Result<Parsed, UriError> {
+pub fn parse_as(kind: Product, text: &str) -> Result<Parsed, UriError> {
     match kind {
-        Kind::Postgres => postgres::parse(text).map(Parsed::Postgres),
-        Kind::Mongo => mongo::parse(text).map(Parsed::Mongo),
-        Kind::Vault => Err(UriError {
-            database: Kind::Vault,
+        Product::Postgres => postgres::parse(text).map(Parsed::Postgres),
+        Product::Mongo => mongo::parse(text).map(Parsed::Mongo),
+        Product::Vault => Err(UriError {
+            database: Product::Vault,
             column: None,
             sentence: "Vault is not addressed by a URI.".to_owned(),
             next_step: "Set VAULT__SCHEME, VAULT__HOST, VAULT__PORT and VAULT__CLIENT_TOKEN.".to_owned(),
@@ -155,7 +159,7 @@ pub fn parse_as(kind: Kind, text: &str) -> Result<Parsed, UriError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UriError {
     /// The database whose rules were applied.
-    pub database: Kind,
+    pub database: Product,
     /// Where, as a byte position within the URI counted from 1; `None` when something is missing or contradictory.
     pub column: Option<usize>,
     /// What, in one sentence with a full stop; it names the column.
@@ -175,9 +179,9 @@ impl std::error::Error for UriError {}
 impl From<UriError> for Cause {
     fn from(error: UriError) -> Self {
         let kind = match error.database {
-            Kind::Postgres => "postgres.uri",
-            Kind::Mongo => "mongo.uri",
-            Kind::Vault => "vault.uri",
+            Product::Postgres => "postgres.uri",
+            Product::Mongo => "mongo.uri",
+            Product::Vault => "vault.uri",
         };
         let cause = Cause::config(kind, &error.sentence, &error.next_step);
         match error.column {
@@ -228,12 +232,12 @@ pub struct Server {
 
 impl Server {
     /// The file of a Unix socket; `None` for a server on the network.
-    pub fn socket_path(&self, kind: Kind) -> Option<PathBuf> {
+    pub fn socket_path(&self, kind: Product) -> Option<PathBuf> {
         match (&self.host, kind) {
-            (Host::Socket(directory), Kind::Postgres) => {
+            (Host::Socket(directory), Product::Postgres) => {
                 Some(directory.join(format!(".s.PGSQL.{}", self.port)))
             }
-            (Host::Socket(file), Kind::Mongo) => Some(file.clone()),
+            (Host::Socket(file), Product::Mongo) => Some(file.clone()),
             _ => None,
         }
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Kind, Password, Server, UriError, classics, conflicts};
+use super::{Host, Password, Product, Server, UriError, common_mistakes, conflicts};
 use crate::cause::Cause;
 use crate::secret;
 
-const KIND: Kind = Kind::Mongo;
+const KIND: Product = Product::Mongo;
 
 /// Where the seeds come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl MongoUri {
     /// # Errors
     /// What is wrong with the record.
     pub fn apply_txt(&mut self, record: &str) -> Result<(), UriError> {
-        let pairs = scan::pairs(KIND, scan::Piece { text: record, at: 0 })?;
+        let pairs = scan::pairs(KIND, scan::Span { text: record, at: 0 })?;
         for pair in pairs {
             match pair.key.as_str() {
                 "authSource" => {
@@ -161,7 +161,7 @@ impl MongoUri {
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<MongoUri, UriError> {
-    classics::register_secrets(text);
+    common_mistakes::register_secrets(text);
     let uri = read(text)?;
     let as_old_drivers_read_it = uri.old_driver.credentials.as_ref().and_then(|it| it.password.as_ref());
     as_old_drivers_read_it.into_iter().for_each(|password| secret::register(password.expose()));

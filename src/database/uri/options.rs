@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::scan::{Pair, error_at};
-use super::{Kind, UriError, closest};
+use super::{Product, UriError, closest};
 use crate::cause::Cause;
 
-const KIND: Kind = Kind::Mongo;
+const KIND: Product = Product::Mongo;
 
 /// What an option accepts.
 #[derive(Debug, Clone, Copy)]

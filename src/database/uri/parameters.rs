@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::pgjdbc;
 use super::scan::{Pair, error, error_at};
-use super::{Kind, UriError, closest};
+use super::{Product, UriError, closest};
 use crate::cause::Cause;
 
 /// What a parameter accepts.
@@ -161,7 +161,7 @@ impl Parameters {
         let mode = self.get("sslmode");
         if self.get("sslrootcert") == Some("system") && mode.is_some_and(|mode| mode != "verify-full") {
             return Err(error(
-                Kind::Postgres,
+                Product::Postgres,
                 "combines sslrootcert=system with an sslmode weaker than verify-full",
                 "Write sslmode=verify-full, or name a certificate file in sslrootcert.",
             ));
@@ -169,14 +169,14 @@ impl Parameters {
         let weak = matches!(mode, None | Some("disable" | "allow" | "prefer"));
         if self.get("sslnegotiation") == Some("direct") && weak && self.get("sslrootcert") != Some("system") {
             return Err(error(
-                Kind::Postgres,
+                Product::Postgres,
                 "combines sslnegotiation=direct with an sslmode that does not require TLS",
                 "Write sslmode=require or stronger, or remove sslnegotiation.",
             ));
         }
         if self.get("gssencmode") == Some("require") {
             return Err(error(
-                Kind::Postgres,
+                Product::Postgres,
                 "requires Kerberos encryption (gssencmode=require), and the app has no Kerberos credentials",
                 "Remove gssencmode, and write sslmode=require for TLS.",
             ));
@@ -187,7 +187,7 @@ impl Parameters {
             && least > most
         {
             return Err(error(
-                Kind::Postgres,
+                Product::Postgres,
                 "has an ssl_min_protocol_version above its ssl_max_protocol_version",
                 "Correct one of the two.",
             ));
@@ -211,7 +211,7 @@ fn translated(mut pair: Pair<'_>) -> Pair<'_> {
 }
 
 fn unknown(pair: &Pair<'_>) -> UriError {
-    let (offset, kind) = (pair.at, Kind::Postgres);
+    let (offset, kind) = (pair.at, Product::Postgres);
     let named = !pair.key.is_empty()
         && pair.key.len() <= 40
         && pair.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -255,7 +255,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>) -> Result<(), UriError
         }
         _ => format!("{name} takes {expected}."),
     };
-    Err(error_at(Kind::Postgres, pair.raw_value.at, format!("has an invalid value for {name}"), next_step))
+    Err(error_at(Product::Postgres, pair.raw_value.at, format!("has an invalid value for {name}"), next_step))
 }
 
 fn methods_are_good(value: &str) -> bool {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Kind, Password, Server, UriError, classics};
+use super::{Host, Password, Product, Server, UriError, common_mistakes};
 use crate::cause::Cause;
 
-const KIND: Kind = Kind::Postgres;
+const KIND: Product = Product::Postgres;
 
 /// Where Debian's and Red Hat's libpq look for the socket when no host is named.
 pub(super) const DEFAULT_SOCKET_DIRECTORY: &str = "/var/run/postgresql";
@@ -88,7 +88,7 @@ pub struct Tls {
 
 /// Which servers of a list are acceptable, as libpq's `target_session_attrs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Target {
+pub enum SessionTarget {
     /// The first that lets in. The default.
     Any,
     /// One whose sessions may write.
@@ -128,7 +128,7 @@ pub struct PostgresUri {
     /// TLS.
     pub tls: Tls,
     /// `target_session_attrs`.
-    pub target: Target,
+    pub target: SessionTarget,
     /// `connect_timeout`; zero and negative ones mean none and are left out.
     pub connect_timeout: Option<Duration>,
     /// `options`: command-line options for the server's process.
@@ -161,7 +161,7 @@ impl PostgresUri {
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
-    classics::register_secrets(text);
+    common_mistakes::register_secrets(text);
     read(text)
 }
 
@@ -222,7 +222,7 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
 fn named(
     parameters: &mut Parameters,
     name: &str,
-    part: Option<scan::Piece<'_>>,
+    part: Option<scan::Span<'_>>,
 ) -> Result<Option<String>, UriError> {
     let decoded = part.map(|piece| scan::decode(KIND, piece)).transpose()?;
     let overriding = parameters.take_given(name).map(|(value, _)| value);
@@ -249,7 +249,7 @@ fn elsewhere(parameters: &Parameters) -> Option<Cause> {
 
 /// A parameter without a value takes away what stands in front of the `?`.
 fn emptied(parameters: &Parameters, parts: &Parts<'_>) -> Option<Cause> {
-    let has = |piece: Option<scan::Piece<'_>>| piece.is_some_and(|piece| !piece.text.is_empty());
+    let has = |piece: Option<scan::Span<'_>>| piece.is_some_and(|piece| !piece.text.is_empty());
     let has_port = parts.hosts.text.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
     let names: Vec<&str> = [
         ("password", has(parts.password)),
@@ -391,14 +391,14 @@ fn tls(parameters: &mut Parameters) -> Tls {
     }
 }
 
-fn target(word: Option<&str>) -> Target {
+fn target(word: Option<&str>) -> SessionTarget {
     match word {
-        Some("read-write") => Target::ReadWrite,
-        Some("read-only") => Target::ReadOnly,
-        Some("primary") => Target::Primary,
-        Some("standby") => Target::Standby,
-        Some("prefer-standby") => Target::PreferStandby,
-        _ => Target::Any,
+        Some("read-write") => SessionTarget::ReadWrite,
+        Some("read-only") => SessionTarget::ReadOnly,
+        Some("primary") => SessionTarget::Primary,
+        Some("standby") => SessionTarget::Standby,
+        Some("prefer-standby") => SessionTarget::PreferStandby,
+        _ => SessionTarget::Any,
     }
 }
 

@@ -2,30 +2,30 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Host, Kind, UriError, classics};
+use super::{Host, Product, UriError, common_mistakes};
 use crate::secret;
 
 /// A part of a URI and its byte offset, so that an error can say where.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Piece<'a> {
+pub(super) struct Span<'a> {
     pub(super) text: &'a str,
     pub(super) at: usize,
 }
 
-impl<'a> Piece<'a> {
-    pub(super) fn slice(self, from: usize, to: usize) -> Piece<'a> {
-        Piece { text: &self.text[from..to], at: self.at + from }
+impl<'a> Span<'a> {
+    pub(super) fn slice(self, from: usize, to: usize) -> Span<'a> {
+        Span { text: &self.text[from..to], at: self.at + from }
     }
 
-    fn from(self, from: usize) -> Piece<'a> {
+    fn from(self, from: usize) -> Span<'a> {
         self.slice(from, self.text.len())
     }
 
     /// The parts between separators; always at least one.
-    pub(super) fn split(self, separator: char) -> impl Iterator<Item = Piece<'a>> {
+    pub(super) fn split(self, separator: char) -> impl Iterator<Item = Span<'a>> {
         let mut at = self.at;
         self.text.split(separator).map(move |text| {
-            let piece = Piece { text, at };
+            let piece = Span { text, at };
             at += text.len() + separator.len_utf8();
             piece
         })
@@ -36,14 +36,14 @@ impl<'a> Piece<'a> {
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub(super) scheme: &'static str,
-    pub(super) user: Option<Piece<'a>>,
-    pub(super) password: Option<Piece<'a>>,
+    pub(super) user: Option<Span<'a>>,
+    pub(super) password: Option<Span<'a>>,
     /// The list of hosts, possibly empty.
-    pub(super) hosts: Piece<'a>,
+    pub(super) hosts: Span<'a>,
     /// After the `/`; `None` when there is none.
-    pub(super) path: Option<Piece<'a>>,
+    pub(super) path: Option<Span<'a>>,
     /// After the `?`.
-    pub(super) query: Option<Piece<'a>>,
+    pub(super) query: Option<Span<'a>>,
 }
 
 /// One `key=value` of the query; the key as written.
@@ -51,7 +51,7 @@ pub(super) struct Parts<'a> {
 pub(super) struct Pair<'a> {
     pub(super) key: String,
     pub(super) value: String,
-    pub(super) raw_value: Piece<'a>,
+    pub(super) raw_value: Span<'a>,
     pub(super) at: usize,
 }
 
@@ -61,12 +61,12 @@ pub(super) struct Entry<'a> {
     pub(super) host: String,
     pub(super) in_brackets: bool,
     pub(super) at: usize,
-    pub(super) port: Option<Piece<'a>>,
+    pub(super) port: Option<Span<'a>>,
 }
 
 /// An error at a byte offset (counted from 0).
 pub(super) fn error_at(
-    kind: Kind,
+    kind: Product,
     offset: usize,
     what: impl AsRef<str>,
     next_step: impl Into<String>,
@@ -81,7 +81,7 @@ pub(super) fn error_at(
 }
 
 /// An error that stands nowhere in particular.
-pub(super) fn error(kind: Kind, what: impl AsRef<str>, next_step: impl Into<String>) -> UriError {
+pub(super) fn error(kind: Product, what: impl AsRef<str>, next_step: impl Into<String>) -> UriError {
     UriError {
         database: kind,
         column: None,
@@ -91,12 +91,12 @@ pub(super) fn error(kind: Kind, what: impl AsRef<str>, next_step: impl Into<Stri
 }
 
 /// Cuts a URI into its parts, refusing the mistakes that would otherwise surface as something else.
-pub(super) fn cut(kind: Kind, text: &str) -> Result<Parts<'_>, UriError> {
-    classics::length(kind, text)?;
-    let scheme = classics::scheme(kind, text)?;
-    let after_scheme = Piece { text, at: 0 }.from(scheme.len());
-    let userinfo_end = classics::end_of_userinfo(after_scheme.text);
-    classics::characters(kind, text, scheme.len(), userinfo_end)?;
+pub(super) fn cut(kind: Product, text: &str) -> Result<Parts<'_>, UriError> {
+    common_mistakes::length(kind, text)?;
+    let scheme = common_mistakes::scheme(kind, text)?;
+    let after_scheme = Span { text, at: 0 }.from(scheme.len());
+    let userinfo_end = common_mistakes::end_of_userinfo(after_scheme.text);
+    common_mistakes::characters(kind, text, scheme.len(), userinfo_end)?;
 
     let mut parts =
         Parts { scheme, user: None, password: None, hosts: after_scheme, path: None, query: None };
@@ -106,7 +106,7 @@ pub(super) fn cut(kind: Kind, text: &str) -> Result<Parts<'_>, UriError> {
             Some(colon) => (userinfo.slice(0, colon), Some(userinfo.from(colon + 1))),
             None => (userinfo, None),
         };
-        classics::credentials(kind, user, password)?;
+        common_mistakes::credentials(kind, user, password)?;
         parts.user = Some(user);
         parts.password = password;
         parts.hosts = after_scheme.from(end + 1);
@@ -131,7 +131,7 @@ pub(super) fn cut(kind: Kind, text: &str) -> Result<Parts<'_>, UriError> {
 }
 
 /// Percent-decodes one part.
-pub(super) fn decode(kind: Kind, piece: Piece<'_>) -> Result<String, UriError> {
+pub(super) fn decode(kind: Product, piece: Span<'_>) -> Result<String, UriError> {
     let bytes = piece.text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -169,11 +169,11 @@ pub(super) fn decode(kind: Kind, piece: Piece<'_>) -> Result<String, UriError> {
 }
 
 /// The `key=value` pairs of a query, decoded.
-pub(super) fn pairs<'a>(kind: Kind, query: Piece<'a>) -> Result<Vec<Pair<'a>>, UriError> {
+pub(super) fn pairs<'a>(kind: Product, query: Span<'a>) -> Result<Vec<Pair<'a>>, UriError> {
     let mut found = Vec::new();
     for piece in query.split('&') {
         let is_last = piece.at + piece.text.len() == query.at + query.text.len();
-        if piece.text.is_empty() && (is_last || kind == Kind::Mongo) {
+        if piece.text.is_empty() && (is_last || kind == Product::Mongo) {
             // libpq takes a trailing & for nothing, the MongoDB drivers a doubled one as well.
             continue;
         }
@@ -187,7 +187,7 @@ pub(super) fn pairs<'a>(kind: Kind, query: Piece<'a>) -> Result<Vec<Pair<'a>>, U
         };
         let raw_value = piece.from(equals + 1);
         if let Some(extra) = raw_value.text.find('=')
-            && kind == Kind::Postgres
+            && kind == Product::Postgres
         {
             return Err(error_at(
                 kind,
@@ -207,11 +207,11 @@ pub(super) fn pairs<'a>(kind: Kind, query: Piece<'a>) -> Result<Vec<Pair<'a>>, U
 }
 
 /// The entries of a host list, decoded.
-pub(super) fn entries<'a>(kind: Kind, hosts: Piece<'a>) -> Result<Vec<Entry<'a>>, UriError> {
+pub(super) fn entries<'a>(kind: Product, hosts: Span<'a>) -> Result<Vec<Entry<'a>>, UriError> {
     hosts.split(',').map(|piece| entry(kind, piece)).collect()
 }
 
-fn entry<'a>(kind: Kind, piece: Piece<'a>) -> Result<Entry<'a>, UriError> {
+fn entry<'a>(kind: Product, piece: Span<'a>) -> Result<Entry<'a>, UriError> {
     if piece.text.starts_with('[') {
         let Some(end) = piece.text.find(']') else {
             return Err(error_at(
@@ -260,7 +260,12 @@ fn entry<'a>(kind: Kind, piece: Piece<'a>) -> Result<Entry<'a>, UriError> {
 }
 
 /// The host of an entry that is not a Unix socket.
-pub(super) fn network_host(kind: Kind, host: &str, in_brackets: bool, at: usize) -> Result<Host, UriError> {
+pub(super) fn network_host(
+    kind: Product,
+    host: &str,
+    in_brackets: bool,
+    at: usize,
+) -> Result<Host, UriError> {
     if in_brackets {
         // A zone (fe80::1%eth0) is of no use for a database on another machine, and Ipv6Addr knows none.
         return host.parse::<Ipv6Addr>().map(|address| Host::Address(address.into())).map_err(|_| {
@@ -297,7 +302,7 @@ pub(super) fn network_host(kind: Kind, host: &str, in_brackets: bool, at: usize)
 }
 
 /// A port as text; an empty one means the default.
-pub(super) fn port(kind: Kind, text: &str, at: usize) -> Result<u16, UriError> {
+pub(super) fn port(kind: Product, text: &str, at: usize) -> Result<u16, UriError> {
     if text.is_empty() {
         return Ok(kind.default_port());
     }
@@ -323,10 +328,9 @@ pub(super) fn port(kind: Kind, text: &str, at: usize) -> Result<u16, UriError> {
 
 /// The text of a URI with its password and every secret option replaced.
 pub(super) fn shown(text: &str, parts: &Parts<'_>, pairs: &[Pair<'_>]) -> String {
-    let secrets = parts
-        .password
-        .into_iter()
-        .chain(pairs.iter().filter(|pair| classics::is_secret_option(&pair.key)).map(|pair| pair.raw_value));
+    let secrets = parts.password.into_iter().chain(
+        pairs.iter().filter(|pair| common_mistakes::is_secret_option(&pair.key)).map(|pair| pair.raw_value),
+    );
     let mut shown = String::with_capacity(text.len());
     let mut copied = 0;
     for piece in secrets.filter(|piece| !piece.text.is_empty()) {

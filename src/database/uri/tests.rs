@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::mongo::Seeds;
-use super::postgres::{RootCert, SslMode, Target};
+use super::postgres::{RootCert, SessionTarget, SslMode};
 use super::*;
 
 fn postgres(text: &str) -> PostgresUri {
@@ -33,16 +33,16 @@ fn postgres_forms_that_libpq_understands() {
     assert_eq!(uri.tls.root_cert, RootCert::File("/ca".into()));
 
     let uri = postgres("postgres://u@%2Fvar%2Frun/db");
-    assert_eq!(uri.servers[0].socket_path(Kind::Postgres).unwrap(), Path::new("/var/run/.s.PGSQL.5432"));
+    assert_eq!(uri.servers[0].socket_path(Product::Postgres).unwrap(), Path::new("/var/run/.s.PGSQL.5432"));
     let uri = postgres("postgres:///db?host=/tmp&port=5499&user=u");
-    assert_eq!(uri.servers[0].socket_path(Kind::Postgres).unwrap(), Path::new("/tmp/.s.PGSQL.5499"));
+    assert_eq!(uri.servers[0].socket_path(Product::Postgres).unwrap(), Path::new("/tmp/.s.PGSQL.5499"));
     assert!(uri.warnings.is_empty(), "{:?}", uri.warnings);
     assert_eq!(postgres("postgres://u@/db").warnings[0].kind, "postgres.uri_no_host");
 
     let uri =
         postgres("postgres://h/db?user=me@corp&ssl=true&target_session_attrs=read-write&connect_timeout=1");
     assert_eq!(uri.user.as_deref(), Some("me@corp"));
-    assert_eq!((uri.tls.mode, uri.target), (SslMode::Require, Target::ReadWrite));
+    assert_eq!((uri.tls.mode, uri.target), (SslMode::Require, SessionTarget::ReadWrite));
     assert_eq!(uri.connect_timeout.unwrap().as_secs(), 2);
     assert_eq!(postgres("postgres://u@h/?sslrootcert=system").tls.mode, SslMode::VerifyFull);
     assert_eq!(shown(&postgres("postgres://u@a,b,c:7/").servers), ["a:5432", "b:5432", "c:7"]);
@@ -178,8 +178,8 @@ const MONGO_ERRORS: &[Row] = &[
 
 #[test]
 fn each_mistake_is_named_with_its_place_and_without_the_password() {
-    let rows = POSTGRES_ERRORS.iter().map(|row| (Kind::Postgres, row));
-    for (kind, (text, column, words)) in rows.chain(MONGO_ERRORS.iter().map(|row| (Kind::Mongo, row))) {
+    let rows = POSTGRES_ERRORS.iter().map(|row| (Product::Postgres, row));
+    for (kind, (text, column, words)) in rows.chain(MONGO_ERRORS.iter().map(|row| (Product::Mongo, row))) {
         let error = match parse_as(kind, text) {
             Err(error) => error,
             Ok(parsed) => panic!("{text} was understood as {parsed:?}"),
@@ -189,7 +189,7 @@ fn each_mistake_is_named_with_its_place_and_without_the_password() {
         assert!(said.contains(words), "{text}: {said}");
         assert!(!said.contains("ss@") && !said.contains("hunter"), "{text}: {said}");
         let cause = Cause::from(error);
-        assert_eq!(cause.kind, if kind == Kind::Postgres { "postgres.uri" } else { "mongo.uri" });
+        assert_eq!(cause.kind, if kind == Product::Postgres { "postgres.uri" } else { "mongo.uri" });
     }
 }
 
@@ -282,14 +282,14 @@ fn encoded(text: &str) -> String {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(postgres://|mongodb://|mongodb\\+srv://|)\\PC{0,60}") {
-        let _ = classics::secrets_in(&text);
+        let _ = common_mistakes::secrets_in(&text);
         let _ = super::postgres::read(&text);
         let _ = super::mongo::read(&text);
     }
 
     #[test]
     fn no_text_of_the_grammar_makes_it_panic(text in "(postgres|mongodb)://[a-c@/:?#%&=,\\[\\]<> \"2]{0,40}") {
-        let _ = classics::secrets_in(&text);
+        let _ = common_mistakes::secrets_in(&text);
         let _ = super::postgres::read(&text);
         let _ = super::mongo::read(&text);
     }
@@ -298,7 +298,7 @@ proptest! {
     #[test]
     fn no_error_quotes_a_password(password in "[@/:?#%&,a-z0-9]{0,20}canary[@/:?#%&,a-z0-9]{0,20}") {
         let text = format!("postgres://circle:{password}@host/db");
-        prop_assert!(classics::secrets_in(&text).contains(&password.as_str()));
+        prop_assert!(common_mistakes::secrets_in(&text).contains(&password.as_str()));
         for error in [super::postgres::read(&text).err(), super::mongo::read(&text).err()].into_iter().flatten() {
             prop_assert!(!format!("{error:?}").contains("canary"), "{:?}", error);
         }

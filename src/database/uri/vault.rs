@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Host, Kind, Password, Server, UriError};
+use super::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
 use crate::secret;
 
@@ -37,7 +37,7 @@ impl VaultUri {
     pub fn new(tls: bool, host: &str, port: u16, token: &str, mount: &str) -> Result<Self, UriError> {
         secret::register(token);
         let error = |sentence: &str, next_step: &str| UriError {
-            database: Kind::Vault,
+            database: Product::Vault,
             column: None,
             sentence: sentence.to_owned(),
             next_step: next_step.to_owned(),

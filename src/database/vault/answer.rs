@@ -4,14 +4,14 @@ use serde_json::Value;
 
 /// One answer, its body whole.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     /// Where a redirect leads to.
     pub(super) location: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }

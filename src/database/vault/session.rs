@@ -11,10 +11,10 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::super::reach::{Bounded, Heard, Stream};
+use super::super::connect::{FirstBytes, LimitedStream, Stream};
 use super::super::uri::{Password, Server};
-use super::answer::Answer;
-use super::refusal;
+use super::answer::Response;
+use super::errors;
 use crate::cause::Cause;
 
 /// The most that Vault may send in one climb, in bytes. Its list of mounts has some kilobytes.
@@ -31,7 +31,7 @@ pub(super) struct Session {
     server: Server,
     token: Password,
     sender: SendRequest<Full<Bytes>>,
-    heard: Heard,
+    heard: FirstBytes,
     _connection: JoinSet<()>,
 }
 
@@ -41,10 +41,10 @@ impl Session {
         stream: Box<dyn Stream>,
         token: &Password,
     ) -> Result<Self, Cause> {
-        let stream = Bounded::new(stream, MOST_READ);
+        let stream = LimitedStream::new(stream, MOST_READ);
         let heard = stream.heard();
         let opened = Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = opened.map_err(|error| refusal::broken(server, &error, &heard.bytes()))?;
+        let (sender, connection) = opened.map_err(|error| errors::broken(server, &error, &heard.bytes()))?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             // The request that is under way fails as well, and says why.
@@ -54,12 +54,12 @@ impl Session {
     }
 
     /// Without the token.
-    pub(super) async fn get(&mut self, path: &str, limit: Duration) -> Result<Answer, Cause> {
+    pub(super) async fn get(&mut self, path: &str, limit: Duration) -> Result<Response, Cause> {
         self.send(Method::GET, path, None, false, limit).await
     }
 
     /// With the token.
-    pub(super) async fn get_as_client(&mut self, path: &str, limit: Duration) -> Result<Answer, Cause> {
+    pub(super) async fn get_as_client(&mut self, path: &str, limit: Duration) -> Result<Response, Cause> {
         self.send(Method::GET, path, None, true, limit).await
     }
 
@@ -69,7 +69,7 @@ impl Session {
         path: &str,
         body: &serde_json::Value,
         limit: Duration,
-    ) -> Result<Answer, Cause> {
+    ) -> Result<Response, Cause> {
         self.send(Method::POST, path, Some(body.to_string()), true, limit).await
     }
 
@@ -80,7 +80,7 @@ impl Session {
         body: Option<String>,
         with_token: bool,
         limit: Duration,
-    ) -> Result<Answer, Cause> {
+    ) -> Result<Response, Cause> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.server.to_string());
         request = request.header(USER_AGENT, concat!("boot-agent/", env!("CARGO_PKG_VERSION")));
         if with_token {
@@ -90,20 +90,24 @@ impl Session {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())));
-        let request = request.map_err(|error| refusal::unsendable(&error))?;
+        let request = request.map_err(|error| errors::unsendable(&error))?;
         let exchange = async {
             self.sender.ready().await.map_err(|error| self.broken(&error))?;
             let answer = self
                 .sender
                 .send_request(request)
                 .await
-                .map_err(|error| refusal::broken(&self.server, &error, &self.heard.bytes()))?;
+                .map_err(|error| errors::broken(&self.server, &error, &self.heard.bytes()))?;
             let (head, body) = answer.into_parts();
             let location =
                 head.headers.get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = Limited::new(body, LONGEST_BODY).collect().await;
-            let body = body.map_err(|error| refusal::unreadable(&self.server, error.as_ref()))?;
-            Ok::<_, Cause>(Answer { status: head.status.as_u16(), location, body: body.to_bytes().to_vec() })
+            let body = body.map_err(|error| errors::unreadable(&self.server, error.as_ref()))?;
+            Ok::<_, Cause>(Response {
+                status: head.status.as_u16(),
+                location,
+                body: body.to_bytes().to_vec(),
+            })
         };
         match timeout(limit, exchange).await {
             Ok(answer) => {
@@ -115,15 +119,15 @@ impl Session {
                         .iter()
                         .any(|known| words.contains(known))
                 {
-                    return Err(refusal::tls_required(&self.server));
+                    return Err(errors::tls_required(&self.server));
                 }
                 Ok(answer)
             }
-            Err(_) => Err(refusal::silent(&self.server, path, limit)),
+            Err(_) => Err(errors::silent(&self.server, path, limit)),
         }
     }
 
     fn broken(&self, error: &hyper::Error) -> Cause {
-        refusal::broken(&self.server, error, &self.heard.bytes())
+        errors::broken(&self.server, error, &self.heard.bytes())
     }
 }

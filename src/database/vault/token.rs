@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::uri::Server;
-use super::refusal;
+use super::errors;
 use super::session::Session;
 use crate::cause::Cause;
 use crate::console::human;
@@ -125,11 +125,11 @@ pub(super) async fn ask(
     match answer.status {
         200 => {}
         // 400 is "missing client token", of a proxy that strips headers, too.
-        400 | 401 | 403 => return Err(refusal::token_rejected(server, &answer)),
-        _ => return Err(refusal::unexpected(server, &answer)),
+        400 | 401 | 403 => return Err(errors::token_rejected(server, &answer)),
+        _ => return Err(errors::unexpected(server, &answer)),
     }
     let Some(data) = answer.data().filter(|data| data.get("ttl").is_some()) else {
-        return Err(refusal::unexpected(server, &answer));
+        return Err(errors::unexpected(server, &answer));
     };
     let token = Token::read(&data);
     Ok((token.detail(), token.warnings()))

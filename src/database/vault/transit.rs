@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::uri::Server;
-use super::refusal;
+use super::errors;
 use super::session::Session;
 use crate::cause::Cause;
 
@@ -40,7 +40,7 @@ pub(super) async fn ask(
             }
             // The default policy allows the question; a token without it may all the same use the engine.
             403 => return Ok(format!("{mount}/: Vault does not tell this token what it may do there")),
-            _ => return Err(refusal::unexpected(server, &answer)),
+            _ => return Err(errors::unexpected(server, &answer)),
         }
     }
     if !denied.is_empty() {
@@ -70,7 +70,7 @@ async fn is_mounted(
     match answer.status {
         200 => {}
         403 => return Ok(false),
-        _ => return Err(refusal::unexpected(server, &answer)),
+        _ => return Err(errors::unexpected(server, &answer)),
     }
     let mounts = answer.data().unwrap_or_default();
     let found = mounts.get(format!("{mount}/")).and_then(|mount| mount.get("type")).and_then(Value::as_str);

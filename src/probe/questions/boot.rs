@@ -2,7 +2,7 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::roots::RECORDED_KIND;
+use super::super::root_causes::RECORDED_KIND;
 use super::super::round::Inquiry;
 use crate::cause::Cause;
 use crate::console::StageOutcome;

@@ -10,7 +10,7 @@ use super::super::check::{ADVICE, Group, of_database};
 use super::super::facts::{Facts, Stopped};
 use super::super::round::Sink;
 use crate::bundle::{self, Address, stable_names};
-use crate::database::ladder::{self, Climb, Climber};
+use crate::database::ladder::{self, LadderProbe, LadderResult};
 use crate::database::rung::Rung;
 
 /// Where libpq looks for its default certificate files: the app runs as root in its containers.
@@ -56,9 +56,9 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     let mut requests = bundle::requests(databases);
     requests.retain(|request| wanted.contains(&request.name));
     let ground = facts.ground;
-    let climber = Climber::new(ground.http.names().clone(), ground.root.clone(), HOME);
+    let ladder_probe = LadderProbe::new(ground.http.names().clone(), ground.root.clone(), HOME);
     join_all(ladder::logins(&requests).into_iter().map(async |together| {
-        for climb in climber.climb_together(&together).await {
+        for climb in ladder_probe.climb_together(&together).await {
             climbed(&climb).into_iter().for_each(|answer| sink.take(answer));
         }
     }))
@@ -66,7 +66,7 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
 }
 
 /// One answer for every check of this database.
-pub(in super::super) fn climbed(climb: &Climb) -> Vec<Answer> {
+pub(in super::super) fn climbed(climb: &LadderResult) -> Vec<Answer> {
     let mut answers: Vec<Answer> = climb
         .steps
         .iter()

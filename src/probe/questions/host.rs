@@ -9,8 +9,8 @@ use super::super::facts::{Stopped, environment};
 use super::super::round::Inquiry;
 use crate::aws::{self, clock};
 use crate::cause::{Cause, Class};
+use crate::dns::Asked;
 use crate::files;
-use crate::names::Asked;
 
 /// A name that every DNS server can say something about, also one that knows no other names: that there is none is an
 /// answer too.
@@ -72,9 +72,9 @@ pub(super) async fn clock(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         return Ok(Outcome::not_asked("neither S3 nor the metadata service says what time it is"));
     };
     Ok(match reading.judge() {
-        clock::Verdict::Right(detail) => Outcome::good(detail),
-        clock::Verdict::Off(cause) => Outcome::Warning { cause },
-        clock::Verdict::Wrong(cause) => Outcome::Failed { cause },
+        clock::ClockState::Right(detail) => Outcome::good(detail),
+        clock::ClockState::Off(cause) => Outcome::Warning { cause },
+        clock::ClockState::Wrong(cause) => Outcome::Failed { cause },
     })
 }
 

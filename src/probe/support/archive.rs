@@ -17,9 +17,9 @@ const MODE: u32 = 0o600;
 
 /// Where a bundle will lie, after it was seen that nothing lies there yet.
 #[derive(Debug)]
-pub(crate) struct Target(PathBuf);
+pub(crate) struct ArchivePath(PathBuf);
 
-impl Target {
+impl ArchivePath {
     /// A path as a person types it: of this machine, wherever the box's root lies.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl Target {
     /// `usage.no_directory`; `host.file`. All are found before anything is asked.
     pub(crate) fn new(path: &Path) -> Result<Self, Cause> {
         let path = std::path::absolute(path).map_err(|error| files::failed("find", path, &error))?;
-        let target = Target(path);
+        let target = ArchivePath(path);
         target.must_be_free()?;
         let directory = target.0.parent().unwrap_or(Path::new("/"));
         if !directory.is_dir() {
@@ -151,14 +151,14 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bundle.tar.gz");
-        let target = Target::new(&path).unwrap();
+        let target = ArchivePath::new(&path).unwrap();
         target.write(b"one").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(Target::new(&path).unwrap_err().kind, "usage.file_exists");
+        assert_eq!(ArchivePath::new(&path).unwrap_err().kind, "usage.file_exists");
         assert_eq!(target.write(b"two").unwrap_err().kind, "usage.file_exists");
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let missing = directory.path().join("missing/bundle.tar.gz");
-        assert_eq!(Target::new(&missing).unwrap_err().kind, "usage.no_directory");
+        assert_eq!(ArchivePath::new(&missing).unwrap_err().kind, "usage.no_directory");
     }
 }

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::piece::{Found, Piece};
+use super::section::{Found, Section};
 use super::tail::Tail;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, Engine, Info};
@@ -22,26 +22,26 @@ const INFO: (&str, &str) = ("docker/engine.json", "docker info");
 const CONTAINERS: (&str, &str) = ("docker/containers.json", "docker ps --all");
 
 /// What came of it, and where the engine keeps its data.
-pub(super) struct Told {
-    pub(super) pieces: Vec<Piece>,
+pub(super) struct EngineFiles {
+    pub(super) pieces: Vec<Section>,
     pub(super) info: Option<Info>,
 }
 
 /// Asks for everything at the same time; each question has the engine's own limit.
-pub(super) async fn ask(root: &Root) -> Told {
+pub(super) async fn ask(root: &Root) -> EngineFiles {
     let docker_host = std::env::var("DOCKER_HOST").ok();
     let engine = match Engine::connect(root, docker_host.as_deref()) {
         Ok(engine) => engine,
         Err(cause) => {
             let gaps =
-                [INFO, CONTAINERS].map(|(name, source)| Piece::new(name, source, Err(because(&cause))));
-            return Told { pieces: gaps.into(), info: None };
+                [INFO, CONTAINERS].map(|(name, source)| Section::new(name, source, Err(because(&cause))));
+            return EngineFiles { pieces: gaps.into(), info: None };
         }
     };
     let (info, mut pieces) = tokio::join!(engine.info(), containers(&engine));
     let found = info.as_ref().map(|info| described(info, &engine)).map_err(because);
-    pieces.insert(0, Piece::new(INFO.0, INFO.1, found));
-    Told { pieces, info: info.ok() }
+    pieces.insert(0, Section::new(INFO.0, INFO.1, found));
+    EngineFiles { pieces, info: info.ok() }
 }
 
 /// The reason in one line, with what the engine said.
@@ -59,22 +59,22 @@ fn described(info: &Info, engine: &Engine) -> Found {
     }))
 }
 
-async fn containers(engine: &Engine) -> Vec<Piece> {
+async fn containers(engine: &Engine) -> Vec<Section> {
     let mut listed = match engine.containers().await {
         Ok(listed) => listed,
         Err(cause) => {
-            let logs = Piece::new("containers/*.log", "docker logs", Err(because(&cause)));
-            return vec![Piece::new(CONTAINERS.0, CONTAINERS.1, Err(because(&cause))), logs];
+            let logs = Section::new("containers/*.log", "docker logs", Err(because(&cause)));
+            return vec![Section::new(CONTAINERS.0, CONTAINERS.1, Err(because(&cause))), logs];
         }
     };
     listed.sort_by(|one, other| (!one.is_running(), &one.name).cmp(&(!other.is_running(), &other.name)));
     let list =
         Found::json(json!({ "version": 1, "containers": listed.iter().map(state).collect::<Vec<_>>() }));
-    let mut pieces = vec![Piece::new(CONTAINERS.0, CONTAINERS.1, Ok(list))];
+    let mut pieces = vec![Section::new(CONTAINERS.0, CONTAINERS.1, Ok(list))];
     pieces.extend(join_all(listed.iter().take(MOST).map(|container| log(engine, container))).await);
     for left_out in listed.iter().skip(MOST) {
         let why = format!("there are more than {MOST} containers");
-        pieces.push(Piece::new(log_name(left_out), log_source(left_out), Err(why)));
+        pieces.push(Section::new(log_name(left_out), log_source(left_out), Err(why)));
     }
     pieces
 }
@@ -100,7 +100,7 @@ fn log_source(container: &Container) -> String {
     format!("docker logs --tail {LINES} {}", container.name)
 }
 
-async fn log(engine: &Engine, container: &Container) -> Piece {
+async fn log(engine: &Engine, container: &Container) -> Section {
     let mut tail = Tail::new(BYTES);
     // One more than wanted shows whether there are more.
     let read = engine.read_log(&container.id, LINES + 1, |piece| tail.push(piece)).await;
@@ -116,5 +116,5 @@ async fn log(engine: &Engine, container: &Container) -> Piece {
             Ok(Found::text(text).cut(why))
         }
     };
-    Piece::new(log_name(container), log_source(container), found)
+    Section::new(log_name(container), log_source(container), found)
 }

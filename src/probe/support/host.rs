@@ -12,9 +12,9 @@ use nix::sys::statvfs::statvfs;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::facts::Ground;
+use super::super::facts::ProbeContext;
 use super::known::extra_files;
-use super::piece::{Found, Piece, on_a_thread};
+use super::section::{Found, Section, on_a_thread};
 use crate::bundle::BundleFile;
 use crate::files::Root;
 use crate::record;
@@ -47,11 +47,11 @@ const PATHS: &[&str] =
     &["/", "/boot", "/tmp", "/run", "/var", "/var/lib/docker", "/var/lib/replicated", "/data"];
 
 /// Each file of [`FILES`], and the settings.
-pub(super) async fn files(root: &Root, settings_file: &Path) -> Vec<Piece> {
+pub(super) async fn files(root: &Root, settings_file: &Path) -> Vec<Section> {
     let listed = FILES.iter().map(|(name, path)| (*name, root.path(path), (*path).to_owned()));
     let settings = ("settings/agent.toml", settings_file.to_path_buf(), settings_file.display().to_string());
     let taken = listed.chain([settings]).map(async |(name, path, source)| {
-        Piece::new(name, source, on_a_thread(LIMIT, move || whole(&path)).await)
+        Section::new(name, source, on_a_thread(LIMIT, move || whole(&path)).await)
     });
     futures_util::future::join_all(taken).await
 }
@@ -82,13 +82,13 @@ fn because(error: &io::Error) -> String {
 }
 
 /// Space and inodes of the file systems, as `df` has them.
-pub(super) async fn disk(root: &Root, engine_root: Option<PathBuf>) -> Piece {
+pub(super) async fn disk(root: &Root, engine_root: Option<PathBuf>) -> Section {
     let mut paths: Vec<(String, PathBuf)> =
         PATHS.iter().map(|path| ((*path).to_owned(), root.path(path))).collect();
     // The engine's own word is about this machine, wherever the box's root lies.
     paths.extend(engine_root.map(|path| (path.display().to_string(), path)));
     let found = on_a_thread(LIMIT, move || Ok(Found::text(table_of_file_systems(&paths)))).await;
-    Piece::new("host/disk.txt", "statvfs", found)
+    Section::new("host/disk.txt", "statvfs", found)
 }
 
 fn table_of_file_systems(paths: &[(String, PathBuf)]) -> String {
@@ -121,7 +121,7 @@ fn table_of_file_systems(paths: &[(String, PathBuf)]) -> String {
 }
 
 /// Names, sizes, modes and sums of the bundle in place, and never a byte of it.
-pub(super) async fn bundle_in_place(ground: &Ground<'_>) -> Piece {
+pub(super) async fn bundle_in_place(ground: &ProbeContext<'_>) -> Section {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
     let found = on_a_thread(LIMIT, move || {
         let four = BundleFile::ALL.iter().map(|file| PathBuf::from(file.installed_path()));
@@ -129,7 +129,7 @@ pub(super) async fn bundle_in_place(ground: &Ground<'_>) -> Piece {
         let files: Vec<Value> = paths.map(|path| described(&root, &path)).collect();
         Ok(Found::json(json!({ "version": 1, "files": files })))
     });
-    Piece::new("bundle-in-place.json", "the bundle's files, without their contents", found.await)
+    Section::new("bundle-in-place.json", "the bundle's files, without their contents", found.await)
 }
 
 fn described(root: &Root, path: &Path) -> Value {

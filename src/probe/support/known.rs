@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 use tokio::time::{Duration, timeout};
 
-use super::super::facts::{Facts, Ground, Stopped};
-use super::piece::on_a_thread;
+use super::super::facts::{Facts, ProbeContext, Stopped};
+use super::section::on_a_thread;
 use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
 use crate::docker;
 use crate::files::Root;
@@ -29,7 +29,7 @@ const MOST: usize = 1000;
 
 /// What may not be known.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(super) struct UnknownSecrets {
     /// Files in place whose secrets are not known, since they cannot be read: what other programs say on this box may
     /// carry them.
     pub(super) unread: Vec<String>,
@@ -41,13 +41,13 @@ pub(super) struct Doubts {
 }
 
 /// Learns all that can be learnt.
-pub(super) async fn learn(ground: &Ground<'_>) -> Doubts {
+pub(super) async fn learn(ground: &ProbeContext<'_>) -> UnknownSecrets {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
     let (on_box, at_source) =
         tokio::join!(on_a_thread(ON_BOX, move || Ok(of_box(&root, &extra))), of_source(ground));
-    let mut doubts = on_box.unwrap_or_else(|why| Doubts {
+    let mut doubts = on_box.unwrap_or_else(|why| UnknownSecrets {
         unread: vec![format!("the bundle in place ({why})")],
-        ..Doubts::default()
+        ..UnknownSecrets::default()
     });
     if at_source.is_some() {
         let gone = doubts
@@ -61,8 +61,8 @@ pub(super) async fn learn(ground: &Ground<'_>) -> Doubts {
 }
 
 /// The bundle in place, Replicated's token, the logins of registries.
-fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
-    let mut doubts = Doubts::default();
+fn of_box(root: &Root, extra: &[Extra]) -> UnknownSecrets {
+    let mut doubts = UnknownSecrets::default();
     // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
     bundle::validate(&installed(root, extra, &mut doubts));
     answers::register_daemon_token(root);
@@ -78,7 +78,7 @@ fn of_box(root: &Root, extra: &[Extra]) -> Doubts {
 }
 
 /// The bundle at the source, which may not be the one in place: every object of it that can be had.
-async fn of_source(ground: &Ground<'_>) -> Option<String> {
+async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
     let facts = Facts::new(ground);
     let fetching = async {
         let objects = join_all(BundleFile::ALL.map(async |file| (file, facts.object(file).await)));
@@ -113,7 +113,7 @@ fn not_fetched(stopped: Stopped) -> Option<String> {
     }
 }
 
-impl Doubts {
+impl UnknownSecrets {
     fn unread_unless_absent(&mut self, path: &Path, error: &io::Error) {
         if error.kind() != io::ErrorKind::NotFound {
             self.unread.push(format!("{} ({error})", path.display()));
@@ -122,7 +122,7 @@ impl Doubts {
 }
 
 /// The bundle in place, as far as it can be read.
-fn installed(root: &Root, extra: &[Extra], doubts: &mut Doubts) -> Fetched {
+fn installed(root: &Root, extra: &[Extra], doubts: &mut UnknownSecrets) -> Fetched {
     let mut fetched = Fetched::default();
     for file in BundleFile::ALL {
         let path = Path::new(file.installed_path());

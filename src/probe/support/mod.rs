@@ -12,8 +12,8 @@ mod host;
 mod known;
 mod manifest;
 mod patterns;
-mod piece;
 mod redact;
+mod section;
 mod systemd;
 mod tail;
 
@@ -24,17 +24,17 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::json;
 
-pub(super) use archive::Target;
+pub(super) use archive::ArchivePath;
 
 use archive::Entry;
-use known::Doubts;
+use known::UnknownSecrets;
 use manifest::{File, Gap, Manifest};
-use patterns::Net;
-use piece::{Content, Found, Piece};
+use patterns::PatternSet;
+use section::{Content, Found, Section};
 
 use super::answer::Outcome;
 use super::check::is_in;
-use super::facts::Ground;
+use super::facts::ProbeContext;
 use super::report::Report;
 use crate::cause::Cause;
 use crate::console::layout::Screen;
@@ -60,8 +60,8 @@ pub(super) struct Written {
 /// # Errors
 /// `support.unclean`, `support.archive`, `usage.file_exists`, `host.file`. A part that cannot be collected is none.
 pub(super) async fn write(
-    target: &Target,
-    ground: &Ground<'_>,
+    target: &ArchivePath,
+    ground: &ProbeContext<'_>,
     settings_file: PathBuf,
     mut report: Report,
 ) -> Result<Written, Cause> {
@@ -72,15 +72,15 @@ pub(super) async fn write(
         withhold_quotes(&mut report);
     }
     let as_json = report.json();
-    pieces.push(Piece::new(
+    pieces.push(Section::new(
         "probe.txt",
         "agent probe",
         Ok(Found::text(Screen::file().show(&super::text::report(&report, Verbosity::Normal)))),
     ));
-    pieces.push(Piece::new("probe.json", "agent probe --output json", Ok(Found::json(as_json))));
+    pieces.push(Section::new("probe.json", "agent probe --output json", Ok(Found::json(as_json))));
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
 
-    let net = Net::new()?;
+    let net = PatternSet::new()?;
     let (files, texts, gaps) = cleaned(pieces, &net);
     let manifest = Manifest::new(made_at, files, gaps, cautions(&doubts));
     let as_text = redact::text(&manifest.text(), &net).text;
@@ -105,7 +105,7 @@ pub(super) async fn write(
 }
 
 /// Everything at the same time.
-async fn collect(ground: &Ground<'_>, settings_file: PathBuf) -> Vec<Piece> {
+async fn collect(ground: &ProbeContext<'_>, settings_file: PathBuf) -> Vec<Section> {
     let (files, bundle, systemd, engine) = tokio::join!(
         host::files(ground.root, &settings_file),
         host::bundle_in_place(ground),
@@ -116,15 +116,15 @@ async fn collect(ground: &Ground<'_>, settings_file: PathBuf) -> Vec<Piece> {
 }
 
 /// The engine says where its data lies, and so which file system is of interest.
-async fn engine_and_disk(root: &Root) -> Vec<Piece> {
-    let engine::Told { mut pieces, info } = engine::ask(root).await;
+async fn engine_and_disk(root: &Root) -> Vec<Section> {
+    let engine::EngineFiles { mut pieces, info } = engine::ask(root).await;
     pieces.push(host::disk(root, info.map(|info| info.root_directory)).await);
     pieces
 }
 
 /// Without what other programs say, while this box may hold secrets that the scrubber does not know: a pattern alone is
 /// no promise.
-fn withhold(pieces: &mut [Piece]) {
+fn withhold(pieces: &mut [Section]) {
     for piece in pieces.iter_mut().filter(|piece| piece.found.is_ok() && is_of_others(&piece.name)) {
         piece.found = Err(HELD_BACK.to_owned());
     }
@@ -153,7 +153,7 @@ fn without_quotes(cause: &mut Cause) {
     cause.evidence.iter_mut().for_each(|fact| fact.value = HELD_BACK.to_owned());
 }
 
-fn cautions(doubts: &Doubts) -> Vec<String> {
+fn cautions(doubts: &UnknownSecrets) -> Vec<String> {
     let mut cautions = Vec::new();
     if !doubts.unread.is_empty() {
         cautions.push(format!(
@@ -169,10 +169,10 @@ fn cautions(doubts: &Doubts) -> Vec<String> {
 }
 
 /// Each piece without its secrets, in the same order: what the manifest says of it, and its text; and what is missing.
-fn cleaned(pieces: Vec<Piece>, net: &Net) -> (Vec<File>, Vec<String>, Vec<Gap>) {
+fn cleaned(pieces: Vec<Section>, net: &PatternSet) -> (Vec<File>, Vec<String>, Vec<Gap>) {
     let (mut files, mut texts, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
-    for Piece { name, source, found } in pieces {
+    for Section { name, source, found } in pieces {
         let name = free_name(&name, &mut taken);
         match found {
             Ok(Found { content, cut }) => {

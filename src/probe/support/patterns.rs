@@ -69,12 +69,12 @@ struct Form {
 }
 
 /// All of them.
-pub(super) struct Net {
+pub(super) struct PatternSet {
     anchors: AhoCorasick,
     forms: Vec<Form>,
 }
 
-impl Net {
+impl PatternSet {
     /// # Errors
     /// `support.patterns`, which only a wrong pattern in this file can cause.
     pub(super) fn new() -> Result<Self, Cause> {
@@ -113,7 +113,7 @@ impl Net {
             forms.push(Form { class, regex: Regex::new(source).map_err(|error| wrong(&error))? });
         }
         let anchors = AhoCorasick::builder().ascii_case_insensitive(true).build(ANCHORS);
-        Ok(Net { anchors: anchors.map_err(|error| wrong(&error))?, forms })
+        Ok(PatternSet { anchors: anchors.map_err(|error| wrong(&error))?, forms })
     }
 
     /// The text with everything that looks like a secret replaced by a marker that names the form.
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    static NET: LazyLock<Net> = LazyLock::new(|| Net::new().unwrap());
+    static NET: LazyLock<PatternSet> = LazyLock::new(|| PatternSet::new().unwrap());
 
     fn caught(text: &str) -> String {
         NET.catch(text)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::patterns::Net;
+use super::patterns::PatternSet;
 use crate::cause::Cause;
 use crate::secret::{self, REDACTED};
 
@@ -43,18 +43,18 @@ pub(super) struct Clean {
 }
 
 /// Cleans a text: known secrets first, since they are certain, then what looks like one.
-pub(super) fn text(raw: &str, net: &Net) -> Clean {
+pub(super) fn text(raw: &str, net: &PatternSet) -> Clean {
     finished(cleaned(raw, net), raw.matches(REDACTED).count())
 }
 
 /// The same for a JSON value, which stays JSON: a number that is a secret becomes a string.
-pub(super) fn json(mut value: Value, net: &Net) -> Clean {
+pub(super) fn json(mut value: Value, net: &PatternSet) -> Clean {
     let earlier = value.to_string().matches(REDACTED).count();
     clean_json(&mut value, net);
     finished(format!("{value:#}\n"), earlier)
 }
 
-fn cleaned(raw: &str, net: &Net) -> String {
+fn cleaned(raw: &str, net: &PatternSet) -> String {
     // A secret may hold a control character, or be split by one: it is looked for before and after they go.
     let known = secret::scrub(raw);
     let plain = without_controls(&known);
@@ -83,7 +83,7 @@ fn without_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-fn clean_json(value: &mut Value, net: &Net) {
+fn clean_json(value: &mut Value, net: &PatternSet) {
     match value {
         Value::String(text) => *text = cleaned(text, net),
         Value::Number(number) if secret::is_in(&number.to_string()) => {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn each_redaction_is_counted_with_its_line_and_class() {
         secret::register("redact-canary");
-        let net = Net::new().unwrap();
+        let net = PatternSet::new().unwrap();
         let raw = "one\nredact-canary and redact-canary\nX_TOKEN=unknown-thing\nwas [redacted] before\n";
         let clean = text(raw, &net);
         assert_eq!(clean.text.matches(MARKER).count(), count(&clean));
@@ -176,7 +176,7 @@ mod tests {
     fn json_stays_json_with_secrets_in_keys_numbers_and_strings() {
         secret::register_all(["json-key-canary", "918273645"]);
         let value = serde_json::json!({"json-key-canary": 918273645, "a": [1, "x json-key-canary"], "n": 9182736450u64});
-        let clean = json(value, &Net::new().unwrap());
+        let clean = json(value, &PatternSet::new().unwrap());
         let read: Value = serde_json::from_str(&clean.text).unwrap();
         assert_eq!(read["a"][1], "x [redacted]");
         assert_eq!(read["[redacted]"], "[redacted]");
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn colours_cannot_hide_a_secret() {
         secret::register("coloured-canary");
-        let clean = text("a \u{1b}[1;31mcoloured\u{1b}[0m-canary\u{7} b\n", &Net::new().unwrap());
+        let clean = text("a \u{1b}[1;31mcoloured\u{1b}[0m-canary\u{7} b\n", &PatternSet::new().unwrap());
         assert_eq!(clean.text, "a [redacted] b\n");
     }
 

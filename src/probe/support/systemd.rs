@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
-use super::piece::{Found, Piece};
+use super::section::{Found, Section};
 use super::tail::Tail;
 use crate::files::Root;
 
@@ -44,7 +44,7 @@ const JOURNALS: &[(&str, &[&str], &[&str])] = &[
 const NO_ENTRIES: &str = "-- No entries --";
 
 /// Everything at the same time.
-pub(super) async fn ask(root: &Root) -> Vec<Piece> {
+pub(super) async fn ask(root: &Root) -> Vec<Section> {
     let journals =
         join_all(JOURNALS.iter().map(|(name, units, further)| journal(root, name, units, further)));
     let (mut pieces, units) = tokio::join!(journals, units());
@@ -52,15 +52,15 @@ pub(super) async fn ask(root: &Root) -> Vec<Piece> {
     pieces
 }
 
-async fn units() -> Piece {
+async fn units() -> Section {
     let mut arguments = vec!["show".to_owned(), "--no-pager".to_owned(), format!("--property={PROPERTIES}")];
     arguments.extend(UNITS.iter().map(|unit| (*unit).to_owned()));
     // The manager is the running system's, wherever the box's root lies.
     let found = run("systemctl", &arguments).await;
-    Piece::new("units.txt", format!("systemctl show {}", UNITS.join(" ")), found)
+    Section::new("units.txt", format!("systemctl show {}", UNITS.join(" ")), found)
 }
 
-async fn journal(root: &Root, name: &str, units: &[&str], further: &[&str]) -> Piece {
+async fn journal(root: &Root, name: &str, units: &[&str], further: &[&str]) -> Section {
     let mut source = "journalctl".to_owned();
     let mut arguments =
         vec!["--no-pager".to_owned(), "--output=short-iso-precise".to_owned(), format!("--lines={ENTRIES}")];
@@ -79,7 +79,7 @@ async fn journal(root: &Root, name: &str, units: &[&str], further: &[&str]) -> P
     }
     source.extend(units.iter().map(|unit| format!(" -u {unit}")));
     let found = run("journalctl", &arguments).await;
-    Piece::new(name, source, found)
+    Section::new(name, source, found)
 }
 
 /// What a command says on standard output.

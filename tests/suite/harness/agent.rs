@@ -18,12 +18,12 @@ use super::process::{self, bound};
 use super::{parts, schema, shell};
 
 /// A machine as the agent sees it: a root directory and the addresses of what surrounds it.
-pub(crate) struct World {
+pub(crate) struct CommandContext {
     root: TempDir,
     environment: BTreeMap<String, String>,
 }
 
-impl World {
+impl CommandContext {
     /// A blank instance: empty `/etc` but for a docker group of a real id, nothing that answers.
     pub(crate) fn new() -> Self {
         let root = parts::directory("root");
@@ -119,7 +119,7 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// The program in `world`: `--root` is given, and of this process's environment it sees PATH alone.
-    pub(crate) fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &CommandContext) -> Self {
         let mut environment = world.environment.clone();
         environment.insert("PATH".to_owned(), std::env::var("PATH").unwrap());
         environment.insert("HOME".to_owned(), world.path("/root").display().to_string());

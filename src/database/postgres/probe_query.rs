@@ -6,7 +6,7 @@
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::super::uri::Server;
-use super::super::uri::postgres::Target;
+use super::super::uri::postgres::SessionTarget;
 use crate::cause::Cause;
 
 /// The version that CircleCI's documentation names, as `server_version_num` counts; the first digits of its releases.
@@ -49,7 +49,7 @@ const TRUSTED_SINCE: i64 = 130_000;
 
 /// What the server answered.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct ServerFacts {
     version: String,
     version_number: i64,
     in_recovery: bool,
@@ -68,11 +68,11 @@ pub(super) struct Answer {
 ///
 /// # Errors
 /// What the server or the connection said.
-pub(super) async fn ask(client: &Client) -> Result<Answer, Error> {
-    let mut answer = Answer::default();
+pub(super) async fn ask(client: &Client) -> Result<ServerFacts, Error> {
+    let mut answer = ServerFacts::default();
     for row in rows(client, QUESTION).await? {
         let text = |column: usize| row.try_get(column).ok().flatten();
-        answer = Answer {
+        answer = ServerFacts {
             version: text(0).unwrap_or("unknown").to_owned(),
             version_number: text(1).and_then(|number| number.parse().ok()).unwrap_or(0),
             in_recovery: text(2) == Some("t"),
@@ -99,7 +99,7 @@ async fn rows(client: &Client, question: &str) -> Result<Vec<SimpleQueryRow>, Er
 
 /// A word about each extension that the app needs in this database, that is not there, and that the app could not create
 /// itself. What the server does not answer is not worth a word.
-pub(super) async fn extension_advice(client: &Client, answer: &Answer, database: &str) -> Vec<Cause> {
+pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, database: &str) -> Vec<Cause> {
     let missing = answer.missing_extensions(database);
     if missing.is_empty() {
         return Vec::new();
@@ -137,7 +137,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &Answer, database:
     advice.collect()
 }
 
-impl Answer {
+impl ServerFacts {
     fn missing_extensions(&self, database: &str) -> Vec<&'static str> {
         let needed =
             EXTENSIONS.iter().find(|(name, _)| *name == database).map_or(&[][..], |(_, needed)| needed);
@@ -193,8 +193,9 @@ impl Answer {
     }
 
     /// Whether the server takes writes, and is what `target_session_attrs` asks for.
-    pub(super) fn role(&self, server: &Server, target: Target) -> Result<String, Cause> {
-        let asks_for_standby = matches!(target, Target::Standby | Target::ReadOnly | Target::PreferStandby);
+    pub(super) fn role(&self, server: &Server, target: SessionTarget) -> Result<String, Cause> {
+        let asks_for_standby =
+            matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly | SessionTarget::PreferStandby);
         if self.in_recovery && asks_for_standby {
             return Err(Cause::config(
                 "postgres.standby",
@@ -212,7 +213,7 @@ impl Answer {
             )
             .with("pg_is_in_recovery", "true"));
         }
-        if self.read_only && target != Target::ReadOnly {
+        if self.read_only && target != SessionTarget::ReadOnly {
             return Err(Cause::external(
                 "postgres.read_only",
                 format!("{server} is a primary, but its sessions are read-only."),
@@ -220,7 +221,7 @@ impl Answer {
             )
             .with("transaction_read_only", "on"));
         }
-        if matches!(target, Target::Standby | Target::ReadOnly) {
+        if matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly) {
             return Err(Cause::config(
                 "postgres.target",
                 format!("{server} is a primary, and target_session_attrs in the URI asks for a standby."),

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
-use super::rung::{Ascent, Climber, Rung};
-pub(super) use super::stream::{Bounded, Heard, Stream};
-use super::uri::{Host, Kind, Server};
+use super::rung::{LadderProbe, Progress, Rung};
+pub(super) use super::stream::{FirstBytes, LimitedStream, Stream};
+use super::uri::{Host, Product, Server};
 use crate::cause::Cause;
 use crate::race::{GRACE, race};
 use unreached::Failure;
@@ -59,14 +59,14 @@ pub(super) struct Reached {
     pub(super) warnings: Vec<Cause>,
 }
 
-impl Climber {
+impl LadderProbe {
     /// Resolves one server; the time is bounded by the resolver.
-    pub(super) async fn resolve_one(&self, kind: Kind, server: Server) -> Result<Resolved, Cause> {
+    pub(super) async fn resolve_one(&self, kind: Product, server: Server) -> Result<Resolved, Cause> {
         let places = self.places(kind, &server).await?;
         Ok(Resolved { server, places })
     }
 
-    async fn places(&self, kind: Kind, server: &Server) -> Result<Vec<Place>, Cause> {
+    async fn places(&self, kind: Product, server: &Server) -> Result<Vec<Place>, Cause> {
         if let Some(socket) = server.socket_path(kind) {
             // An abstract socket is no file, so the root has no say in it.
             let file = match socket.to_str().and_then(|path| path.strip_prefix('@')) {
@@ -89,16 +89,16 @@ impl Climber {
 
 /// The rung dns: resolves every server at the same time. It holds when one of them has an address.
 pub(super) async fn resolve(
-    climber: &Climber,
-    kind: Kind,
+    ladder_probe: &LadderProbe,
+    kind: Product,
     servers: Vec<Server>,
-    ascent: &mut Ascent,
+    progress: &mut Progress,
 ) -> Option<Vec<Resolved>> {
     let started = Instant::now();
-    let questions = servers.iter().map(|server| climber.resolve_one(kind, server.clone()));
+    let questions = servers.iter().map(|server| ladder_probe.resolve_one(kind, server.clone()));
     let answers = race(questions, Result::is_ok, DNS_GRACE).await;
     let took = started.elapsed();
-    ascent.prolong(took);
+    progress.prolong(took);
     let (mut resolved, mut failures) = (Vec::new(), Vec::new());
     for (server, answer) in servers.into_iter().zip(answers) {
         match answer {
@@ -111,12 +111,12 @@ pub(super) async fn resolve(
         }
     }
     if resolved.is_empty() {
-        ascent.failed(Rung::Dns, foremost(without_servers(failures))?, took);
+        progress.failed(Rung::Dns, first_with_others(without_servers(failures))?, took);
         return None;
     }
-    ascent.unreached(failures);
+    progress.unreached(failures);
     let detail = resolved.iter().map(resolution).collect::<Vec<_>>().join("; ");
-    ascent.good(Rung::Dns, detail, took);
+    progress.good(Rung::Dns, detail, took);
     Some(resolved)
 }
 
@@ -146,12 +146,12 @@ fn still_unresolved(server: &Server, took: Duration) -> Cause {
 /// The rung tcp: connects to every server at the same time. It holds when one of them accepts; the others are given
 /// [`GRACE`] from then on.
 pub(super) async fn connect(
-    kind: Kind,
+    kind: Product,
     resolved: Vec<Resolved>,
-    ascent: &mut Ascent,
+    progress: &mut Progress,
 ) -> Option<Vec<Reached>> {
     let started = Instant::now();
-    let limit = ascent.limit(CONNECT_LIMIT);
+    let limit = progress.limit(CONNECT_LIMIT);
     let attempts = resolved.iter().map(|resolved| connect_server(kind, resolved.clone(), limit));
     let outcomes = race(attempts, Result::is_ok, GRACE).await;
     let took = started.elapsed();
@@ -168,19 +168,19 @@ pub(super) async fn connect(
         }
     }
     if reached.is_empty() {
-        ascent.failed(Rung::Tcp, foremost(without_servers(failures))?, started.elapsed());
+        progress.failed(Rung::Tcp, first_with_others(without_servers(failures))?, started.elapsed());
         return None;
     }
-    ascent.unreached(failures);
+    progress.unreached(failures);
     for reached in &mut reached {
-        ascent.warnings.append(&mut reached.warnings);
+        progress.warnings.append(&mut reached.warnings);
     }
     let detail = reached
         .iter()
         .map(|reached| format!("{} in {} ms", reached.place, reached.took.as_millis()))
         .collect::<Vec<_>>()
         .join(", ");
-    ascent.good(Rung::Tcp, detail, started.elapsed());
+    progress.good(Rung::Tcp, detail, started.elapsed());
     Some(reached)
 }
 
@@ -189,7 +189,7 @@ fn without_servers(failures: Vec<(Server, Cause)>) -> Vec<Cause> {
 }
 
 /// The cause to show when several servers failed: the first, with the others as evidence.
-pub(super) fn foremost(causes: Vec<Cause>) -> Option<Cause> {
+pub(super) fn first_with_others(causes: Vec<Cause>) -> Option<Cause> {
     let mut causes = causes.into_iter();
     let first = causes.next()?;
     Some(causes.fold(first, |first, other| first.with("also", other.sentence)))
@@ -198,7 +198,7 @@ pub(super) fn foremost(causes: Vec<Cause>) -> Option<Cause> {
 /// Connects to a server: to all its addresses at the same time, each within `limit`. Once one has accepted, the others
 /// are given [`GRACE`]; of those that accepted, the first in their order is kept.
 pub(super) async fn connect_server(
-    kind: Kind,
+    kind: Product,
     resolved: Resolved,
     limit: Duration,
 ) -> Result<Reached, Cause> {

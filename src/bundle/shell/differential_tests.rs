@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Unknown, Value, What, read};
+use super::{Construct, Unknown, Value, read};
 
 const NAMES: [&str; 4] = ["A", "B", "AB", "C_1"];
 
@@ -449,7 +449,7 @@ fn what_becomes_of_the_process_id_and_of_an_address_in_backquotes() {
         [("A=x$$y", "x", "y"), ("A=\"p$${B}w\"", "p", "{B}w"), ("A=$$NAME", "", "NAME")]
     {
         assert!(
-            matches!(read(text).value("A"), Value::Unknown(Unknown { what: What::ProcessId, .. })),
+            matches!(read(text).value("A"), Value::Unknown(Unknown { what: Construct::ProcessId, .. })),
             "{text}"
         );
         let value = value(text);
@@ -460,7 +460,10 @@ fn what_becomes_of_the_process_id_and_of_an_address_in_backquotes() {
         ["A=`mongodb://u:p@h/d`", "A=\"$(postgres://u:p@h/d?x=y)\"", "export A=`'mongodb://h/d?a=b&c=d'`"]
     {
         assert!(
-            matches!(read(text).value("A"), Value::Unknown(Unknown { what: What::AddressAsCommand, .. })),
+            matches!(
+                read(text).value("A"),
+                Value::Unknown(Unknown { what: Construct::AddressAsCommand, .. })
+            ),
             "{text}"
         );
         assert_eq!(value(text), "", "{text}");

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::super::connect::{self, Place, Reached, Stream};
 use super::super::listener::{self, Listener};
-use super::super::reach::{self, Place, Reached, Stream};
-use super::super::rung::Climber;
-use super::super::tls::{self, Authorities, Identity, Terms, Verify};
-use super::super::uri::{Kind, MongoUri, Server};
+use super::super::rung::LadderProbe;
+use super::super::tls::{self, Authorities, ClientCertificate, Terms, Verify};
+use super::super::uri::{MongoUri, Product, Server};
 use super::bson::Document;
-use super::refusal;
+use super::errors;
 use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 
@@ -158,19 +158,19 @@ fn terms(uri: &MongoUri) -> Terms {
             Some(file) => Authorities::File(file.clone()),
             None => Authorities::System,
         },
-        identity: wanted.certificate_key_file.as_ref().map(|file| Identity {
+        identity: wanted.certificate_key_file.as_ref().map(|file| ClientCertificate {
             certificate: file.clone(),
             key: file.clone(),
             key_password: wanted.key_password.clone(),
             key_must_be_private: false,
         }),
-        ..Terms::anything(Kind::Mongo)
+        ..Terms::anything(Product::Mongo)
     }
 }
 
 /// Shakes hands as the URI says and asks who the server is, within `limit`; a failure is looked into a little longer.
 pub(super) async fn greet(
-    climber: &Climber,
+    ladder_probe: &LadderProbe,
     uri: &MongoUri,
     reached: Reached,
     limit: Duration,
@@ -180,7 +180,7 @@ pub(super) async fn greet(
     let terms = terms(uri);
     let mut asked_for_certificate = false;
     let (stream, channel): (Box<dyn Stream>, String) = if uri.tls.on {
-        match tls::handshake(&terms, &climber.root, &server, stream, limit).await {
+        match tls::handshake(&terms, &ladder_probe.root, &server, stream, limit).await {
             Ok(stream) => {
                 asked_for_certificate = tls::asked_for_certificate(&stream);
                 let channel = tls::described(stream.ssl(), terms.verify);
@@ -196,27 +196,27 @@ pub(super) async fn greet(
     let failure = match timeout(left, wire.hello(question(uri))).await {
         Ok(Ok(reply)) => return Ok(Member { server, place, hello: Hello::read(&reply), wire, channel }),
         Ok(Err(failure)) => failure,
-        Err(_) => return Err(refusal::silent(&server, "isMaster", limit)),
+        Err(_) => return Err(errors::silent(&server, "isMaster", limit)),
     };
     if !uri.tls.on {
-        return Err(instead_of_plaintext(climber, &server, &place, &failure).await);
+        return Err(instead_of_plaintext(ladder_probe, &server, &place, &failure).await);
     }
     Err(match &failure {
-        Failure::Connection(error) if refusal::is_end(error) => match &uri.tls.certificate_key_file {
+        Failure::Connection(error) if errors::is_end(error) => match &uri.tls.certificate_key_file {
             // mongod looks at the certificate after the handshake, and tells its log alone.
-            Some(_) if asked_for_certificate => refusal::certificate_rejected(&server),
-            None if asked_for_certificate => refusal::certificate_required(&server),
-            _ => refusal::nothing_behind_tls(&server, error),
+            Some(_) if asked_for_certificate => errors::certificate_rejected(&server),
+            None if asked_for_certificate => errors::certificate_required(&server),
+            _ => errors::nothing_behind_tls(&server, error),
         },
         Failure::Connection(error) => {
             let alert = tls::after_handshake(&terms, &server, error);
-            alert.unwrap_or_else(|| refusal::of(&server, &failure))
+            alert.unwrap_or_else(|| errors::of(&server, &failure))
         }
         Failure::Foreign(bytes) => match listener::by_first_bytes(bytes) {
-            Some(listener) => refusal::other(&server, listener).with("TLS", "the handshake succeeds"),
-            None => refusal::of(&server, &failure),
+            Some(listener) => errors::other(&server, listener).with("TLS", "the handshake succeeds"),
+            None => errors::of(&server, &failure),
         },
-        failure => refusal::of(&server, failure),
+        failure => errors::of(&server, failure),
     })
 }
 
@@ -227,58 +227,63 @@ async fn instead_of_tls(uri: &MongoUri, server: &Server, place: &Place, cause: C
         return cause;
     }
     let in_plaintext = timeout(SECOND_LOOK, async {
-        let stream = reach::open(place).await.ok()?;
+        let stream = connect::open(place).await.ok()?;
         Some(Wire::new(stream).hello(question(uri)).await)
     });
     let (in_plaintext, listener) = tokio::join!(in_plaintext, listener::identify(place, SECOND_LOOK));
     match (in_plaintext, listener) {
         (Ok(Some(Ok(_) | Err(Failure::Refused(_)))), _) => match uri.old_driver.in_plaintext {
-            true => refusal::tls_refused(server)
+            true => errors::tls_refused(server)
                 .with("older Java drivers", "ignore tls=true and connect without TLS"),
-            false => refusal::tls_refused(server),
+            false => errors::tls_refused(server),
         },
         (_, None | Some(Listener::Tls | Listener::MongoDb)) => cause,
-        (_, Some(Listener::ClosesAtOnce)) => refusal::nothing_behind(server, cause),
-        (_, Some(listener)) => refusal::other(server, listener),
+        (_, Some(Listener::ClosesAtOnce)) => errors::nothing_behind(server, cause),
+        (_, Some(listener)) => errors::other(server, listener),
     }
 }
 
 /// What answers in place of a mongod without TLS.
-async fn instead_of_plaintext(climber: &Climber, server: &Server, place: &Place, failure: &Failure) -> Cause {
-    let cause = refusal::of(server, failure);
+async fn instead_of_plaintext(
+    ladder_probe: &LadderProbe,
+    server: &Server,
+    place: &Place,
+    failure: &Failure,
+) -> Cause {
+    let cause = errors::of(server, failure);
     let answered = |cause: Cause| match failure {
         Failure::Foreign(_) => cause.with("answer", failure),
         _ => cause,
     };
     let told = match failure {
         Failure::Foreign(bytes) => listener::by_first_bytes(bytes),
-        Failure::Connection(error) if refusal::is_end(error) => None,
+        Failure::Connection(error) if errors::is_end(error) => None,
         _ => return cause,
     };
     // HTTP is what many servers answer with that expect TLS.
     if let Some(listener) = told
         && !matches!(listener, Listener::Tls | Listener::Http)
     {
-        return answered(refusal::other(server, listener));
+        return answered(errors::other(server, listener));
     }
     let (in_tls, listener) =
-        tokio::join!(in_tls(climber, server, place), listener::identify(place, SECOND_LOOK));
+        tokio::join!(in_tls(ladder_probe, server, place), listener::identify(place, SECOND_LOOK));
     match (in_tls, told.or(listener)) {
         (Some(InTls::Mongo), _) => {
-            refusal::tls_required(server, "the handshake succeeds, and MongoDB answers")
+            errors::tls_required(server, "the handshake succeeds, and MongoDB answers")
         }
         (Some(InTls::WantsCertificate), _) => {
-            refusal::tls_required(server, "the server asks for a client certificate")
+            errors::tls_required(server, "the server asks for a client certificate")
         }
         (Some(InTls::Other(listener)), _) => {
-            refusal::other(server, listener).with("TLS", "the handshake succeeds")
+            errors::other(server, listener).with("TLS", "the handshake succeeds")
         }
         // Whatever is behind it, it takes TLS alone.
         (Some(InTls::Closes), None | Some(Listener::Tls)) => {
-            refusal::tls_required(server, "the handshake succeeds, and the connection is closed after it")
+            errors::tls_required(server, "the handshake succeeds, and the connection is closed after it")
         }
-        (_, Some(Listener::ClosesAtOnce)) => refusal::nothing_behind(server, cause),
-        (_, Some(listener)) => answered(refusal::other(server, listener)),
+        (_, Some(Listener::ClosesAtOnce)) => errors::nothing_behind(server, cause),
+        (_, Some(listener)) => answered(errors::other(server, listener)),
         (_, None) => cause,
     }
 }
@@ -291,11 +296,11 @@ enum InTls {
     Other(Listener),
 }
 
-async fn in_tls(climber: &Climber, server: &Server, place: &Place) -> Option<InTls> {
+async fn in_tls(ladder_probe: &LadderProbe, server: &Server, place: &Place) -> Option<InTls> {
     let looked = timeout(SECOND_LOOK, async {
-        let stream = reach::open(place).await.ok()?;
-        let terms = Terms::anything(Kind::Mongo);
-        let stream = match tls::handshake(&terms, &climber.root, server, stream, SECOND_LOOK).await {
+        let stream = connect::open(place).await.ok()?;
+        let terms = Terms::anything(Product::Mongo);
+        let stream = match tls::handshake(&terms, &ladder_probe.root, server, stream, SECOND_LOOK).await {
             Ok(stream) => stream,
             // Only a server that speaks TLS asks for a certificate in it.
             Err(cause) if cause.kind == "tls.client_certificate_required" => {

@@ -23,11 +23,11 @@ const INSTALLER_URL: &str = "https://get.replicated.com/docker";
 /// What an image is to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct BakePlan {
     #[serde(default)]
     pub(super) replicated: Option<Replicated>,
     #[serde(default, rename = "image")]
-    pub(super) images: Vec<WantedImage>,
+    pub(super) images: Vec<PlannedImage>,
 }
 
 /// The installer that is to be pinned.
@@ -47,7 +47,7 @@ pub(super) struct Replicated {
 /// One image that is to be there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WantedImage {
+pub(super) struct PlannedImage {
     pub(super) reference: Reference,
     /// What the tag must stand for; without it, what it stands for now.
     pub(super) digest: Option<Digest>,
@@ -69,7 +69,7 @@ fn yes() -> bool {
     true
 }
 
-impl WantedImage {
+impl PlannedImage {
     /// The name and tag under which Replicated looks the image up in its own registry: as given, or the reference
     /// without its registry.
     pub(super) fn alias(&self) -> Option<Reference> {
@@ -125,12 +125,12 @@ impl Replicated {
     }
 }
 
-impl Wanted {
+impl BakePlan {
     /// Adds those of `images` that are not asked for by name, and returns their names.
     pub(super) fn add(&mut self, images: Vec<Reference>) -> Vec<Reference> {
         let is_new = |name: &Reference| !self.images.iter().any(|image| image.reference == *name);
         let added: Vec<Reference> = images.into_iter().filter(is_new).collect();
-        self.images.extend(added.iter().map(|reference| WantedImage {
+        self.images.extend(added.iter().map(|reference| PlannedImage {
             reference: reference.clone(),
             digest: None,
             alias: None,
@@ -159,7 +159,7 @@ impl Wanted {
     }
 
     fn parse(text: &str) -> Result<Self, Cause> {
-        let wanted: Wanted = toml::from_str(text).map_err(|error| {
+        let wanted: BakePlan = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let place = line.map_or_else(String::new, |line| format!("line {line}: "));
             let kind =
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_example_says_what_is_expected_of_it() {
-        let wanted = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
+        let wanted = BakePlan::parse(include_str!("../../packer/images.toml")).unwrap();
         assert!(wanted.images.len() >= 3);
         let url = wanted.replicated.unwrap().url().unwrap();
         assert!(url.as_str().starts_with("https://get.replicated.com/docker?replicated_tag="), "{url}");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn images_that_the_installer_needs_are_added_once() {
-        let mut wanted = Wanted::parse(include_str!("../../packer/images.toml")).unwrap();
+        let mut wanted = BakePlan::parse(include_str!("../../packer/images.toml")).unwrap();
         let before = wanted.images.len();
         let named = wanted.images[0].reference.clone();
         let other: Reference = "replicated/replicated-ui:stable-2.53.2".parse().unwrap();
@@ -221,7 +221,7 @@ mod tests {
             ("reference = \"quay.io/circleci/frontend:2.19\"\nalias = false", None),
             ("reference = \"quay.io/circleci/frontend:2.19\"", None),
         ] {
-            let wanted = Wanted::parse(&format!("[[image]]\n{line}\n")).unwrap();
+            let wanted = BakePlan::parse(&format!("[[image]]\n{line}\n")).unwrap();
             let found = wanted.images[0].alias().map(|alias| alias.to_string());
             assert_eq!(found.as_deref(), alias, "{line}");
         }
@@ -250,7 +250,7 @@ mod tests {
                 "replicated.replicated_tag",
             ),
         ] {
-            let cause = Wanted::parse(&text).unwrap_err();
+            let cause = BakePlan::parse(&text).unwrap_err();
             assert_eq!(cause.kind, kind, "{text}\n{cause}");
             assert!(cause.sentence.contains(words), "{text}\n{cause}");
         }

@@ -19,16 +19,16 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The right to boot this box; given up when dropped.
 #[derive(Debug)]
-pub(super) struct Exclusive {
+pub(super) struct BootLock {
     _lock: Option<File>,
 }
 
 /// What came of asking for it.
-pub(super) enum Turn {
+pub(super) enum LockOutcome {
     /// This process boots the box.
-    Ours(Exclusive),
+    Acquired(BootLock),
     /// Another one did, and this is its record.
-    Theirs(Box<Record>),
+    Followed(Box<Record>),
 }
 
 /// Takes the lock, or follows the boot that holds it until that ends. If its process dies without a result, the turn
@@ -38,13 +38,17 @@ pub(super) enum Turn {
 ///
 /// # Errors
 /// `boot.other_runs` when the other boot has not ended within `limit`.
-pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Duration) -> Result<Turn, Cause> {
+pub(super) async fn take_or_follow(
+    root: &Root,
+    console: &Console,
+    limit: Duration,
+) -> Result<LockOutcome, Cause> {
     let path = root.path(LOCK_FILE);
     let without = |error: &io::Error| {
         let cause = Some(files::failed("lock", &path, error));
         let text = "booting without a lock against a second boot:".to_owned();
         console.emit(Event::Note { stage: None, level: Level::Warning, text, cause });
-        Ok(Turn::Ours(Exclusive { _lock: None }))
+        Ok(LockOutcome::Acquired(BootLock { _lock: None }))
     };
     let made = path.parent().map_or(Ok(()), fs::create_dir_all);
     let lock = match made.and_then(|()| File::options().create(true).append(true).open(&path)) {
@@ -81,7 +85,7 @@ pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Durati
     match Record::read(root) {
         Ok(Some(record)) if followed && ended_after(&record, asked_at) => {
             shown.show_news(console, &record);
-            return Ok(Turn::Theirs(Box::new(record)));
+            return Ok(LockOutcome::Followed(Box::new(record)));
         }
         // Of no boot that was followed; what else is wrong with it is said when this boot begins.
         _ => {}
@@ -89,7 +93,7 @@ pub(super) async fn take_or_follow(root: &Root, console: &Console, limit: Durati
     if followed {
         console.note(Level::Warning, "the other boot ended without a result: taking over");
     }
-    Ok(Turn::Ours(Exclusive { _lock: Some(lock) }))
+    Ok(LockOutcome::Acquired(BootLock { _lock: Some(lock) }))
 }
 
 fn ended_after(record: &Record, asked_at: Timestamp) -> bool {

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use super::parser::{Parser, Terminator};
-use super::{Barrier, What};
+use super::{Barrier, Construct};
 
 /// How deep `$( … )` and `" … "` are followed into each other.
 const DEEPEST: usize = 16;
 
 /// A piece of a word.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Piece {
+pub(super) enum WordPart {
     /// One character that stands for itself; `quoted` if quotes or a backslash took away what it might mean.
     Char { c: char, at: usize, quoted: bool },
     /// `""` or `''`: nothing, and yet a word.
@@ -18,7 +18,7 @@ pub(super) enum Piece {
     /// `$NAME` or `${NAME}`.
     Variable { name: String, at: usize, quoted: bool },
     /// An expansion whose value is not known but that leaves everything else as it was.
-    Opaque { what: What, at: usize },
+    Opaque { what: Construct, at: usize },
     /// `${NAME:=…}`: not known, and may set the variable.
     Assigns { name: String, at: usize },
 }
@@ -27,14 +27,14 @@ pub(super) enum Piece {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Word {
     pub(super) at: usize,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<WordPart>,
 }
 
 impl Word {
     /// Whether this is nothing but a `\` at the very end of the text. Bash takes it for a word or for nothing, depending on
     /// what stands on the lines before it.
     pub(super) fn is_final_backslash(&self) -> bool {
-        matches!(self.pieces.as_slice(), [Piece::Opaque { what: What::FinalBackslash, .. }])
+        matches!(self.pieces.as_slice(), [WordPart::Opaque { what: Construct::FinalBackslash, .. }])
     }
 
     /// The text of a word without any expansion or quoting.
@@ -42,7 +42,7 @@ impl Word {
         self.pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Char { c, quoted: false, .. } => Some(*c),
+                WordPart::Char { c, quoted: false, .. } => Some(*c),
                 _ => None,
             })
             .collect()
@@ -52,10 +52,10 @@ impl Word {
     pub(super) fn literal(&self) -> Option<String> {
         self.pieces
             .iter()
-            .filter(|piece| **piece != Piece::Empty)
+            .filter(|piece| **piece != WordPart::Empty)
             .map(|piece| match piece {
-                Piece::Char { c, quoted: true, .. } => Some(*c),
-                Piece::Char { c, quoted: false, .. } if !"*?[{~".contains(*c) => Some(*c),
+                WordPart::Char { c, quoted: true, .. } => Some(*c),
+                WordPart::Char { c, quoted: false, .. } if !"*?[{~".contains(*c) => Some(*c),
                 _ => None,
             })
             .collect()
@@ -63,7 +63,7 @@ impl Word {
 }
 
 /// The text, and how far it has been read. A `\` at the end of a line joins it with the next, outside single quotes.
-pub(super) struct Words<'t> {
+pub(super) struct Lexer<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,
     /// Where comments are, so that other looks at the text can leave them out.
@@ -88,9 +88,9 @@ pub(super) fn ends_word(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')')
 }
 
-impl<'t> Words<'t> {
+impl<'t> Lexer<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Words { text, at: 0, comments: Vec::new(), depth: 0 }
+        Lexer { text, at: 0, comments: Vec::new(), depth: 0 }
     }
 
     fn rest(&self) -> &'t str {
@@ -157,7 +157,7 @@ impl<'t> Words<'t> {
                     Some(c) => self.char(&mut word, c, at, true)?,
                     // At the very end of the text bash keeps the backslash, as a part of a word at least.
                     None if word.pieces.is_empty() => {
-                        word.pieces.push(Piece::Opaque { what: What::FinalBackslash, at });
+                        word.pieces.push(WordPart::Opaque { what: Construct::FinalBackslash, at });
                     }
                     None => self.char(&mut word, '\\', at, true)?,
                 },
@@ -172,9 +172,9 @@ impl<'t> Words<'t> {
     /// Adds a character, unless it is one that bash itself uses as a mark inside words.
     fn char(&self, word: &mut Word, c: char, at: usize, quoted: bool) -> Result<(), Barrier> {
         if matches!(c, '\0' | '\u{1}' | '\u{7f}') {
-            return Err(Barrier::new(What::ControlCharacter, at));
+            return Err(Barrier::new(Construct::ControlCharacter, at));
         }
-        word.pieces.push(Piece::Char { c, at, quoted });
+        word.pieces.push(WordPart::Char { c, at, quoted });
         Ok(())
     }
 
@@ -189,7 +189,7 @@ impl<'t> Words<'t> {
             }
         }
         if word.pieces.len() == start {
-            word.pieces.push(Piece::Empty);
+            word.pieces.push(WordPart::Empty);
         }
         Ok(())
     }
@@ -217,7 +217,7 @@ impl<'t> Words<'t> {
             }
         }
         if word.pieces.len() == start {
-            word.pieces.push(Piece::Empty);
+            word.pieces.push(WordPart::Empty);
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl<'t> Words<'t> {
         match self.peek() {
             Some(c) if is_name_start(c) => {
                 let name = self.name();
-                word.pieces.push(Piece::Variable { name, at, quoted });
+                word.pieces.push(WordPart::Variable { name, at, quoted });
             }
             Some('{') => {
                 self.raw();
@@ -237,26 +237,26 @@ impl<'t> Words<'t> {
             Some('(') => {
                 self.raw();
                 let what = self.parentheses(at)?;
-                word.pieces.push(Piece::Opaque { what, at });
+                word.pieces.push(WordPart::Opaque { what, at });
             }
             Some('\'') if !quoted => {
                 self.raw();
                 self.ansi_c_quoted(at)?;
-                word.pieces.push(Piece::Opaque { what: What::AnsiCQuotes, at });
+                word.pieces.push(WordPart::Opaque { what: Construct::AnsiCQuotes, at });
             }
             Some('"') if !quoted => {
                 self.raw();
-                word.pieces.push(Piece::Opaque { what: What::LocaleQuotes, at });
+                word.pieces.push(WordPart::Opaque { what: Construct::LocaleQuotes, at });
                 self.double_quoted(at, word)?;
             }
-            Some('[') => return Err(Barrier::new(What::Arithmetic, at)),
+            Some('[') => return Err(Barrier::new(Construct::Arithmetic, at)),
             Some('$') => {
                 self.raw();
-                word.pieces.push(Piece::Opaque { what: What::ProcessId, at });
+                word.pieces.push(WordPart::Opaque { what: Construct::ProcessId, at });
             }
             Some(c) if c.is_ascii_digit() || "@*#?-!".contains(c) => {
                 self.raw();
-                word.pieces.push(Piece::Opaque { what: What::Parameter(c), at });
+                word.pieces.push(WordPart::Opaque { what: Construct::Parameter(c), at });
             }
             _ => self.char(word, '$', at, true)?,
         }
@@ -273,19 +273,19 @@ impl<'t> Words<'t> {
     }
 
     /// After `${`.
-    fn braces(&mut self, at: usize, quoted: bool) -> Result<Piece, Barrier> {
+    fn braces(&mut self, at: usize, quoted: bool) -> Result<WordPart, Barrier> {
         let name = self.name();
         if name.is_empty() || !is_name(&name) {
             let length = if self.rest().starts_with('#') { 1 } else { 0 };
             self.at += length;
             let counted = self.name();
             if length == 1 && is_name(&counted) && self.eat('}') {
-                return Ok(Piece::Opaque { what: What::Expansion, at });
+                return Ok(WordPart::Opaque { what: Construct::Expansion, at });
             }
-            return Err(Barrier::new(What::Expansion, at));
+            return Err(Barrier::new(Construct::Expansion, at));
         }
         if self.eat('}') {
-            return Ok(Piece::Variable { name, at, quoted });
+            return Ok(WordPart::Variable { name, at, quoted });
         }
         let Some(end) = self.rest().find('}') else {
             return Err(Barrier::syntax("an unclosed ${", at));
@@ -294,24 +294,24 @@ impl<'t> Words<'t> {
         self.at += end + 1;
         let assigns = operation.strip_prefix(":=").or_else(|| operation.strip_prefix('='));
         if assigns.is_some_and(is_tame) {
-            return Ok(Piece::Assigns { name, at });
+            return Ok(WordPart::Assigns { name, at });
         }
         let operand = [":-", ":+", "-", "+", "%%", "%", "##", "#", "^^", "^", ",,", ",", "//", "/"]
             .iter()
             .find_map(|operator| operation.strip_prefix(operator));
         match operand {
-            Some(operand) if is_tame(operand) => Ok(Piece::Opaque { what: What::Expansion, at }),
-            _ => Err(Barrier::new(What::Expansion, at)),
+            Some(operand) if is_tame(operand) => Ok(WordPart::Opaque { what: Construct::Expansion, at }),
+            _ => Err(Barrier::new(Construct::Expansion, at)),
         }
     }
 
     /// After `$(`: a command substitution of plain commands, or a sum of plain numbers.
-    fn parentheses(&mut self, at: usize) -> Result<What, Barrier> {
+    fn parentheses(&mut self, at: usize) -> Result<Construct, Barrier> {
         if self.peek() == Some('(') {
             return self.arithmetic(at);
         }
         if self.depth == DEEPEST {
-            return Err(Barrier::new(What::CommandSubstitution, at));
+            return Err(Barrier::new(Construct::CommandSubstitution, at));
         }
         self.depth += 1;
         // It runs in a process of its own, so that only its end matters here, and that it is well formed.
@@ -322,7 +322,7 @@ impl<'t> Words<'t> {
         Ok(substituted(inside))
     }
 
-    fn arithmetic(&mut self, at: usize) -> Result<What, Barrier> {
+    fn arithmetic(&mut self, at: usize) -> Result<Construct, Barrier> {
         let expression = self.rest().find("))").map(|end| &self.rest()[1..end]);
         let is_number = |n: &str| {
             let n = n.trim_matches([' ', '\t']);
@@ -333,9 +333,9 @@ impl<'t> Words<'t> {
         match expression {
             Some(sum) if sum.split(['+', '-', '*']).all(is_number) => {
                 self.at += sum.len() + 3;
-                Ok(What::Arithmetic)
+                Ok(Construct::Arithmetic)
             }
-            _ => Err(Barrier::new(What::Arithmetic, at)),
+            _ => Err(Barrier::new(Construct::Arithmetic, at)),
         }
     }
 
@@ -366,19 +366,19 @@ impl<'t> Words<'t> {
             }
         }
         let inside = self.text.get(start..self.at - 1).unwrap_or_default();
-        word.pieces.push(Piece::Opaque { what: substituted(inside), at });
+        word.pieces.push(WordPart::Opaque { what: substituted(inside), at });
         Ok(())
     }
 }
 
 /// A command substitution, told from an address in backquotes: bash takes an address for the name of a program.
-fn substituted(inside: &str) -> What {
+fn substituted(inside: &str) -> Construct {
     let inside = inside.trim_start_matches([' ', '\t', '"', '\'']);
     let scheme = inside.split("://").next().unwrap_or_default();
     let is_address = scheme.len() < inside.len()
         && !scheme.is_empty()
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    if is_address { What::AddressAsCommand } else { What::CommandSubstitution }
+    if is_address { Construct::AddressAsCommand } else { Construct::CommandSubstitution }
 }
 
 /// Whether the operand of a `${NAME…}` has nothing in it that is expanded, quoted or assigned in its turn.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Place;
 use crate::cause::Cause;
-use crate::database::uri::{Host, Kind, Server};
+use crate::database::uri::{Host, Product, Server};
 
 /// What an error of connecting says about the way to the server, the most telling first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
+enum ConnectFailure {
     Forbidden,
     Refused,
     Absent,
@@ -18,15 +18,15 @@ enum Verdict {
     Other,
 }
 
-fn verdict(error: &io::Error) -> Verdict {
+fn connect_failure(error: &io::Error) -> ConnectFailure {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => Verdict::Refused,
-        io::ErrorKind::NotFound => Verdict::Absent,
-        io::ErrorKind::TimedOut => Verdict::Timeout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Verdict::Unreachable,
-        io::ErrorKind::AddrNotAvailable => Verdict::Unreachable,
-        io::ErrorKind::PermissionDenied => Verdict::Forbidden,
-        _ => Verdict::Other,
+        io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
+        io::ErrorKind::NotFound => ConnectFailure::Absent,
+        io::ErrorKind::TimedOut => ConnectFailure::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => ConnectFailure::Unreachable,
+        io::ErrorKind::AddrNotAvailable => ConnectFailure::Unreachable,
+        io::ErrorKind::PermissionDenied => ConnectFailure::Forbidden,
+        _ => ConnectFailure::Other,
     }
 }
 
@@ -51,43 +51,44 @@ impl Failure {
             (Place::Network(one), Place::Network(other)) => one.is_ipv4() == other.is_ipv4(),
             _ => true,
         };
-        same_family || verdict(&self.error) == Verdict::Timeout
+        same_family || connect_failure(&self.error) == ConnectFailure::Timeout
     }
 }
 
 /// The cause for a server none of whose addresses accepted.
-pub(super) fn server(kind: Kind, server: &Server, failures: &[Failure]) -> Cause {
+pub(super) fn server(kind: Product, server: &Server, failures: &[Failure]) -> Cause {
     failed(kind, server, &server.to_string(), failures)
 }
 
 /// The cause for one address of a server that has others; the first good one is `used`.
-pub(super) fn address(kind: Kind, server: &Server, failure: &Failure, used: &Place) -> Cause {
+pub(super) fn address(kind: Product, server: &Server, failure: &Failure, used: &Place) -> Cause {
     let subject = format!("{}, an address of {server},", failure.place);
     failed(kind, server, &subject, std::slice::from_ref(failure)).with("connected to", used)
 }
 
-fn failed(kind: Kind, server: &Server, subject: &str, failures: &[Failure]) -> Cause {
+fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -> Cause {
     let on_socket = matches!(server.host, Host::Socket(_));
-    let most_telling = failures.iter().map(|failure| verdict(&failure.error)).min().unwrap_or(Verdict::Other);
+    let most_telling =
+        failures.iter().map(|failure| connect_failure(&failure.error)).min().unwrap_or(ConnectFailure::Other);
     let listens = match kind {
-        Kind::Postgres => "listen_addresses in postgresql.conf",
-        Kind::Mongo => "net.bindIp in mongod.conf",
-        Kind::Vault => "listener \"tcp\" in Vault's configuration",
+        Product::Postgres => "listen_addresses in postgresql.conf",
+        Product::Mongo => "net.bindIp in mongod.conf",
+        Product::Vault => "listener \"tcp\" in Vault's configuration",
     };
     let port = server.port;
     let product = kind.name();
     let cause = match most_telling {
-        Verdict::Refused | Verdict::Absent if on_socket => Cause::external(
+        ConnectFailure::Refused | ConnectFailure::Absent if on_socket => Cause::external(
             "tcp.refused",
             format!("No {product} server is listening on the Unix socket {server}."),
             format!("Start {product} on this machine, or put the database host into the URI."),
         ),
-        Verdict::Forbidden if on_socket => Cause::host(
+        ConnectFailure::Forbidden if on_socket => Cause::host(
             "tcp.forbidden",
             format!("Permission denied on the Unix socket {server}."),
             "Run this as root, or as the user that owns the socket.",
         ),
-        Verdict::Refused | Verdict::Absent => Cause::external(
+        ConnectFailure::Refused | ConnectFailure::Absent => Cause::external(
             "tcp.refused",
             format!(
                 "{subject} refused the connection: the host is up, but nothing is listening on port {port}."
@@ -96,19 +97,19 @@ fn failed(kind: Kind, server: &Server, subject: &str, failures: &[Failure]) -> C
                 "Start {product} there, and make it listen on this address, not only on localhost ({listens})."
             ),
         ),
-        Verdict::Timeout => Cause::external(
+        ConnectFailure::Timeout => Cause::external(
             "tcp.timeout",
             format!("{subject} does not respond: the connection attempt timed out."),
             format!(
                 "Allow port {port} from this instance in the database's security group, and check network ACLs and routes."
             ),
         ),
-        Verdict::Unreachable => Cause::external(
+        ConnectFailure::Unreachable => Cause::external(
             "tcp.unreachable",
             format!("{subject} is unreachable: there is no route to it, or no such host."),
             "Check the subnet's route table (peering, VPN) and that the address is right.",
         ),
-        Verdict::Forbidden => Cause::host(
+        ConnectFailure::Forbidden => Cause::host(
             "tcp.forbidden",
             format!("A firewall rule on this machine blocks connections to {subject}")
                 .trim_end_matches(',')
@@ -116,7 +117,7 @@ fn failed(kind: Kind, server: &Server, subject: &str, failures: &[Failure]) -> C
                 + ".",
             "Check this machine's rules: nft list ruleset, iptables -S.",
         ),
-        Verdict::Other => Cause::external(
+        ConnectFailure::Other => Cause::external(
             "tcp.failed",
             format!("{subject} could not be connected to."),
             format!("Check that {product} is running there, and the network in between."),
@@ -124,8 +125,8 @@ fn failed(kind: Kind, server: &Server, subject: &str, failures: &[Failure]) -> C
     };
     failures.iter().fold(cause, |cause, failure| {
         let Failure { place, error, took } = failure;
-        let said = match verdict(error) {
-            Verdict::Timeout => format!("no response in {} ms", took.as_millis()),
+        let said = match connect_failure(error) {
+            ConnectFailure::Timeout => format!("no response in {} ms", took.as_millis()),
             _ => format!("{error}, after {} ms", took.as_millis()),
         };
         cause.with("address", format!("{place}: {said}"))
@@ -149,7 +150,7 @@ mod tests {
 
     fn cause(error: io::ErrorKind) -> Cause {
         let second = failure([10, 0, 0, 2], io::ErrorKind::NetworkUnreachable);
-        server(Kind::Postgres, &db(), &[failure([10, 0, 0, 1], error), second])
+        server(Product::Postgres, &db(), &[failure([10, 0, 0, 1], error), second])
     }
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
         assert!(!v6(io::ErrorKind::NetworkUnreachable).matters_beside(&used));
         assert!(v6(io::ErrorKind::TimedOut).matters_beside(&used));
         assert!(failure([10, 0, 0, 2], io::ErrorKind::ConnectionRefused).matters_beside(&used));
-        let cause = address(Kind::Mongo, &db(), &v6(io::ErrorKind::TimedOut), &used);
+        let cause = address(Product::Mongo, &db(), &v6(io::ErrorKind::TimedOut), &used);
         assert_eq!(
             cause.sentence,
             "[fd00::1]:5432, an address of db.internal:5432, does not respond: the connection attempt timed out."

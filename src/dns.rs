@@ -36,7 +36,7 @@ const LONGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// Resolves names with the resolver files under a [`Root`].
 #[derive(Debug, Clone)]
-pub struct Names {
+pub struct Resolver {
     root: Root,
 }
 
@@ -60,10 +60,10 @@ pub struct Asked {
     pub answer: Result<(), Cause>,
 }
 
-impl Names {
+impl Resolver {
     /// A resolver that reads `/etc/nsswitch.conf`, `/etc/hosts` and `/etc/resolv.conf` under `root`.
     pub fn new(root: Root) -> Self {
-        Names { root }
+        Resolver { root }
     }
 
     /// Every address of `host`, in the order in which to try them; never empty. Takes at most [`LIMIT`].
@@ -142,7 +142,7 @@ impl Names {
     /// is asked for as it is, as drivers do. Takes at most [`LIMIT`].
     ///
     /// # Errors
-    /// As for [`Names::addresses`].
+    /// As for [`Resolver::addresses`].
     pub async fn services(&self, name: &str) -> Result<Vec<Service>, Cause> {
         let Some(answered) = self.records(name, RecordType::SRV).await? else { return Ok(Vec::new()) };
         let services = answered.records().filter_map(|record| match record {
@@ -158,7 +158,7 @@ impl Names {
     /// at most [`LIMIT`].
     ///
     /// # Errors
-    /// As for [`Names::addresses`], except that an absent record is no error.
+    /// As for [`Resolver::addresses`], except that an absent record is no error.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, Cause> {
         let answered = match self.records(name, RecordType::TXT).await {
             Ok(Some(answered)) => answered,
@@ -256,14 +256,14 @@ async fn looping(host: &str, stub: &mut Stub) -> Option<Cause> {
     Some(causes::alias(host, AliasEnd::Loop(aliases), stub.first_server()?))
 }
 
-impl aws_smithy_runtime_api::client::dns::ResolveDns for Names {
+impl aws_smithy_runtime_api::client::dns::ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> aws_smithy_runtime_api::client::dns::DnsFuture<'a> {
         use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDnsError};
         DnsFuture::new(async move { self.addresses(name).await.map_err(ResolveDnsError::new) })
     }
 }
 
-impl reqwest::dns::Resolve for Names {
+impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         let names = self.clone();
         Box::pin(async move {

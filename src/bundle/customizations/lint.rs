@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::file_name::FileName;
-use crate::bundle::finding::{Notes, Severity};
-use crate::bundle::shell::{Reading, Remark, Slip, Unknown, Value, What};
+use crate::bundle::finding::{Diagnostics, Severity};
+use crate::bundle::shell::{AssignmentError, Construct, Remark, Sourced, Unknown, Value};
 use crate::bundle::text::placeholders;
 use crate::cause::Cause;
 use crate::database::uri::closest;
@@ -14,7 +14,7 @@ use crate::database::uri::closest;
 /// How many lines or variables are listed in one finding.
 const MOST_LISTED: usize = 12;
 
-pub(super) fn check(notes: &mut Notes<'_>, name: &FileName, text: &str, reading: &Reading) {
+pub(super) fn check(notes: &mut Diagnostics<'_>, name: &FileName, text: &str, reading: &Sourced) {
     notes.drop_consequences();
     let placeholders: Vec<_> = placeholders(text).collect();
     let is_placeholder = |at: usize| {
@@ -27,19 +27,19 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &FileName, text: &str, reading:
         let at = *at;
         let line = notes.line(at);
         match remark {
-            Remark::Barrier(What::Syntax(what)) => notes.error(at, syntax(name, what)),
+            Remark::Barrier(Construct::Syntax(what)) => notes.error(at, syntax(name, what)),
             Remark::Barrier(what) => notes.warning(at, barrier(what)),
             Remark::MayChangeAll(what) => notes.warning(at, may_change_all(what)),
-            Remark::Slip(..) | Remark::Command(_) if slipped_line == Some(line) => {}
+            Remark::AssignmentError(..) | Remark::Command(_) if slipped_line == Some(line) => {}
             Remark::Command(command) => match variable_in(command) {
                 Some(variable) if notes.escalate(line, "bundle.invisible_character", variable) => {}
                 Some(variable) => notes.error(at, not_assigned(variable)),
                 None => notes.warning(at, ignored_command(command)),
             },
-            Remark::Slip(slip, variable) => {
+            Remark::AssignmentError(slip, variable) => {
                 slipped_line = Some(line);
                 // `<password>` without quotes has been reported, and is the one thing to correct.
-                if !(*slip == Slip::Redirection && is_placeholder(at)) {
+                if !(*slip == AssignmentError::Redirection && is_placeholder(at)) {
                     let cause = self::slip(*slip, variable);
                     notes.error(
                         at,
@@ -57,9 +57,9 @@ pub(super) fn check(notes: &mut Notes<'_>, name: &FileName, text: &str, reading:
 }
 
 /// The variables whose values have been reported by [`check`], so that nothing need be said about what they hold.
-pub(in crate::bundle) fn explained(reading: &Reading) -> BTreeSet<String> {
+pub(in crate::bundle) fn explained(reading: &Sourced) -> BTreeSet<String> {
     let named = reading.remarks.iter().filter_map(|(_, remark)| match remark {
-        Remark::Slip(_, variable) => Some(variable.clone()),
+        Remark::AssignmentError(_, variable) => Some(variable.clone()),
         Remark::Command(command) => variable_in(command).map(str::to_owned),
         _ => None,
     });
@@ -94,7 +94,7 @@ fn syntax(name: &FileName, what: &str) -> Cause {
     )
 }
 
-fn barrier(what: &What) -> Cause {
+fn barrier(what: &Construct) -> Cause {
     Cause::config(
         "customizations.unknown_rest",
         format!("{}: the values set in this file cannot be determined without running it.", capital(what)),
@@ -102,7 +102,7 @@ fn barrier(what: &What) -> Cause {
     )
 }
 
-fn may_change_all(what: &What) -> Cause {
+fn may_change_all(what: &Construct) -> Cause {
     Cause::config(
         "customizations.unknown_rest",
         format!("{} may change any variable set before it.", capital(what)),
@@ -110,7 +110,7 @@ fn may_change_all(what: &What) -> Cause {
     )
 }
 
-fn capital(what: &What) -> String {
+fn capital(what: &Construct) -> String {
     let text = what.to_string();
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
@@ -134,60 +134,60 @@ fn not_assigned(variable: &str) -> Cause {
     )
 }
 
-fn slip(slip: Slip, variable: &str) -> Cause {
+fn slip(slip: AssignmentError, variable: &str) -> Cause {
     let quote = format!("Put the whole value in single quotes: export {variable}='…'");
     let write = format!("Write: export {variable}='…'");
     let (kind, sentence, next_step) = match slip {
-        Slip::Background => (
+        AssignmentError::Background => (
             "unquoted_character",
             format!(
                 "The unquoted & runs this assignment in a background subshell, so {variable} is not set."
             ),
             quote,
         ),
-        Slip::Pipe => (
+        AssignmentError::Pipe => (
             "unquoted_character",
             format!("The unquoted | runs this assignment in a subshell, so {variable} is not set."),
             quote,
         ),
-        Slip::Redirection => (
+        AssignmentError::Redirection => (
             "unquoted_character",
             format!("The unquoted < or > is a redirection and cuts off the value of {variable} here."),
             quote,
         ),
-        Slip::Semicolon => {
+        AssignmentError::Semicolon => {
             ("unquoted_character", format!("The unquoted ; cuts off the value of {variable} here."), quote)
         }
-        Slip::Blank => (
+        AssignmentError::Blank => (
             "unquoted_character",
             format!(
                 "The unquoted space ends the value of {variable}; bash does not read the rest as part of it."
             ),
             quote,
         ),
-        Slip::SpaceAroundEquals => (
+        AssignmentError::SpaceAroundEquals => (
             "space_around_equals",
             format!("Bash allows no space around =, so {variable} does not get this value."),
             format!("Remove the spaces: export {variable}='…'"),
         ),
-        Slip::Set => (
+        AssignmentError::Set => (
             "not_assigned",
             format!("`set` assigns to the positional parameter $1; {variable} is not set."),
             write,
         ),
-        Slip::Dollar => (
+        AssignmentError::Dollar => (
             "not_assigned",
             format!("The $ makes this a command instead of an assignment; {variable} is not set."),
             format!("Remove the $: export {variable}='…'"),
         ),
-        Slip::Colon => (
+        AssignmentError::Colon => (
             "not_assigned",
             format!(
                 "NAME: value is YAML; bash runs \"{variable}:\" as a command, and {variable} is not set."
             ),
             write,
         ),
-        Slip::OtherShell => (
+        AssignmentError::OtherShell => (
             "not_assigned",
             format!("`env` and `setenv` set no variable of this shell; {variable} is not set."),
             write,
@@ -203,7 +203,7 @@ fn slip(slip: Slip, variable: &str) -> Cause {
 
 /// Notes variables whose values are not known before a shell sources the file, because of one construct at `why.at`.
 /// Where it is a mistake whatever the value comes to, that is an error.
-pub(in crate::bundle) fn unknown(notes: &mut Notes<'_>, why: &Unknown, variables: &[&str]) {
+pub(in crate::bundle) fn unknown(notes: &mut Diagnostics<'_>, why: &Unknown, variables: &[&str]) {
     if notes.affects(why.at, "customizations.unknown_rest", variables) {
         return;
     }
@@ -213,27 +213,27 @@ pub(in crate::bundle) fn unknown(notes: &mut Notes<'_>, why: &Unknown, variables
         (Severity::Error, Cause::config(kind, sentence, next_step))
     };
     let (severity, cause) = match &why.what {
-        What::ProcessId => error(
+        Construct::ProcessId => error(
             "customizations.process_id",
             format!("$$ is the process ID of the shell, so {first} holds a number here."),
             "Put the value in single quotes, or write each $ as %24 in a URI; in Terraform $${NAME} gives ${NAME}.".to_owned(),
         ),
-        What::Parameter(c) => error(
+        Construct::Parameter(c) => error(
             "customizations.special_parameter",
             format!("${c} is a special parameter of the shell and not part of the value of {first}."),
             "Put the value in single quotes, or write each $ as %24 in a URI.".to_owned(),
         ),
-        What::AddressAsCommand => error(
+        Construct::AddressAsCommand => error(
             "customizations.runs_address",
             format!("Backquotes and $(…) run the address as a command, so {first} is left empty."),
             quote,
         ),
-        What::Redirection => error(
+        Construct::Redirection => error(
             "customizations.unquoted_character",
             format!("The unquoted < or > is a redirection and cuts off the value of {first} here."),
             quote,
         ),
-        What::Braces => error(
+        Construct::Braces => error(
             "customizations.unquoted_character",
             format!("Bash expands the unquoted {{ }} here, and {first} gets only the last alternative."),
             quote,
@@ -251,7 +251,7 @@ pub(in crate::bundle) fn unknown(notes: &mut Notes<'_>, why: &Unknown, variables
 }
 
 /// For each variable that is not set as was meant: the app's variables and the addresses that are made of it.
-fn spoilt(reading: &Reading) -> BTreeMap<&str, Vec<&str>> {
+fn spoilt(reading: &Sourced) -> BTreeMap<&str, Vec<&str>> {
     let mut spoilt: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, variable) in reading.variables() {
         let is_address =
@@ -273,7 +273,12 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// One finding for each variable that nothing sets: an error where the app's variables or an address are made of it.
-fn unset_variables(notes: &mut Notes<'_>, text: &str, reading: &Reading, spoilt: &BTreeMap<&str, Vec<&str>>) {
+fn unset_variables(
+    notes: &mut Diagnostics<'_>,
+    text: &str,
+    reading: &Sourced,
+    spoilt: &BTreeMap<&str, Vec<&str>>,
+) {
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, remark) in &reading.remarks {
         if let Remark::Unset(variable) = remark {
@@ -299,7 +304,7 @@ fn unset_variables(notes: &mut Notes<'_>, text: &str, reading: &Reading, spoilt:
     }
 }
 
-fn unset(variable: &str, text: &str, reading: &Reading) -> Cause {
+fn unset(variable: &str, text: &str, reading: &Sourced) -> Cause {
     let others = reading.variables().keys().map(String::as_str).filter(|name| *name != variable);
     let is_template = text.starts_with("${") && !variable.contains(|c: char| c.is_ascii_uppercase());
     let next_step = match closest(variable, others) {

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::cli;
-use crate::command::World;
+use crate::command::CommandContext;
 use crate::console::{Event, Level};
 use crate::record::{BootOutcome, Record};
 use crate::settings::Source;
 use crate::unit;
 
-use super::exclusive::{self, LOOK_EVERY, Turn};
+use super::boot_lock::{self, LOOK_EVERY, LockOutcome};
 use super::follow::Shown;
 use super::order::Order;
 
@@ -32,17 +32,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const USER_DATA_UNIT: &str = "/cloud-final.service";
 
 /// What came of it.
-pub(super) enum HandedOver {
+pub(super) enum Delegated {
     /// The unit's boot ended, and this is its record.
     Ended(Box<Record>),
     /// It will start when the machine has come further, and waiting for it here would keep the machine from that.
-    Later,
+    Deferred,
     /// systemd did not take it.
     Refused(Cause),
 }
 
 /// Whether the unit is there to do the work, and nothing says that this process should.
-pub(super) fn is_possible(world: &World, flags: &cli::Boot) -> bool {
+pub(super) fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
     // Flags without a source are about this one boot, and the unit has no other way to hear of them.
     let is_about_this_boot = flags.on_failure.is_some() || flags.deadline.is_some();
     let in_place = flags.unit || flags.foreground || flags.force || world.own_settings_file.is_some();
@@ -59,7 +59,7 @@ pub(super) fn is_possible(world: &World, flags: &cli::Boot) -> bool {
 }
 
 /// Whether systemd runs this box and has the unit.
-pub(super) fn has_unit(world: &World) -> bool {
+pub(super) fn has_unit(world: &CommandContext) -> bool {
     // A masked unit is a link to /dev/null, which is no file.
     world.root.is_system() && sd_notify::booted().unwrap_or(false) && world.root.path(unit::PATH).is_file()
 }
@@ -70,19 +70,19 @@ pub(super) fn has_unit(world: &World) -> bool {
 /// `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
 /// within `limit`.
 pub(super) async fn hand_over(
-    world: &World,
+    world: &CommandContext,
     source: &Source,
     new: Option<&Order>,
     limit: Duration,
-) -> Result<HandedOver, Cause> {
+) -> Result<Delegated, Cause> {
     let source = source.to_string();
     let lock = loop {
-        match exclusive::take_or_follow(&world.root, &world.console, limit).await? {
-            Turn::Ours(lock) => break lock,
-            Turn::Theirs(record) if is_result(&record) && record.source == source => {
-                return Ok(HandedOver::Ended(record));
+        match boot_lock::take_or_follow(&world.root, &world.console, limit).await? {
+            LockOutcome::Acquired(lock) => break lock,
+            LockOutcome::Followed(record) if is_result(&record) && record.source == source => {
+                return Ok(Delegated::Ended(record));
             }
-            Turn::Theirs(_) => {}
+            LockOutcome::Followed(_) => {}
         }
     };
     let before = Record::read(&world.root).ok().flatten();
@@ -92,26 +92,26 @@ pub(super) async fn hand_over(
     {
         Shown::default().show_news(&world.console, record);
         world.console.emit(Event::Over);
-        return Ok(HandedOver::Ended(Box::new(record.clone())));
+        return Ok(Delegated::Ended(Box::new(record.clone())));
     }
     let before = before.map(|record| record.started_at);
     // Where its process has just died, systemd is about to start it again by itself.
     if !is_under_way || is_over().await.is_some() {
         if let Some(Err(cause)) = new.map(|order| order.write(&world.root)) {
-            return Ok(HandedOver::Refused(cause));
+            return Ok(Delegated::Refused(cause));
         }
         drop(lock);
         if let Err(cause) = start().await {
-            return Ok(HandedOver::Refused(cause));
+            return Ok(Delegated::Refused(cause));
         }
     } else {
         drop(lock);
     }
     if is_early().await {
-        return Ok(HandedOver::Later);
+        return Ok(Delegated::Deferred);
     }
     world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
-    follow(world, before, limit).await.map(HandedOver::Ended)
+    follow(world, before, limit).await.map(Delegated::Ended)
 }
 
 /// Whether this process is a script of user-data that cloud-init runs. A person who gives the same command wants another
@@ -121,7 +121,7 @@ fn runs_user_data() -> bool {
 }
 
 /// Whether this instance boots by the same order already.
-fn is_booted_by(world: &World, new: &Order) -> bool {
+fn is_booted_by(world: &CommandContext, new: &Order) -> bool {
     let order = Order::read(&world.root).ok().flatten().filter(|order| order.is_same(new));
     let record = Record::read(&world.root).ok().flatten();
     let instance = record.as_ref().and_then(|record| record.instance.as_ref());
@@ -147,7 +147,11 @@ async fn is_early() -> bool {
         && system.is_ok_and(|state| state == "initializing" || state == "starting")
 }
 
-async fn follow(world: &World, before: Option<Timestamp>, limit: Duration) -> Result<Box<Record>, Cause> {
+async fn follow(
+    world: &CommandContext,
+    before: Option<Timestamp>,
+    limit: Duration,
+) -> Result<Box<Record>, Cause> {
     let started = Instant::now();
     let mut shown = Shown::default();
     let mut asked = Instant::now();

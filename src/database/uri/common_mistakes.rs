@@ -1,7 +1,7 @@
 //! The mistakes that people make in database URIs, each recognised for what it is before the grammar misreads it.
 
-use super::scan::{Piece, error, error_at};
-use super::{Kind, UriError};
+use super::scan::{Span, error, error_at};
+use super::{Product, UriError};
 use crate::secret;
 
 /// Characters that must be percent-encoded in a user name or password, with their encodings.
@@ -25,7 +25,7 @@ pub(super) fn register_secrets(text: &str) {
 }
 
 /// Refuses a text that is too long to be a URI, before anything looks at it more closely.
-pub(super) fn length(kind: Kind, text: &str) -> Result<(), UriError> {
+pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     if text.len() <= LONGEST {
         return Ok(());
     }
@@ -130,7 +130,7 @@ fn stands_in_an_option(between: &str) -> bool {
 }
 
 /// The scheme of the text, which must be one of `kind`'s.
-pub(super) fn scheme(kind: Kind, text: &str) -> Result<&'static str, UriError> {
+pub(super) fn scheme(kind: Product, text: &str) -> Result<&'static str, UriError> {
     if let Some(scheme) = kind.schemes().iter().find(|scheme| text.starts_with(**scheme)) {
         return Ok(scheme);
     }
@@ -138,7 +138,7 @@ pub(super) fn scheme(kind: Kind, text: &str) -> Result<&'static str, UriError> {
     let write_it =
         format!("Write it as {}user:password@host:{}/database.", kind.schemes()[0], kind.default_port());
     let lower = text.trim_start().to_ascii_lowercase();
-    let other = if kind == Kind::Mongo { Kind::Postgres } else { Kind::Mongo };
+    let other = if kind == Product::Mongo { Product::Postgres } else { Product::Mongo };
     let what = if text.trim().is_empty() {
         "is empty".to_owned()
     } else if text.starts_with(char::is_whitespace) {
@@ -161,7 +161,7 @@ pub(super) fn scheme(kind: Kind, text: &str) -> Result<&'static str, UriError> {
 
 /// Refuses white space, quotation marks out of a word processor, and placeholders.
 pub(super) fn characters(
-    kind: Kind,
+    kind: Product,
     text: &str,
     after_scheme: usize,
     userinfo_end: Option<usize>,
@@ -233,7 +233,7 @@ fn placeholder(text: &str) -> Option<usize> {
 }
 
 /// Refuses reserved characters in the credentials, naming each of them, where it is and how it is written.
-pub(super) fn credentials(kind: Kind, user: Piece<'_>, password: Option<Piece<'_>>) -> Result<(), UriError> {
+pub(super) fn credentials(kind: Product, user: Span<'_>, password: Option<Span<'_>>) -> Result<(), UriError> {
     let in_user = unescaped(user);
     let in_password = password.map(unescaped).unwrap_or_default();
     let part = match (in_user.is_empty(), in_password.is_empty()) {
@@ -287,7 +287,7 @@ fn listed(items: &[String]) -> String {
 }
 
 /// The characters that must be percent-encoded and are not: offset, character, encoding.
-fn unescaped(piece: Piece<'_>) -> Vec<(usize, char, &'static str)> {
+fn unescaped(piece: Span<'_>) -> Vec<(usize, char, &'static str)> {
     let bytes = piece.text.as_bytes();
     let found = piece.text.char_indices().filter_map(|(offset, character)| {
         let encoding = match character {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use super::super::uri::Server;
-use super::answer::Answer;
+use super::answer::Response;
 use crate::cause::Cause;
 
 pub(super) const TLS_REQUIRED: &str = "vault.tls_required";
@@ -36,7 +36,7 @@ pub(super) fn dr_secondary(server: &Server) -> Cause {
 }
 
 /// Something that answers where Vault should, and is none.
-pub(super) fn not_vault(server: &Server, answer: &Answer) -> Cause {
+pub(super) fn not_vault(server: &Server, answer: &Response) -> Cause {
     if let Some(cause) = redirect(server, answer) {
         return cause;
     }
@@ -58,7 +58,7 @@ pub(super) fn not_vault(server: &Server, answer: &Answer) -> Cause {
 }
 
 /// A redirect; Vault's own is that of a standby.
-fn redirect(server: &Server, answer: &Answer) -> Option<Cause> {
+fn redirect(server: &Server, answer: &Response) -> Option<Cause> {
     let location = answer.location.as_deref().filter(|_| (300..400).contains(&answer.status))?;
     let cause = match answer.status {
         307 => Cause::external(
@@ -80,7 +80,7 @@ fn redirect(server: &Server, answer: &Answer) -> Option<Cause> {
 }
 
 /// An answer to a client that is neither good nor about what was asked.
-pub(super) fn unexpected(server: &Server, answer: &Answer) -> Cause {
+pub(super) fn unexpected(server: &Server, answer: &Response) -> Cause {
     if let Some(cause) = redirect(server, answer) {
         return cause;
     }
@@ -104,7 +104,7 @@ pub(super) fn unexpected(server: &Server, answer: &Answer) -> Cause {
     .with("Vault said", words)
 }
 
-pub(super) fn token_rejected(server: &Server, answer: &Answer) -> Cause {
+pub(super) fn token_rejected(server: &Server, answer: &Response) -> Cause {
     Cause::config(
         "vault.token_rejected",
         format!("The Vault at {server} rejects the token in VAULT__CLIENT_TOKEN: it is wrong, expired or revoked."),

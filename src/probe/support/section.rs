@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 /// What one collection brought, or why it brought nothing.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct Section {
     /// The file's name in the bundle.
     pub(super) name: String,
     /// Where it comes from: a path, a command.
@@ -28,13 +28,13 @@ pub(super) enum Content {
     Json(Value),
 }
 
-impl Piece {
+impl Section {
     pub(super) fn new(
         name: impl Into<String>,
         source: impl Into<String>,
         found: Result<Found, String>,
     ) -> Self {
-        Piece { name: name.into(), source: source.into(), found }
+        Section { name: name.into(), source: source.into(), found }
     }
 }
 
