@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kind::Kind;
 use crate::secret;
 
 /// What a replacement of this instance would do about a [`Cause`].
@@ -57,7 +58,7 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// Stable and machine-readable: `area.what`, e.g. `s3.access_denied`.
-    pub kind: Cow<'static, str>,
+    pub kind: Kind,
     /// What a replacement would do about it.
     pub class: Class,
     /// What is wrong, in one plain sentence with a full stop.
@@ -74,14 +75,9 @@ pub struct Cause {
 
 impl Cause {
     /// A cause of the given class. `next_step` is not optional: a failure that names no next step is not finished.
-    pub fn new(
-        class: Class,
-        kind: &'static str,
-        sentence: impl AsRef<str>,
-        next_step: impl AsRef<str>,
-    ) -> Self {
+    pub fn new(class: Class, kind: Kind, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
         Cause {
-            kind: Cow::Borrowed(kind),
+            kind,
             class,
             sentence: secret::scrub(sentence.as_ref()).into_owned(),
             evidence: Vec::new(),
@@ -91,17 +87,17 @@ impl Cause {
     }
 
     /// A cause of class [`Class::Config`].
-    pub fn config(kind: &'static str, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+    pub fn config(kind: Kind, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
         Cause::new(Class::Config, kind, sentence, next_step)
     }
 
     /// A cause of class [`Class::Host`].
-    pub fn host(kind: &'static str, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+    pub fn host(kind: Kind, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
         Cause::new(Class::Host, kind, sentence, next_step)
     }
 
     /// A cause of class [`Class::External`].
-    pub fn external(kind: &'static str, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+    pub fn external(kind: Kind, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
         Cause::new(Class::External, kind, sentence, next_step)
     }
 
@@ -127,7 +123,7 @@ impl Cause {
         let leading = causes.iter().position(|cause| cause.class == Class::Config).unwrap_or(0);
         if causes.is_empty() {
             return Cause::host(
-                "cause.unknown",
+                Kind::CauseUnknown,
                 "Something failed without saying why.",
                 "Look at the journal.",
             );
@@ -194,7 +190,7 @@ mod tests {
 
     #[test]
     fn survives_the_state_file() {
-        let cause = Cause::external("dns.timeout", "No DNS server answered.", "Look at /etc/resolv.conf.")
+        let cause = Cause::external(Kind::DnsTimeout, "No DNS server answered.", "Look at /etc/resolv.conf.")
             .with("server", "10.0.0.2:53")
             .after_waiting(Duration::from_secs(90));
         let text = serde_json::to_string(&cause).unwrap();

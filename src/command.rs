@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::cause::Cause;
 use crate::console::{Console, StageOutcome};
 use crate::files::Root;
+use crate::kind::Kind;
 use crate::settings::Settings;
 
 /// What the exit code says.
@@ -34,9 +35,9 @@ impl From<Exit> for ExitCode {
 
 impl From<&Cause> for Exit {
     fn from(cause: &Cause) -> Exit {
-        match cause.kind.as_ref() {
-            "source.missing" | "source.invalid" => Exit::Usage,
-            kind if kind.starts_with("settings.") || kind.starts_with("usage.") => Exit::Usage,
+        match cause.kind {
+            Kind::SourceMissing | Kind::SourceInvalid => Exit::Usage,
+            kind if matches!(kind.area(), "settings" | "usage") => Exit::Usage,
             _ if cause.waited_seconds.is_some() => Exit::Deadline,
             _ => Exit::Failed,
         }

@@ -16,6 +16,7 @@ use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
 use crate::files::Root;
+use crate::kind::Kind;
 use crate::probe;
 use crate::schema;
 use crate::secret::{self, Scrubbing};
@@ -135,7 +136,7 @@ fn with_runtime<T>(
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
             |error| {
                 Cause::host(
-                    "host.runtime",
+                    Kind::HostRuntime,
                     "Cannot start worker threads.",
                     "Check the limits of this instance: ulimit -a, free -m.",
                 )

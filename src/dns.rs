@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::cause::Cause;
 use crate::files::{ReadError, Root, read_bounded};
+use crate::kind::Kind;
 use hosts::{Service as Place, Status};
 use resolv_conf::ResolvConf;
 use stub::{ADDRESSES, AliasEnd, Answered, Negative, Stub};
@@ -163,7 +164,7 @@ impl Resolver {
         let answered = match self.records(name, RecordType::TXT).await {
             Ok(Some(answered)) => answered,
             Ok(None) => return Ok(Vec::new()),
-            Err(cause) if cause.kind == "dns.no_such_name" => return Ok(Vec::new()),
+            Err(cause) if cause.kind == Kind::DnsNoSuchName => return Ok(Vec::new()),
             Err(cause) => return Err(cause),
         };
         let texts = answered.records().filter_map(|record| match record {
@@ -222,7 +223,7 @@ impl Resolver {
             Err(error) => {
                 let reason = error.cause(&path);
                 let cause = Cause::host(
-                    "dns.no_server",
+                    Kind::DnsNoServer,
                     format!("{} cannot be read, so no name can be resolved.", path.display()),
                     &reason.next_step,
                 );

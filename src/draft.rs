@@ -10,6 +10,7 @@ use crate::aws::s3::S3;
 use crate::bundle::{BundleFile, Fetched, Lacking};
 use crate::cause::Cause;
 use crate::files::{self, Root};
+use crate::kind::Kind;
 use crate::settings::{Extra, Location, Source};
 use crate::source;
 
@@ -58,7 +59,7 @@ pub(crate) async fn at(
         let nears = nearest(&absent, &names);
         if fetched.files.is_empty() && nears.is_empty() && fetched.lacking.len() == absent.len() {
             return Err(Cause::config(
-                "source.empty",
+                Kind::SourceEmpty,
                 format!("{place} contains none of the files of a bundle."),
                 format!(
                     "Check the address; a bundle has {}.",
@@ -87,7 +88,7 @@ pub(crate) fn installed(root: &Root, extra: &[Extra]) -> Result<Fetched, Cause> 
     let mut fetched = source::installed(root, extra)?;
     if fetched.files.is_empty() {
         return Err(Cause::config(
-            "bundle.not_installed",
+            Kind::BundleNotInstalled,
             "No bundle is installed on this machine.",
             "To check a bundle elsewhere: agent check ./bundle, or agent check s3://bucket/prefix",
         ));
@@ -102,7 +103,7 @@ fn is_directory(path: &Path, place: &str) -> Result<(), Cause> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Cause::config(
-                "source.no_such_directory",
+                Kind::SourceNoSuchDirectory,
                 format!("{place} does not exist."),
                 "Give the directory that contains the bundle's files.",
             ));
@@ -113,14 +114,14 @@ fn is_directory(path: &Path, place: &str) -> Result<(), Cause> {
         Some(parent) => format!("Give the directory: agent check {}", parent.display()),
         None => "Give the directory that contains the bundle's files.".to_owned(),
     };
-    Err(Cause::config("source.not_a_directory", format!("{place} is not a directory."), next_step))
+    Err(Cause::config(Kind::SourceNotADirectory, format!("{place} is not a directory."), next_step))
 }
 
 fn is_absent(lacking: &Lacking) -> bool {
     lacking
         .cause
         .as_ref()
-        .is_some_and(|cause| matches!(&*cause.kind, "source.no_such_file" | "s3.no_such_key"))
+        .is_some_and(|cause| matches!(cause.kind, Kind::SourceNoSuchFile | Kind::S3NoSuchKey))
 }
 
 /// One cause for several; the first alone if they are of one kind.

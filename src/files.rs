@@ -11,6 +11,7 @@ use std::thread;
 use nix::fcntl::OFlag;
 
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How many files are synced at the same time, each by a thread of its own.
 const SYNCED_AT_ONCE: usize = 32;
@@ -242,12 +243,12 @@ impl ReadError {
             ReadError::NotFound => failed("read", path, &io::ErrorKind::NotFound.into()),
             ReadError::Io(error) => failed("read", path, error),
             ReadError::NotRegular(what) => Cause::host(
-                "host.file",
+                Kind::HostFile,
                 format!("{path_shown} is {what}, not a regular file."),
                 format!("Replace it with a regular file: ls -ld {path_shown}"),
             ),
             ReadError::TooLarge { size, limit } => Cause::host(
-                "host.file",
+                Kind::HostFile,
                 format!("{path_shown} is larger than {limit} bytes."),
                 format!("Check that it is the right file: ls -l {path_shown}"),
             )
@@ -321,8 +322,8 @@ pub fn failed(doing: &str, path: &Path, error: &io::Error) -> Cause {
         _ => format!("Look at {} and its directory: ls -la, df -h, dmesg.", path.display()),
     };
     let kind = match error.kind() {
-        io::ErrorKind::PermissionDenied => "host.permission",
-        _ => "host.file",
+        io::ErrorKind::PermissionDenied => Kind::HostPermission,
+        _ => Kind::HostFile,
     };
     Cause::host(kind, format!("Cannot {doing} {}.", path.display()), next_step).with("error", error)
 }
@@ -354,7 +355,7 @@ mod tests {
         }
         wanted.push((directory.path().join("tree/0/below-a-file"), b"", access));
         let cause = prepare_all(&wanted).unwrap_err();
-        assert_eq!(cause.kind, "host.file");
+        assert_eq!(cause.kind, Kind::HostFile);
         assert_eq!(fs::read_dir(directory.path().join("tree")).unwrap().count(), names.len());
     }
 

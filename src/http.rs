@@ -21,6 +21,7 @@ use rustls_native_certs::load_certs_from_paths;
 use crate::cause::Cause;
 use crate::dns::{self, Resolver};
 use crate::files::Root;
+use crate::kind::Kind;
 use connector::SdkConnector;
 
 /// How long connecting may take once the name is resolved, over all its addresses. Within a region it takes milliseconds;
@@ -156,7 +157,8 @@ fn tls_with(store: RootCertStore) -> Result<ClientConfig, Cause> {
 }
 
 fn unusable_setup(error: &(dyn std::error::Error + 'static)) -> Cause {
-    Cause::host("http.setup", "The HTTP client cannot be set up.", "Report this as a bug.").with_error(error)
+    Cause::host(Kind::HttpSetup, "The HTTP client cannot be set up.", "Report this as a bug.")
+        .with_error(error)
 }
 
 impl Trust {
@@ -192,7 +194,7 @@ impl Trust {
 fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let unusable = |said: String| {
         Cause::config(
-            "http.ca_bundle",
+            Kind::HttpCaBundle,
             "The file that AWS_CA_BUNDLE names holds no certificates.",
             "Correct or unset AWS_CA_BUNDLE.",
         )
@@ -253,7 +255,7 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(&file, content).unwrap();
             }
-            assert_eq!(bundle(&file).unwrap_err().kind, "http.ca_bundle");
+            assert_eq!(bundle(&file).unwrap_err().kind, Kind::HttpCaBundle);
         }
     }
 

@@ -35,8 +35,10 @@ pub mod source;
 pub mod cause;
 pub mod console;
 pub mod dns;
+
 pub mod files;
 pub mod http;
+pub mod kind;
 mod race;
 pub mod secret;
 pub mod settings;

@@ -2,11 +2,12 @@
 
 use crate::aws::autoscaling::{AutoScaling, Hook, Membership};
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::settings;
 
 /// Whether AWS refuses to say, which a policy may do on purpose where the settings name group and hook.
 pub(crate) fn is_denied(cause: &Cause) -> bool {
-    cause.kind == "autoscaling.access_denied"
+    cause.kind == Kind::AutoscalingAccessDenied
 }
 
 /// The group, and its hook if one waits for this box now; `None` outside of a group.
@@ -48,7 +49,7 @@ pub(crate) async fn membership(
     let Some(membership) = autoscaling.describe_instance(instance_id).await? else {
         return match &settings.group {
             Some(group) => Err(Cause::external(
-                "lifecycle.not_a_member",
+                Kind::LifecycleNotAMember,
                 format!("The Auto Scaling group {group} does not list this instance."),
                 "Correct lifecycle.group, or leave it empty so that the group is asked of AWS.",
             )
@@ -58,7 +59,7 @@ pub(crate) async fn membership(
     };
     if membership.lifecycle_state.is_leaving() {
         return Err(Cause::host(
-            "lifecycle.leaving",
+            Kind::LifecycleLeaving,
             "The Auto Scaling group is already terminating this instance.",
             "Check the group's activity: aws autoscaling describe-scaling-activities",
         )
@@ -85,7 +86,7 @@ fn choose(hooks: Vec<Hook>, wanted: Option<&str>, group: &str) -> Result<Option<
     match (wanted, hooks.len()) {
         (Some(wanted), _) => hooks.into_iter().find(|hook| hook.name == wanted).map(Some).ok_or_else(|| {
             Cause::config(
-                "lifecycle.no_such_hook",
+                Kind::LifecycleNoSuchHook,
                 format!("The Auto Scaling group {group} has no launch hook {wanted}."),
                 "Correct lifecycle.hook.",
             )
@@ -93,7 +94,7 @@ fn choose(hooks: Vec<Hook>, wanted: Option<&str>, group: &str) -> Result<Option<
         }),
         (None, 0 | 1) => Ok(hooks.into_iter().next()),
         (None, _) => Err(Cause::config(
-            "lifecycle.hook_ambiguous",
+            Kind::LifecycleHookAmbiguous,
             format!("The Auto Scaling group {group} has several launch hooks, and only one is this boot's."),
             "Set lifecycle.hook to the one that this boot is to complete.",
         )

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::bundle::{BundleFile, Placement, ReplicatedConf};
 use crate::cause::Cause;
 use crate::files::{self, Access, Root};
+use crate::kind::Kind;
 
 /// What the four files may be read by: root, and the Replicated daemon, which runs as replicated:docker.
 const MODE: u32 = 0o640;
@@ -24,7 +25,7 @@ pub(crate) fn access(root: &Root, mode: Option<u32>) -> Result<Access, Cause> {
         .map_err(|error| files::failed("read", &root.path("/etc/group"), &error))?
         .ok_or_else(|| {
             Cause::host(
-                "host.no_docker_group",
+                Kind::HostNoDockerGroup,
                 "This box has no group docker, to which the Replicated daemon belongs.",
                 "Install Docker in the AMI, or: groupadd --system docker",
             )
@@ -81,7 +82,7 @@ pub(crate) fn other_keys<'a>(different: impl Iterator<Item = (&'a Path, &'a Stat
     }
     Some(
         Cause::config(
-            "bundle.other_keys",
+            Kind::BundleOtherKeys,
             "The encryption keys at the source are not the ones in place, and are not put over them: what the app has encrypted can only be read with the right ones.",
             "Compare both. Correct circleci-encryption-keys/ at the source, or move the keys on this box away.",
         )
@@ -97,7 +98,7 @@ pub(crate) fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> 
     }
     Some(
         Cause::config(
-            "bundle.drift",
+            Kind::BundleDrift,
             "The source differs from what is in place; Replicated reads its files at its first start only.",
             "To apply the source, replace this instance; or install again with: agent boot --force",
         )

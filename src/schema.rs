@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cause::Cause;
 use crate::command::{CommandOutput, Exit};
+use crate::kind::Kind;
 
 /// What the schemas share.
 const COMMON: &str = include_str!("schema/common.json");
@@ -46,7 +47,7 @@ impl Of {
 /// `schema.damaged`: never of a binary whose tests passed.
 pub(crate) fn printed(of: Of) -> Result<CommandOutput, Cause> {
     let json = schema(of).map_err(|error| {
-        Cause::host("schema.damaged", "The schema in this binary is damaged.", "Reinstall the agent.")
+        Cause::host(Kind::SchemaDamaged, "The schema in this binary is damaged.", "Reinstall the agent.")
             .with_error(&error)
     })?;
     Ok(CommandOutput { text: format!("{json:#}\n"), json, exit: Exit::Good })

@@ -10,6 +10,7 @@ use crate::aws::s3::{ObjectRequest, S3};
 use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
 use crate::cause::Cause;
 use crate::files::{self, ReadError, Root};
+use crate::kind::Kind;
 use crate::settings::{Extra, Location, Source};
 
 /// The most bytes that one of the four files may have; the real ones have a few kilobytes.
@@ -112,7 +113,7 @@ pub(crate) async fn fetch_extra(
 
 fn no_region(location: &Location) -> Cause {
     Cause::config(
-        "aws.no_region",
+        Kind::AwsNoRegion,
         format!("{location} cannot be asked for without a region."),
         "Set AWS_REGION.",
     )
@@ -266,7 +267,7 @@ async fn trees_of_s3(
             }
         }
         // Bundles without these directories do well without the permission.
-        Err(cause) if cause.kind == "s3.access_denied" => warnings.push(not_listed(&trees, &cause)),
+        Err(cause) if cause.kind == Kind::S3AccessDenied => warnings.push(not_listed(&trees, &cause)),
         Err(cause) => return Err(cause),
     }
     let wanted: Vec<ObjectRequest> = parts.iter().map(Part::wanted).collect();
@@ -285,7 +286,7 @@ async fn listed_unasked<'t>(
     }
     let listed = match s3.list(&location.bucket, &location.key(COMMON_START), TREE_LIMIT).await {
         // Much else begins like them.
-        Err(cause) if cause.kind == "s3.too_many" => {
+        Err(cause) if cause.kind == Kind::S3TooMany => {
             let mut all = Vec::new();
             for tree in trees {
                 all.extend(s3.list(&location.bucket, &location.key(tree.object), TREE_LIMIT).await?);
@@ -301,7 +302,7 @@ async fn listed_unasked<'t>(
 fn not_listed(trees: &[Tree], denied: &Cause) -> Cause {
     let names: Vec<&str> = trees.iter().map(|tree| tree.object).collect();
     let cause = Cause::config(
-        "source.not_listed",
+        Kind::SourceNotListed,
         format!("S3 denied listing the source, so {} would not be found there.", names.join(" and ")),
         "Allow s3:ListBucket on the bucket, if the bundle has these directories.",
     );
@@ -378,7 +379,7 @@ fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
         return Ok(directory.join(relative));
     }
     Err(Cause::config(
-        "source.unsafe_key",
+        Kind::SourceUnsafeKey,
         format!("An object's name leads out of {}.", directory.display()),
         "Remove the object from the source.",
     )
@@ -394,17 +395,17 @@ fn unreadable(path: &Path, error: &ReadError) -> Cause {
     let shown = path.display();
     match error {
         ReadError::NotFound => Cause::config(
-            "source.no_such_file",
+            Kind::SourceNoSuchFile,
             format!("{shown} does not exist."),
             "Put the file into the source, or correct the source.",
         ),
         ReadError::NotRegular(what) => Cause::config(
-            "source.not_a_file",
+            Kind::SourceNotAFile,
             format!("{shown} is {what}, not a file."),
             "Put the file itself in its place.",
         ),
         ReadError::TooLarge { size, limit } => Cause::config(
-            "source.too_large",
+            Kind::SourceTooLarge,
             format!("{shown} is too large for this file of a bundle."),
             "Check that it is the right file.",
         )
@@ -429,7 +430,7 @@ fn tree(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
         }
         if found.len() > TREE_LIMIT {
             return Err(Cause::config(
-                "source.too_many",
+                Kind::SourceTooMany,
                 format!("{} holds more than {TREE_LIMIT} files.", directory.display()),
                 "Check that it is the directory it should be.",
             ));

@@ -3,6 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// Words that other programs have for what this one calls otherwise.
 const MEANT: &[(&[&str], &str)] = &[
@@ -75,7 +76,7 @@ pub(crate) fn cause(error: &clap::Error) -> Cause {
         let start = tip.get(..1).unwrap_or_default().to_uppercase();
         start.clone() + &tip[start.len().min(tip.len())..]
     });
-    let cause = Cause::config("usage.invalid", format!("{sentence}."), next_step);
+    let cause = Cause::config(Kind::UsageInvalid, format!("{sentence}."), next_step);
     match usage {
         Some(usage) => cause.with("usage", usage),
         None => cause,

@@ -53,9 +53,10 @@ pub fn is_external(cause: &Cause) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
 
     fn external() -> Cause {
-        Cause::external("test.later", "Not yet.", "Wait.")
+        Cause::external(Kind::DnsTimeout, "Not yet.", "Wait.")
     }
 
     #[tokio::test(start_paused = true)]
@@ -88,7 +89,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn does_not_wait_for_what_a_person_must_change() {
         let started = Instant::now();
-        let config = Cause::config("test.wrong", "Wrong.", "Correct it.");
+        let config = Cause::config(Kind::SourceInvalid, "Wrong.", "Correct it.");
         let failure =
             until(Duration::from_secs(10), is_external, |_| {}, async || Err::<(), _>(config.clone())).await;
         assert_eq!(failure, Err(config));

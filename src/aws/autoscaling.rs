@@ -12,18 +12,19 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::Aws;
 use super::failure::{self, ErrorResponse, Service};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 pub use lifecycle::LifecycleState;
 
 const SERVICE: Service = Service {
     name: "Auto Scaling",
-    unreachable: "autoscaling.unreachable",
-    untrusted: "autoscaling.tls",
-    unavailable: "autoscaling.unavailable",
-    throttled: "autoscaling.throttled",
-    clock_skew: "autoscaling.clock_skew",
-    invalid_credentials: "autoscaling.invalid_credentials",
-    bad_answer: "autoscaling.refused",
+    unreachable: Kind::AutoscalingUnreachable,
+    untrusted: Kind::AutoscalingTls,
+    unavailable: Kind::AutoscalingUnavailable,
+    throttled: Kind::AutoscalingThrottled,
+    clock_skew: Kind::AutoscalingClockSkew,
+    invalid_credentials: Kind::AutoscalingInvalidCredentials,
+    bad_answer: Kind::AutoscalingRefused,
     endpoint_variable: "AWS_ENDPOINT_URL_AUTO_SCALING",
 };
 
@@ -256,17 +257,17 @@ fn refused(refusal: &ErrorResponse, action: &str, group: Option<&str>, region: &
     }
     match refusal.code.as_str() {
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => refusal.told(Cause::config(
-            "autoscaling.access_denied",
+            Kind::AutoscalingAccessDenied,
             format!("This instance may not call autoscaling:{action}."),
             format!("Add to the role's policy: {}", statement(action, group, region)),
         )),
         "ResourceContention" => refusal.told(Cause::external(
-            "autoscaling.contention",
+            Kind::AutoscalingContention,
             "Auto Scaling is changing this group just now.",
             "Wait.",
         )),
         "ValidationError" => refusal.told(Cause::config(
-            "autoscaling.refused",
+            Kind::AutoscalingRefused,
             format!("Auto Scaling refuses autoscaling:{action}: {}.", refusal.message.trim_end_matches('.')),
             "Check the names of the group and the hook in agent.toml; without them the agent finds both itself.",
         )),

@@ -9,6 +9,7 @@ use super::failure::{SET_CLOCK, http_date, offset};
 use super::imds::Imds;
 use crate::cause::Cause;
 use crate::http::{self, Http};
+use crate::kind::Kind;
 
 /// How long S3 may take to say the time. Below what a question may take, so that the metadata service is heard then.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,7 +67,7 @@ impl ClockReading {
             return ClockState::Right(format!("within {} s of {by}'s", seconds.max(1)));
         }
         let cause = Cause::host(
-            "host.clock_skew",
+            Kind::HostClockSkew,
             format!("This box's clock is {} by {by}'s.", offset(own, server)),
             SET_CLOCK,
         )

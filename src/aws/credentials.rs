@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use super::failure;
 use super::imds::Imds;
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::secret;
 
 /// Credentials are replaced so long before they end. The metadata service has new ones five minutes before.
@@ -167,7 +168,7 @@ async fn of_instance(imds: &Imds) -> Result<Credentials, Cause> {
 
 fn no_role() -> Cause {
     Cause::external(
-        "aws.no_credentials",
+        Kind::AwsNoCredentials,
         "The metadata service has no credentials for this instance.",
         "Wait if the instance has just been launched; else give its launch template an instance profile.",
     )
@@ -175,7 +176,7 @@ fn no_role() -> Cause {
 
 fn nowhere() -> Cause {
     Cause::config(
-        "aws.no_credentials",
+        Kind::AwsNoCredentials,
         "There are no AWS credentials: none in the environment, none in the profile files, and no instance role.",
         "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
@@ -183,7 +184,7 @@ fn nowhere() -> Cause {
 
 fn unusable(role: &str, said: &str) -> Cause {
     Cause::config(
-        "aws.role_unusable",
+        Kind::AwsRoleUnusable,
         "The metadata service cannot give credentials for this instance's role.",
         "Check the role's trust policy: it must let ec2.amazonaws.com assume it.",
     )
@@ -196,7 +197,7 @@ fn invalid(place: &str, error: &CredentialsError) -> Cause {
         return cause;
     }
     Cause::config(
-        "aws.credentials_invalid",
+        Kind::AwsCredentialsInvalid,
         format!("The AWS credentials of {place} cannot be used."),
         "Correct them, or remove them so that the instance's role is used.",
     )
@@ -269,18 +270,22 @@ mod tests {
     #[tokio::test]
     async fn what_the_role_lacks_is_named_without_its_text() {
         for (document, kind, class) in [
-            ("no role", "aws.no_credentials", Class::External),
-            (r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"no"}"#, "aws.role_unusable", Class::Config),
+            ("no role", Kind::AwsNoCredentials, Class::External),
             (
-                r#"{"Code":"Success","SecretAccessKey":"unread-canary","Token":7}"#,
-                "aws.role_unusable",
+                r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"no"}"#,
+                Kind::AwsRoleUnusable,
                 Class::Config,
             ),
-            (r#"{"Code":"unread-canary"#, "aws.role_unusable", Class::Config),
+            (
+                r#"{"Code":"Success","SecretAccessKey":"unread-canary","Token":7}"#,
+                Kind::AwsRoleUnusable,
+                Class::Config,
+            ),
+            (r#"{"Code":"unread-canary"#, Kind::AwsRoleUnusable, Class::Config),
         ] {
             let server = role_gives(document).await;
             let cause = chain(None, Some(server.imds())).find().await.unwrap_err();
-            assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{document}");
+            assert_eq!((cause.kind, cause.class), (kind, class), "{document}");
             assert!(!format!("{cause:?}").contains("canary"), "{cause:?}");
         }
         assert_eq!(chain(None, None).find().await.unwrap_err().class, Class::Config);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use crate::cause::{self, Cause};
+use crate::kind::Kind;
 
 /// What to do about a wrong clock.
 pub(super) const SET_CLOCK: &str =
@@ -18,13 +19,13 @@ pub(super) const SET_CLOCK: &str =
 /// The kinds that one service's causes have.
 pub(super) struct Service {
     pub(super) name: &'static str,
-    pub(super) unreachable: &'static str,
-    pub(super) untrusted: &'static str,
-    pub(super) unavailable: &'static str,
-    pub(super) throttled: &'static str,
-    pub(super) clock_skew: &'static str,
-    pub(super) invalid_credentials: &'static str,
-    pub(super) bad_answer: &'static str,
+    pub(super) unreachable: Kind,
+    pub(super) untrusted: Kind,
+    pub(super) unavailable: Kind,
+    pub(super) throttled: Kind,
+    pub(super) clock_skew: Kind,
+    pub(super) invalid_credentials: Kind,
+    pub(super) bad_answer: Kind,
     /// The environment variable that moves this service's endpoint.
     pub(super) endpoint_variable: &'static str,
 }

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::cause::{self, Cause};
 use crate::http::{self, Http};
+use crate::kind::Kind;
 
 /// How long one request may take, from connecting to the last byte. The service answers within a few milliseconds; a
 /// token request that the hop limit swallows never does, and is then named as such.
@@ -67,7 +68,7 @@ impl Imds {
         let usable = reqwest::Url::parse(endpoint).is_ok_and(|url| url.scheme() == "http" && url.has_host());
         if !usable {
             return Err(Cause::config(
-                "imds.endpoint",
+                Kind::ImdsEndpoint,
                 "The address of the metadata service is not an http:// URL.",
                 "Correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT.",
             )
@@ -290,7 +291,7 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
     } else {
         cause::chain(error)
     };
-    Cause::external("imds.unreachable", sentence, next_step)
+    Cause::external(Kind::ImdsUnreachable, sentence, next_step)
         .with("endpoint", endpoint)
         .with("asked for", name)
         .with("error", said)
@@ -312,7 +313,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
     match status {
         StatusCode::FORBIDDEN => disabled(endpoint),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Cause::config(
-            "imds.v1_only",
+            Kind::ImdsV1Only,
             "The metadata service knows no tokens (IMDSv2), and version 1 is not used: it gives the role's credentials \
              to whoever makes this box send a request.",
             "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
@@ -329,7 +330,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
 
 fn disabled(endpoint: &str) -> Cause {
     Cause::config(
-        "imds.token_refused",
+        Kind::ImdsTokenRefused,
         "The metadata service refuses this instance: it is disabled, or the request came through a proxy.",
         "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
          required",
@@ -340,7 +341,7 @@ fn disabled(endpoint: &str) -> Cause {
 
 fn unauthorized(endpoint: &str, name: &str) -> Cause {
     Cause::external(
-        "imds.unauthorized",
+        Kind::ImdsUnauthorized,
         "The metadata service does not accept the token that it has just given.",
         "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT names one metadata service, not several behind one address.",
     )
@@ -351,7 +352,7 @@ fn unauthorized(endpoint: &str, name: &str) -> Cause {
 fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         Cause::external(
-            "imds.unavailable",
+            Kind::ImdsUnavailable,
             "The metadata service answers that it cannot answer now.",
             "Wait; if it lasts, see whether another program on this box floods the metadata service.",
         )
@@ -365,7 +366,7 @@ fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
 
 fn no_item(endpoint: &str, name: &str) -> Cause {
     Cause::external(
-        "imds.no_item",
+        Kind::ImdsNoItem,
         format!("The metadata service has no {name}."),
         "Wait if the instance has just been launched; else look at its network interfaces and at \
          AWS_EC2_METADATA_SERVICE_ENDPOINT.",
@@ -377,7 +378,7 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
 fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
     let short: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
     Cause::external(
-        "imds.bad_answer",
+        Kind::ImdsBadAnswer,
         format!("What answers as the metadata service gives no valid {name}."),
         "Check what answers at this address: a proxy or a captive portal must not.",
     )

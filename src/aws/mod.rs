@@ -21,6 +21,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use crate::cause::Cause;
 use crate::dns;
 use crate::http::{Http, REQUEST_TIMEOUT};
+use crate::kind::Kind;
 use crate::secret;
 
 use credentials::Chain;
@@ -90,7 +91,7 @@ impl Aws {
 
     /// Credentials that a service calls expired are looked for anew by the next request.
     fn forget_if_expired(&self, cause: &Cause) {
-        if cause.kind.ends_with(".invalid_credentials") {
+        if matches!(cause.kind, Kind::S3InvalidCredentials | Kind::AutoscalingInvalidCredentials) {
             self.credentials.forget();
         }
     }

@@ -11,6 +11,7 @@ use crate::cause::Cause;
 use crate::console::text;
 use crate::docker::engine::{Container, Engine};
 use crate::files::{self, Root};
+use crate::kind::Kind;
 use crate::settings::Settings;
 
 /// How a trace goes.
@@ -26,7 +27,7 @@ enum Way {
 
 /// Something that a box leaves behind.
 struct Trace {
-    kind: &'static str,
+    kind: Kind,
     /// Paths under the root; one `*` stands for any part of a name.
     paths: &'static [&'static str],
     what: &'static str,
@@ -36,19 +37,19 @@ struct Trace {
 /// What is looked for besides the bundle. Directories that are empty and files that are empty are no trace.
 const TRACES: &[Trace] = &[
     Trace {
-        kind: "hygiene.replicated",
+        kind: Kind::HygieneReplicated,
         paths: &["/etc/default/replicated*", "/etc/sysconfig/replicated*"],
         what: "the installer has written another box's address and its daemon's token there",
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.replicated",
+        kind: Kind::HygieneReplicated,
         paths: &["/var/lib/replicated*"],
         what: "it is the state of another box's Replicated",
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.replicated",
+        kind: Kind::HygieneReplicated,
         // By their whole names: a drop-in or a unit of one's own that is named alike may be meant for the image.
         paths: &[
             "/etc/systemd/system/replicated.service",
@@ -62,25 +63,25 @@ const TRACES: &[Trace] = &[
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.replicated",
+        kind: Kind::HygieneReplicated,
         paths: &["/usr/local/bin/replicated", "/usr/local/bin/replicatedctl"],
         what: "the installer makes this wrapper anew on each box",
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.boot_record",
+        kind: Kind::HygieneBootRecord,
         paths: &["/var/lib/boot-agent"],
         what: "it is the record of another box's boot",
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.app_data",
+        kind: Kind::HygieneAppData,
         paths: &["/data/circle"],
         what: "databases and encryption keys of another box lie there, whose loss may be final",
         way: Way::ByHand,
     },
     Trace {
-        kind: "hygiene.machine_id",
+        kind: Kind::HygieneMachineId,
         // Emptied and not removed: without the file systemd takes the next boot for the first one ever, and resets by
         // its presets which units are enabled (machine-id(5)).
         paths: &["/etc/machine-id"],
@@ -88,13 +89,13 @@ const TRACES: &[Trace] = &[
         way: Way::Empty,
     },
     Trace {
-        kind: "hygiene.machine_id",
+        kind: Kind::HygieneMachineId,
         paths: &["/var/lib/dbus/machine-id"],
         what: "every instance would have the same machine id",
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.cloud_init",
+        kind: Kind::HygieneCloudInit,
         paths: &[
             "/var/lib/cloud/instance",
             "/var/lib/cloud/instances",
@@ -106,7 +107,7 @@ const TRACES: &[Trace] = &[
         way: Way::Remove,
     },
     Trace {
-        kind: "hygiene.credential_key",
+        kind: Kind::HygieneCredentialKey,
         paths: &["/var/lib/systemd/credential.secret"],
         what: "every instance would encrypt its credentials with the same key",
         way: Way::Remove,
@@ -160,7 +161,7 @@ pub(super) fn scan(
     }
     for file in BundleFile::ALL {
         for path in matching(root, file.installed_path())? {
-            found.path("hygiene.bundle", path, "it is another box's, with its secrets", Way::Remove, true);
+            found.path(Kind::HygieneBundle, path, "it is another box's, with its secrets", Way::Remove, true);
         }
     }
     for extra in &settings.extra {
@@ -171,7 +172,7 @@ pub(super) fn scan(
             (Way::Remove, "the bundle places it, and it is in the image")
         };
         for path in matching(root, &extra.path.to_string_lossy())? {
-            found.path("hygiene.bundle", path, what, way, !extra.is_tree);
+            found.path(Kind::HygieneBundle, path, what, way, !extra.is_tree);
         }
     }
     // Only cloud-init makes new ones. Without it, keys that are shared are better than a box that nobody can enter.
@@ -180,16 +181,16 @@ pub(super) fn scan(
     for path in matching(root, HOST_KEYS)? {
         if has_cloud_init {
             let what = "every instance would have the same SSH host key; cloud-init makes new ones";
-            found.path("hygiene.ssh_host_key", path, what, Way::Remove, true);
+            found.path(Kind::HygieneSshHostKey, path, what, Way::Remove, true);
         } else {
             let what =
                 "every instance has the same SSH host key, and without cloud-init nothing makes new ones";
-            found.path("hygiene.ssh_host_key", path, what, Way::ByHand, false);
+            found.path(Kind::HygieneSshHostKey, path, what, Way::ByHand, false);
         }
     }
     for path in matching(root, REGISTRY_LOGINS)? {
         let what = "the image carries registry logins; boot uses them for images that are missing";
-        found.path("hygiene.registry_login", path, what, Way::ByHand, false);
+        found.path(Kind::HygieneRegistryLogin, path, what, Way::ByHand, false);
     }
     for container in containers.unwrap_or_default() {
         if is_of_replicated(container) {
@@ -208,7 +209,7 @@ pub(super) fn refuse_box_in_use(containers: &[Container]) -> Result<(), Cause> {
         return Ok(());
     };
     Err(Cause::config(
-        "bake.box_in_use",
+        Kind::BakeBoxInUse,
         "Replicated runs on this box: --clean would remove what it lives on, so nothing was removed.",
         "Bake on a machine that serves nobody; or, if this one may go: stop the app and Replicated first.",
     )
@@ -223,7 +224,7 @@ fn is_of_replicated(container: &Container) -> bool {
 }
 
 impl Hygiene {
-    fn path(&mut self, kind: &'static str, path: PathBuf, what: &str, way: Way, is_error: bool) {
+    fn path(&mut self, kind: Kind, path: PathBuf, what: &str, way: Way, is_error: bool) {
         let shown = path.display();
         let next_step = match way {
             Way::Remove => format!("Remove it: agent bake --clean, or rm -rf {shown}"),
@@ -247,7 +248,7 @@ impl Hygiene {
         let name = format!("the container {}", container.name);
         let what = "it is another box's, with its token in its environment";
         let cause = Cause::config(
-            "hygiene.container",
+            Kind::HygieneContainer,
             format!("The container {} is in the image: {what}.", container.name),
             format!("Remove it: agent bake --clean, or docker rm --force --volumes {}", container.name),
         )

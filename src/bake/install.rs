@@ -14,6 +14,7 @@ use crate::console::Level;
 use crate::docker::lock::{self, Lock, LockedInstaller, LockedOperator, Sha256};
 use crate::files::{self, Access, Prepared, Root};
 use crate::http::{self, Http};
+use crate::kind::Kind;
 use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::script;
 use crate::settings::SETTINGS_FILE;
@@ -115,7 +116,7 @@ async fn download(
     let waiting = |cause: &Cause| step.waiting(cause);
     let fetched = wait::until(world.settings.images_wait, wait::is_external, waiting, attempt).await;
     let (content, sha256) = fetched.map_err(|mut cause| {
-        if cause.kind == "installer.checksum" {
+        if cause.kind == Kind::InstallerChecksum {
             cause.next_step = format!("Look at what changed, then correct replicated.{key} in images.toml.");
         } else if wait::is_external(&cause) {
             cause.next_step = "Open the way to the URL (route, NAT, proxy), and bake again.".to_owned();
@@ -125,7 +126,7 @@ async fn download(
         cause
     })?;
     let sha256 = Sha256::try_from(sha256)
-        .map_err(|why| Cause::host("installer.checksum", why, "Report this as a bug."))?;
+        .map_err(|why| Cause::host(Kind::InstallerChecksum, why, "Report this as a bug."))?;
     Ok((content, sha256))
 }
 
@@ -178,7 +179,7 @@ pub(super) async fn enable_unit(root: &Root) -> Result<Achieved<()>, Cause> {
     let (succeeded, said) = systemctl(root, "enable").await?;
     if !succeeded {
         return Err(Cause::host(
-            "unit.not_enabled",
+            Kind::UnitNotEnabled,
             format!("systemd did not enable {}.", unit::NAME),
             format!("Look at why: systemctl enable {}", unit::NAME),
         )
@@ -224,7 +225,7 @@ async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
     command.stdin(Stdio::null()).kill_on_drop(true).env("SYSTEMD_PAGER", "");
     let output = tokio::time::timeout(SYSTEMCTL, command.output()).await.map_err(|_| {
         Cause::host(
-            "unit.systemctl",
+            Kind::UnitSystemctl,
             format!("systemctl {word} did not end within {} s.", SYSTEMCTL.as_secs()),
             "Look at what systemd does: systemctl list-jobs.",
         )
@@ -236,7 +237,7 @@ async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
 
 fn no_systemctl(error: &io::Error) -> Cause {
     Cause::config(
-        "unit.systemctl",
+        Kind::UnitSystemctl,
         "systemctl cannot be run, so the unit cannot be enabled.",
         "Bake an image that has systemd; on Debian: apt-get install systemd.",
     )

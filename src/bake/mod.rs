@@ -21,6 +21,7 @@ use crate::console::{Event, Level, Verbosity, text};
 use crate::docker::engine::Engine;
 use crate::docker::lock::Lock;
 use crate::files::{self, Root};
+use crate::kind::Kind;
 
 use hygiene::Hygiene;
 use plan::BakePlan;
@@ -83,7 +84,7 @@ fn alone(root: &Root) -> Result<File, Cause> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Cause::host(
-            "bake.other_runs",
+            Kind::BakeOtherRuns,
             "Another bake of this image is running.",
             "Wait for its end; pgrep -a agent shows it.",
         )),

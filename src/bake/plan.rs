@@ -12,6 +12,7 @@ use crate::cause::Cause;
 use crate::docker::lock::Sha256;
 use crate::docker::reference::{Digest, Reference};
 use crate::files;
+use crate::kind::Kind;
 use crate::replicated::edition::IMAGES;
 
 /// Where it lies, under the root.
@@ -148,7 +149,7 @@ impl BakePlan {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Cause::config(
-                    "settings.missing",
+                    Kind::SettingsMissing,
                     format!("There is no {}, which says what to bake.", file.display()),
                     "Write it; packer/images.toml of this project is an example.",
                 ));
@@ -162,8 +163,11 @@ impl BakePlan {
         let wanted: BakePlan = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let place = line.map_or_else(String::new, |line| format!("line {line}: "));
-            let kind =
-                if text.parse::<toml::Table>().is_ok() { "settings.invalid" } else { "settings.syntax" };
+            let kind = if text.parse::<toml::Table>().is_ok() {
+                Kind::SettingsInvalid
+            } else {
+                Kind::SettingsSyntax
+            };
             let words = error.message().trim().trim_end_matches('.').replace('\n', ", ");
             Cause::config(kind, format!("images.toml, {place}{words}."), "Correct images.toml.")
         })?;
@@ -184,7 +188,7 @@ impl BakePlan {
 }
 
 fn invalid(what: &str) -> Cause {
-    Cause::config("settings.invalid", format!("In images.toml, {what}."), "Correct images.toml.")
+    Cause::config(Kind::SettingsInvalid, format!("In images.toml, {what}."), "Correct images.toml.")
 }
 
 #[cfg(test)]
@@ -231,22 +235,22 @@ mod tests {
     fn each_mistake_is_said_with_its_place() {
         let image = "[[image]]\nreference = \"a:1\"\n";
         for (text, kind, words) in [
-            ("[[image]\n".to_owned(), "settings.syntax", "line 1"),
-            ("[[image]]\nreferense = \"a:1\"\n".to_owned(), "settings.invalid", "unknown field `referense`"),
-            ("[[image]]\nreference = \"a b\"\n".to_owned(), "settings.invalid", "line 2"),
-            (format!("{image}alias = 3\n"), "settings.invalid", "true, or a name and tag"),
-            (format!("{image}digest = \"sha256:1\"\n"), "settings.invalid", "is not a digest"),
-            (format!("{image}{image}"), "settings.invalid", "the reference a:1 stands there twice"),
+            ("[[image]\n".to_owned(), Kind::SettingsSyntax, "line 1"),
+            ("[[image]]\nreferense = \"a:1\"\n".to_owned(), Kind::SettingsInvalid, "unknown field `referense`"),
+            ("[[image]]\nreference = \"a b\"\n".to_owned(), Kind::SettingsInvalid, "line 2"),
+            (format!("{image}alias = 3\n"), Kind::SettingsInvalid, "true, or a name and tag"),
+            (format!("{image}digest = \"sha256:1\"\n"), Kind::SettingsInvalid, "is not a digest"),
+            (format!("{image}{image}"), Kind::SettingsInvalid, "the reference a:1 stands there twice"),
             (
                 "[[image]]\nreference = \"quay.io/a:1\"\nalias = true\n[[image]]\nreference = \"a:1\"\nalias = true\n"
                     .to_owned(),
-                "settings.invalid",
+                Kind::SettingsInvalid,
                 "the alias a:1 stands there twice",
             ),
-            ("[replicated]\nurl = \"get.replicated.com\"\n".to_owned(), "settings.invalid", "replicated.url"),
+            ("[replicated]\nurl = \"get.replicated.com\"\n".to_owned(), Kind::SettingsInvalid, "replicated.url"),
             (
                 "[replicated]\nreplicated_tag = \"2.0&x=1\"\n".to_owned(),
-                "settings.invalid",
+                Kind::SettingsInvalid,
                 "replicated.replicated_tag",
             ),
         ] {

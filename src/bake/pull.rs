@@ -16,6 +16,7 @@ use crate::docker::images::PULLS_AT_ONCE;
 use crate::docker::lock::LockedImage;
 use crate::docker::pull::PullProgress;
 use crate::docker::reference::Digest;
+use crate::kind::Kind;
 use crate::wait;
 
 use super::plan::PlannedImage;
@@ -73,7 +74,7 @@ pub(super) async fn pull(
 /// A registry may come back, and an engine may be starting; a full disk or a missing right stays as it is.
 fn is_worth_waiting(cause: &Cause) -> bool {
     wait::is_external(cause)
-        || matches!(cause.kind.as_ref(), "docker.socket_missing" | "docker.down" | "docker.silent")
+        || matches!(cause.kind, Kind::DockerSocketMissing | Kind::DockerDown | Kind::DockerSilent)
 }
 
 async fn one(
@@ -109,13 +110,13 @@ fn absent(image: &PlannedImage, name: &str) -> Cause {
     } else {
         format!("Load it (docker load), or let it be pulled: remove pull = false from {}.", image.reference)
     };
-    Cause::config("images.missing", format!("The image {name} is not on this engine."), next_step)
+    Cause::config(Kind::ImagesMissing, format!("The image {name} is not on this engine."), next_step)
         .with("image", &image.reference)
 }
 
 fn unreadable_id(image: &PlannedImage, why: &str) -> Cause {
     Cause::host(
-        "docker.error",
+        Kind::DockerError,
         format!("The engine gives the image {} an id that this agent cannot read.", image.reference),
         "Look at the engine's version and its image store: docker info.",
     )

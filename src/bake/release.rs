@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::cause::Cause;
 use crate::docker::reference::Reference;
+use crate::kind::Kind;
 use crate::replicated::edition::{self, Edition, IMAGES, OperatorEdition};
 
 use super::plan::Replicated;
@@ -68,7 +69,7 @@ impl Release {
             {
                 findings.push(
                     Cause::config(
-                        "images.other_version",
+                        Kind::ImagesOtherVersion,
                         format!("images.toml asks for {image}, but the pinned installer starts {tag}."),
                         "Use one version in [replicated] and in the tags of Replicated's images in images.toml.",
                     )
@@ -81,7 +82,7 @@ impl Release {
             let (what, them) = if unknown.len() == 1 { ("argument", "it") } else { ("arguments", "them") };
             findings.push(
                 Cause::config(
-                    "installer.unknown_argument",
+                    Kind::InstallerUnknownArgument,
                     format!(
                         "The installer of Replicated {} does not know the {what} {} and would exit with 1.",
                         self.edition.version,
@@ -102,7 +103,7 @@ fn known(edition: &Edition) -> String {
 
 fn other_version(image: &str, asked: &str, found: &str) -> Cause {
     Cause::config(
-        "installer.other_version",
+        Kind::InstallerOtherVersion,
         format!("images.toml asks for {image} {asked}, but the script that was downloaded starts {found}."),
         "Correct the version under [replicated] in images.toml, or the url.",
     )

@@ -15,6 +15,7 @@ use crate::docker::engine::Engine;
 use crate::docker::images;
 use crate::docker::lock::{self, Lock};
 use crate::files;
+use crate::kind::Kind;
 use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::{pins, script};
 use crate::unit;
@@ -95,7 +96,7 @@ pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOu
     let lock = Lock::read(&world.root.path(lock::FILE)).and_then(|lock| {
         lock.ok_or_else(|| {
             Cause::config(
-                "lock.missing",
+                Kind::LockMissing,
                 "There is no image lock: this image was not baked to its end.",
                 BAKE_AGAIN,
             )
@@ -150,7 +151,11 @@ fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
         Err(cause) => return Check::of("lock", detail, vec![cause]),
     };
     let stale = |what: String| {
-        Cause::config("lock.stale", format!("The image lock is older than images.toml: {what}."), BAKE_AGAIN)
+        Cause::config(
+            Kind::LockStale,
+            format!("The image lock is older than images.toml: {what}."),
+            BAKE_AGAIN,
+        )
     };
     let mut failures = Vec::new();
     for image in &wanted.images {
@@ -254,14 +259,14 @@ fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let mut failures = release.findings(asked, locked(), arguments);
     if installer.operator.is_none() && release::runs_operator(&release.edition, arguments) {
         failures.push(Cause::config(
-            "installer.operator_unpinned",
+            Kind::InstallerOperatorUnpinned,
             "The lock does not pin the operator's script, which the installer downloads and runs as root.",
             BAKE_AGAIN,
         ));
     }
     for image in release.images().iter().filter(|image| !locked().any(|locked| locked == *image)) {
         failures.push(Cause::config(
-            "images.forgotten",
+            Kind::ImagesForgotten,
             format!("The lock does not have {image}, which the installer starts: each boot would pull it."),
             BAKE_AGAIN,
         ));
@@ -277,14 +282,14 @@ async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
         Ok(text) if text == unit::text() => {}
         Ok(_) => failures.push(
             Cause::config(
-                "unit.other",
+                Kind::UnitOther,
                 "The unit is not the one that this agent was built with.",
                 BAKE_AGAIN,
             )
             .with("file", path.display()),
         ),
         Err(error) => failures.push(
-            Cause::config("unit.missing", "The unit that boots this box is not installed.", BAKE_AGAIN)
+            Cause::config(Kind::UnitMissing, "The unit that boots this box is not installed.", BAKE_AGAIN)
                 .with("file", path.display())
                 .with_error(&error),
         ),
@@ -293,7 +298,7 @@ async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
         Ok((true, _)) => {}
         Ok((false, said)) => failures.push(
             Cause::config(
-                "unit.not_enabled",
+                Kind::UnitNotEnabled,
                 format!("{} is not enabled: no boot of this image would start it.", unit::NAME),
                 format!("Enable it: systemctl enable {}", unit::NAME),
             )
@@ -309,18 +314,18 @@ async fn binary(path: &Path) -> Result<String, Cause> {
     let next_step = format!("Install it: install -m 0755 agent {}", path.display());
     let wrong = |kind, sentence: &str| Cause::config(kind, sentence, &next_step).with("file", path.display());
     let found = std::fs::metadata(path).map_err(|error| {
-        wrong("binary.missing", "The agent itself is not in the image.").with_error(&error)
+        wrong(Kind::BinaryMissing, "The agent itself is not in the image.").with_error(&error)
     })?;
     if !found.is_file() || found.permissions().mode() & 0o111 == 0 {
         return Err(wrong(
-            "binary.not_executable",
+            Kind::BinaryNotExecutable,
             "The agent in the image is not a program that can be run.",
         ));
     }
     let mut command = Command::new(path);
     command.arg("--version").env_clear().stdin(Stdio::null()).kill_on_drop(true);
     let failed =
-        |why: String| wrong("binary.broken", "The agent in the image does not run.").with("error", why);
+        |why: String| wrong(Kind::BinaryBroken, "The agent in the image does not run.").with("error", why);
     let output = tokio::time::timeout(VERSION, command.output())
         .await
         .map_err(|_| failed(format!("no answer within {} s", VERSION.as_secs())))?
@@ -331,7 +336,7 @@ async fn binary(path: &Path) -> Result<String, Cause> {
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let own = concat!("agent ", env!("CARGO_PKG_VERSION"));
     if said != own {
-        let cause = wrong("binary.other", "The agent in the image is of another version than this one.");
+        let cause = wrong(Kind::BinaryOther, "The agent in the image is of another version than this one.");
         return Err(cause.with("found", said).with("this", own));
     }
     Ok(format!("{said}, {}", path.display()))

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cause::Cause;
 use crate::cli;
+use crate::kind::Kind;
 use crate::settings::{Settings, Source};
 
 /// The source of the command line, else of the settings. cloud-init appends the path of the user-data script to the
@@ -12,14 +13,14 @@ pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Ca
     match without_script(words) {
         [] => settings.source.clone().ok_or_else(|| {
             Cause::config(
-                "source.missing",
+                Kind::SourceMissing,
                 "No source given.",
                 "Give one: agent boot s3://bucket/prefix; or set source in agent.toml.",
             )
         }),
         [source] => Source::parse(source),
         [_, surplus, ..] => Err(Cause::config(
-            "source.invalid",
+            Kind::SourceInvalid,
             format!("\"{surplus}\" is one argument too many."),
             "Give one source: agent boot s3://bucket/prefix",
         )),

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::console::{Console, Event, Level};
 use crate::files::{self, Root};
+use crate::kind::Kind;
 use crate::record::{BootOutcome, LOCK_FILE, Record};
 
 use super::follow::Shown;
@@ -74,7 +75,7 @@ pub(super) async fn take_or_follow(
         }
         if asked.elapsed() >= limit {
             return Err(Cause::host(
-                "boot.other_runs",
+                Kind::BootOtherRuns,
                 "Another boot is still running on this instance.",
                 "See what it is waiting for: agent status",
             )

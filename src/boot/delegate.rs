@@ -14,6 +14,7 @@ use crate::cause::Cause;
 use crate::cli;
 use crate::command::CommandContext;
 use crate::console::{Event, Level};
+use crate::kind::Kind;
 use crate::record::{BootOutcome, Record};
 use crate::settings::Source;
 use crate::unit;
@@ -174,7 +175,7 @@ async fn follow(
             (Some(record), Some(_)) if record.outcome != BootOutcome::Running => break Ok(Box::new(record)),
             (_, Some(how)) => {
                 break Err(Cause::host(
-                    "unit.no_result",
+                    Kind::UnitNoResult,
                     format!("{} ended without a result.", unit::NAME),
                     format!(
                         "Look at journalctl --unit {}; to work in place: agent boot --foreground",
@@ -185,7 +186,7 @@ async fn follow(
             }
             (_, None) if started.elapsed() >= limit => {
                 break Err(Cause::host(
-                    "unit.runs",
+                    Kind::UnitRuns,
                     format!("{} has not ended.", unit::NAME),
                     "See what it is waiting for: agent status",
                 )
@@ -216,7 +217,7 @@ async fn is_over() -> Option<String> {
 
 /// Whether systemctl spoke to systemd and did not like the answer.
 fn is_answer(cause: &Cause) -> bool {
-    cause.kind == "unit.refused"
+    cause.kind == Kind::UnitRefused
 }
 
 async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
@@ -232,11 +233,11 @@ async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
         .with("answer", said)
     };
     match tokio::time::timeout(ANSWER_WITHIN, command.output()).await {
-        Err(_) => Err(failed("unit.silent", "none")),
-        Ok(Err(error)) => Err(failed("unit.silent", &error.to_string())),
+        Err(_) => Err(failed(Kind::UnitSilent, "none")),
+        Ok(Err(error)) => Err(failed(Kind::UnitSilent, &error.to_string())),
         Ok(Ok(output)) if output.status.success() => {
             Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
         }
-        Ok(Ok(output)) => Err(failed("unit.refused", String::from_utf8_lossy(&output.stderr).trim())),
+        Ok(Ok(output)) => Err(failed(Kind::UnitRefused, String::from_utf8_lossy(&output.stderr).trim())),
     }
 }

@@ -14,6 +14,7 @@ use crate::aws::autoscaling::ActionResult;
 use crate::aws::s3::S3;
 use crate::cause::{Cause, Class};
 use crate::console::{Level, StageOutcome};
+use crate::kind::Kind;
 use crate::record::{BootOutcome, Record};
 use crate::secret;
 use crate::settings::{OnFailure, Settings};
@@ -69,7 +70,8 @@ fn is_outage_elsewhere(record: &Record) -> bool {
         return false;
     };
     // At the boot's deadline, the stage has been interrupted while it waited.
-    let ended = if cause.kind == "boot.deadline" { StageOutcome::Interrupted } else { StageOutcome::Failed };
+    let ended =
+        if cause.kind == Kind::BootDeadline { StageOutcome::Interrupted } else { StageOutcome::Failed };
     let mut fetching = record.stages.iter().filter(|stage| matches!(stage.name.as_str(), IMAGES | INSTALL));
     fetching.any(|stage| stage.outcome == ended)
 }

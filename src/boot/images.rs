@@ -21,7 +21,7 @@ pub(super) async fn bring(
     address: Ipv4Addr,
 ) -> Result<Achieved<Option<Lock>>, Cause> {
     let settings = &stage.run.settings;
-    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.starts_with("docker.");
+    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.area() == "docker";
     let file = stage.run.root.path(lock::FILE);
     // A long lock is read while the engine lists its images; one that cannot be read is no reason to wait for that.
     let listing = async { Ok(engine.images().await) };

@@ -12,6 +12,7 @@ use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::docker::engine::Engine;
 use crate::docker::lock::{Lock, Sha256};
+use crate::kind::Kind;
 use crate::placement;
 use crate::replicated::answers;
 use crate::replicated::fetch_guard::{FetchGuard, Operator};
@@ -112,7 +113,7 @@ async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Re
 
 fn docker_restarted() -> Cause {
     Cause::config(
-        "installer.docker_restarted",
+        Kind::InstallerDockerRestarted,
         "The Replicated installer gave Docker an HTTP proxy and restarted it during the boot.",
         "Bake Docker's proxy into the AMI (/etc/systemd/system/docker.service.d/http-proxy.conf), or set no-proxy in install.arguments.",
     )
@@ -122,7 +123,7 @@ fn docker_restarted() -> Cause {
 fn warn_of_refused(stage: &Stage<'_>, guard: &FetchGuard) {
     for url in guard.refused() {
         let cause = Cause::config(
-            "installer.fetch_refused",
+            Kind::InstallerFetchRefused,
             "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
             "Nothing, if Replicated works: the installer did without it.",
         );
@@ -205,7 +206,7 @@ fn note_installed(run: &Run) {
 /// The checksum of the settings, in the form in which the lock has it.
 fn given_checksum(settings: &settings::Install) -> Result<Option<Sha256>, Cause> {
     let given = settings.sha256.clone().map(Sha256::try_from).transpose();
-    given.map_err(|why| Cause::config("settings.invalid", why, "Correct install.sha256 in agent.toml."))
+    given.map_err(|why| Cause::config(Kind::SettingsInvalid, why, "Correct install.sha256 in agent.toml."))
 }
 
 /// What the installer must be, on a box with a lock or where the settings say.
@@ -218,7 +219,7 @@ fn expected_checksum(run: &Run, lock: Option<&Lock>) -> Result<Option<Sha256>, C
     let locked = &pins::installer(lock)?.sha256;
     match given {
         Some(given) if given != *locked => Err(Cause::config(
-            "installer.checksum",
+            Kind::InstallerChecksum,
             "install.sha256 is not the SHA-256 of the installer that the image lock names.",
             "Remove install.sha256 from agent.toml, or bake the AMI again with that installer.",
         )
@@ -250,7 +251,7 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) ->
     };
     if expected.is_none() {
         stage.warn(Cause::config(
-            "installer.unverified",
+            Kind::InstallerUnverified,
             "The installer is fetched without a checksum and runs as root.",
             "Set install.sha256.",
         ));

@@ -40,6 +40,7 @@ use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
+use crate::kind::Kind;
 use crate::record::{BootOutcome, Record, ending, timeline};
 use crate::settings::Source;
 use crate::unit;
@@ -171,7 +172,7 @@ pub(crate) async fn run(
         return Ok(RunResult::Ordered(order));
     }
     let source = match source(&world.settings, &flags.words) {
-        Err(cause) if flags.unit && cause.kind == "source.missing" => {
+        Err(cause) if flags.unit && cause.kind == Kind::SourceMissing => {
             return Ok(RunResult::Ended(nothing_to_boot(&world.console)));
         }
         source => source?,
@@ -186,7 +187,7 @@ pub(crate) async fn run(
     let ended = tokio::select! {
         biased;
         () = stop.came() => Err(Cause::host(
-            "boot.stopped",
+            Kind::BootStopped,
             "Stopped following the boot; the boot itself continues.",
             "Check on it: agent status",
         )),
@@ -384,7 +385,7 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
     let class = wait.map_or(Class::Host, |wait| wait.cause.class);
     let cause = Cause::new(
         class,
-        "boot.deadline",
+        Kind::BootDeadline,
         format!("The boot did not finish within {}; it was in stage {name}.", human(took)),
         wait.map_or("See what took so long: agent status; or raise deadline in agent.toml.", |wait| {
             wait.cause.next_step.as_str()
@@ -407,7 +408,7 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host("host.signals", "Cannot install signal handlers.", "Look at the journal.")
+                Cause::host(Kind::HostSignals, "Cannot install signal handlers.", "Look at the journal.")
                     .with_error(&error)
             })
         };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Cause;
 use crate::cli;
 use crate::files::{self, Access, Root};
+use crate::kind::Kind;
 use crate::settings::{Fragment, Source};
 
 use super::run::Run;
@@ -16,7 +17,7 @@ use super::run::Run;
 const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
 
 /// The kind of the cause that says that an order came with the image.
-pub(crate) const ANOTHER_BOX: &str = "order.another_box";
+pub(crate) const ANOTHER_BOX: Kind = Kind::OrderAnotherBox;
 
 /// The last `agent boot SOURCE` of this box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ impl Order {
         };
         serde_json::from_slice(&text).map(Some).map_err(|error| {
             Cause::host(
-                "order.unreadable",
+                Kind::OrderUnreadable,
                 format!("{} does not say what to boot.", path.display()),
                 "Give the source again: agent boot s3://bucket/prefix",
             )
@@ -180,6 +181,6 @@ mod tests {
         let root = Root::new(directory.path());
         order(None).write(&root).unwrap();
         fs::write(root.path(ORDER_FILE), "{\"version\": 1, \"sou").unwrap();
-        assert_eq!(Order::read(&root).unwrap_err().kind, "order.unreadable");
+        assert_eq!(Order::read(&root).unwrap_err().kind, Kind::OrderUnreadable);
     }
 }

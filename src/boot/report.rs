@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::aws::autoscaling::{Acknowledgement, ActionResult};
 use crate::cause::Cause;
 use crate::command::Achieved;
+use crate::kind::Kind;
 use crate::wait;
 
 use super::lifecycle::Lifecycle;
@@ -74,7 +75,7 @@ pub(super) async fn complete(
             Acknowledgement::NotPending { message } => {
                 match not_pending(lifecycle, result, &message).await {
                     // Group and hook are by setting, without permission to describe, and this is a reboot.
-                    Err(cause) if cause.kind == "autoscaling.access_denied" && completed_before => {
+                    Err(cause) if cause.kind == Kind::AutoscalingAccessDenied && completed_before => {
                         Ok(Completed::acknowledged("completed at an earlier boot"))
                     }
                     other => other,
@@ -106,7 +107,7 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
             Ok(Completed::acknowledged(format!("nothing to complete: the instance is {state}")))
         }
         (Some(state), ActionResult::Continue) if state.is_leaving() => Err(Cause::host(
-            "lifecycle.leaving",
+            Kind::LifecycleLeaving,
             "The Auto Scaling group gave up on this instance before the boot finished, and is terminating it.",
             "Raise the hook's heartbeat timeout; see what took so long: agent status",
         )
@@ -119,14 +120,14 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
             })
         }
         (Some(state), _) => Err(Cause::external(
-            "lifecycle.not_pending",
+            Kind::LifecycleNotPending,
             "The lifecycle action is not active yet.",
             "Wait: it usually becomes active within a minute. If it does not, check lifecycle.hook.",
         )
         .with("lifecycle state", state)
         .with("AWS said", message)),
         (None, _) => Err(Cause::external(
-            "lifecycle.not_a_member",
+            Kind::LifecycleNotAMember,
             "The Auto Scaling group does not list this instance.",
             "Check lifecycle.group; see: aws autoscaling describe-auto-scaling-instances",
         )

@@ -13,6 +13,7 @@ use crate::command::Achieved;
 use crate::console::{Console, Event, Level, StageOutcome};
 use crate::files::Root;
 use crate::http::Http;
+use crate::kind::Kind;
 use crate::record::{BootOutcome, Record, StageRecord, Wait};
 use crate::settings::Settings;
 use crate::wait;
@@ -199,7 +200,7 @@ impl Run {
         }
         match &self.disk().last {
             Some(Err(cause)) => Err(Cause {
-                kind: "record.unwritable".into(),
+                kind: Kind::RecordUnwritable,
                 sentence: format!(
                     "The record of this boot cannot be saved, so nothing is installed: {}",
                     cause.sentence

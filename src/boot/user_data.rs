@@ -63,7 +63,7 @@ async fn ask(world: &CommandContext) -> Result<Option<Vec<u8>>, Cause> {
     let imds = Imds::new(&http, &imds::endpoint(|name| std::env::var(name).ok()))?;
     let mut told = None;
     let waiting = |cause: &Cause| {
-        if told.replace(cause.kind.clone()).as_ref() != Some(&cause.kind) {
+        if told.replace(cause.kind) != Some(cause.kind) {
             let text = "waiting for the user-data:".to_owned();
             let cause = Some(cause.clone());
             world.console.emit(Event::Note { stage: None, level: Level::Warning, text, cause });

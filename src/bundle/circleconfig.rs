@@ -13,6 +13,7 @@ use super::shell::{Sourced, Unknown, Value};
 use super::{customizations, host, text};
 use crate::cause::Cause;
 use crate::database::uri::{self, Parsed, Product, UriError, VaultUri};
+use crate::kind::Kind;
 
 /// Where the directory is installed.
 pub(crate) const PLACE: &str = "/etc/circleconfig";
@@ -169,7 +170,7 @@ impl Settings<'_> {
             Part::Set { value, .. } => Some(value),
             Part::Missing(at) => {
                 let cause = Cause::config(
-                    "circleconfig.no_password",
+                    Kind::CircleconfigNoPassword,
                     format!("{} sets no POSTGRES_PASSWORD.", self.name),
                     "Add: export POSTGRES_PASSWORD='…'",
                 );
@@ -306,7 +307,7 @@ impl Settings<'_> {
             Part::Missing(at) => {
                 let state = if at.is_some() { "is empty" } else { "is not set" };
                 let cause = Cause::config(
-                    "circleconfig.missing",
+                    Kind::CircleconfigMissing,
                     format!("{variable} {state} in {}.", self.name),
                     format!("Add: export {variable}='…'"),
                 );
@@ -317,6 +318,6 @@ impl Settings<'_> {
     }
 
     fn wrong(&self, notes: &mut Diagnostics<'_>, at: usize, sentence: impl AsRef<str>, next_step: &str) {
-        notes.error(at, Cause::config("circleconfig.value", sentence, next_step));
+        notes.error(at, Cause::config(Kind::CircleconfigValue, sentence, next_step));
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::excerpt::Excerpt;
 use crate::cause::{Cause, Evidence};
+use crate::kind::Kind;
 
 /// Whether a finding keeps the bundle from being placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -74,7 +75,7 @@ pub fn invalid(findings: &[Finding], consequence: &str) -> Cause {
         count => format!("{count} mistakes"),
     };
     let cause = Cause::config(
-        "bundle.invalid",
+        Kind::BundleInvalid,
         format!("The bundle has {count}; {consequence}."),
         "Correct the files at the source. To try them from anywhere: agent check DIRECTORY",
     );
@@ -104,7 +105,7 @@ const MOST: usize = 100;
 const MOST_IN_ALL: usize = 200;
 
 /// The kind of the finding that says how many more there are.
-const MORE: &str = "bundle.more_findings";
+const MORE: Kind = Kind::BundleMoreFindings;
 
 /// The findings of a whole bundle, cut to 200 with errors before warnings, and one more that gives the number of those
 /// left out.
@@ -238,9 +239,9 @@ impl<'t> Diagnostics<'t> {
         name: &str,
         cause: Cause,
     ) {
-        let kind = cause.kind.clone();
+        let kind = cause.kind;
         match self.subjects.get(subject).copied() {
-            Some(first) if self.affects(first, &kind, &[name]) => {}
+            Some(first) if self.affects(first, kind, &[name]) => {}
             _ => {
                 self.subjects.insert(subject.to_owned(), at);
                 self.add(severity, Some(at), cause);
@@ -249,7 +250,7 @@ impl<'t> Diagnostics<'t> {
     }
 
     /// Adds to the finding of this kind at this offset that it affects `names` as well; `false` if there is none.
-    pub(super) fn affects(&mut self, at: usize, kind: &str, names: &[&str]) -> bool {
+    pub(super) fn affects(&mut self, at: usize, kind: Kind, names: &[&str]) -> bool {
         let found = self
             .findings
             .iter_mut()
@@ -267,7 +268,7 @@ impl<'t> Diagnostics<'t> {
     }
 
     /// Makes an error of the finding of this kind on this line, since it affects `name`; `false` if there is none.
-    pub(super) fn escalate(&mut self, line: usize, kind: &str, name: &str) -> bool {
+    pub(super) fn escalate(&mut self, line: usize, kind: Kind, name: &str) -> bool {
         let on_line = |finding: &Finding| finding.position.is_some_and(|position| position.line == line);
         let found =
             self.findings.iter_mut().find(|(_, finding)| on_line(finding) && finding.cause.kind == kind);

@@ -12,6 +12,7 @@ use super::json::{self, Node};
 use super::text;
 use super::{customizations, replicated_conf, settings_conf};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How much of a file is looked at.
 const ENOUGH: usize = 64 * 1024;
@@ -57,7 +58,7 @@ pub(super) fn mixed_up(
             ),
         };
         let mut notes = Diagnostics::new(&name.shown, "");
-        notes.error(None, Cause::config("bundle.wrong_file", sentence, next_step));
+        notes.error(None, Cause::config(Kind::BundleWrongFile, sentence, next_step));
         findings.extend(notes.finish());
     }
     (wrong, findings)
@@ -102,16 +103,20 @@ pub(super) fn not_a_license(name: &FileName, bytes: &[u8]) -> Option<Cause> {
         let what = rest.split("-----").next().unwrap_or_default();
         let what: String = what.chars().take(40).collect::<String>().to_lowercase();
         let sentence = format!("{shown} is a PEM file ({what}), not a license.");
-        return Some(Cause::config("license.pem", sentence, again));
+        return Some(Cause::config(Kind::LicensePem, sentence, again));
     }
     if text.starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-        return Some(Cause::config("license.json", format!("{shown} is a JSON file, not a license."), again));
+        return Some(Cause::config(
+            Kind::LicenseJson,
+            format!("{shown} is a JSON file, not a license."),
+            again,
+        ));
     }
     let is_element =
         text.strip_prefix('<').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
     if is_element && text.contains("</") && text.ends_with('>') {
         return Some(Cause::config(
-            "license.xml",
+            Kind::LicenseXml,
             format!("{shown} is an XML document, not a license."),
             again,
         ));
@@ -129,5 +134,5 @@ pub(super) fn packed_license(name: &FileName, bytes: &[u8]) -> Option<Cause> {
     }
     let sentence = format!("{} looks base64-encoded; a license is a binary file.", name.shown);
     let next_step = format!("If it was encoded, decode it: {}", name.converted("base64 -d"));
-    Some(Cause::config("license.base64", sentence, next_step))
+    Some(Cause::config(Kind::LicenseBase64, sentence, next_step))
 }

@@ -1,5 +1,6 @@
 mod hostile;
 
+use crate::kind::Kind;
 use std::path::Path;
 
 use super::validate::validate_without_secrets;
@@ -138,14 +139,14 @@ fn what_no_file_may_be() {
         fetched.files.remove(&file);
         assert_eq!(findings(&fetched), [format!("{file} error bundle.missing_file")]);
         for (content, kind) in [
-            ("".into(), "bundle.empty_file"),
-            (" \r\n\t".into(), "bundle.empty_file"),
-            ("x".repeat(1024 * 1024 + 1), "bundle.too_large"),
-            ("<!DOCTYPE html><title>Sign in</title>".into(), "bundle.markup_page"),
-            ("\n<html><body>".into(), "bundle.markup_page"),
+            ("".into(), Kind::BundleEmptyFile),
+            (" \r\n\t".into(), Kind::BundleEmptyFile),
+            ("x".repeat(1024 * 1024 + 1), Kind::BundleTooLarge),
+            ("<!DOCTYPE html><title>Sign in</title>".into(), Kind::BundleMarkupPage),
+            ("\n<html><body>".into(), Kind::BundleMarkupPage),
             (
                 "<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code></Error>".into(),
-                "bundle.markup_page",
+                Kind::BundleMarkupPage,
             ),
         ] {
             assert_eq!(findings(&with(file, content)), [format!("{file} error {kind}")]);
@@ -289,11 +290,12 @@ fn exported_settings_in_another_form_are_one_mistake_and_the_command_corrects_it
         let of_form: Vec<_> = found
             .iter()
             .filter(|finding| {
-                !finding.cause.kind.ends_with("missing") && !finding.cause.kind.ends_with("agreement")
+                !finding.cause.kind.as_str().ends_with("missing")
+                    && !finding.cause.kind.as_str().ends_with("agreement")
             })
             .collect();
         assert_eq!(of_form.len(), 1, "{content}: {found:?}");
-        assert_eq!(of_form[0].cause.kind, format!("settings_conf.{kind}"), "{content}");
+        assert_eq!(of_form[0].cause.kind.as_str(), format!("settings_conf.{kind}"), "{content}");
         // The command works as it stands.
         let command = of_form[0].cause.next_step.strip_prefix("Convert it: ").unwrap();
         let output = std::process::Command::new("/bin/bash").args(["-c", command]).output().unwrap();
@@ -309,11 +311,11 @@ fn commands_that_convert_a_file_work_as_they_stand() {
     let wide: Vec<u8> =
         std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
     for (content, kind) in [
-        (wide, "bundle.utf16"),
-        (text.encode_utf16().flat_map(u16::to_le_bytes).collect(), "bundle.utf16"),
-        (text.replace('\n', "\r\n").into_bytes(), "bundle.crlf"),
-        ([b"\xEF\xBB\xBF", text.as_bytes()].concat(), "bundle.byte_order_mark"),
-        (text.chars().map(|c| c as u8).collect(), "bundle.not_utf8"),
+        (wide, Kind::BundleUtf16),
+        (text.encode_utf16().flat_map(u16::to_le_bytes).collect(), Kind::BundleUtf16),
+        (text.replace('\n', "\r\n").into_bytes(), Kind::BundleCrlf),
+        ([b"\xEF\xBB\xBF", text.as_bytes()].concat(), Kind::BundleByteOrderMark),
+        (text.chars().map(|c| c as u8).collect(), Kind::BundleNotUtf8),
     ] {
         let directory = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
         let place = directory.path().join("my bundle");
@@ -346,7 +348,7 @@ fn a_file_under_a_near_name_is_pointed_at_and_validated() {
     let found = validate_without_secrets(&fetched).findings;
     assert_eq!(found[0].cause.sentence, "settings.conf is missing; settings.conf.txt is there.");
     assert_eq!(found[0].cause.next_step, "Rename it: mv bundle/settings.conf.txt bundle/settings.conf");
-    assert_eq!((found[1].file.as_str(), &*found[1].cause.kind), ("settings.conf.txt", "settings_conf.value"));
+    assert_eq!((found[1].file.as_str(), found[1].cause.kind), ("settings.conf.txt", Kind::SettingsConfValue));
     assert_eq!(found.len(), 2);
 }
 
@@ -355,7 +357,7 @@ fn findings_are_capped_and_counted() {
     let many = with(BundleFile::Customizations, "export CIRCLE_SECRETS_MONGODB_MAIN_URI = x\n".repeat(5000));
     let found = validate_without_secrets(&many).findings;
     let more = found.last().unwrap();
-    assert_eq!(more.cause.kind, "bundle.more_findings");
+    assert_eq!(more.cause.kind, Kind::BundleMoreFindings);
     // With the address that is missing besides.
     assert!(more.cause.sentence.starts_with("4901 more"), "{}", more.cause.sentence);
     let mut all = many;

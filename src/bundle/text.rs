@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::file_name::FileName;
 use super::finding::Diagnostics;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// No file of a bundle comes near this; what is larger is something else.
 pub(super) const LARGEST: usize = 1024 * 1024;
@@ -33,7 +34,7 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
             let text = String::from_utf8_lossy(bytes.get(..sound).unwrap_or_default());
             let mut notes = Diagnostics::new(shown, &text);
             let cause = Cause::config(
-                "bundle.not_utf8",
+                Kind::BundleNotUtf8,
                 format!(
                     "{shown} is not UTF-8: byte 0x{byte:02x} at offset {}.",
                     sound + if marked { 3 } else { 0 }
@@ -49,7 +50,7 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
         notes.error(
             0,
             Cause::config(
-                "bundle.byte_order_mark",
+                Kind::BundleByteOrderMark,
                 format!("{shown} begins with a byte order mark, which neither Replicated nor bash skips."),
                 format!("Remove it: {}", name.converted("tail -c +4")),
             ),
@@ -59,7 +60,7 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
         notes.error(
             at,
             Cause::config(
-                "bundle.nul_byte",
+                Kind::BundleNulByte,
                 format!("{shown} contains a NUL byte, so it is not a text file."),
                 format!("Upload the original {shown} again."),
             ),
@@ -75,7 +76,7 @@ pub(super) fn not_there(name: &FileName, bytes: &[u8]) -> Option<Cause> {
     if bytes.len() > LARGEST {
         return Some(
             Cause::config(
-                "bundle.too_large",
+                Kind::BundleTooLarge,
                 format!("{shown} has {} bytes, more than the limit of 1 MiB.", bytes.len()),
                 format!("Put the right file in place of {shown} at the source."),
             )
@@ -84,7 +85,7 @@ pub(super) fn not_there(name: &FileName, bytes: &[u8]) -> Option<Cause> {
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Some(Cause::config(
-            "bundle.empty_file",
+            Kind::BundleEmptyFile,
             format!("{shown} is empty."),
             format!("Upload {shown} to the source again."),
         ));
@@ -116,7 +117,7 @@ fn utf16(name: &FileName, bytes: &[u8]) -> Option<Cause> {
         return None;
     };
     Some(Cause::config(
-        "bundle.utf16",
+        Kind::BundleUtf16,
         format!("{} is encoded in {encoding}, as Windows editors and PowerShell write it.", name.shown),
         format!("Convert it: {}", name.converted(&format!("iconv -f {encoding} -t UTF-8"))),
     ))
@@ -139,7 +140,7 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
         "an XML document"
     };
     let mut cause = Cause::config(
-        "bundle.markup_page",
+        Kind::BundleMarkupPage,
         format!("{name} is {what}, such as an error or login page saved in place of the file."),
         format!("Download {name} again, check its content, and upload it to the source."),
     );
@@ -181,7 +182,7 @@ pub(super) fn pasted(
                 notes.error(
                     at,
                     Cause::config(
-                        "bundle.curly_quote",
+                        Kind::BundleCurlyQuote,
                         format!("The curly quote {c}, pasted from a document, does not quote anything here."),
                         format!("Replace each curly quote on this line with a straight {straight}."),
                     ),
@@ -201,7 +202,7 @@ pub(super) fn pasted(
                 notes.warning(
                     at,
                     Cause::config(
-                        "bundle.invisible_character",
+                        Kind::BundleInvisibleCharacter,
                         format!(
                             "Invisible character U+{:04X}, probably pasted from a document.",
                             u32::from(c)
@@ -218,7 +219,7 @@ pub(super) fn pasted(
         notes.error(
             at.start,
             Cause::config(
-                "bundle.placeholder",
+                Kind::BundlePlaceholder,
                 format!("The placeholder {placeholder} has not been filled in."),
                 format!("Replace {placeholder}, brackets included, with the real value."),
             ),
@@ -237,10 +238,10 @@ pub(super) fn windows_line_ends(
     let next_step = format!("Convert it: {}", name.into().converted("tr -d '\\r'"));
     if harmful {
         let sentence = "Lines end in CRLF (Windows), and bash makes each CR part of the value before it.";
-        notes.error(at, Cause::config("bundle.crlf", sentence, next_step));
+        notes.error(at, Cause::config(Kind::BundleCrlf, sentence, next_step));
     } else {
         let sentence = "Lines end in CRLF (Windows); JSON allows that, but other tools may not.";
-        notes.warning(at, Cause::config("bundle.crlf", sentence, next_step));
+        notes.warning(at, Cause::config(Kind::BundleCrlf, sentence, next_step));
     }
 }
 

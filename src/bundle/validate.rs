@@ -11,6 +11,7 @@ use super::finding::{Diagnostics, Finding, capped};
 use super::replicated_conf::{self, ReplicatedConf};
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -155,12 +156,12 @@ fn missing(file: BundleFile, name: &FileName, lacking: Option<&Lacking>) -> Vec<
     let cause = match lacking {
         Some(Lacking { cause: Some(cause), .. }) => cause.clone(),
         Some(Lacking { near: Some(near), .. }) => Cause::config(
-            "bundle.missing_file",
+            Kind::BundleMissingFile,
             format!("{file} is missing; {near} is there."),
             format!("Rename it: {}", name.renamed_from(near)),
         ),
         _ => Cause::config(
-            "bundle.missing_file",
+            Kind::BundleMissingFile,
             format!("{file} is missing."),
             format!("Add {file} to the bundle."),
         ),
@@ -190,7 +191,7 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
         };
         let mut notes = Diagnostics::new(name, "");
         let next_step = "Correct the paths of the extra files in the agent's settings.";
-        notes.error(None, Cause::config("bundle.extra_path", sentence, next_step));
+        notes.error(None, Cause::config(Kind::BundleExtraPath, sentence, next_step));
         findings.extend(notes.finish());
     }
     findings

@@ -44,7 +44,7 @@ impl Journal {
 
     fn say(&self, level: tracing::Level, stage: Option<&str>, cause: Option<&Cause>, text: &str) {
         let instance_id = self.instance_id.get().map(String::as_str);
-        let cause = cause.map(|cause| cause.kind.as_ref());
+        let cause = cause.map(|cause| cause.kind.as_str());
         macro_rules! at {
             ($level:expr) => {
                 tracing::event!($level, boot_stage = stage, boot_cause = cause, instance_id, "{text}")

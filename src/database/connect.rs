@@ -12,6 +12,7 @@ use super::rung::{LadderProbe, Progress, Rung};
 pub(super) use super::stream::{FirstBytes, LimitedStream, Stream};
 use super::uri::{Host, Product, Server};
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::race::{GRACE, race};
 use unreached::Failure;
 
@@ -136,7 +137,7 @@ fn resolution(resolved: &Resolved) -> String {
 
 fn still_unresolved(server: &Server, took: Duration) -> Cause {
     Cause::external(
-        "dns.timeout",
+        Kind::DnsTimeout,
         format!("{server} could not be resolved within {} ms, while another name could.", took.as_millis()),
         "Check the zone of this name and the name servers in /etc/resolv.conf.",
     )

@@ -124,7 +124,7 @@ pub(super) async fn climb(
         }
         Err(Unadmitted { cause, trusted }) => {
             progress.warnings.extend(judged.warnings);
-            let unserved = [errors::RECOVERING, errors::NOT_PRIMARY].contains(&cause.kind.as_ref());
+            let unserved = [errors::RECOVERING, errors::NOT_PRIMARY].contains(&cause.kind);
             let cause = match judged.role {
                 Err(role) if unserved || (!trusted && role.kind != errors::NOT_PRIMARY) => role,
                 _ => cause,

@@ -26,6 +26,7 @@ use super::tls::Terms;
 use super::uri::postgres::{SessionTarget, SslMode, Wish};
 use super::uri::{Host, PostgresUri, Product, Server};
 use crate::cause::Cause;
+use crate::kind::Kind;
 use attempt::{Attempt, told_of_both};
 use channel::{Channel, HandedStream, TlsPlan};
 
@@ -104,7 +105,7 @@ impl Visit<'_> {
     async fn attempt(&self, stream: Box<dyn Stream>) -> Attempt {
         let attempt = self.attempt_by_mode(stream).await;
         let unnamed = [errors::NOT_POSTGRES, errors::CLOSED, errors::SILENT];
-        if !attempt.failure().is_some_and(|(_, cause)| unnamed.contains(&cause.kind.as_ref())) {
+        if !attempt.failure().is_some_and(|(_, cause)| unnamed.contains(&cause.kind)) {
             return attempt;
         }
         let listener = listener::identify(self.place, self.progress.limit(SECOND_LOOK)).await;
@@ -250,7 +251,14 @@ impl Visit<'_> {
             direct,
         )
         .await;
-        second.err().filter(|cause| cause.kind.starts_with("tls.client_certificate"))
+        second.err().filter(|cause| {
+            matches!(
+                cause.kind,
+                Kind::TlsClientCertificate
+                    | Kind::TlsClientCertificateRejected
+                    | Kind::TlsClientCertificateRequired
+            )
+        })
     }
 
     fn who(&self) -> String {
@@ -266,7 +274,7 @@ impl Visit<'_> {
             return Err((
                 Rung::Auth,
                 Cause::config(
-                    "postgres.no_user",
+                    Kind::PostgresNoUser,
                     "The PostgreSQL URI has no user.",
                     "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
                 ),
@@ -382,11 +390,10 @@ impl Visit<'_> {
 fn worth_another_way(cause: &Cause) -> bool {
     let refused_by_rule = [
         errors::NO_ENTRY,
-        "postgres.pg_hba_reject",
-        "postgres.auth_rejected",
-        "postgres.no_role",
-        "postgres.tls_required",
+        Kind::PostgresPgHbaReject,
+        Kind::PostgresAuthRejected,
+        Kind::PostgresNoRole,
+        Kind::PostgresTlsRequired,
     ];
-    refused_by_rule.contains(&cause.kind.as_ref())
-        || (cause.kind.starts_with("tls.") && cause.kind != channel::REFUSED)
+    refused_by_rule.contains(&cause.kind) || (cause.kind.area() == "tls" && cause.kind != channel::REFUSED)
 }

@@ -6,6 +6,7 @@ use super::rung::{LadderProbe, Progress, Rung};
 use super::uri::mongo::Seeds;
 use super::uri::{Host, MongoUri, Server};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 impl LadderProbe {
     /// The servers of a connection string; for `mongodb+srv` those of its `SRV` records, with the `TXT` record applied.
@@ -48,7 +49,7 @@ impl LadderProbe {
             services.iter().find(|service| !service.host.to_ascii_lowercase().ends_with(&suffix))
         {
             return Err(Cause::config(
-                "mongo.srv_foreign",
+                Kind::MongoSrvForeign,
                 format!(
                     "The SRV record of {name} names a server outside {domain}, which every driver refuses."
                 ),
@@ -59,7 +60,7 @@ impl LadderProbe {
         }
         if services.is_empty() {
             return Err(Cause::config(
-                "dns.no_such_name",
+                Kind::DnsNoSuchName,
                 format!("The name {record} has no SRV record."),
                 "Correct the name in the URI, or use mongodb:// with the servers' names.",
             )
@@ -68,7 +69,7 @@ impl LadderProbe {
         let texts = texts?;
         if texts.len() > 1 {
             return Err(Cause::config(
-                "mongo.uri",
+                Kind::MongoUri,
                 format!("The name {name} has more than one TXT record, which every driver refuses."),
                 "Leave one TXT record.",
             ));

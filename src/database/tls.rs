@@ -16,6 +16,7 @@ use super::connect::Stream;
 use super::uri::{Host, Password, Product, Server};
 use crate::cause::Cause;
 use crate::files::Root;
+use crate::kind::Kind;
 
 mod chain;
 mod files;
@@ -216,7 +217,7 @@ fn configure(terms: &Terms, root: &Root, server: &Server, seen: Seen) -> Result<
 
 fn unusable(error: &ErrorStack) -> Cause {
     Cause::host(
-        "tls.unusable",
+        Kind::TlsUnusable,
         "OpenSSL cannot be set up in this process.",
         "Report this as a fault of boot-agent.",
     )

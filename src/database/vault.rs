@@ -20,6 +20,7 @@ use super::rung::{LadderProbe, Progress, Rung};
 use super::tls::{self, Authorities, Terms, Verify};
 use super::uri::{Product, Server, VaultUri};
 use crate::cause::Cause;
+use crate::kind::Kind;
 use answer::Response;
 use session::Session;
 
@@ -61,7 +62,7 @@ pub(super) async fn climb(
     let health = session.get("/v1/sys/health", progress.limit(REQUEST_LIMIT)).await;
     let health = health.and_then(|answer| judge_health(server, &answer));
     if let Err(cause) = &health {
-        let requires_tls = match cause.kind.as_ref() {
+        let requires_tls = match cause.kind {
             errors::TLS_REQUIRED => true,
             errors::CLOSED if !uri.tls => speaks_tls(ladder_probe, &reached.place, server, progress).await,
             _ => false,
@@ -116,11 +117,11 @@ fn terms() -> Terms {
 
 /// What to do about a certificate, where there is no URI to name a CA in.
 fn for_vault(mut cause: Cause) -> Cause {
-    match cause.kind.as_ref() {
-        "tls.unknown_ca" | "tls.self_signed" => {
+    match cause.kind {
+        Kind::TlsUnknownCa => {
             cause.next_step = "Add the CA's certificate to the bundle as an [[extra]] file in /usr/local/share/ca-certificates (Amazon Linux: /etc/pki/ca-trust/source/anchors).".to_owned();
         }
-        "tls.not_tls" => {
+        Kind::TlsNotTls => {
             cause.next_step =
                 "If Vault's listener has tls_disable set, write VAULT__SCHEME=http; otherwise correct VAULT__PORT."
                     .to_owned();

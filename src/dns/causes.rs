@@ -9,6 +9,7 @@ use hickory_proto::rr::Name;
 use super::stub::{AliasEnd, Answered, Attempt, Negative};
 use super::wire::{Unanswered, code_name};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The cause for a name that was not found. `attempts` are the questions that came to nothing.
 pub(super) fn negative(name: &str, negative: Negative, attempts: &[Attempt]) -> Cause {
@@ -23,7 +24,7 @@ pub(super) fn negative(name: &str, negative: Negative, attempts: &[Attempt]) -> 
             Some(_) => server_failure(name, attempts),
         },
         Negative::BadName(error) => Cause::config(
-            "dns.bad_name",
+            Kind::DnsBadName,
             format!("{name:?} is not a valid host name."),
             "Correct the host name.",
         )
@@ -42,7 +43,7 @@ fn no_such_name(name: &str, answered: &Answered) -> Cause {
 /// The cause for a name that neither `/etc/hosts` nor DNS has.
 pub(super) fn absent(name: &str) -> Cause {
     Cause::config(
-        "dns.no_such_name",
+        Kind::DnsNoSuchName,
         format!("The name {name} does not exist."),
         "Correct the host name, or create its DNS record.",
     )
@@ -51,7 +52,7 @@ pub(super) fn absent(name: &str) -> Cause {
 
 pub(super) fn no_address(name: &str, answered: &Answered) -> Cause {
     Cause::config(
-        "dns.no_address",
+        Kind::DnsNoAddress,
         format!("The name {name} exists but has no IPv4 or IPv6 address."),
         "Create an A record for it, or correct the host name.",
     )
@@ -62,7 +63,7 @@ pub(super) fn no_address(name: &str, answered: &Answered) -> Cause {
 
 fn dangling(name: &str, aliases: &[Name], target: &Name) -> Cause {
     Cause::config(
-        "dns.dangling_alias",
+        Kind::DnsDanglingAlias,
         format!("{name} is an alias (CNAME) of {}, which does not exist.", shown(target)),
         "Correct the CNAME record, or recreate the record that it points to.",
     )
@@ -78,14 +79,14 @@ pub(super) fn alias(name: &str, end: AliasEnd, server: IpAddr) -> Cause {
             None => absent(name),
         },
         AliasEnd::Loop(aliases) => Cause::config(
-            "dns.cname_loop",
+            Kind::DnsCnameLoop,
             format!("{name} is an alias (CNAME) that leads back to itself."),
             "Correct the CNAME records: one of them must point to a name with an address.",
         )
         .with("name", name)
         .with("aliases", chain(aliases)),
         AliasEnd::NotFollowed(aliases) => Cause::config(
-            "dns.alias_not_followed",
+            Kind::DnsAliasNotFollowed,
             format!(
                 "DNS server {server} returns that {name} is an alias (CNAME) but not its address: it is not a recursive resolver."
             ),
@@ -94,7 +95,7 @@ pub(super) fn alias(name: &str, end: AliasEnd, server: IpAddr) -> Cause {
         .with("name", name)
         .with("aliases", chain(aliases)),
         AliasEnd::Empty(aliases) | AliasEnd::Unknown(aliases) => Cause::config(
-            "dns.no_address",
+            Kind::DnsNoAddress,
             format!(
                 "{name} is an alias (CNAME) of {}, which has no IPv4 or IPv6 address.",
                 aliases.last().map(shown).unwrap_or_default()
@@ -110,7 +111,7 @@ pub(super) fn alias(name: &str, end: AliasEnd, server: IpAddr) -> Cause {
 /// The cause for a question that no server answered in time.
 pub(super) fn silent(name: &str, attempts: &[Attempt]) -> Cause {
     let cause = Cause::external(
-        "dns.timeout",
+        Kind::DnsTimeout,
         format!("No DNS server responded to the query for {name}."),
         "Check the name servers in /etc/resolv.conf, and that UDP and TCP port 53 to them are open.",
     );
@@ -124,7 +125,7 @@ pub(super) fn out_of_time(name: &str, attempts: &[Attempt], limit: Duration) -> 
 
 fn server_failure(name: &str, attempts: &[Attempt]) -> Cause {
     let cause = Cause::external(
-        "dns.server_failure",
+        Kind::DnsServerFailure,
         format!("DNS could not resolve {name}: the server returned an error."),
         "Check the name servers in /etc/resolv.conf, and the zone of this name.",
     );

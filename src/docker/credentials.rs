@@ -11,6 +11,7 @@ use serde_json::json;
 use super::reference::Reference;
 use crate::cause::Cause;
 use crate::files::{self, Root};
+use crate::kind::Kind;
 use crate::secret;
 
 /// Where the docker command of root keeps its logins.
@@ -65,7 +66,7 @@ fn logins(root: &Root) -> Result<HashMap<String, Login>, Cause> {
     };
     let wrong = |why: String| {
         Cause::config(
-            "registry.credentials",
+            Kind::RegistryCredentials,
             format!("The registry logins in {FILE} cannot be understood."),
             "Log in again with docker login, or remove the file.",
         )
@@ -160,7 +161,7 @@ mod tests {
             ["{", r#"{"auths": {"quay.io": {"auth": ["leak-me"]}}}"#, r#"{"auths": {"q": {"auth": "?"}}}"#]
         {
             let cause = asked(file, "quay.io/a").unwrap_err();
-            assert_eq!(cause.kind, "registry.credentials");
+            assert_eq!(cause.kind, Kind::RegistryCredentials);
             assert!(!format!("{cause:?}").contains("leak-me"));
         }
         assert_eq!(asked(r#"{"credsStore": "pass"}"#, "quay.io/a").unwrap(), None);

@@ -19,6 +19,7 @@ pub use super::listing::{Container, Info, LocalImage};
 use super::reference::Reference;
 use crate::cause::Cause;
 use crate::files::Root;
+use crate::kind::Kind;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -72,7 +73,7 @@ impl Engine {
                 Some(("tcp" | "http", rest)) if !rest.is_empty() => Address::Tcp(rest.to_owned()),
                 _ => {
                     return Err(Cause::config(
-                        "docker.address",
+                        Kind::DockerAddress,
                         "DOCKER_HOST is not an address that this agent can use.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
@@ -264,7 +265,7 @@ impl Engine {
 
     fn silent(&self, doing: &str) -> Cause {
         Cause::host(
-            "docker.silent",
+            Kind::DockerSilent,
             format!(
                 "The Docker engine takes connections and did not {doing} within {} s.",
                 self.patience.as_secs_f32()
@@ -277,17 +278,17 @@ impl Engine {
     pub(super) fn failed(&self, doing: &str, error: &Error) -> Cause {
         let cause = match (error, connection_error(error)) {
             (Error::SocketNotFoundError(_), _) | (_, Some(io::ErrorKind::NotFound)) => Cause::host(
-                "docker.socket_missing",
+                Kind::DockerSocketMissing,
                 "The Docker engine has no socket: it is not running, or not installed.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (_, Some(io::ErrorKind::PermissionDenied)) => Cause::host(
-                "docker.permission",
+                Kind::DockerPermission,
                 "This user may not speak to the Docker engine.",
                 "Run this as root, or as a member of the group docker.",
             ),
             (_, Some(io::ErrorKind::ConnectionRefused)) => Cause::host(
-                "docker.down",
+                Kind::DockerDown,
                 "The Docker engine is down: its socket is there, and nothing listens on it.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
@@ -295,18 +296,18 @@ impl Engine {
                 if error.to_string().contains("No such container") =>
             {
                 Cause::host(
-                    "docker.no_container",
+                    Kind::DockerNoContainer,
                     "The container does not exist.",
                     "Look at what runs: docker ps -a.",
                 )
             }
             (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }, _) => Cause::host(
-                "docker.error",
+                Kind::DockerError,
                 format!("The Docker engine could not {doing}."),
                 "Look at the engine's log: journalctl -u docker -n 50.",
             ),
             _ => Cause::host(
-                "docker.down",
+                Kind::DockerDown,
                 format!("The connection to the Docker engine broke before it could {doing}."),
                 "Look at whether it runs: systemctl status docker; journalctl -u docker -n 50.",
             ),
@@ -345,7 +346,7 @@ mod tests {
         assert_eq!(address(Some("unix:///run/d.sock")).unwrap(), "unix:///run/d.sock");
         assert_eq!(address(Some("tcp://127.0.0.1:2375")).unwrap(), "tcp://127.0.0.1:2375");
         for wrong in ["ssh://host", "/run/d.sock", "unix://", "tcp://"] {
-            assert_eq!(address(Some(wrong)).unwrap_err().kind, "docker.address", "{wrong}");
+            assert_eq!(address(Some(wrong)).unwrap_err().kind, Kind::DockerAddress, "{wrong}");
         }
     }
 
@@ -356,14 +357,14 @@ mod tests {
         let mut engine =
             Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
         engine.patience = Duration::from_millis(200);
-        assert_eq!(engine.ping().await.unwrap_err().kind, "docker.socket_missing");
+        assert_eq!(engine.ping().await.unwrap_err().kind, Kind::DockerSocketMissing);
 
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let cause = engine.ping().await.unwrap_err();
-        assert_eq!(cause.kind, "docker.silent", "{cause:?}");
+        assert_eq!(cause.kind, Kind::DockerSilent, "{cause:?}");
 
         drop(listener);
         let cause = engine.ping().await.unwrap_err();
-        assert_eq!(cause.kind, "docker.down", "{cause:?}");
+        assert_eq!(cause.kind, Kind::DockerDown, "{cause:?}");
     }
 }

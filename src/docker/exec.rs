@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::engine::Engine;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How much of each of a command's two outputs is kept, in bytes, from its beginning.
 const OUTPUT_LIMIT: usize = 1024 * 1024;
@@ -49,7 +50,7 @@ impl Engine {
             Some(false) => return Err(not_running(container)),
             None => {
                 return Err(Cause::host(
-                    "docker.no_container",
+                    Kind::DockerNoContainer,
                     format!("The container {container} does not exist."),
                     "Look at what runs: docker ps -a.",
                 )
@@ -83,7 +84,7 @@ impl Engine {
         let Ok(outputs) = tokio::time::timeout(deadline, running).await else {
             guard.end_now().await;
             return Err(Cause::host(
-                "docker.exec_timeout",
+                Kind::DockerExecTimeout,
                 format!(
                     "{} in the container {container} did not end within {} s.",
                     command.join(" "),
@@ -117,7 +118,7 @@ impl Engine {
 
 fn not_running(container: &str) -> Cause {
     Cause::host(
-        "docker.not_running",
+        Kind::DockerNotRunning,
         format!("The container {container} is there and does not run."),
         format!(
             "See how it ended: docker ps -a --filter name={container}; docker logs --tail 50 {container}."

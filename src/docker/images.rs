@@ -10,6 +10,7 @@ use super::lock::{Lock, LockedImage};
 use super::pull::OnProgress;
 use super::reference::Reference;
 use crate::cause::{Cause, Class};
+use crate::kind::Kind;
 use crate::settings::OnMissing;
 
 /// The port under which Replicated serves the app's images from its own registry.
@@ -141,7 +142,7 @@ impl Plan {
         let Some(first) = self.to_tag.first() else { return Ok(()) };
         let others = self.to_tag.len() - 1;
         let cause = Cause::host(
-            "images.untagged",
+            Kind::ImagesUntagged,
             format!(
                 "The image that Replicated looks up as {}{} is here without that name.",
                 first.name,
@@ -214,7 +215,7 @@ async fn give(engine: &Engine, naming: &Naming, applied: &mut Applied) -> Result
 async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_>) -> Result<(), Cause> {
     let Some(digest) = &locked.digest else {
         return Err(Cause::config(
-            "images.no_digest",
+            Kind::ImagesNoDigest,
             format!("The image {} is missing, and the lock has no digest to pull it by.", locked.reference),
             "Bake a new AMI, or add the image's digest to the lock.",
         )
@@ -225,7 +226,7 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
     match engine.image_id(&name).await? {
         Some(id) if id == locked.id.as_str() => Ok(()),
         found => Err(Cause::config(
-            "images.wrong_content",
+            Kind::ImagesWrongContent,
             format!("The image {} was pulled by its digest and is not what the lock says.", locked.reference),
             "Bake a new lock: its id and its digest do not belong together.",
         )
@@ -245,7 +246,7 @@ pub fn unfulfilled(lock: &Lock, images: &[LocalImage]) -> Vec<Cause> {
     let wrong = plan.wrong_id.into_iter().map(|wrong| Plan { wrong_id: vec![wrong], ..Plan::default() });
     let unnamed = plan.to_tag.into_iter().map(|naming| {
         Cause::config(
-            "images.unnamed",
+            Kind::ImagesUnnamed,
             format!("The content of the image {} is on this box without that name.", naming.name),
             format!("Give it the name: docker tag {} {}", naming.id, naming.name),
         )
@@ -259,7 +260,7 @@ fn refuse(plan: &Plan) -> Result<(), Cause> {
     if let Some(first) = plan.missing.first() {
         let others = plan.missing.len() - 1;
         let mut cause = Cause::config(
-            "images.missing",
+            Kind::ImagesMissing,
             format!("The image {}{} is not on this box.", first.reference, and_others(others)),
             next_step,
         );
@@ -271,7 +272,7 @@ fn refuse(plan: &Plan) -> Result<(), Cause> {
     if let Some(first) = plan.wrong_id.first() {
         let others = plan.wrong_id.len() - 1;
         let mut cause = Cause::config(
-            "images.wrong_id",
+            Kind::ImagesWrongId,
             format!(
                 "The name {}{} is on another image than the one that was locked.",
                 first.locked.reference,
@@ -376,7 +377,7 @@ mod tests {
         assert_eq!(plan.missing.len(), 1);
         assert!(plan.to_tag.is_empty());
         assert_eq!(plan.aliases[0].1.name.to_string(), "10.0.0.7:9874/a:1");
-        assert_eq!(refuse(&plan).unwrap_err().kind, "images.missing");
+        assert_eq!(refuse(&plan).unwrap_err().kind, Kind::ImagesMissing);
     }
 
     #[test]
@@ -389,7 +390,7 @@ mod tests {
             assert_eq!(plan.wrong_id[0].content_present, content_present);
             assert_eq!(plan.wrong_id[0].found, id('2'));
             assert!(plan.missing.is_empty() && plan.to_tag.is_empty());
-            assert_eq!(refuse(&plan).unwrap_err().kind, "images.wrong_id");
+            assert_eq!(refuse(&plan).unwrap_err().kind, Kind::ImagesWrongId);
         }
     }
 
@@ -397,11 +398,11 @@ mod tests {
     fn of_several_failures_the_one_is_told_that_no_waiting_cures() {
         let (a, b) = (locked("a:1", '1', None), locked("b:1", '2', None));
         let cause = worst(vec![
-            (&a, Cause::external("registry.refused", "Down.", "Wait.")),
-            (&b, Cause::config("registry.not_found", "Gone.", "Push.")),
+            (&a, Cause::external(Kind::RegistryRefused, "Down.", "Wait.")),
+            (&b, Cause::config(Kind::RegistryNotFound, "Gone.", "Push.")),
         ])
         .unwrap();
-        assert_eq!(cause.kind, "registry.not_found");
+        assert_eq!(cause.kind, Kind::RegistryNotFound);
         assert!(cause.evidence[0].value.starts_with("a:1: "), "{cause:?}");
         assert_eq!(worst(Vec::new()), None);
     }

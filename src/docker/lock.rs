@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::{Digest, Reference};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// Where the lock lies, under the root.
 pub const FILE: &str = "/etc/boot-agent/images.lock";
@@ -142,7 +143,7 @@ impl Lock {
             && !u32::try_from(found).is_ok_and(|found| READ.contains(&found))
         {
             return Err(Cause::config(
-                "lock.version",
+                Kind::LockVersion,
                 format!("The image lock has version {found}; this agent reads versions 1 to {VERSION}."),
                 "Write the lock again with the agent that is installed: agent bake.",
             ));
@@ -175,7 +176,7 @@ impl Lock {
     /// `lock.value`, if a string in it cannot be written as TOML.
     pub fn to_text(&self) -> Result<String, Cause> {
         let text = toml::to_string(self).map_err(|error| {
-            Cause::config("lock.value", "The image lock cannot be written as TOML.", NEXT_STEP)
+            Cause::config(Kind::LockValue, "The image lock cannot be written as TOML.", NEXT_STEP)
                 .with_error(&error)
         })?;
         Ok(format!("{HEADING}{text}"))
@@ -209,7 +210,7 @@ impl Lock {
             for (key, name) in [("reference", image.reference.to_string())].into_iter().chain(alias) {
                 if names.insert((key, name.clone()), &image.id).is_some() {
                     return Err(Cause::config(
-                        "lock.duplicate",
+                        Kind::LockDuplicate,
                         format!("The image lock has two images with the {key} {name}."),
                         NEXT_STEP,
                     )
@@ -224,11 +225,11 @@ impl Lock {
 fn unreadable(text: &str, error: &toml::de::Error) -> Cause {
     let words = error.message();
     let (kind, sentence) = if words.starts_with("unknown field") {
-        ("lock.unknown_key", "The image lock has a key that this agent does not know")
+        (Kind::LockUnknownKey, "The image lock has a key that this agent does not know")
     } else if text.parse::<toml::Table>().is_ok() {
-        ("lock.value", "The image lock has a value that is missing or wrong")
+        (Kind::LockValue, "The image lock has a value that is missing or wrong")
     } else {
-        ("lock.syntax", "The image lock is not TOML")
+        (Kind::LockSyntax, "The image lock is not TOML")
     };
     let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     let place = line.map_or_else(String::new, |line| format!(", line {line}"));
@@ -291,15 +292,15 @@ mod tests {
     #[test]
     fn each_mistake_has_its_kind_and_its_line() {
         for (text, kind, line) in [
-            ("version = \n".to_owned(), "lock.syntax", Some("1")),
-            ("version = 3\nnew_key = 1\n".to_owned(), "lock.version", None),
-            ("version = 0\n".to_owned(), "lock.version", None),
-            ("[[image]]\n".to_owned(), "lock.value", Some("1")),
-            (image("sise = 3\n"), "lock.unknown_key", Some("6")),
-            (image("digest = \"sha256:12\"\n"), "lock.value", Some("6")),
-            (image("alias = \"a b\"\n"), "lock.value", Some("6")),
-            (image("size = -1\n"), "lock.value", Some("6")),
-            (format!("{0}{1}", image(""), &image("")[12..]), "lock.duplicate", None),
+            ("version = \n".to_owned(), Kind::LockSyntax, Some("1")),
+            ("version = 3\nnew_key = 1\n".to_owned(), Kind::LockVersion, None),
+            ("version = 0\n".to_owned(), Kind::LockVersion, None),
+            ("[[image]]\n".to_owned(), Kind::LockValue, Some("1")),
+            (image("sise = 3\n"), Kind::LockUnknownKey, Some("6")),
+            (image("digest = \"sha256:12\"\n"), Kind::LockValue, Some("6")),
+            (image("alias = \"a b\"\n"), Kind::LockValue, Some("6")),
+            (image("size = -1\n"), Kind::LockValue, Some("6")),
+            (format!("{0}{1}", image(""), &image("")[12..]), Kind::LockDuplicate, None),
         ] {
             let cause = Lock::parse(&text).unwrap_err();
             assert_eq!(cause.kind, kind, "{text}\n{cause}");
@@ -323,7 +324,7 @@ mod tests {
     fn an_absent_lock_is_none_and_an_unreadable_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Lock::read(&directory.path().join("images.lock")).unwrap(), None);
-        assert_eq!(Lock::read(directory.path()).unwrap_err().kind, "host.file");
+        assert_eq!(Lock::read(directory.path()).unwrap_err().kind, Kind::HostFile);
     }
 
     proptest! {

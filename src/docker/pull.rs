@@ -13,6 +13,7 @@ use super::credentials;
 use super::engine::Engine;
 use super::reference::{Digest, Reference};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How long a pull may be without any sign of life. The engine gives up a silent registry by itself after some 15 to 30
 /// seconds for each of its attempts; this bounds an engine that does not.
@@ -65,7 +66,7 @@ impl Engine {
         let digest = self.pull_as(reference, reference.tag(), on_progress).await?;
         digest.ok_or_else(|| {
             let cause = Cause::external(
-                "registry.no_digest",
+                Kind::RegistryNoDigest,
                 format!("The engine has pulled {reference} and does not say by which digest."),
                 "Pull it again; if that does not help, look at the registry.",
             );
@@ -139,7 +140,7 @@ fn about(reference: &Reference, cause: Cause) -> Cause {
 
 fn unreachable(registry: &str) -> Cause {
     Cause::external(
-        "registry.unreachable",
+        Kind::RegistryUnreachable,
         format!("The registry {registry} cannot be reached from this box."),
         "Open the way to it: route, NAT, security group, or the engine's proxy.",
     )
@@ -152,38 +153,38 @@ fn registry_cause(registry: &str, words: &str) -> Cause {
     let says = |any: &[&str]| any.iter().any(|word| lower.contains(word));
     if says(&["no space left on device", "disk quota exceeded"]) {
         Cause::host(
-            "docker.disk_full",
+            Kind::DockerDiskFull,
             "The disk of the Docker engine is full, so no image can be pulled.",
             "Give the instance a larger volume, or free space: docker system df.",
         )
     } else if says(&["connection refused"]) {
         Cause::external(
-            "registry.refused",
+            Kind::RegistryRefused,
             format!("The host of the registry {registry} is up, and nothing listens on the registry's port."),
             "Start the registry, or correct its address and port in the image's name.",
         )
     } else if says(&["toomanyrequests", "too many requests", "rate limit"]) {
         Cause::external(
-            "registry.rate_limited",
+            Kind::RegistryRateLimited,
             format!("The registry {registry} refuses for now because of too many pulls."),
             "Wait, or log in with docker login for a higher limit.",
         )
     } else if says(&["manifest unknown", "not found", "no matching manifest", "name unknown"]) {
         Cause::config(
-            "registry.not_found",
+            Kind::RegistryNotFound,
             format!("The registry {registry} does not have the image that is asked of it."),
             "Push the image again, or correct its name in images.toml and bake a new lock.",
         )
     } else if says(&["unauthorized", "access denied", "denied:", "authentication required", "no basic auth"])
     {
         Cause::config(
-            "registry.unauthorized",
+            Kind::RegistryUnauthorized,
             format!("The registry {registry} does not let this box pull the image."),
             format!("Put a valid login into /root/.docker/config.json: docker login {registry}."),
         )
     } else if says(&["x509", "tls: ", "server gave http response to https client"]) {
         Cause::config(
-            "registry.tls",
+            Kind::RegistryTls,
             format!("The Docker engine does not trust the TLS of the registry {registry}."),
             format!(
                 "Put the registry's CA into /etc/docker/certs.d/{registry}/ca.crt, or list it in \
@@ -196,13 +197,13 @@ fn registry_cause(registry: &str, words: &str) -> Cause {
         unreachable(registry)
     } else if says(&["failed to register layer", "error creating layer", "operation not permitted"]) {
         Cause::host(
-            "docker.error",
+            Kind::DockerError,
             "The Docker engine could not store the image.",
             "Look at the engine's log: journalctl -u docker -n 50.",
         )
     } else {
         Cause::external(
-            "registry.error",
+            Kind::RegistryError,
             format!("The registry {registry} answered with an error."),
             "Look at the registry; the words are its own.",
         )
@@ -277,42 +278,46 @@ mod tests {
         for (words, kind, class) in [
             (
                 r#"Get "https://127.0.0.1:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused"#,
-                "registry.refused",
+                Kind::RegistryRefused,
                 External,
             ),
             (
                 r#"Get "https://quay.io/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)"#,
-                "registry.unreachable",
+                Kind::RegistryUnreachable,
                 External,
             ),
             (
                 r#"Get "https://quay.io/v2/": dial tcp: lookup quay.io on 10.0.0.2:53: no such host"#,
-                "registry.unreachable",
+                Kind::RegistryUnreachable,
                 External,
             ),
             (
                 "manifest for 127.0.0.1:5000/a@sha256:00 not found: manifest unknown: manifest unknown",
-                "registry.not_found",
+                Kind::RegistryNotFound,
                 Config,
             ),
             (
                 "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
-                "registry.unauthorized",
+                Kind::RegistryUnauthorized,
                 Config,
             ),
             (
                 "unauthorized: access to the requested resource is not authorized",
-                "registry.unauthorized",
+                Kind::RegistryUnauthorized,
                 Config,
             ),
-            (r#"Get "https://r/v2/": x509: certificate signed by unknown authority"#, "registry.tls", Config),
-            ("toomanyrequests: You have reached your pull rate limit.", "registry.rate_limited", External),
-            ("received unexpected HTTP status: 503 Service Unavailable", "registry.error", External),
-            ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", "docker.disk_full", Host),
-            ("failed to register layer: lchown /x: invalid argument", "docker.error", Host),
+            (
+                r#"Get "https://r/v2/": x509: certificate signed by unknown authority"#,
+                Kind::RegistryTls,
+                Config,
+            ),
+            ("toomanyrequests: You have reached your pull rate limit.", Kind::RegistryRateLimited, External),
+            ("received unexpected HTTP status: 503 Service Unavailable", Kind::RegistryError, External),
+            ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", Kind::DockerDiskFull, Host),
+            ("failed to register layer: lchown /x: invalid argument", Kind::DockerError, Host),
         ] {
             let cause = registry_cause("127.0.0.1:5000", words);
-            assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{words}");
+            assert_eq!((cause.kind, cause.class), (kind, class), "{words}");
         }
     }
 

@@ -22,6 +22,7 @@ use crate::console::{self, Level, Verbosity};
 use crate::database::ladder::{LadderProbe, Request};
 use crate::database::uri::{self, Product};
 use crate::http::Http;
+use crate::kind::Kind;
 use crate::secret;
 use crate::settings;
 
@@ -128,7 +129,7 @@ fn given(argument: &str) -> Result<Request, Cause> {
         "-" => {
             let mut text = String::new();
             std::io::stdin().lock().take(LONGEST_URI).read_to_string(&mut text).map_err(|error| {
-                Cause::config("usage.uri", "Standard input is not a URI.", "Give the URI as one line.")
+                Cause::config(Kind::UsageUri, "Standard input is not a URI.", "Give the URI as one line.")
                     .with_error(&error)
             })?;
             text.trim().to_owned()
@@ -155,7 +156,7 @@ fn given(argument: &str) -> Result<Request, Cause> {
 fn duration(text: &str) -> Result<Duration, Cause> {
     humantime::parse_duration(text).map_err(|error| {
         Cause::config(
-            "settings.invalid",
+            Kind::SettingsInvalid,
             format!("--wait \"{text}\" is not a duration: {error}."),
             "Write it like 90s, 5m or \"1h 30m\".",
         )

@@ -16,6 +16,7 @@ use crate::cause::Cause;
 use crate::docker::engine::{Container, Engine, Info, LocalImage};
 use crate::files::Root;
 use crate::http::Http;
+use crate::kind::Kind;
 use crate::record::Record;
 use crate::replicated::answers;
 use crate::replicated::app::{self, AppStatus, SystemPart};
@@ -54,12 +55,12 @@ impl From<Cause> for Stopped {
 
 /// What is wrong with the person who asks and not with the box: this user may not look.
 fn unseen(cause: &Cause) -> Option<String> {
-    match cause.kind.as_ref() {
-        "host.permission" => {
+    match cause.kind {
+        Kind::HostPermission => {
             let sentence = cause.sentence.trim_end_matches('.');
             Some(format!("needs root to {}: sudo agent probe", sentence.trim_start_matches("Cannot ")))
         }
-        "docker.permission" => Some("needs root to ask the Docker engine: sudo agent probe".to_owned()),
+        Kind::DockerPermission => Some("needs root to ask the Docker engine: sudo agent probe".to_owned()),
         _ => None,
     }
 }
@@ -101,7 +102,7 @@ type Statuses = (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>);
 /// Every deadline below has passed without a word; this is the last one.
 pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
     Cause::host(
-        "probe.no_answer",
+        Kind::ProbeNoAnswer,
         format!("The check {check} got no answer within {} s.", limit.as_secs()),
         "See what is keeping the instance busy: top, iostat, dmesg | tail.",
     )
@@ -307,7 +308,8 @@ impl<'g> Facts<'g> {
             if look.validation.replicated.removes_settings {
                 // Replicated has imported them and removed the file, as it was told to.
                 let is_removed = |finding: &Finding| {
-                    finding.cause.kind == "bundle.missing_file" && finding.file == BundleFile::Settings.name()
+                    finding.cause.kind == Kind::BundleMissingFile
+                        && finding.file == BundleFile::Settings.name()
                 };
                 look.validation.findings.retain(|finding| !is_removed(finding));
             }

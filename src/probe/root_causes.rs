@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::answer::{Answer, Outcome};
 use super::check::{Id, is_in};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// One thing to mend, and what it explains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,7 +73,7 @@ const EXPLAINS: &[(&str, &[&str])] = &[
 ];
 
 /// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
-const ONE_FOR_ALL: &[&str] = &["s3.access_denied", "s3.kms_denied", "s3.unreachable"];
+const ONE_FOR_ALL: &[Kind] = &[Kind::S3AccessDenied, Kind::S3KmsDenied, Kind::S3Unreachable];
 
 /// The check that tells how the last boot ended. Only what it failed of explains it: see [`is_of_boot`].
 const LAST_BOOT: &str = "boot.outcome";
@@ -156,13 +157,12 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: 
 /// One thing to mend: the same words, two names that no DNS server answered for, or two objects of one policy.
 fn is_same(one: &Cause, other: &Cause) -> bool {
     (is_of_dns(one) && is_of_dns(other))
-        || (one.kind == other.kind
-            && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind.as_ref())))
+        || (one.kind == other.kind && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind)))
 }
 
 /// Whether it is the DNS server that is at fault and not the one name.
 fn is_of_dns(cause: &Cause) -> bool {
-    matches!(cause.kind.as_ref(), "dns.timeout" | "dns.no_server")
+    matches!(cause.kind, Kind::DnsTimeout | Kind::DnsNoServer)
 }
 
 fn depth(id: &str) -> usize {
@@ -186,7 +186,7 @@ fn is_of_boot(root: &RootCause, recorded: &[&str]) -> bool {
     };
     recorded
         .iter()
-        .any(|kind| root.cause.kind == *kind || root.seen_by.iter().any(|seen| is_below(seen, kind)))
+        .any(|kind| root.cause.kind.as_str() == *kind || root.seen_by.iter().any(|seen| is_below(seen, kind)))
 }
 
 #[cfg(test)]
@@ -202,24 +202,25 @@ mod tests {
 
     fn boot_that_failed_of(kind: &str) -> Answer {
         let cause =
-            Cause::host("boot.not_in_service", "The last boot failed.", "x").with(RECORDED_KIND, kind);
+            Cause::host(Kind::BootNotInService, "The last boot failed.", "x").with(RECORDED_KIND, kind);
         answer("boot.outcome", Outcome::Failed { cause })
     }
 
     #[test]
     fn what_the_last_boot_did_not_fail_of_does_not_explain_it() {
-        let answers = [failed("mongodb.main.dns", "dns.timeout"), boot_that_failed_of("installer.failed")];
+        let answers = [failed("mongodb.main.dns", Kind::DnsTimeout), boot_that_failed_of("installer.failed")];
         assert_eq!(rank(&answers).len(), 2);
         let answers = [
-            failed("postgres.main.auth", "postgres.password_rejected"),
+            failed("postgres.main.auth", Kind::PostgresPasswordRejected),
             boot_that_failed_of("app.not_ready"),
         ];
         assert_eq!(rank(&answers)[0].explains, ["boot.outcome"]);
-        let answers = [failed("docker.disk", "host.disk_full"), boot_that_failed_of("host.disk_full")];
+        let answers =
+            [failed("docker.disk", Kind::HostDiskFull), boot_that_failed_of(Kind::HostDiskFull.as_str())];
         assert_eq!(rank(&answers)[0].explains, ["boot.outcome"]);
     }
 
-    fn failed(id: &'static str, kind: &'static str) -> Answer {
+    fn failed(id: &'static str, kind: Kind) -> Answer {
         let cause = Cause::external(kind, format!("{kind} is the matter."), "Mend it.");
         answer(id, Outcome::Failed { cause })
     }
@@ -228,7 +229,7 @@ mod tests {
     fn a_dead_dns_server_is_one_cause_and_not_nine() {
         let said = |name: &str| Outcome::Failed {
             cause: Cause::external(
-                "dns.timeout",
+                Kind::DnsTimeout,
                 format!("No DNS server answered when asked for {name}."),
                 "x",
             ),
@@ -238,9 +239,9 @@ mod tests {
             answer("postgres.main.dns", said("db.example")),
             answer("postgres.main.tcp", Outcome::waits_for("postgres.main.dns")),
             answer("mongodb.main.dns", said("mongo.example")),
-            failed("app.status", "app.starting"),
-            failed("app.health.frontend", "app.health"),
-            boot_that_failed_of("dns.timeout"),
+            failed("app.status", Kind::AppStarting),
+            failed("app.health.frontend", Kind::AppHealth),
+            boot_that_failed_of(Kind::DnsTimeout.as_str()),
             answer("host.dns", said("any name")),
         ];
         let roots = rank(&answers);
@@ -252,30 +253,31 @@ mod tests {
     #[test]
     fn what_rests_on_nothing_broken_stands_for_itself() {
         let answers = [
-            failed("app.status", "app.stopped"),
-            failed("docker.disk", "host.disk_full"),
-            failed("postgres.main.auth", "postgres.password_rejected"),
+            failed("app.status", Kind::AppStopped),
+            failed("docker.disk", Kind::HostDiskFull),
+            failed("postgres.main.auth", Kind::PostgresPasswordRejected),
         ];
-        let kinds: Vec<_> = rank(&answers).into_iter().map(|root| root.cause.kind.into_owned()).collect();
-        assert_eq!(kinds, ["host.disk_full", "postgres.password_rejected"]);
+        let kinds: Vec<_> = rank(&answers).into_iter().map(|root| root.cause.kind).collect();
+        assert_eq!(kinds, [Kind::HostDiskFull, Kind::PostgresPasswordRejected]);
     }
 
     #[test]
     fn each_warning_of_one_check_is_a_finding_of_its_own() {
         let warning = |kind| Cause::config(kind, format!("{kind} deserves a look."), "x");
-        let mut advice = answer("mongodb.main.advice", Outcome::Warning { cause: warning("mongo.version") });
-        advice.also = vec![warning("mongo.uri_boolean"), warning("mongo.version")];
+        let mut advice =
+            answer("mongodb.main.advice", Outcome::Warning { cause: warning(Kind::MongoVersion) });
+        advice.also = vec![warning(Kind::MongoUriBoolean), warning(Kind::MongoVersion)];
         let roots = rank(&[advice]);
-        let kinds: Vec<_> = roots.iter().map(|root| root.cause.kind.as_ref()).collect();
-        assert_eq!(kinds, ["mongo.version", "mongo.uri_boolean"]);
+        let kinds: Vec<_> = roots.iter().map(|root| root.cause.kind).collect();
+        assert_eq!(kinds, [Kind::MongoVersion, Kind::MongoUriBoolean]);
         assert!(roots.iter().all(|root| root.seen_by == ["mongodb.main.advice"]), "{roots:#?}");
     }
 
     #[test]
     fn a_warning_explains_nothing() {
-        let cause = Cause::host("host.memory_low", "Little memory is left.", "x");
+        let cause = Cause::host(Kind::HostMemoryLow, "Little memory is left.", "x");
         let answers =
-            [answer("host.memory", Outcome::Warning { cause }), failed("app.status", "app.stopped")];
+            [answer("host.memory", Outcome::Warning { cause }), failed("app.status", Kind::AppStopped)];
         let roots = rank(&answers);
         assert_eq!(roots.len(), 2);
         assert!(roots[0].is_failure && !roots[1].is_failure);

@@ -4,6 +4,7 @@ use super::check::{Check, Id, is_in};
 use crate::bundle::is_of_services;
 use crate::cause::Cause;
 use crate::database::uri::{Product, closest};
+use crate::kind::Kind;
 
 /// The checks of `--only` without those of `--skip`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,7 +78,7 @@ fn unknown(word: &str, catalogue: &[Check]) -> Cause {
         Some(near) => format!("Did you mean {near}? All of them: agent probe --list"),
         None => "See all of them: agent probe --list".to_owned(),
     };
-    Cause::config("usage.unknown_check", format!("There is no check \"{word}\"."), next_step)
+    Cause::config(Kind::UsageUnknownCheck, format!("There is no check \"{word}\"."), next_step)
 }
 
 #[cfg(test)]

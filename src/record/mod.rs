@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
+use crate::kind::Kind;
 use crate::secret;
 
 pub use timeline::{ending, timeline};
@@ -239,7 +240,7 @@ impl Record {
         };
         let unreadable = |why: String| {
             Cause::host(
-                "record.unreadable",
+                Kind::RecordUnreadable,
                 format!("{} is not a boot record that this agent can read.", path.display()),
                 format!("Move it away: mv {0} {0}.unreadable", path.display()),
             )

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{BootOutcome, Record, StageRecord, between};
 use crate::console::layout::{HANG, Screen};
 use crate::console::{StageOutcome, Verbosity, human, text};
+use crate::kind::Kind;
 
 /// How many characters the whole boot is wide, where there is room, and on a narrower terminal.
 const TIMELINE_WIDTH: usize = 30;
@@ -166,7 +167,7 @@ fn group(record: &Record) -> String {
 /// The group that terminates this instance, as it said when it was asked.
 fn leaving(record: &Record) -> Option<&str> {
     let mut causes = record.stages.iter().filter_map(|stage| stage.cause.as_ref());
-    let cause = causes.find(|cause| cause.kind == "lifecycle.leaving")?;
+    let cause = causes.find(|cause| cause.kind == Kind::LifecycleLeaving)?;
     cause.evidence.iter().find(|item| item.name == "group").map(|item| item.value.as_str())
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::edition::name_of;
 use crate::cause::Cause;
 use crate::files::{self, Root};
+use crate::kind::Kind;
 use crate::secret;
 
 /// Where the installer keeps them: which of the directories depends on the distribution.
@@ -92,7 +93,7 @@ fn contradiction(answer: &SavedAnswer, but: &str) -> Cause {
     let file = file.display();
     let set = if name == "DAEMON_TOKEN" { name.clone() } else { format!("{name}={value}") };
     Cause::config(
-        "installer.old_answer",
+        Kind::InstallerOldAnswer,
         format!("An earlier run of the Replicated installer set {set}, which it keeps although {but}."),
         format!("Correct line {line} of {file}, or remove the file, and run agent boot --force."),
     )
@@ -200,7 +201,7 @@ mod tests {
         let (_directory, root) = with(&[(FILES[2], "SKIP_OPERATOR_INSTALL=1\n")]);
         assert!(compare(&root, &strings(&["no_operator"])).unwrap().is_empty());
         let cause = compare(&root, &[]).unwrap_err();
-        assert_eq!(cause.kind, "installer.old_answer");
+        assert_eq!(cause.kind, Kind::InstallerOldAnswer);
         assert!(cause.next_step.contains("line 1 of "), "{cause}");
         assert_eq!(forget(&root).unwrap(), [root.path(FILES[2])]);
         assert!(compare(&root, &[]).unwrap().is_empty() && forget(&root).unwrap().is_empty());

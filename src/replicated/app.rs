@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cause::{Cause, Class};
 use crate::docker::engine::Engine;
+use crate::kind::Kind;
 
 use super::daemon::{self, CtlOutput};
 
@@ -104,7 +105,7 @@ fn parts(answer: Result<CtlOutput, Cause>) -> Result<Vec<SystemPart>, Cause> {
 pub fn ready(apps: &[AppStatus]) -> Result<(), Cause> {
     if apps.is_empty() {
         return Err(Cause::host(
-            "app.not_installed",
+            Kind::AppNotInstalled,
             "Replicated runs and has installed no app yet: it reads the licence and the settings, or waits for them.",
             "Look at what it does: docker logs --tail 50 replicated; and at license.rli and replicated.conf.",
         ));
@@ -116,16 +117,16 @@ fn not_ready(app: &AppStatus) -> Cause {
     let logs = "Look at what the app says: docker logs --tail 50 frontend.";
     let (kind, sentence, next_step) = if !app.error.is_empty() {
         (
-            "app.error",
+            Kind::AppError,
             "Replicated reports an error of the app.",
             "Act on what it says, then: replicatedctl app start.",
         )
     } else if app.transitioning {
-        ("app.transitioning", "The app is on the way from one state to another.", logs)
+        (Kind::AppTransitioning, "The app is on the way from one state to another.", logs)
     } else if app.desired == "stopped" || (app.state == "stopped" && app.desired.is_empty()) {
-        ("app.stopped", "The app is stopped, and is meant to be.", "Start it: replicatedctl app start.")
+        (Kind::AppStopped, "The app is stopped, and is meant to be.", "Start it: replicatedctl app start.")
     } else {
-        ("app.starting", "The app is not started yet.", logs)
+        (Kind::AppStarting, "The app is not started yet.", logs)
     };
     let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
     if !app.error.is_empty() {
@@ -235,8 +236,8 @@ mod tests {
 
     const STARTED: &str = r#"[{"AppID":"edd9471be0bc4ea04dfca94718ddf621","Sequence":2439,"State":"started","DesiredState":"started","Error":"","IsCancellable":false,"IsTransitioning":false,"LastModifiedAt":"2018-10-23T22:00:13Z"}]"#;
 
-    fn kind(text: &str) -> Option<String> {
-        ready(&parse_status(text).unwrap()).err().map(|cause| cause.kind.into_owned())
+    fn kind(text: &str) -> Option<Kind> {
+        ready(&parse_status(text).unwrap()).err().map(|cause| cause.kind)
     }
 
     #[test]
@@ -251,16 +252,16 @@ mod tests {
     #[test]
     fn each_way_of_not_being_ready_has_its_cause() {
         for (text, expected) in [
-            ("[]", "app.not_installed"),
-            ("", "app.not_installed"),
-            ("null", "app.not_installed"),
-            (&STARTED.replace("Transitioning\":false", "Transitioning\":true"), "app.transitioning"),
-            (r#"[{"State":"starting","DesiredState":"started"}]"#, "app.starting"),
-            (r#"[{"State":"stopped","DesiredState":"stopped"}]"#, "app.stopped"),
-            (r#"{"State":"stopped","DesiredState":"started","Error":"port 80 is in use"}"#, "app.error"),
-            (&STARTED.replace("}]", r#"},{"State":"starting"}]"#), "app.starting"),
+            ("[]", Kind::AppNotInstalled),
+            ("", Kind::AppNotInstalled),
+            ("null", Kind::AppNotInstalled),
+            (&STARTED.replace("Transitioning\":false", "Transitioning\":true"), Kind::AppTransitioning),
+            (r#"[{"State":"starting","DesiredState":"started"}]"#, Kind::AppStarting),
+            (r#"[{"State":"stopped","DesiredState":"stopped"}]"#, Kind::AppStopped),
+            (r#"{"State":"stopped","DesiredState":"started","Error":"port 80 is in use"}"#, Kind::AppError),
+            (&STARTED.replace("}]", r#"},{"State":"starting"}]"#), Kind::AppStarting),
         ] {
-            assert_eq!(kind(text).as_deref(), Some(expected), "{text}");
+            assert_eq!(kind(text), Some(expected), "{text}");
         }
         let apps = parse_status(r#"[{"State":"stopped","Error":"port 80 is in use"}]"#).unwrap();
         assert_eq!(ready(&apps).unwrap_err().evidence[0].value, "port 80 is in use");

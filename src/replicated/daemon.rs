@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cause::Cause;
 use crate::docker::engine::Engine;
 use crate::docker::exec::Executed;
+use crate::kind::Kind;
 
 /// The container of the Replicated daemon.
 pub const DAEMON: &str = "replicated";
@@ -102,7 +103,7 @@ fn judged(executed: Executed, asked: &str) -> Result<CtlOutput, Cause> {
                 return Ok(CtlOutput::NoApp);
             }
             Err(Cause::host(
-                "replicated.ctl_failed",
+                Kind::ReplicatedCtlFailed,
                 format!("The Replicated daemon did not answer {asked}."),
                 "Wait if it has just started; otherwise: docker logs --tail 50 replicated.",
             )
@@ -114,19 +115,19 @@ fn judged(executed: Executed, asked: &str) -> Result<CtlOutput, Cause> {
 
 /// The engine's cause in the words of Replicated, where it is about the daemon's container.
 fn of_daemon(cause: Cause, asked: &str) -> Cause {
-    let mut named = match cause.kind.as_ref() {
-        "docker.no_container" => Cause::host(
-            "replicated.container_missing",
+    let mut named = match cause.kind {
+        Kind::DockerNoContainer => Cause::host(
+            Kind::ReplicatedContainerMissing,
             "The container replicated does not exist: Replicated is not installed, or its unit does not start it.",
             "Look at its unit: systemctl status replicated; journalctl -u replicated -n 50.",
         ),
-        "docker.not_running" => Cause::host(
-            "replicated.container_down",
+        Kind::DockerNotRunning => Cause::host(
+            Kind::ReplicatedContainerDown,
             "The container replicated does not run.",
             "See how it ended: docker logs --tail 50 replicated; journalctl -u replicated -n 50.",
         ),
-        "docker.exec_timeout" => Cause::host(
-            "replicated.ctl_timeout",
+        Kind::DockerExecTimeout => Cause::host(
+            Kind::ReplicatedCtlTimeout,
             format!("The Replicated daemon did not answer {asked} within {} s.", COMMAND.as_secs()),
             "Look at what it does: docker logs --tail 50 replicated.",
         ),
@@ -153,7 +154,7 @@ fn is_no_app(words: &str) -> bool {
 /// An answer that came and is nothing that this agent knows.
 pub(super) fn not_understood(command: &[&str], text: &str) -> Cause {
     Cause::host(
-        "replicated.ctl_failed",
+        Kind::ReplicatedCtlFailed,
         format!("The answer of {} is not what this agent knows.", command.join(" ")),
         "Run it by hand, and report the release of Replicated: docker inspect -f '{{.Config.Image}}' replicated.",
     )

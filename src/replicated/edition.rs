@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cause::Cause;
 use crate::docker::reference::Reference;
+use crate::kind::Kind;
 
 /// The images of Replicated itself, by the last part of their names.
 pub const IMAGES: [&str; 3] = ["replicated", "replicated-ui", "replicated-operator"];
@@ -125,7 +126,7 @@ impl OperatorEdition {
                 Ok(OperatorEdition { version, tag, arguments_known })
             }
             _ => Err(Cause {
-                kind: "installer.not_the_operator".into(),
+                kind: Kind::InstallerNotTheOperator,
                 ..not_it("the install script of the Replicated operator", &text, &missing, place)
             }),
         }
@@ -151,7 +152,7 @@ fn not_it(what: &str, text: &str, missing: &[&str], place: &str) -> Cause {
     let first = text.lines().map(str::trim).find(is_command).unwrap_or_default();
     let first: String = first.chars().take(QUOTED).collect();
     let cause = Cause::config(
-        "installer.not_the_installer",
+        Kind::InstallerNotTheInstaller,
         format!("The script from {place} is not {what}."),
         "Correct the URL: the server answers an unknown path with a script that only prints an error.",
     );
@@ -350,7 +351,7 @@ mod tests {
             ("", "missing: the tags"),
         ] {
             let cause = Edition::read(text.as_bytes(), "https://get.replicated.com/dokcer").unwrap_err();
-            assert_eq!(cause.kind, "installer.not_the_installer");
+            assert_eq!(cause.kind, Kind::InstallerNotTheInstaller);
             let said: Vec<String> =
                 cause.evidence.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
             assert!(said.iter().any(|fact| fact.starts_with(words)), "{said:?}");
@@ -364,7 +365,7 @@ mod tests {
         assert_eq!((operator.version.as_str(), operator.tag.as_str()), ("2.38.6", "stable-2.38.6"));
         for text in ["Not Found", &edition_2019(), &edition_2018()] {
             let cause = OperatorEdition::read(text.as_bytes(), "here").unwrap_err();
-            assert_eq!(cause.kind, "installer.not_the_operator");
+            assert_eq!(cause.kind, Kind::InstallerNotTheOperator);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::process::{Ended, ProcessExit};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How many of the last lines stand in a cause; all that are kept are in the report.
 const QUOTED: usize = 6;
@@ -61,7 +62,7 @@ pub(super) fn failed(ended: &Ended, deadline: Duration, last_lines: &[String]) -
         ProcessExit::Deadline => at_deadline(ended, deadline, last_lines),
         ProcessExit::Code(code) => with_code(code, last_lines).with("exit code", code),
         ProcessExit::Signal(signal) => Cause::host(
-            "installer.exit",
+            Kind::InstallerExit,
             format!("The Replicated installer was ended by signal {signal}."),
             "Check dmesg for the out-of-memory killer.",
         )
@@ -74,13 +75,13 @@ fn at_deadline(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Caus
     let seconds = deadline.as_secs();
     let cause = if last_lines.iter().any(|line| line.contains("Enter desired number")) {
         Cause::config(
-            "installer.deadline",
+            Kind::InstallerDeadline,
             "The Replicated installer asked for the private address of this box over and over.",
             "Give it the address: remove an empty local-address from install.arguments, and LocalAddress from replicated.conf.",
         )
     } else if let Some(fetching) = ended.running.iter().find_map(|command| fetched_by(command)) {
         Cause::external(
-            "installer.deadline",
+            Kind::InstallerDeadline,
             format!(
                 "The Replicated installer was still waiting for {fetching} when it was stopped after {seconds} s."
             ),
@@ -88,7 +89,7 @@ fn at_deadline(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Caus
         )
     } else {
         Cause::host(
-            "installer.deadline",
+            Kind::InstallerDeadline,
             format!("The Replicated installer had not finished after {seconds} s and was stopped."),
             "Read its last lines. If it was only slow, raise install.deadline.",
         )
@@ -118,7 +119,7 @@ fn fetched_by(command: &str) -> Option<String> {
 fn with_code(code: i32, last_lines: &[String]) -> Cause {
     let telling = &last_lines[last_lines.len().saturating_sub(TELLING)..];
     let said = |word: &str| telling.iter().rev().find(|line| line.contains(word)).map(String::as_str);
-    let config = |sentence: &str, next_step: &str| Cause::config("installer.exit", sentence, next_step);
+    let config = |sentence: &str, next_step: &str| Cause::config(Kind::InstallerExit, sentence, next_step);
     if let Some(cause) = operators_answer(last_lines, telling) {
         return cause;
     }
@@ -157,7 +158,7 @@ fn with_code(code: i32, last_lines: &[String]) -> Cause {
         );
     }
     Cause::host(
-        "installer.exit",
+        Kind::InstallerExit,
         format!("The Replicated installer failed with exit code {code}."),
         "Read its last lines, and run it by hand with the same arguments.",
     )
@@ -177,7 +178,7 @@ fn operators_answer(last_lines: &[String], telling: &[String]) -> Option<Cause> 
         (line.starts_with("curl ") || line.starts_with("wget ")).then(|| line.rsplit(' ').next()).flatten()
     });
     let cause = Cause::external(
-        "installer.operator",
+        Kind::InstallerOperator,
         "The server of the Replicated operator's script answered with something that is no script.",
         "Check what the URL returns (curl -i URL), or bake the AMI with agent bake, so that a boot fetches nothing.",
     );
@@ -197,17 +198,17 @@ fn curls_words(telling: &[String]) -> Option<Cause> {
         22 if is_for_now => network(),
         code if CURL_NETWORK.contains(&code) => network(),
         22 => Cause::config(
-            "installer.exit",
+            Kind::InstallerExit,
             "A server refused to give the Replicated installer what it asked for.",
             "Correct the versions in install.url; the last lines name the request.",
         ),
         23 => Cause::host(
-            "installer.exit",
+            Kind::InstallerExit,
             "The Replicated installer could not write what it had fetched.",
             "Check the disk space: df -h /tmp /var.",
         ),
         51 | 58 | 60 | 77 | 83 | 90 | 91 => Cause::config(
-            "installer.exit",
+            Kind::InstallerExit,
             "The Replicated installer does not trust the certificate of a server that it fetches from.",
             "Install the CA of the proxy that intercepts TLS, or check the box's clock: date.",
         ),
@@ -230,7 +231,7 @@ fn network_words(code: i32, telling: &[String]) -> Option<Cause> {
 
 fn network() -> Cause {
     Cause::external(
-        "installer.network",
+        Kind::InstallerNetwork,
         "The Replicated installer could not reach a server that it needs.",
         "Open the way to the host that its last lines name (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot fetches nothing.",
     )
@@ -272,47 +273,47 @@ mod tests {
     #[test]
     fn each_exit_code_is_explained_by_the_words_before_it() {
         for (code, line, class, kind, word) in [
-            (1, "Error: unknown parameter \"no-such\"", Config, "installer.exit", "no-such"),
-            (6, "useradd: group '999' does not exist", Config, "installer.exit", "group"),
+            (1, "Error: unknown parameter \"no-such\"", Config, Kind::InstallerExit, "no-such"),
+            (6, "useradd: group '999' does not exist", Config, Kind::InstallerExit, "group"),
             (
                 127,
                 "Docker is not installed. Please install Docker before proceeding.",
                 Config,
-                "installer.exit",
+                Kind::InstallerExit,
                 "dockerd",
             ),
-            (127, "install.sh: line 7: netstat: command not found", Config, "installer.exit", "netstat"),
+            (127, "install.sh: line 7: netstat: command not found", Config, Kind::InstallerExit, "netstat"),
             (
                 127,
                 "/tmp/tmp.1replicated/operator_install.sh: line 1: Not: command not found",
                 External,
-                "installer.operator",
+                Kind::InstallerOperator,
                 "no script",
             ),
             (
                 2,
                 "/tmp/x/operator_install.sh: line 1: syntax error near unexpected token `<'",
                 External,
-                "installer.operator",
+                Kind::InstallerOperator,
                 "no script",
             ),
             (
                 1,
                 "/tmp/x/operator_install.sh: line 1: !DOCTYPE: No such file or directory",
                 External,
-                "installer.operator",
+                Kind::InstallerOperator,
                 "no script",
             ),
-            (125, "unknown shorthand flag: 'f' in -f", Config, "installer.exit", "skip-pull"),
-            (1, "boom", Host, "installer.exit", "exit code 1"),
+            (125, "unknown shorthand flag: 'f' in -f", Config, Kind::InstallerExit, "skip-pull"),
+            (1, "boom", Host, Kind::InstallerExit, "exit code 1"),
         ] {
             let cause = judged(ProcessExit::Code(code), &[], &["first", line]);
-            assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{line}");
+            assert_eq!((cause.kind, cause.class), (kind, class), "{line}");
             assert!(cause.sentence.contains(word), "{cause}");
             assert_eq!(cause.evidence.last().unwrap().value, line);
         }
         let cause = judged(ProcessExit::Signal(9), &[], &["boom"]);
-        assert_eq!((cause.kind.as_ref(), cause.class), ("installer.exit", Host));
+        assert_eq!((cause.kind, cause.class), (Kind::InstallerExit, Host));
     }
 
     #[test]
@@ -336,10 +337,10 @@ mod tests {
             "Err:1 http://archive.ubuntu.com/ubuntu jammy InRelease Temporary failure resolving 'archive.ubuntu.com'",
         ] {
             let cause = judged(ProcessExit::Code(1), &[], &["Pulling", line]);
-            assert_eq!((cause.kind.as_ref(), cause.class), ("installer.network", External), "{line}");
+            assert_eq!((cause.kind, cause.class), (Kind::InstallerNetwork, External), "{line}");
         }
         let cause = judged(ProcessExit::Code(4), &[], &["wget -qO- https://get.replicated.com/operator?x"]);
-        assert_eq!(cause.kind, "installer.network");
+        assert_eq!(cause.kind, Kind::InstallerNetwork);
     }
 
     #[test]
@@ -379,7 +380,7 @@ mod tests {
             ("sleep 300", Class::Host, "600 s"),
         ] {
             let cause = judged(ProcessExit::Deadline, &["tee log", running], &["Pulling"]);
-            assert_eq!((cause.kind.as_ref(), cause.class), ("installer.deadline", class), "{running}");
+            assert_eq!((cause.kind, cause.class), (Kind::InstallerDeadline, class), "{running}");
             assert!(cause.sentence.contains(word), "{cause}");
             assert!(
                 cause.evidence.iter().any(|fact| fact.name == "still running" && fact.value == running),
@@ -395,7 +396,7 @@ mod tests {
     fn a_line_that_is_said_again_and_again_is_quoted_once() {
         let mut lines = vec!["first".to_owned(); 3];
         lines.extend(vec!["waiting".to_owned(); 40]);
-        let cause = quoting(Cause::host("a.b", "A.", "B."), &lines);
+        let cause = quoting(Cause::host(Kind::InstallerExit, "A.", "B."), &lines);
         let quoted: Vec<&str> = cause.evidence.iter().map(|fact| fact.value.as_str()).collect();
         assert_eq!(quoted, ["first", "waiting"]);
     }

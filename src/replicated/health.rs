@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use crate::cause::{Cause, chain};
 use crate::docker::engine::Container;
+use crate::kind::Kind;
 
 /// How long one URL may take. The services answer in milliseconds; one that does not is not in service.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -90,7 +91,8 @@ pub async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Ca
     } else {
         format!("Ask it by hand: curl -v {}; and look at its container's log.", target.url)
     };
-    let failed = |sentence: String| Cause::host("app.health", sentence, &next_step).with("url", &target.url);
+    let failed =
+        |sentence: String| Cause::host(Kind::AppHealth, sentence, &next_step).with("url", &target.url);
     let asked = async {
         let mut response = client.get(&target.url).send().await?;
         let mut body = Vec::new();
@@ -211,7 +213,7 @@ mod tests {
         assert!(started.elapsed() < ANSWER + Duration::from_secs(3));
         assert!(results[0].is_ok());
         let cause = results[1].as_ref().unwrap_err();
-        assert_eq!(cause.kind, "app.health");
+        assert_eq!(cause.kind, Kind::AppHealth);
         assert_eq!(
             cause.evidence[1..].iter().map(|fact| fact.value.as_str()).collect::<Vec<_>>(),
             ["500", "database gone"]

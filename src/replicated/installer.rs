@@ -23,6 +23,7 @@ use crate::cause::Cause;
 use crate::docker::engine::{Container, Engine};
 use crate::docker::lock::Lock;
 use crate::files::{self, Access, Root};
+use crate::kind::Kind;
 
 /// The file that the installer opens to the world.
 pub const REPLICATED_CONF: &str = "/etc/replicated.conf";
@@ -153,7 +154,7 @@ pub async fn install(
         Ok(_) if !refused.is_empty() => Err(unpinned(&refused, &last_lines)),
         Ok(ended) => Err(failed(ended, job.deadline, &last_lines)),
         Err(error) => Err(Cause::config(
-            "installer.start",
+            Kind::InstallerStart,
             "The Replicated installer could not be started.",
             "Bake an AMI that has bash and setsid (util-linux): command -v bash setsid.",
         )
@@ -166,7 +167,7 @@ pub async fn install(
 /// The cause for an installer that failed since it was not given what the lock does not name.
 fn unpinned(refused: &[String], last_lines: &[String]) -> Cause {
     let cause = Cause::config(
-        "installer.fetch_refused",
+        Kind::InstallerFetchRefused,
         "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
         "Check install.arguments (without no-docker it installs Docker), or bake the AMI again with this installer: agent bake.",
     );
@@ -202,18 +203,18 @@ async fn prove(engine: &Engine, goal: &Goal<'_>, last_lines: &[String]) -> Resul
         }
         let cause = match (nothing, declined) {
             (true, Some(line)) => Cause::config(
-                "installer.nothing_installed",
+                Kind::InstallerNothingInstalled,
                 "The Replicated installer exited with code 0 and installed nothing: it declined this box's Docker version.",
                 "Add no-docker to install.arguments, so that it leaves Docker as it is.",
             )
             .with("reason", line),
             (true, None) => Cause::host(
-                "installer.nothing_installed",
+                Kind::InstallerNothingInstalled,
                 "The Replicated installer exited with code 0 and installed nothing.",
                 "Read its last lines, and run it by hand with the same arguments.",
             ),
             (false, _) => Cause::host(
-                "installer.incomplete",
+                Kind::InstallerIncomplete,
                 "The Replicated installer exited with code 0, and not all of its containers run.",
                 &state.next_step,
             ),
@@ -239,12 +240,12 @@ pub fn running(containers: &[Container], expected: &[&str]) -> Result<(), Cause>
     };
     let mut cause = match of(first) {
         None => Cause::host(
-            "replicated.container_missing",
+            Kind::ReplicatedContainerMissing,
             format!("The container {first} does not exist: Replicated is not installed, or not wholly."),
             "Look at what runs: docker ps -a; systemctl status 'replicated*'.",
         ),
         Some(_) => Cause::host(
-            "replicated.container_down",
+            Kind::ReplicatedContainerDown,
             format!("The container {first} does not run."),
             format!("See why: docker logs --tail 50 {first}; journalctl -u {first} -n 50."),
         ),
@@ -358,10 +359,10 @@ mod tests {
         let containers = [container("replicated", "running"), container("replicated-ui", "running")];
         assert!(running(&containers, &pins::expected_containers(&strings(&["no_operator"]))).is_ok());
         let all = pins::expected_containers(&strings(&["no-docker"]));
-        assert_eq!(running(&containers, &all).unwrap_err().kind, "replicated.container_missing");
+        assert_eq!(running(&containers, &all).unwrap_err().kind, Kind::ReplicatedContainerMissing);
         let restarting = [container("replicated", "restarting")];
         let cause = running(&restarting, &all[..1]).unwrap_err();
-        assert_eq!(cause.kind, "replicated.container_down");
+        assert_eq!(cause.kind, Kind::ReplicatedContainerDown);
         assert_eq!(cause.evidence[0].value, "replicated: restarting just now");
     }
 

@@ -11,9 +11,10 @@ use crate::docker::engine::Container;
 use crate::docker::lock::{Lock, LockedImage, LockedInstaller};
 use crate::docker::reference::Reference;
 use crate::files::Root;
+use crate::kind::Kind;
 
 /// The kind of the cause for a container that runs another image than the lock names.
-pub const NOT_LOCKED: &str = "replicated.not_locked";
+pub const NOT_LOCKED: Kind = Kind::ReplicatedNotLocked;
 
 const BAKE: &str = "Bake the AMI again with this version of the agent: agent bake.";
 
@@ -37,7 +38,7 @@ pub fn expected_containers(arguments: &[String]) -> Vec<&'static str> {
 pub fn installer(lock: &Lock) -> Result<&LockedInstaller, Cause> {
     lock.installer.as_ref().ok_or_else(|| {
         Cause::config(
-            "lock.no_installer",
+            Kind::LockNoInstaller,
             "The image lock does not name the Replicated installer, so no installer may run on this box.",
             "Add [replicated] to images.toml and bake the AMI again: agent bake.",
         )
@@ -58,7 +59,7 @@ pub fn operator(
     }
     let Some(operator) = &locked.operator else {
         return Err(Cause::config(
-            "lock.no_operator",
+            Kind::LockNoOperator,
             "The image lock does not name the script of the Replicated operator, which the installer would download and run as root.",
             BAKE,
         ));
@@ -88,7 +89,7 @@ pub fn require_images(lock: &Lock, installer: &Path, arguments: &[String]) -> Re
     let missing: Vec<Reference> = wanted.filter(|name| !is_locked(name)).collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let cause = Cause::config(
-        "lock.no_replicated_image",
+        Kind::LockNoReplicatedImage,
         format!("The image lock does not name {first}, which the Replicated installer would pull and run."),
         "Add the image to images.toml and bake the AMI again: agent bake.",
     );

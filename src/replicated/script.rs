@@ -9,6 +9,7 @@ use super::edition::Edition;
 use crate::cause::{Cause, chain};
 use crate::docker::lock::Sha256;
 use crate::files::{self, Access, ReadError, Root};
+use crate::kind::Kind;
 
 /// Where the installer lies that was pinned when the box was baked.
 pub const PINNED: &str = "/usr/local/lib/boot-agent/replicated-install.sh";
@@ -57,7 +58,7 @@ pub fn read(path: &Path, expected: Option<&Sha256>) -> Result<(Vec<u8>, String),
         Err(ReadError::TooLarge { .. }) => return Err(not_a_script(&place, "it is larger than 4 MiB")),
         Err(ReadError::NotFound) => {
             return Err(Cause::config(
-                "installer.missing",
+                Kind::InstallerMissing,
                 "The Replicated install script is not on this box.",
                 "Bake the AMI again with agent bake, or set install.url.",
             )
@@ -105,7 +106,7 @@ pub async fn download(
     let fetching = tokio::time::timeout(FETCH, fetch(url, expected.is_some(), client));
     let content = fetching.await.unwrap_or_else(|_| {
         Err(Cause::external(
-            "installer.download",
+            Kind::InstallerDownload,
             format!("The Replicated installer could not be downloaded within {} s.", FETCH.as_secs()),
             "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
         )
@@ -117,7 +118,7 @@ pub async fn download(
 
 async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Result<Vec<u8>, Cause> {
     let refused = |sentence: String| {
-        Cause::config("installer.download", sentence, "Correct install.url; the words are the server's.")
+        Cause::config(Kind::InstallerDownload, sentence, "Correct install.url; the words are the server's.")
             .with("url", url)
     };
     let parsed = reqwest::Url::parse(url)
@@ -125,7 +126,7 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
     require_safe(&parsed, has_checksum).map_err(&refused)?;
     let unreachable = |error: &reqwest::Error| {
         Cause::external(
-            "installer.download",
+            Kind::InstallerDownload,
             "The Replicated installer cannot be fetched.",
             "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
         )
@@ -149,7 +150,7 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
         String::from_utf8_lossy(&content).lines().next().unwrap_or("").chars().take(QUOTED).collect();
     let cause = if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
         Cause::external(
-            "installer.download",
+            Kind::InstallerDownload,
             format!("The server of the Replicated installer answered {status}."),
             "Wait, or bake the installer into the AMI.",
         )
@@ -199,7 +200,7 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
         && expected.as_str() != sha256
     {
         return Err(Cause::config(
-            "installer.checksum",
+            Kind::InstallerChecksum,
             "The Replicated install script is not the pinned one: its SHA-256 differs.",
             "Find out what changed it, then bake the AMI again or correct the checksum.",
         )
@@ -212,7 +213,7 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
 
 fn not_a_script(place: &str, why: &str) -> Cause {
     Cause::config(
-        "installer.not_a_script",
+        Kind::InstallerNotAScript,
         format!("The Replicated install script is not a shell script: {why}. It was not run."),
         "Correct install.url (an unknown version in its query is answered with plain text), or bake again.",
     )
@@ -274,12 +275,12 @@ mod tests {
     #[tokio::test]
     async fn nothing_that_is_not_the_script_reaches_the_disk() {
         for (status, body, kind) in [
-            ("400 Bad Request", "Replicated version 9.9.9 not found", "installer.download"),
-            ("503 Service Unavailable", "busy", "installer.download"),
-            ("200 OK", "<!DOCTYPE html><html>", "installer.not_a_script"),
-            ("200 OK", "<?xml version=\"1.0\"?><Error/>", "installer.not_a_script"),
-            ("200 OK", "", "installer.not_a_script"),
-            ("200 OK", "#!/bin/sh\nrm -rf /tmp/x\n", "installer.checksum"),
+            ("400 Bad Request", "Replicated version 9.9.9 not found", Kind::InstallerDownload),
+            ("503 Service Unavailable", "busy", Kind::InstallerDownload),
+            ("200 OK", "<!DOCTYPE html><html>", Kind::InstallerNotAScript),
+            ("200 OK", "<?xml version=\"1.0\"?><Error/>", Kind::InstallerNotAScript),
+            ("200 OK", "", Kind::InstallerNotAScript),
+            ("200 OK", "#!/bin/sh\nrm -rf /tmp/x\n", Kind::InstallerChecksum),
         ] {
             let (outcome, written) = fetched(status, body, Some(&sum(SCRIPT))).await;
             assert_eq!(outcome.unwrap_err().kind, kind, "{status} {body}");
@@ -295,12 +296,12 @@ mod tests {
     async fn a_body_cut_short_or_too_large_is_not_taken() {
         let root = Root::new("/nonexistent");
         let short = serve(format!("HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{SCRIPT}")).await;
-        assert_eq!(from_url(&root, &short, None, &client()).await.unwrap_err().kind, "installer.download");
+        assert_eq!(from_url(&root, &short, None, &client()).await.unwrap_err().kind, Kind::InstallerDownload);
         let large = format!("#!{}", " ".repeat(LARGEST + 1));
         let large = serve(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{large}")).await;
         assert_eq!(
             from_url(&root, &large, None, &client()).await.unwrap_err().kind,
-            "installer.not_a_script"
+            Kind::InstallerNotAScript
         );
     }
 
@@ -310,8 +311,8 @@ mod tests {
         for url in ["http://get.replicated.com/docker", "ftp://127.0.0.1/docker", "get.replicated.com"] {
             let cause = from_url(&root, url, None, &client()).await.unwrap_err();
             assert_eq!(
-                (cause.kind.as_ref(), cause.class),
-                ("installer.download", crate::cause::Class::Config),
+                (cause.kind, cause.class),
+                (Kind::InstallerDownload, crate::cause::Class::Config),
                 "{url}"
             );
         }
@@ -321,11 +322,11 @@ mod tests {
     fn a_file_is_checked_like_a_download() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("install.sh");
-        assert_eq!(from_file(&file, None).unwrap_err().kind, "installer.missing");
+        assert_eq!(from_file(&file, None).unwrap_err().kind, Kind::InstallerMissing);
         std::fs::write(&file, SCRIPT).unwrap();
         assert_eq!(from_file(&file, Some(&sum(SCRIPT))).unwrap().path, file);
-        assert_eq!(from_file(&file, Some(&sum("other"))).unwrap_err().kind, "installer.checksum");
+        assert_eq!(from_file(&file, Some(&sum("other"))).unwrap_err().kind, Kind::InstallerChecksum);
         std::fs::write(&file, "Bad request").unwrap();
-        assert_eq!(from_file(&file, None).unwrap_err().kind, "installer.not_a_script");
+        assert_eq!(from_file(&file, None).unwrap_err().kind, Kind::InstallerNotAScript);
     }
 }

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::inputs::Inputs;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// What every environment variable of the agent's settings starts with.
 pub const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
@@ -25,7 +26,7 @@ impl Fragment {
     pub fn from_toml(text: &str, origin: &str) -> Result<Self, Cause> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             let cause = Cause::config(
-                "settings.syntax",
+                Kind::SettingsSyntax,
                 format!("{origin} is not valid TOML: {}.", error.message().trim_end_matches('.')),
                 format!("Correct {origin}."),
             );
@@ -55,7 +56,7 @@ impl Fragment {
                 return Err(unknown(name, &candidates, "the environment"));
             };
             let text = value.to_str().ok_or_else(|| {
-                Cause::config("settings.type", format!("{name} is not text."), format!("Correct {name}."))
+                Cause::config(Kind::SettingsType, format!("{name} is not text."), format!("Correct {name}."))
             })?;
             insert(&mut table, path, typed(text, default));
         }
@@ -77,7 +78,7 @@ impl Fragment {
         match self.table.clone().try_into::<Inputs>() {
             Ok(_) => Ok(()),
             Err(error) => Err(Cause::config(
-                "settings.type",
+                Kind::SettingsType,
                 format!(
                     "A setting in {} is of the wrong type: {}.",
                     self.origin,
@@ -97,8 +98,12 @@ impl Fragment {
 /// The tree of known keys, with their defaults: the merged type itself is the list.
 fn known_keys() -> Result<Table, Cause> {
     let mut known = Table::try_from(Inputs::default()).map_err(|error| {
-        Cause::host("settings.defaults", "The built-in settings cannot be read.", "Install this agent again.")
-            .with_error(&error)
+        Cause::host(
+            Kind::SettingsDefaults,
+            "The built-in settings cannot be read.",
+            "Install this agent again.",
+        )
+        .with_error(&error)
     })?;
     let extra = super::inputs::Extra { object: String::new(), path: String::new(), mode: String::new() };
     if let Ok(table) = Table::try_from(extra) {
@@ -141,7 +146,7 @@ fn unknown(name: &str, candidates: &[String], origin: &str) -> Cause {
         None => format!("Remove it from {origin}; the known ones are: {}.", candidates.join(", ")),
     };
     Cause::config(
-        "settings.unknown_key",
+        Kind::SettingsUnknownKey,
         format!("{name} in {origin} is no setting of the agent."),
         next_step,
     )

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fragment::Fragment;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// Every setting, merged from all fragments over the defaults. `packer/agent.toml` documents each key; a test proves
 /// that it shows these defaults.
@@ -110,7 +111,7 @@ impl Inputs {
         }
         merged.try_into().map_err(|error: toml::de::Error| {
             // Each fragment was checked alone, so only their combination can bring us here.
-            Cause::config("settings.type", "The settings do not fit together.", "Correct agent.toml.")
+            Cause::config(Kind::SettingsType, "The settings do not fit together.", "Correct agent.toml.")
                 .with_error(&error)
         })
     }

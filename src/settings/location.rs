@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// A place in S3: a bucket and what its objects' keys start with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +92,7 @@ fn fault_of_bucket(bucket: &str) -> Option<String> {
 
 fn invalid(text: &str, fault: &str) -> Cause {
     Cause::config(
-        "source.invalid",
+        Kind::SourceInvalid,
         format!("The source is not an S3 address. {fault}"),
         "Write it as s3://bucket/prefix.",
     )
@@ -147,7 +148,7 @@ mod tests {
             ("s3://bucket/a//b", "slash too many"),
         ] {
             let cause = Location::parse(text).unwrap_err();
-            assert_eq!(cause.kind, "source.invalid", "{text}");
+            assert_eq!(cause.kind, Kind::SourceInvalid, "{text}");
             assert!(cause.sentence.contains(fault), "{text}: {}", cause.sentence);
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 pub use super::location::Location;
 
@@ -44,7 +45,7 @@ impl fmt::Display for Source {
 
 fn invalid(text: &str, why: &str) -> Cause {
     Cause::config(
-        "source.invalid",
+        Kind::SourceInvalid,
         format!("\"{text}\" is no source: {why}."),
         "Give s3://bucket/prefix or file:///directory.",
     )

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::kind::Kind;
 
 fn settings_of(text: &str) -> Result<Settings, Cause> {
     Settings::new(Inputs::merge(vec![Fragment::from_toml(text, "agent.toml")?])?)
@@ -50,7 +51,7 @@ fn unknown_keys_are_errors_that_name_the_nearest() {
         ("[telemetry]\nurl = \"x\"", "telemetry", "the known ones are"),
     ] {
         let cause = settings_of(text).unwrap_err();
-        assert_eq!(cause.kind, "settings.unknown_key");
+        assert_eq!(cause.kind, Kind::SettingsUnknownKey);
         assert!(cause.sentence.contains(key), "{}", cause.sentence);
         assert!(cause.next_step.contains(nearest), "{}", cause.next_step);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::inputs::{self, Inputs};
 use super::source::{Location, Source};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// What a failed boot tells the Auto Scaling group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,7 +232,7 @@ fn non_empty(text: String) -> Option<String> {
 fn invalid(key: &str, value: &str, why: &str) -> Cause {
     let variable = key.replace('.', "_").to_uppercase();
     Cause::config(
-        "settings.invalid",
+        Kind::SettingsInvalid,
         format!("The setting {key} = \"{value}\" is not valid: {why}."),
         format!("Correct {key} in agent.toml (or BOOT_AGENT_{variable}, or the flag)."),
     )

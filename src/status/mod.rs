@@ -10,6 +10,7 @@ use crate::cli;
 use crate::command::{CommandOutput, Exit};
 use crate::console::Verbosity;
 use crate::files::{self, Access, Root};
+use crate::kind::Kind;
 use crate::record::{self, BootOutcome, Record, timeline};
 use crate::secret;
 
@@ -18,7 +19,7 @@ pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Res
     let is_running = record::boot_runs(root);
     let record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
-            "record.none",
+            Kind::RecordNone,
             "This instance has not been booted by the agent.",
             "Boot it: agent boot s3://bucket/prefix",
         )
@@ -48,7 +49,7 @@ fn draw(record: &Record, file: &Path) -> Result<(), Cause> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     if !directory.is_dir() {
         return Err(Cause::config(
-            "usage.no_directory",
+            Kind::UsageNoDirectory,
             format!("The directory {} does not exist.", directory.display()),
             format!("Create it: mkdir -p {}", directory.display()),
         ));

@@ -128,7 +128,9 @@ impl Node {
             let diagnosis = Diagnosis::read(&json);
             assert_eq!(text.code, json.code, "{text}\n{json}");
             if let Some((rung, cause)) = diagnosis.failure() {
-                text.assert_says(&cause.kind).assert_says(&cause.next_step).assert_says(&diagnosis.id(rung));
+                text.assert_says(cause.kind.as_str())
+                    .assert_says(&cause.next_step)
+                    .assert_says(&diagnosis.id(rung));
             }
             found.push(diagnosis);
         }
@@ -239,7 +241,7 @@ impl Diagnosis {
     #[track_caller]
     pub(crate) fn breaks(&self, rung: Rung, kind: &str, class: Class, next_step: &str) -> Cause {
         let Some((broken, cause)) = self.failure() else { panic!("nothing broke: {self:?}") };
-        assert_eq!((broken, cause.kind.as_ref(), cause.class), (rung, kind, class), "{self:?}");
+        assert_eq!((broken, cause.kind.as_str(), cause.class), (rung, kind, class), "{self:?}");
         assert!(cause.next_step.contains(next_step), "{next_step:?} is not in {cause:#?}");
         let id = self.id(rung);
         for (at, check) in self.rungs() {
@@ -271,14 +273,14 @@ impl Diagnosis {
 
     /// The kinds of all warnings.
     pub(crate) fn warned_of(&self) -> Vec<String> {
-        self.warnings().into_iter().map(|cause| cause.kind.into_owned()).collect()
+        self.warnings().into_iter().map(|cause| cause.kind.to_string()).collect()
     }
 
     /// # Panics
     /// Unless it warns of this kind.
     #[track_caller]
     pub(crate) fn warns(&self, kind: &str) -> Cause {
-        let found = self.warnings().into_iter().find(|cause| cause.kind == kind);
+        let found = self.warnings().into_iter().find(|cause| cause.kind.as_str() == kind);
         found.unwrap_or_else(|| panic!("no warning {kind}: {self:?}"))
     }
 }

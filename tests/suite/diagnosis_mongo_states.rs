@@ -56,7 +56,7 @@ fn seeds_that_belong_elsewhere() {
     for password in [PASSWORD, WRONG] {
         let found = node.diagnose(&at(&format!("circle:{password}@"), &[primary], "&replicaSet=other"));
         let (_, cause) = found.failure().unwrap();
-        assert_eq!(cause.kind, "mongo.set_name_mismatch", "{found:?}");
+        assert_eq!(cause.kind.as_str(), "mongo.set_name_mismatch", "{found:?}");
     }
     let only_standalone = at(&login, &[alone.port(), alone.port()], "");
     node.breaks(&only_standalone, Rung::Role, "mongo.not_a_replica_set", Config, "this one server alone");

@@ -4,6 +4,7 @@ use aws_smithy_types::error::ErrorMetadata;
 
 use super::*;
 use crate::cause::Class;
+use crate::kind::Kind;
 
 fn answered(status: u16, code: &str, message: &str) -> SdkError<CompleteLifecycleActionError, HttpResponse> {
     let raw = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
@@ -23,45 +24,45 @@ fn not_pending_is_told_from_a_wrong_name() {
     assert!(!is_not_pending(&wrong));
     assert_eq!(
         refused(&wrong, "CompleteLifecycleAction", Some("x"), "us-east-1").kind,
-        "autoscaling.refused"
+        Kind::AutoscalingRefused
     );
 }
 
 #[test]
 fn every_refusal_has_its_cause() {
     for (status, code, message, kind, class) in [
-        (400, "Throttling", "Rate exceeded", "autoscaling.throttled", Class::External),
-        (403, "AccessDenied", "User: … is not authorized", "autoscaling.access_denied", Class::Config),
-        (500, "InternalFailure", "", "autoscaling.unavailable", Class::External),
-        (503, "ServiceUnavailable", "", "autoscaling.unavailable", Class::External),
+        (400, "Throttling", "Rate exceeded", Kind::AutoscalingThrottled, Class::External),
+        (403, "AccessDenied", "User: … is not authorized", Kind::AutoscalingAccessDenied, Class::Config),
+        (500, "InternalFailure", "", Kind::AutoscalingUnavailable, Class::External),
+        (503, "ServiceUnavailable", "", Kind::AutoscalingUnavailable, Class::External),
         (
             403,
             "ExpiredToken",
             "The security token is expired",
-            "autoscaling.invalid_credentials",
+            Kind::AutoscalingInvalidCredentials,
             Class::External,
         ),
         (
             403,
             "InvalidClientTokenId",
             "The token is invalid",
-            "autoscaling.invalid_credentials",
+            Kind::AutoscalingInvalidCredentials,
             Class::Config,
         ),
-        (403, "SignatureDoesNotMatch", "does not match", "autoscaling.invalid_credentials", Class::Config),
+        (403, "SignatureDoesNotMatch", "does not match", Kind::AutoscalingInvalidCredentials, Class::Config),
         (
             403,
             "SignatureDoesNotMatch",
             "Signature expired: 20240501T100000Z is now earlier than 20240501T101000Z",
-            "autoscaling.clock_skew",
+            Kind::AutoscalingClockSkew,
             Class::Host,
         ),
-        (400, "ResourceContention", "pending update", "autoscaling.contention", Class::External),
-        (404, "", "", "autoscaling.refused", Class::External),
+        (400, "ResourceContention", "pending update", Kind::AutoscalingContention, Class::External),
+        (404, "", "", Kind::AutoscalingRefused, Class::External),
     ] {
         let cause =
             refused(&refusal(status, code, message), "CompleteLifecycleAction", Some("box"), "us-east-1");
-        assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{code}");
+        assert_eq!((cause.kind, cause.class), (kind, class), "{code}");
     }
 }
 

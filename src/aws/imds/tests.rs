@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::cause::Class;
 use crate::files::Root;
+use crate::kind::Kind;
 
 /// A service that answers each request by a function of its head, and keeps the heads.
 pub(in crate::aws) struct Server {
@@ -97,17 +98,17 @@ async fn a_token_that_is_refused_is_replaced_once() {
 #[tokio::test]
 async fn every_refusal_has_its_cause() {
     for (put, get, body, kind, class) in [
-        (403, 0, "", "imds.token_refused", Class::Config),
-        (404, 0, "", "imds.v1_only", Class::Config),
-        (405, 0, "", "imds.v1_only", Class::Config),
-        (503, 0, "", "imds.unavailable", Class::External),
-        (302, 0, "", "imds.bad_answer", Class::External),
-        (200, 401, "", "imds.unauthorized", Class::External),
-        (200, 403, "", "imds.token_refused", Class::Config),
-        (200, 404, "", "imds.no_item", Class::External),
-        (200, 500, "", "imds.unavailable", Class::External),
-        (200, 200, "<html>Log in to the network</html>", "imds.bad_answer", Class::External),
-        (200, 200, "", "imds.bad_answer", Class::External),
+        (403, 0, "", Kind::ImdsTokenRefused, Class::Config),
+        (404, 0, "", Kind::ImdsV1Only, Class::Config),
+        (405, 0, "", Kind::ImdsV1Only, Class::Config),
+        (503, 0, "", Kind::ImdsUnavailable, Class::External),
+        (302, 0, "", Kind::ImdsBadAnswer, Class::External),
+        (200, 401, "", Kind::ImdsUnauthorized, Class::External),
+        (200, 403, "", Kind::ImdsTokenRefused, Class::Config),
+        (200, 404, "", Kind::ImdsNoItem, Class::External),
+        (200, 500, "", Kind::ImdsUnavailable, Class::External),
+        (200, 200, "<html>Log in to the network</html>", Kind::ImdsBadAnswer, Class::External),
+        (200, 200, "", Kind::ImdsBadAnswer, Class::External),
     ] {
         let server = Server::start(move |head| match head.starts_with("PUT ") {
             true => (put, "token".to_owned()),
@@ -115,7 +116,7 @@ async fn every_refusal_has_its_cause() {
         })
         .await;
         let cause = server.imds().identity().await.unwrap_err();
-        assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "PUT {put}, GET {get}: {cause:?}");
+        assert_eq!((cause.kind, cause.class), (kind, class), "PUT {put}, GET {get}: {cause:?}");
         if put != 200 {
             assert_eq!(server.count("GET "), 0, "version 1 must never be asked");
         }
@@ -129,7 +130,7 @@ async fn an_endless_answer_is_not_read() {
         false => (200, "x".repeat(LONGEST_ANSWER + 1)),
     })
     .await;
-    assert_eq!(server.imds().item("instance-id").await.unwrap_err().kind, "imds.bad_answer");
+    assert_eq!(server.imds().item("instance-id").await.unwrap_err().kind, Kind::ImdsBadAnswer);
 }
 
 #[tokio::test]
@@ -141,13 +142,13 @@ async fn silence_and_refusal_are_told_apart() {
     // On a machine that is busy enough, the two seconds can be over before the connection is made.
     while sentences.len() < 5 && !sentences.iter().any(|said: &String| said.contains("hop limit")) {
         let cause = imds.identity().await.unwrap_err();
-        assert_eq!(cause.kind, "imds.unreachable");
+        assert_eq!(cause.kind, Kind::ImdsUnreachable);
         sentences.push(cause.sentence);
     }
     assert!(sentences.iter().any(|said| said.contains("hop limit")), "{sentences:?}");
     drop(silent);
     let cause = imds.identity().await.unwrap_err();
-    assert_eq!(cause.kind, "imds.unreachable");
+    assert_eq!(cause.kind, Kind::ImdsUnreachable);
     assert!(cause.sentence.contains("refused"), "{cause}");
 }
 
@@ -161,6 +162,6 @@ fn the_endpoint_follows_the_sdks_variables() {
     assert_eq!(with("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9/"), "http://127.0.0.1:9/");
     let http = Http::new(Root::default());
     for bad in ["https://169.254.169.254", "169.254.169.254", "http://", ""] {
-        assert_eq!(Imds::new(&http, bad).unwrap_err().kind, "imds.endpoint", "{bad}");
+        assert_eq!(Imds::new(&http, bad).unwrap_err().kind, Kind::ImdsEndpoint, "{bad}");
     }
 }

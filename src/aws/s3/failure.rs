@@ -8,16 +8,17 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::aws::failure::{self, ErrorResponse, Service};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 const SERVICE: Service = Service {
     name: "S3",
-    unreachable: "s3.unreachable",
-    untrusted: "s3.tls",
-    unavailable: "s3.unavailable",
-    throttled: "s3.slow_down",
-    clock_skew: "s3.clock_skew",
-    invalid_credentials: "s3.invalid_credentials",
-    bad_answer: "s3.refused",
+    unreachable: Kind::S3Unreachable,
+    untrusted: Kind::S3Tls,
+    unavailable: Kind::S3Unavailable,
+    throttled: Kind::S3SlowDown,
+    clock_skew: Kind::S3ClockSkew,
+    invalid_credentials: Kind::S3InvalidCredentials,
+    bad_answer: Kind::S3Refused,
     endpoint_variable: "AWS_ENDPOINT_URL_S3",
 };
 
@@ -80,17 +81,17 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
     let cause = match refusal.code.as_str() {
         _ if moved => wrong_region(request, moved_to.as_deref()),
         "NoSuchBucket" => Cause::config(
-            "s3.no_such_bucket",
+            Kind::S3NoSuchBucket,
             format!("The bucket {} does not exist.", request.bucket),
             "Correct the bucket's name in the source.",
         ),
         "NoSuchKey" => Cause::config(
-            "s3.no_such_key",
+            Kind::S3NoSuchKey,
             format!("The object {} does not exist.", request.url()),
             format!("Upload it, or correct the prefix: aws s3 ls s3://{}/ --recursive", request.bucket),
         ),
         "InvalidObjectState" => Cause::config(
-            "s3.archived",
+            Kind::S3Archived,
             format!("The object {} is archived (Glacier) and cannot be read.", request.url()),
             "Restore it, and take its prefix out of the bucket's lifecycle rule.",
         ),
@@ -112,7 +113,7 @@ fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let bucket = request.bucket;
     if request.action != "s3:GetObject" {
         return Cause::config(
-            "s3.access_denied",
+            Kind::S3AccessDenied,
             format!("This instance may not do {} on {url}.", request.action),
             format!("Add to the role's policy: {}", request.statement()),
         );
@@ -120,7 +121,7 @@ fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let list = format!(r#"{{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::{bucket}"}}"#);
     if refusal.message.contains("s3:ListBucket") {
         return Cause::config(
-            "s3.access_denied",
+            Kind::S3AccessDenied,
             format!(
                 "The object {url} does not exist, or this instance may not see that it does: it lacks s3:ListBucket."
             ),
@@ -128,7 +129,7 @@ fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
         );
     }
     Cause::config(
-        "s3.access_denied",
+        Kind::S3AccessDenied,
         format!(
             "S3 denies access to {url}: either this instance may not do s3:GetObject on it, or the object does not exist \
              and this instance lacks s3:ListBucket."
@@ -155,13 +156,13 @@ fn kms(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let said = refusal.message.trim_end_matches('.');
     let mut cause = if refusal.code.starts_with("KMS.") {
         Cause::config(
-            "s3.kms_unusable",
+            Kind::S3KmsUnusable,
             format!("The KMS key of {} cannot be used: {said}.", request.url()),
             "Enable the key, or encrypt the object with another.",
         )
     } else {
         Cause::config(
-            "s3.kms_denied",
+            Kind::S3KmsDenied,
             format!("S3 may not use the KMS key of {} for this instance: {said}.", request.url()),
             format!(
                 r#"Add to the role's policy (and let the key's policy allow it): {{"Effect":"Allow","Action":"{wanted_action}","Resource":"{resource}"}}"#
@@ -181,12 +182,12 @@ fn wrong_region(request: &Request<'_>, actual: Option<&str>) -> Cause {
     let bucket = request.bucket;
     match actual {
         Some(actual) => Cause::config(
-            "s3.wrong_region",
+            Kind::S3WrongRegion,
             format!("The bucket {bucket} is in {actual}."),
             format!("Set AWS_REGION={actual}, or use a bucket in this instance's region."),
         ),
         None => Cause::config(
-            "s3.wrong_region",
+            Kind::S3WrongRegion,
             format!("The bucket {bucket} is in another region, and S3 does not say in which."),
             format!("Set AWS_REGION to the answer of: aws s3api get-bucket-location --bucket {bucket}"),
         ),
@@ -196,7 +197,7 @@ fn wrong_region(request: &Request<'_>, actual: Option<&str>) -> Cause {
 /// The warning about a bucket that was found in another region than the instance's.
 pub(super) fn followed(bucket: &str, tried: &str, actual: &str) -> Cause {
     Cause::config(
-        "s3.wrong_region",
+        Kind::S3WrongRegion,
         format!("The bucket {bucket} is in {actual}, not in {tried}; it was read there."),
         "Use a bucket in this instance's region: a boot should not depend on another region.",
     )
@@ -218,7 +219,7 @@ pub(super) fn too_large(request: &Request<'_>, length: Option<u64>, limit: usize
     let size = length.map_or_else(|| "more".to_owned(), |length| format!("{length} bytes"));
     request.about(
         Cause::config(
-            "s3.too_large",
+            Kind::S3TooLarge,
             format!("The object {} is larger than {limit} bytes.", request.url()),
             "Look whether the right file was uploaded under this name.",
         )
@@ -228,7 +229,7 @@ pub(super) fn too_large(request: &Request<'_>, length: Option<u64>, limit: usize
 
 pub(super) fn too_many(request: &Request<'_>, most: usize) -> Cause {
     request.about(Cause::config(
-        "s3.too_many",
+        Kind::S3TooMany,
         format!("Below {} lie more than {most} objects.", request.url()),
         "Name a prefix that holds only the files of this box.",
     ))
@@ -244,7 +245,7 @@ pub(super) fn too_slow(request: &Request<'_>, allowed: Duration) -> Cause {
 
 pub(super) fn body_cut(request: &Request<'_>, length: Option<u64>, error: &str) -> Cause {
     let cause = Cause::external(
-        "s3.body_cut",
+        Kind::S3BodyCut,
         format!("The transfer of {} ended before the object did.", request.url()),
         "Wait; if it lasts, look at the proxy or VPC endpoint in between.",
     );
@@ -258,7 +259,7 @@ pub(super) fn body_cut(request: &Request<'_>, length: Option<u64>, error: &str) 
 pub(super) fn checksum(request: &Request<'_>, error: &str) -> Cause {
     request.about(
         Cause::external(
-            "s3.checksum",
+            Kind::S3Checksum,
             format!("What arrived of {} is not what was uploaded: its checksum differs.", request.url()),
             "Wait; if it lasts, look at the proxy in between, and upload the object again.",
         )

@@ -1,3 +1,4 @@
+use crate::kind::Kind;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 
 use super::*;
@@ -21,11 +22,11 @@ async fn a_body_is_limited_and_verified() {
     assert_eq!(read(good, Some(3), 3).await.unwrap().body, "abc");
     assert_eq!(read(parts, None, 3).await.unwrap().body, "abc");
     for (etag, length, limit, kind) in [
-        (bad, Some(3), 10, "s3.checksum"),
-        (good, Some(4), 10, "s3.body_cut"),
-        (good, Some(11), 10, "s3.too_large"),
-        (good, None, 2, "s3.too_large"),
-        (good, Some(3), 2, "s3.too_large"),
+        (bad, Some(3), 10, Kind::S3Checksum),
+        (good, Some(4), 10, Kind::S3BodyCut),
+        (good, Some(11), 10, Kind::S3TooLarge),
+        (good, None, 2, Kind::S3TooLarge),
+        (good, Some(3), 2, Kind::S3TooLarge),
     ] {
         assert_eq!(read(etag, length, limit).await.unwrap_err().kind, kind);
     }
@@ -34,10 +35,10 @@ async fn a_body_is_limited_and_verified() {
 #[test]
 fn objects_that_fail_alike_share_a_cause() {
     let mut causes = Vec::new();
-    for (kind, object) in [("s3.slow_down", "a"), ("s3.no_such_key", "b"), ("s3.slow_down", "c")] {
+    for (kind, object) in [(Kind::S3SlowDown, "a"), (Kind::S3NoSuchKey, "b"), (Kind::S3SlowDown, "c")] {
         join(
             &mut causes,
-            Cause::external(kind, kind, "Wait.").with("request id", "1").with("object", object),
+            Cause::external(kind, kind.as_str(), "Wait.").with("request id", "1").with("object", object),
         );
     }
     assert_eq!(causes.len(), 2);

@@ -10,6 +10,7 @@ use crate::bundle::shell::{AssignmentError, Construct, Remark, Sourced, Unknown,
 use crate::bundle::text::placeholders;
 use crate::cause::Cause;
 use crate::database::uri::closest;
+use crate::kind::Kind;
 
 /// How many lines or variables are listed in one finding.
 const MOST_LISTED: usize = 12;
@@ -32,7 +33,7 @@ pub(super) fn check(notes: &mut Diagnostics<'_>, name: &FileName, text: &str, re
             Remark::MayChangeAll(what) => notes.warning(at, may_change_all(what)),
             Remark::AssignmentError(..) | Remark::Command(_) if slipped_line == Some(line) => {}
             Remark::Command(command) => match variable_in(command) {
-                Some(variable) if notes.escalate(line, "bundle.invisible_character", variable) => {}
+                Some(variable) if notes.escalate(line, Kind::BundleInvisibleCharacter, variable) => {}
                 Some(variable) => notes.error(at, not_assigned(variable)),
                 None => notes.warning(at, ignored_command(command)),
             },
@@ -85,7 +86,7 @@ fn variable_in(command: &str) -> Option<&str> {
 
 fn syntax(name: &FileName, what: &str) -> Cause {
     Cause::config(
-        "customizations.syntax",
+        Kind::CustomizationsSyntax,
         format!("Bash cannot parse this file: {what}."),
         format!(
             "Correct it, and put values in single quotes; this must print nothing: {}",
@@ -96,7 +97,7 @@ fn syntax(name: &FileName, what: &str) -> Cause {
 
 fn barrier(what: &Construct) -> Cause {
     Cause::config(
-        "customizations.unknown_rest",
+        Kind::CustomizationsUnknownRest,
         format!("{}: the values set in this file cannot be determined without running it.", capital(what)),
         "Use only lines of the form export NAME='value', so that they can be checked before a boot.",
     )
@@ -104,7 +105,7 @@ fn barrier(what: &Construct) -> Cause {
 
 fn may_change_all(what: &Construct) -> Cause {
     Cause::config(
-        "customizations.unknown_rest",
+        Kind::CustomizationsUnknownRest,
         format!("{} may change any variable set before it.", capital(what)),
         "Put its assignments into this file, or move it to the top.",
     )
@@ -120,7 +121,7 @@ fn ignored_command(command: &str) -> Cause {
     let name: String = command.chars().take(40).collect();
     let more = if name.len() < command.len() { "…" } else { "" };
     Cause::config(
-        "customizations.command",
+        Kind::CustomizationsCommand,
         format!("{name:?}{more} is run as a command here; its effects are unknown."),
         "If this is meant as a value, put all of it in single quotes: export NAME='value'",
     )
@@ -128,7 +129,7 @@ fn ignored_command(command: &str) -> Cause {
 
 fn not_assigned(variable: &str) -> Cause {
     Cause::config(
-        "customizations.not_assigned",
+        Kind::CustomizationsNotAssigned,
         format!("Bash runs this line as a command; {variable} is not set."),
         format!("Write: export {variable}='…'"),
     )
@@ -194,9 +195,9 @@ fn slip(slip: AssignmentError, variable: &str) -> Cause {
         ),
     };
     let kind = match kind {
-        "unquoted_character" => "customizations.unquoted_character",
-        "space_around_equals" => "customizations.space_around_equals",
-        _ => "customizations.not_assigned",
+        "unquoted_character" => Kind::CustomizationsUnquotedCharacter,
+        "space_around_equals" => Kind::CustomizationsSpaceAroundEquals,
+        _ => Kind::CustomizationsNotAssigned,
     };
     Cause::config(kind, sentence, next_step)
 }
@@ -204,37 +205,37 @@ fn slip(slip: AssignmentError, variable: &str) -> Cause {
 /// Notes variables whose values are not known before a shell sources the file, because of one construct at `why.at`.
 /// Where it is a mistake whatever the value comes to, that is an error.
 pub(in crate::bundle) fn unknown(notes: &mut Diagnostics<'_>, why: &Unknown, variables: &[&str]) {
-    if notes.affects(why.at, "customizations.unknown_rest", variables) {
+    if notes.affects(why.at, Kind::CustomizationsUnknownRest, variables) {
         return;
     }
     let first = variables.first().copied().unwrap_or_default();
     let quote = format!("Put the whole value in single quotes: export {first}='…'");
-    let error = |kind: &'static str, sentence: String, next_step: String| {
+    let error = |kind: Kind, sentence: String, next_step: String| {
         (Severity::Error, Cause::config(kind, sentence, next_step))
     };
     let (severity, cause) = match &why.what {
         Construct::ProcessId => error(
-            "customizations.process_id",
+            Kind::CustomizationsProcessId,
             format!("$$ is the process ID of the shell, so {first} holds a number here."),
             "Put the value in single quotes, or write each $ as %24 in a URI; in Terraform $${NAME} gives ${NAME}.".to_owned(),
         ),
         Construct::Parameter(c) => error(
-            "customizations.special_parameter",
+            Kind::CustomizationsSpecialParameter,
             format!("${c} is a special parameter of the shell and not part of the value of {first}."),
             "Put the value in single quotes, or write each $ as %24 in a URI.".to_owned(),
         ),
         Construct::AddressAsCommand => error(
-            "customizations.runs_address",
+            Kind::CustomizationsRunsAddress,
             format!("Backquotes and $(…) run the address as a command, so {first} is left empty."),
             quote,
         ),
         Construct::Redirection => error(
-            "customizations.unquoted_character",
+            Kind::CustomizationsUnquotedCharacter,
             format!("The unquoted < or > is a redirection and cuts off the value of {first} here."),
             quote,
         ),
         Construct::Braces => error(
-            "customizations.unquoted_character",
+            Kind::CustomizationsUnquotedCharacter,
             format!("Bash expands the unquoted {{ }} here, and {first} gets only the last alternative."),
             quote,
         ),
@@ -242,7 +243,7 @@ pub(in crate::bundle) fn unknown(notes: &mut Diagnostics<'_>, why: &Unknown, var
             let sentence = format!("The value of {first} cannot be determined without running the file: {what}.");
             let next_step =
                 "Write the value out in single quotes, or run `agent probe` on the instance to check what the app got.";
-            (Severity::Warning, Cause::config("customizations.unknown_value", sentence, next_step))
+            (Severity::Warning, Cause::config(Kind::CustomizationsUnknownValue, sentence, next_step))
         }
     };
     let also = variables.get(1..).unwrap_or_default().join(", ");
@@ -317,7 +318,7 @@ fn unset(variable: &str, text: &str, reading: &Sourced) -> Cause {
         None => format!("Set {variable} above this line; for a literal $, use single quotes."),
     };
     Cause::config(
-        "customizations.unset_variable",
+        Kind::CustomizationsUnsetVariable,
         format!("${variable} is never set in this file and expands to nothing."),
         next_step,
     )

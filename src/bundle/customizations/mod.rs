@@ -15,6 +15,7 @@ use super::shell::{self, Construct, Sourced, Unknown, Value, Variable};
 use super::text::{has_placeholder, placeholders};
 use crate::cause::Cause;
 use crate::database::uri::{self, Parsed, Product, UriError};
+use crate::kind::Kind;
 
 pub(super) use lint::{explained, is_of_the_app, unknown};
 
@@ -99,7 +100,7 @@ pub(super) fn check(
     if further.len() > MOST_ADDRESSES {
         let sentence = format!("More than {MOST_ADDRESSES} database addresses are set.");
         let next_step = "Remove the addresses that no service of the app reads.";
-        notes.error(None, Cause::config("customizations.too_many_addresses", sentence, next_step));
+        notes.error(None, Cause::config(Kind::CustomizationsTooManyAddresses, sentence, next_step));
     }
     let further = further.into_iter().take(MOST_ADDRESSES);
     let known_variables =
@@ -220,7 +221,7 @@ fn unexpanded(
             format!("Render the template that should fill in ${{{named}}}, or write the value itself."),
         )
     };
-    let cause = Cause::config("customizations.unexpanded_variable", sentence, next_step);
+    let cause = Cause::config(Kind::CustomizationsUnexpandedVariable, sentence, next_step);
     notes.error_once(at, &named, name, cause);
     true
 }
@@ -278,7 +279,7 @@ fn known(
             None => format!("{variable} names no database; the app needs {database:?}."),
         };
         let cause = Cause::config(
-            "customizations.database_name",
+            Kind::CustomizationsDatabaseName,
             sentence,
             format!("Write /{database} after the host and port."),
         );
@@ -297,7 +298,7 @@ pub(super) fn exported(notes: &mut Diagnostics<'_>, variable: &str, set: Option<
     if let Some(set) = set.filter(|set| set.exported == Some(false)) {
         let sentence = format!("{variable} is set and not exported, so that only this file may see it.");
         let cause = Cause::config(
-            "customizations.not_exported",
+            Kind::CustomizationsNotExported,
             sentence,
             format!("Write export before {variable}."),
         );
@@ -330,7 +331,7 @@ fn missing(
         _ => format!("{variable} {state}: {lost}."),
     };
     let cause = Cause::config(
-        "customizations.missing_database",
+        Kind::CustomizationsMissingDatabase,
         sentence,
         format!("Add: export {variable}='{example}'"),
     );

@@ -2,6 +2,7 @@ use super::*;
 use crate::bundle::tests::{findings, kinds, with, with_edit};
 use crate::bundle::validate::validate_without_secrets;
 use crate::bundle::{BundleFile, Fetched};
+use crate::kind::Kind;
 
 const FILE: BundleFile = BundleFile::Customizations;
 
@@ -126,7 +127,7 @@ fn a_misspelt_variable_is_recognised() {
     let fetched = with_edit(FILE, "\"$MONGO_BASE_URI/containers", "\"$MONGO_BSAE_URI/containers");
     let findings = validate_without_secrets(&fetched).findings;
     let unset =
-        findings.iter().find(|finding| finding.cause.kind == "customizations.unset_variable").unwrap();
+        findings.iter().find(|finding| finding.cause.kind == Kind::CustomizationsUnsetVariable).unwrap();
     assert!(unset.is_error() && unset.cause.next_step.contains("${MONGO_BASE_URI}"), "{unset}");
     assert_eq!(findings.len(), 1, "{findings:?}");
 }
@@ -136,7 +137,7 @@ fn what_is_doubtful_about_a_base_address_is_said_once() {
     let fetched = with_edit(FILE, "@mongo.example.com:27017", "@a.example.com,b.example.com,c.example.com");
     let found = validate_without_secrets(&fetched).findings;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].cause.kind, "mongo.uri_no_replica_set");
+    assert_eq!(found[0].cause.kind, Kind::MongoUriNoReplicaSet);
     let also = found[0].cause.evidence.iter().find(|evidence| evidence.name == "also affects").unwrap();
     assert_eq!(also.value.split(", ").count(), 3, "{also:?}");
     // The options that the base lacks may come with the rest.

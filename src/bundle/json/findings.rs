@@ -5,6 +5,7 @@ use crate::bundle::file_name::FileName;
 use crate::bundle::finding::Diagnostics;
 use crate::bundle::settings_conf::forms;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The members of a file that must be one JSON object, as far as they can be made out; notes every slip.
 pub(in crate::bundle) fn read_object(
@@ -35,7 +36,7 @@ pub(in crate::bundle) fn read_object(
             notes.error(
                 None,
                 Cause::config(
-                    "bundle.json_not_object",
+                    Kind::BundleJsonNotObject,
                     format!("{} must be a JSON object, not {}.", name.shown, other.name()),
                     format!("Put the content of {} between {{ and }}.", name.shown),
                 ),
@@ -50,62 +51,64 @@ fn cause(flaw: JsonError, name: &FileName) -> Option<Cause> {
     let (kind, sentence, next_step) = match flaw {
         JsonError::CurlyQuotes => return None,
         JsonError::TrailingComma => (
-            "bundle.json_trailing_comma",
+            Kind::BundleJsonTrailingComma,
             "Trailing comma: JSON does not allow a comma before } or ].",
             "Delete the comma.",
         ),
         JsonError::MissingComma => {
-            ("bundle.json_missing_comma", "Missing comma.", "Add a comma here, before the next key.")
+            (Kind::BundleJsonMissingComma, "Missing comma.", "Add a comma here, before the next key.")
         }
         JsonError::MissingColon => {
-            ("bundle.json_missing_colon", "Missing colon after the key.", "Write \"key\": \"value\".")
+            (Kind::BundleJsonMissingColon, "Missing colon after the key.", "Write \"key\": \"value\".")
         }
-        JsonError::Comment => ("bundle.json_comment", "JSON does not allow comments.", "Delete the comment."),
+        JsonError::Comment => {
+            (Kind::BundleJsonComment, "JSON does not allow comments.", "Delete the comment.")
+        }
         JsonError::SingleQuotes => {
-            ("bundle.json_single_quotes", "JSON strings need double quotes.", "Replace each ' with \".")
+            (Kind::BundleJsonSingleQuotes, "JSON strings need double quotes.", "Replace each ' with \".")
         }
-        JsonError::BareKey => ("bundle.json_bare_word", "Unquoted key.", "Put the key in double quotes."),
+        JsonError::BareKey => (Kind::BundleJsonBareWord, "Unquoted key.", "Put the key in double quotes."),
         JsonError::BareWord => (
-            "bundle.json_bare_word",
+            Kind::BundleJsonBareWord,
             "Unquoted value: only true, false, null and numbers need no quotes.",
             "Put the value in double quotes, or write true or false in lower case.",
         ),
         JsonError::Number => (
-            "bundle.json_number",
+            Kind::BundleJsonNumber,
             "Invalid number.",
             "Write digits without a leading 0 or +, or put it in double quotes.",
         ),
         JsonError::UnterminatedString => (
-            "bundle.json_string",
+            Kind::BundleJsonString,
             "The string that starts here is not closed on its line.",
             "Close it with \", and write a line break in it as \\n.",
         ),
         JsonError::ControlCharacter => {
-            ("bundle.json_string", "Control character in a string.", "Write a tab as \\t, or delete it.")
+            (Kind::BundleJsonString, "Control character in a string.", "Write a tab as \\t, or delete it.")
         }
         JsonError::Escape => {
-            ("bundle.json_escape", "Invalid escape sequence.", "Write a literal backslash as \\\\.")
+            (Kind::BundleJsonEscape, "Invalid escape sequence.", "Write a literal backslash as \\\\.")
         }
         JsonError::DuplicateKey => (
-            "bundle.json_duplicate_key",
+            Kind::BundleJsonDuplicateKey,
             "Duplicate key: Replicated uses the last one, its installer all of them.",
             "Keep one of them.",
         ),
         JsonError::TooDeep => {
-            ("bundle.json_too_deep", "Nested more than 32 levels deep.", "Put the right file in its place.")
+            (Kind::BundleJsonTooDeep, "Nested more than 32 levels deep.", "Put the right file in its place.")
         }
         JsonError::Truncated => (
-            "bundle.json_truncated",
+            Kind::BundleJsonTruncated,
             "Unexpected end of file: a closing bracket is missing, or the upload was cut short.",
             "Add what is missing at the end, or upload the file again.",
         ),
         JsonError::Unexpected => (
-            "bundle.json_syntax",
+            Kind::BundleJsonSyntax,
             "Unexpected character.",
             "Correct it; look for a missing quote just before it.",
         ),
         JsonError::Trailing => (
-            "bundle.json_syntax",
+            Kind::BundleJsonSyntax,
             "Unexpected text after the end of the JSON object.",
             "Delete it, or the bracket that closes the object too early.",
         ),

@@ -15,6 +15,7 @@ use super::json::{Member, Node};
 use super::text::has_placeholder;
 use crate::cause::Cause;
 use crate::database::uri::closest;
+use crate::kind::Kind;
 use keys::Shape;
 
 /// What the rest of a boot wants to know of `replicated.conf`.
@@ -101,7 +102,7 @@ pub(super) fn is_key(key: &str) -> bool {
 
 fn same_key_twice(before: &str, key: &str) -> Cause {
     Cause::config(
-        "bundle.json_duplicate_key",
+        Kind::BundleJsonDuplicateKey,
         format!("{before:?} and {key:?} are the same key to Replicated, which uses the last one."),
         "Keep one of them.",
     )
@@ -111,7 +112,7 @@ fn same_key_twice(before: &str, key: &str) -> Cause {
 fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value, .. }: &Member) -> bool {
     let wrong_type = |wanted: &str, example: String| {
         Cause::config(
-            "replicated_conf.type",
+            Kind::ReplicatedConfType,
             format!("{key} must be {wanted}, not {}.", value.node.name()),
             format!("Write {example}"),
         )
@@ -133,7 +134,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
                 let sentence = format!("{key} is {number}; it must be an integer from 0 to 2^63-1.");
                 notes.error(
                     value.at,
-                    Cause::config("replicated_conf.value", sentence, format!("Write \"{key}\": 2439")),
+                    Cause::config(Kind::ReplicatedConfValue, sentence, format!("Write \"{key}\": 2439")),
                 );
             }
             whole
@@ -164,7 +165,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
                     format!("{text:?}")
                 };
                 let sentence = format!("{key} is {quoted}; allowed values: {}.", choices.join(", "));
-                notes.error(value.at, Cause::config("replicated_conf.value", sentence, next_step));
+                notes.error(value.at, Cause::config(Kind::ReplicatedConfValue, sentence, next_step));
             }
             false
         }
@@ -173,7 +174,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
                 let sentence = format!("{key} must be an absolute path, not {text:?}.");
                 notes.error(
                     value.at,
-                    Cause::config("replicated_conf.path", sentence, format!("Write \"{key}\": \"/etc/…\"")),
+                    Cause::config(Kind::ReplicatedConfPath, sentence, format!("Write \"{key}\": \"/etc/…\"")),
                 );
             }
             false
@@ -192,7 +193,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
 
 fn empty(notes: &mut Diagnostics<'_>, key: &str, at: usize) {
     let cause = Cause::config(
-        "replicated_conf.empty",
+        Kind::ReplicatedConfEmpty,
         format!("{key} is empty."),
         format!("Give {key} a value, or delete the line."),
     );
@@ -209,5 +210,5 @@ fn unknown_key(notes: &mut Diagnostics<'_>, key: &str, at: usize) {
         None => "Delete the key, or look up its spelling in Replicated's documentation.".to_owned(),
     };
     let sentence = format!("Unknown key {key:?}; Replicated ignores it.");
-    notes.warning(at, Cause::config("replicated_conf.unknown_key", sentence, next_step));
+    notes.warning(at, Cause::config(Kind::ReplicatedConfUnknownKey, sentence, next_step));
 }

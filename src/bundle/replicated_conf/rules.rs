@@ -12,6 +12,7 @@ use crate::bundle::host;
 use crate::bundle::json::{Member, Node, same_key};
 use crate::bundle::text::has_placeholder;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// `present` names every key of the file, also those whose values are wrong and have been reported.
 pub(super) fn check(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
@@ -30,12 +31,12 @@ fn channel(conf: &mut Conf<'_, '_, '_>) {
         let sentence = "Channel has no effect: Replicated ignores it since 2018, and the licence decides.";
         let next_step =
             "Delete it; to stay on one release of the app, add \"ReleaseSequence\" with its number.";
-        conf.notes.warning(at, Cause::config("replicated_conf.channel", sentence, next_step));
+        conf.notes.warning(at, Cause::config(Kind::ReplicatedConfChannel, sentence, next_step));
     }
 }
 
 fn required(key: &str, because: &str, next_step: &str) -> Cause {
-    Cause::config("replicated_conf.required", format!("{key} is missing: {because}"), next_step)
+    Cause::config(Kind::ReplicatedConfRequired, format!("{key} is missing: {because}"), next_step)
 }
 
 fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
@@ -50,7 +51,7 @@ fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
         && (conf.has("DaemonAuthenticationType") || !present.contains("DaemonAuthenticationType"))
     {
         let cause = Cause::config(
-            "replicated_conf.unused",
+            Kind::ReplicatedConfUnused,
             format!(
                 "{PASSWORD} has no effect: the console asks for it only with DaemonAuthenticationType \"password\"."
             ),
@@ -63,7 +64,7 @@ fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 fn release(conf: &mut Conf<'_, '_, '_>) {
     if let (Some(at), true) = (conf.at("ReleaseSequence"), conf.has("LicenseBootstrapAirgapPackagePath")) {
         let sentence = "ReleaseSequence and LicenseBootstrapAirgapPackagePath exclude each other: the package is a release.";
-        conf.notes.error(at, Cause::config("replicated_conf.excluded", sentence, "Delete one of the two."));
+        conf.notes.error(at, Cause::config(Kind::ReplicatedConfExcluded, sentence, "Delete one of the two."));
     }
 }
 
@@ -102,14 +103,14 @@ fn placed_file(conf: &mut Conf<'_, '_, '_>, key: &str, file: BundleFile) {
         None => format!("{key} is {path}, and the bundle places no such file."),
     };
     let next_step = format!("Write \"{key}\": \"{}\"", file.installed_path());
-    conf.notes.error(at, Cause::config("replicated_conf.path", sentence, next_step));
+    conf.notes.error(at, Cause::config(Kind::ReplicatedConfPath, sentence, next_step));
 }
 
 fn addresses(conf: &mut Conf<'_, '_, '_>) {
     if let Some(at) = conf.at("LocalAddress") {
         let sentence = "LocalAddress fixes the address of one box; the box that replaces it has another.";
         let next_step = "Delete LocalAddress: each box gives the installer its own address.";
-        conf.notes.warning(at, Cause::config("replicated_conf.fixed_address", sentence, next_step));
+        conf.notes.warning(at, Cause::config(Kind::ReplicatedConfFixedAddress, sentence, next_step));
     }
     if let (Some(proxy), Some(at)) = (conf.text("HttpProxy"), conf.at("HttpProxy"))
         && !has_placeholder(proxy)
@@ -118,7 +119,7 @@ fn addresses(conf: &mut Conf<'_, '_, '_>) {
     {
         let sentence = "HttpProxy is no address that begins with http:// or https://.";
         let next_step = "Write \"HttpProxy\": \"http://proxy.example.com:3128\"";
-        conf.notes.error(at, Cause::config("replicated_conf.value", sentence, next_step));
+        conf.notes.error(at, Cause::config(Kind::ReplicatedConfValue, sentence, next_step));
     }
 }
 
@@ -129,7 +130,7 @@ fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
     {
         let sentence = format!("TlsBootstrapHostname {flaw}: {host:?}.");
         let next_step = "Write the bare name, as in \"TlsBootstrapHostname\": \"circleci.example.com\"";
-        conf.notes.error(at, Cause::config("replicated_conf.value", sentence, next_step));
+        conf.notes.error(at, Cause::config(Kind::ReplicatedConfValue, sentence, next_step));
     }
     let kind = conf.text("TlsBootstrapType");
     let needs: &[&str] = match kind {
@@ -145,7 +146,7 @@ fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
         let next_step = format!("Add {keys}, or write \"TlsBootstrapType\": \"self-signed\"");
         conf.notes.error(
             conf.at("TlsBootstrapType"),
-            Cause::config("replicated_conf.required", sentence, next_step),
+            Cause::config(Kind::ReplicatedConfRequired, sentence, next_step),
         );
     }
     match kind {
@@ -167,12 +168,12 @@ fn server_path(conf: &mut Conf<'_, '_, '_>) {
                 format!("{key} must be an absolute path, since TlsBootstrapType is \"server-path\".");
             let next_step =
                 format!("Write a path on the box after \"{key}\", or \"TlsBootstrapType\": \"key-cert\"");
-            conf.notes.error(at, Cause::config("replicated_conf.tls", sentence, next_step));
+            conf.notes.error(at, Cause::config(Kind::ReplicatedConfTls, sentence, next_step));
         } else if !conf.places(path) {
             let sentence =
                 format!("{key} is {path}, which the bundle does not place, so that it must be in the AMI.");
             let next_step = "Make sure that the AMI has it, or add it to the bundle's extra files.";
-            conf.notes.warning(at, Cause::config("replicated_conf.path", sentence, next_step));
+            conf.notes.warning(at, Cause::config(Kind::ReplicatedConfPath, sentence, next_step));
         }
     }
 }
@@ -186,7 +187,7 @@ fn key_cert(conf: &mut Conf<'_, '_, '_>) {
                 "Write the file's content with each line break as \\n; this prints it: jq -Rs . {}.pem",
                 if what == "certificate" { "cert" } else { "key" }
             );
-            conf.notes.error(at, Cause::config("replicated_conf.tls", sentence, next_step));
+            conf.notes.error(at, Cause::config(Kind::ReplicatedConfTls, sentence, next_step));
         }
     };
     let (Some(cert), Some(key)) = (conf.text("TlsBootstrapCert"), conf.text("TlsBootstrapKey")) else {
@@ -208,7 +209,7 @@ fn key_cert(conf: &mut Conf<'_, '_, '_>) {
         let next_step =
             "Put the key and the certificate of one pair in; the server's own certificate comes first.";
         conf.notes
-            .error(conf.at("TlsBootstrapKey"), Cause::config("replicated_conf.tls", sentence, next_step));
+            .error(conf.at("TlsBootstrapKey"), Cause::config(Kind::ReplicatedConfTls, sentence, next_step));
     }
 }
 
@@ -218,7 +219,7 @@ fn unused_certificate(conf: &mut Conf<'_, '_, '_>) {
             let sentence =
                 format!("{key} has no effect without TlsBootstrapType \"server-path\" or \"key-cert\".");
             let next_step = format!("Set \"TlsBootstrapType\" to one of them, or delete {key}.");
-            conf.notes.warning(at, Cause::config("replicated_conf.unused", sentence, next_step));
+            conf.notes.warning(at, Cause::config(Kind::ReplicatedConfUnused, sentence, next_step));
         }
     }
 }
@@ -246,7 +247,7 @@ pub(super) fn found_by_grep(notes: &mut Diagnostics<'_>, text: &str, members: &[
     };
     let next_step =
         format!("Write it once, plainly and on one line, without a backslash: \"{key}\": \"value\"");
-    notes.error(at, Cause::config("replicated_conf.not_plain", sentence, next_step));
+    notes.error(at, Cause::config(Kind::ReplicatedConfNotPlain, sentence, next_step));
 }
 
 /// What `grep -o "\"KEY\":\s*\"[^\"]*" | sed "s/\"KEY\":\s*\"//"` prints, with where it was found.

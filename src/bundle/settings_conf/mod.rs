@@ -14,6 +14,7 @@ use super::finding::Diagnostics;
 use super::json::{self, Member, Node};
 use crate::cause::Cause;
 use crate::database::uri::closest;
+use crate::kind::Kind;
 
 /// What a setting may hold.
 const MEMBERS: [&str; 5] = ["value", "data", "multi_value", "multi_data", "default"];
@@ -68,7 +69,7 @@ fn setting<'m>(notes: &mut Diagnostics<'_>, Member { key, at, value }: &'m Membe
     let plainly = format!("Write \"{key}\": {{\"value\": \"…\"}}");
     let Node::Object(members) = &value.node else {
         let sentence = format!("{key} must be an object with a \"value\", not {}.", value.node.name());
-        notes.error(value.at, Cause::config("settings_conf.not_object", sentence, plainly));
+        notes.error(value.at, Cause::config(Kind::SettingsConfNotObject, sentence, plainly));
         return Setting { at: value.at, value: None };
     };
     let mut found = Setting { at: *at, value: Some("") };
@@ -83,7 +84,7 @@ fn setting<'m>(notes: &mut Diagnostics<'_>, Member { key, at, value }: &'m Membe
                 let next_step = format!("Put it in double quotes: \"{key}\": {{\"{name}\": \"…\"}}");
                 notes.error(
                     member.value.at,
-                    Cause::config("settings_conf.value_not_string", sentence, next_step),
+                    Cause::config(Kind::SettingsConfValueNotString, sentence, next_step),
                 );
                 if name == "value" {
                     found = Setting { at: member.value.at, value: None };
@@ -94,7 +95,7 @@ fn setting<'m>(notes: &mut Diagnostics<'_>, Member { key, at, value }: &'m Membe
                 let meant = closest(name, MEMBERS).unwrap_or("value");
                 let sentence = format!("{key} has an unknown member {name:?}, which Replicated ignores.");
                 let next_step = format!("Did you mean {meant:?}? Rename or delete it.");
-                notes.warning(member.at, Cause::config("settings_conf.unknown_member", sentence, next_step));
+                notes.warning(member.at, Cause::config(Kind::SettingsConfUnknownMember, sentence, next_step));
             }
         }
     }

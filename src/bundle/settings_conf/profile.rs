@@ -14,6 +14,7 @@ use crate::bundle::host;
 use crate::bundle::text::has_placeholder;
 use crate::cause::Cause;
 use crate::database::uri::closest;
+use crate::kind::Kind;
 
 /// The settings that are looked at here, by which the file is recognised.
 pub(super) const KEYS: [&str; 12] = [
@@ -84,13 +85,13 @@ impl Settings<'_, '_, '_> {
                     None => format!("Add {write}"),
                 };
                 let sentence = format!("{key} is missing: {because}.");
-                Some((None, Cause::config("settings_conf.missing", sentence, next_step)))
+                Some((None, Cause::config(Kind::SettingsConfMissing, sentence, next_step)))
             }
             Some(setting) if setting.value.is_some_and(|value| value.trim().is_empty()) => {
                 let sentence = format!("{key} is empty: {because}.");
                 Some((
                     Some(setting.at),
-                    Cause::config("settings_conf.empty", sentence, format!("Write {write}")),
+                    Cause::config(Kind::SettingsConfEmpty, sentence, format!("Write {write}")),
                 ))
             }
             Some(_) => None,
@@ -109,18 +110,20 @@ fn agreement(settings: &mut Settings<'_, '_, '_>) {
             let sentence = "license_agreement is not \"license_agreement_agree\": the app never starts.";
             settings
                 .notes
-                .error(setting.at, Cause::config("settings_conf.license_agreement", sentence, next_step));
+                .error(setting.at, Cause::config(Kind::SettingsConfLicenseAgreement, sentence, next_step));
         }
         None => {
             let sentence = "license_agreement is missing: the app never starts.";
-            settings.notes.error(None, Cause::config("settings_conf.license_agreement", sentence, next_step));
+            settings
+                .notes
+                .error(None, Cause::config(Kind::SettingsConfLicenseAgreement, sentence, next_step));
         }
     }
 }
 
 /// Notes an error about a value.
 fn wrong(settings: &mut Settings<'_, '_, '_>, at: usize, sentence: String, next_step: impl AsRef<str>) {
-    settings.notes.error(at, Cause::config("settings_conf.value", sentence, next_step));
+    settings.notes.error(at, Cause::config(Kind::SettingsConfValue, sentence, next_step));
 }
 
 fn one_of(settings: &mut Settings<'_, '_, '_>, key: &str, choices: &[&str]) {
@@ -166,7 +169,7 @@ fn storage(settings: &mut Settings<'_, '_, '_>) {
                 None => format!("Write \"storage_backend\": {{\"value\": \"{S3}\"}} to keep them in S3."),
             };
             let sentence = format!("storage_backend is {backend:?}: what is not in S3 goes with this box.");
-            settings.notes.warning(at, Cause::config("settings_conf.value", sentence, next_step));
+            settings.notes.warning(at, Cause::config(Kind::SettingsConfValue, sentence, next_step));
         } else {
             settings.need("s3_bucket", "storage_backend is storage_backend_s3");
             settings.need("aws_region", "storage_backend is storage_backend_s3");
@@ -234,7 +237,7 @@ fn queue(settings: &mut Settings<'_, '_, '_>, region: Option<String>) {
     if of_queue != region.trim() {
         let sentence = format!("sqs_queue_url is in {of_queue}, and aws_region is {}.", region.trim());
         let next_step = "Use a queue in the region of aws_region, or correct aws_region.";
-        settings.notes.warning(at, Cause::config("settings_conf.region", sentence, next_step));
+        settings.notes.warning(at, Cause::config(Kind::SettingsConfRegion, sentence, next_step));
     }
 }
 
@@ -264,7 +267,7 @@ fn white_space(settings: &mut Settings<'_, '_, '_>) {
             let sentence =
                 format!("The value of {key} begins or ends with white space, which counts as part of it.");
             let next_step = "Delete the white space next to the quotes.";
-            settings.notes.warning(at, Cause::config("settings_conf.value", sentence, next_step));
+            settings.notes.warning(at, Cause::config(Kind::SettingsConfValue, sentence, next_step));
         }
     }
 }

@@ -92,7 +92,7 @@ proptest! {
         prop_assert!(places.is_sorted());
         // The words may differ: a secret that was learnt in between is scrubbed out of them.
         let facts = |findings: &[Finding]| -> Vec<_> {
-            findings.iter().map(|finding| (finding.severity, finding.position, finding.cause.kind.clone())).collect()
+            findings.iter().map(|finding| (finding.severity, finding.position, finding.cause.kind)).collect()
         };
         prop_assert_eq!(facts(&validate_without_secrets(&fetched).findings), facts(&first.findings));
     }

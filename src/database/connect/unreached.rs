@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Place;
 use crate::cause::Cause;
 use crate::database::uri::{Host, Product, Server};
+use crate::kind::Kind;
 
 /// What an error of connecting says about the way to the server, the most telling first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,17 +80,17 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
     let product = kind.name();
     let cause = match most_telling {
         ConnectFailure::Refused | ConnectFailure::Absent if on_socket => Cause::external(
-            "tcp.refused",
+            Kind::TcpRefused,
             format!("No {product} server is listening on the Unix socket {server}."),
             format!("Start {product} on this machine, or put the database host into the URI."),
         ),
         ConnectFailure::Forbidden if on_socket => Cause::host(
-            "tcp.forbidden",
+            Kind::TcpForbidden,
             format!("Permission denied on the Unix socket {server}."),
             "Run this as root, or as the user that owns the socket.",
         ),
         ConnectFailure::Refused | ConnectFailure::Absent => Cause::external(
-            "tcp.refused",
+            Kind::TcpRefused,
             format!(
                 "{subject} refused the connection: the host is up, but nothing is listening on port {port}."
             ),
@@ -98,19 +99,19 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
             ),
         ),
         ConnectFailure::Timeout => Cause::external(
-            "tcp.timeout",
+            Kind::TcpTimeout,
             format!("{subject} does not respond: the connection attempt timed out."),
             format!(
                 "Allow port {port} from this instance in the database's security group, and check network ACLs and routes."
             ),
         ),
         ConnectFailure::Unreachable => Cause::external(
-            "tcp.unreachable",
+            Kind::TcpUnreachable,
             format!("{subject} is unreachable: there is no route to it, or no such host."),
             "Check the subnet's route table (peering, VPN) and that the address is right.",
         ),
         ConnectFailure::Forbidden => Cause::host(
-            "tcp.forbidden",
+            Kind::TcpForbidden,
             format!("A firewall rule on this machine blocks connections to {subject}")
                 .trim_end_matches(',')
                 .to_owned()
@@ -118,7 +119,7 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
             "Check this machine's rules: nft list ruleset, iptables -S.",
         ),
         ConnectFailure::Other => Cause::external(
-            "tcp.failed",
+            Kind::TcpFailed,
             format!("{subject} could not be connected to."),
             format!("Check that {product} is running there, and the network in between."),
         ),
@@ -155,9 +156,9 @@ mod tests {
 
     #[test]
     fn the_most_telling_address_decides() {
-        assert_eq!(cause(io::ErrorKind::ConnectionRefused).kind, "tcp.refused");
-        assert_eq!(cause(io::ErrorKind::TimedOut).kind, "tcp.timeout");
-        assert_eq!(cause(io::ErrorKind::HostUnreachable).kind, "tcp.unreachable");
+        assert_eq!(cause(io::ErrorKind::ConnectionRefused).kind, Kind::TcpRefused);
+        assert_eq!(cause(io::ErrorKind::TimedOut).kind, Kind::TcpTimeout);
+        assert_eq!(cause(io::ErrorKind::HostUnreachable).kind, Kind::TcpUnreachable);
         assert_eq!(cause(io::ErrorKind::PermissionDenied).class, crate::cause::Class::Host);
         assert_eq!(cause(io::ErrorKind::TimedOut).evidence[0].value, "10.0.0.1:5432: no response in 3 ms");
     }

@@ -9,6 +9,7 @@ use crate::cause::Class;
 use crate::database::uri;
 use crate::dns::Resolver;
 use crate::files::Root;
+use crate::kind::Kind;
 
 /// A box with its own resolver files.
 struct Node {
@@ -38,9 +39,9 @@ async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
-fn broken(climb: &LadderResult) -> (Rung, &str, Class) {
+fn broken(climb: &LadderResult) -> (Rung, Kind, Class) {
     let (rung, cause) = climb.failure().unwrap_or_else(|| panic!("{climb:?}"));
-    (rung, &cause.kind, cause.class)
+    (rung, cause.kind, cause.class)
 }
 
 fn detail(climb: &LadderResult, rung: Rung) -> &str {
@@ -53,7 +54,7 @@ fn detail(climb: &LadderResult, rung: Rung) -> &str {
 #[tokio::test]
 async fn a_malformed_uri_breaks_the_first_rung_and_skips_the_rest() {
     let climb = Node::new("").climb("mongodb://circle:p@ss-ladder@host/db").await;
-    assert_eq!(broken(&climb), (Rung::Uri, "mongo.uri", Class::Config));
+    assert_eq!(broken(&climb), (Rung::Uri, Kind::MongoUri, Class::Config));
     assert_eq!(climb.address, None);
     assert_eq!(climb.steps.len(), Product::Mongo.rungs().len());
     for step in &climb.steps[1..] {
@@ -65,7 +66,7 @@ async fn a_malformed_uri_breaks_the_first_rung_and_skips_the_rest() {
 #[tokio::test]
 async fn a_dead_dns_server_breaks_dns() {
     let climb = Node::new("").climb("postgres://u:p@db.internal/circle").await;
-    assert_eq!(broken(&climb), (Rung::Dns, "dns.timeout", Class::External));
+    assert_eq!(broken(&climb), (Rung::Dns, Kind::DnsTimeout, Class::External));
     assert!(matches!(climb.step(Rung::Tcp).unwrap().outcome, Outcome::Skipped { because: Rung::Dns }));
     let climb = Node::new("").climb("mongodb+srv://u:p@db.internal/circle").await;
     assert_eq!(broken(&climb).0, Rung::Dns);
@@ -88,7 +89,7 @@ async fn nothing_listening_is_refused_and_says_so_for_every_address() {
     let port = free_port().await;
     let node = Node::new("127.0.0.9 db.internal\n127.0.0.1 db.internal\n");
     let climb = node.climb(&format!("mongodb://db.internal:{port}/circle_ghe")).await;
-    assert_eq!(broken(&climb), (Rung::Tcp, "tcp.refused", Class::External));
+    assert_eq!(broken(&climb), (Rung::Tcp, Kind::TcpRefused, Class::External));
     let cause = climb.failure().unwrap().1;
     assert_eq!(cause.evidence.len(), 2, "{cause:?}");
     assert!(cause.next_step.contains("net.bindIp"), "{cause:?}");
@@ -113,7 +114,7 @@ async fn black_hole(address: &str) -> (SocketAddr, (TcpListener, Vec<TcpStream>)
 async fn a_server_that_drops_packets_is_a_timeout_within_the_limit() {
     let (address, _open) = black_hole("127.0.0.1:0").await;
     let climb = Node::new("").climb(&format!("postgres://u:p@{address}/circle")).await;
-    assert_eq!(broken(&climb), (Rung::Tcp, "tcp.timeout", Class::External));
+    assert_eq!(broken(&climb), (Rung::Tcp, Kind::TcpTimeout, Class::External));
     assert!(climb.failure().unwrap().1.next_step.contains("security group"));
     assert!(climb.step(Rung::Tcp).unwrap().milliseconds < 8000, "{climb:?}");
 }
@@ -133,7 +134,7 @@ async fn a_black_holed_address_is_a_warning_that_nobody_waits_for() {
     assert!(detail(&climb, Rung::Tcp).starts_with(&format!("127.0.0.1:{port} in ")), "{climb:?}");
     assert!(was_not_waited_for(&climb), "{climb:?}");
     let [warning] = climb.warnings.as_slice() else { panic!("{climb:?}") };
-    assert_eq!((warning.kind.as_ref(), warning.class), ("tcp.timeout", Class::External));
+    assert_eq!((warning.kind, warning.class), (Kind::TcpTimeout, Class::External));
     assert!(
         warning.sentence.starts_with(&format!("{address}, an address of db.internal:{port},")),
         "{warning:?}"
@@ -148,7 +149,7 @@ async fn a_black_holed_host_of_a_list_is_a_warning_that_nobody_waits_for() {
     let climb = Node::new("").climb(&format!("postgres://u:p@{dead},{good}/circle")).await;
     assert!(detail(&climb, Rung::Tcp).starts_with(&format!("{good} in ")), "{climb:?}");
     assert!(was_not_waited_for(&climb), "{climb:?}");
-    let warned: Vec<_> = climb.warnings.iter().filter(|it| it.kind == "tcp.timeout").collect();
+    let warned: Vec<_> = climb.warnings.iter().filter(|it| it.kind == Kind::TcpTimeout).collect();
     assert_eq!(warned.len(), 1, "{climb:?}");
     assert!(warned[0].sentence.starts_with(&dead.to_string()), "{climb:?}");
 }
@@ -162,8 +163,8 @@ async fn one_host_of_several_is_enough_and_the_others_are_warned_of() {
         .climb(&format!("mongodb://no.such.internal,127.0.0.1:{dead},127.0.0.1:{good}/circle_ghe"))
         .await;
     assert!(detail(&climb, Rung::Tcp).starts_with(&format!("127.0.0.1:{good} in ")), "{climb:?}");
-    let kinds: Vec<&str> = climb.warnings.iter().map(|warning| warning.kind.as_ref()).collect();
-    assert!(kinds.contains(&"dns.timeout") && kinds.contains(&"tcp.refused"), "{kinds:?}");
+    let kinds: Vec<Kind> = climb.warnings.iter().map(|warning| warning.kind).collect();
+    assert!(kinds.contains(&Kind::DnsTimeout) && kinds.contains(&Kind::TcpRefused), "{kinds:?}");
 }
 
 #[tokio::test]
@@ -171,7 +172,7 @@ async fn unix_sockets_lie_under_the_root() {
     let node = Node::new("");
     std::fs::create_dir(node.directory.path().join("sock")).unwrap();
     let climb = node.climb("postgres://u:p@%2Fsock/circle").await;
-    assert_eq!(broken(&climb), (Rung::Tcp, "tcp.refused", Class::External));
+    assert_eq!(broken(&climb), (Rung::Tcp, Kind::TcpRefused, Class::External));
     assert!(climb.failure().unwrap().1.sentence.contains("Unix socket /sock"));
     let _listener = UnixListener::bind(node.directory.path().join("sock/.s.PGSQL.5432")).unwrap();
     let climb = node.climb("postgres://u:p@%2Fsock/circle").await;
@@ -183,5 +184,5 @@ async fn a_climb_survives_the_state_file() {
     let climb = Node::new("").climb(&format!("mongodb://127.0.0.1:{}/", free_port().await)).await;
     let text = serde_json::to_string(&climb).unwrap();
     assert_eq!(serde_json::from_str::<LadderResult>(&text).unwrap(), climb);
-    assert!(text.contains(r#""rung":"tcp","outcome":"failed","cause":{"kind":"tcp.refused""#), "{text}");
+    assert!(text.contains(r#""rung":"tcp","outcome":"failed","cause":{"kind":Kind::TcpRefused"#), "{text}");
 }

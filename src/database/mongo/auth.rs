@@ -10,6 +10,7 @@ use super::hello::{self, Member};
 use super::scram::{Exchange, Fault, Mechanism};
 use super::wire::{Failure, Wire};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and the question for a user's mechanisms.
 const FIRST_WITH_SHA256: i64 = 7;
@@ -89,7 +90,7 @@ fn choose(credentials: &Credentials, hello: &hello::Hello, server: &Server) -> R
     match named {
         Some(named) if !offered.is_empty() && !offered.iter().any(|name| name == named.name()) => {
             Err(Cause::config(
-                "mongo.mechanism",
+                Kind::MongoMechanism,
                 format!(
                     "The URI names the mechanism {}, for which the user has no credentials on {server}.",
                     named.name()
@@ -111,7 +112,7 @@ fn not_had(mechanism: &str) -> Cause {
         _ => "it needs a service outside the database",
     };
     Cause::config(
-        "mongo.mechanism_unsupported",
+        Kind::MongoMechanismUnsupported,
         format!("This program cannot test a login with {mechanism}: {why}."),
         "Use SCRAM (without authMechanism) or MONGODB-X509, or test this login with the mongo shell.",
     )
@@ -175,7 +176,7 @@ fn payload(reply: &Document) -> Result<String, Fault> {
 fn unproven(server: &Server, fault: Fault) -> Cause {
     let suspicious = |what: &str| {
         Cause::config(
-            "mongo.auth_exchange",
+            Kind::MongoAuthExchange,
             format!("{server} failed to prove that it knows the password: it may not be the right server."),
             "Check that the address leads to the database itself and not to something in between.",
         )
@@ -185,12 +186,12 @@ fn unproven(server: &Server, fault: Fault) -> Cause {
         Fault::Impostor => suspicious("an invalid proof"),
         Fault::Server(what) => suspicious(what),
         Fault::Password => Cause::config(
-            "mongo.password_characters",
+            Kind::MongoPasswordCharacters,
             "The password has characters that SCRAM-SHA-256 does not allow, such as control characters.",
             "Set another password.",
         ),
         Fault::Crypto(error) => Cause::host(
-            "tls.unusable",
+            Kind::TlsUnusable,
             "OpenSSL failed to compute a proof.",
             "Report this as a fault of boot-agent.",
         )
@@ -210,7 +211,7 @@ fn rejected(server: &Server, credentials: &Credentials, failure: &Failure) -> Ca
         )
     };
     let cause = Cause::config(
-        "mongo.login_rejected",
+        Kind::MongoLoginRejected,
         format!("{server} rejects the login of {user}: wrong password, or no such user in {source}."),
         next_step,
     );
@@ -221,7 +222,7 @@ fn wrong_source(server: &Server, credentials: &Credentials, right: &str, failure
     let source = &credentials.source;
     let user = credentials.user.as_deref().unwrap_or_default();
     let cause = Cause::config(
-        "mongo.wrong_auth_source",
+        Kind::MongoWrongAuthSource,
         format!(
             "{server} has the user {user} with this password in {right}, and the URI logs in to {source}."
         ),
@@ -277,7 +278,7 @@ async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, 
         }
         Err(failure) if errors::is_rejected_login(&failure) => {
             let cause = Cause::config(
-                "mongo.login_rejected",
+                Kind::MongoLoginRejected,
                 format!("{} has no user with the subject of the client certificate.", member.server),
                 "Create the subject as a user in $external, and name the certificate with tlsCertificateKeyFile.",
             );
@@ -303,7 +304,7 @@ async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<
         Ok(_) => Ok("the server requires no login, and the URI names no user".to_owned()),
         Err(failure) if failure.code() == Some(errors::UNAUTHORIZED) => {
             let cause = Cause::config(
-                "mongo.login_required",
+                Kind::MongoLoginRequired,
                 format!("{} requires a login, and the URI names no user.", member.server),
                 "Write mongodb://USER:PASSWORD@HOST:PORT/DATABASE?authSource=admin.",
             );

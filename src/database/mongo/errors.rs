@@ -7,6 +7,7 @@ use super::super::listener::Listener;
 use super::super::uri::Server;
 use super::wire::{Failure, Refusal};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The code of a failed login, whatever was wrong with it.
 const AUTHENTICATION_FAILED: i64 = 18;
@@ -18,10 +19,10 @@ const USER_NOT_FOUND: i64 = 11;
 pub(super) const UNAUTHORIZED: i64 = 13;
 
 /// The kind for a member that is up and serves nobody yet.
-pub(super) const RECOVERING: &str = "mongo.recovering";
+pub(super) const RECOVERING: Kind = Kind::MongoRecovering;
 
 /// The kind for a server that a command needed as primary.
-pub(super) const NOT_PRIMARY: &str = "mongo.not_primary";
+pub(super) const NOT_PRIMARY: Kind = Kind::MongoNotPrimary;
 
 /// Whether the server rejected the credentials themselves.
 pub(super) fn is_rejected_login(failure: &Failure) -> bool {
@@ -33,7 +34,7 @@ pub(super) fn of(server: &Server, failure: &Failure) -> Cause {
     match failure {
         Failure::Connection(error) => broken(server, error),
         Failure::Foreign(_) | Failure::NotMongo(_) => Cause::config(
-            "mongo.not_mongodb",
+            Kind::MongoNotMongodb,
             format!("{server} does not speak the MongoDB protocol."),
             "Correct host and port in the URI.",
         )
@@ -45,12 +46,12 @@ pub(super) fn of(server: &Server, failure: &Failure) -> Cause {
 fn of_server(server: &Server, refusal: &Refusal) -> Cause {
     let cause = match refusal.code {
         AUTHENTICATION_FAILED | USER_NOT_FOUND => Cause::config(
-            "mongo.login_rejected",
+            Kind::MongoLoginRejected,
             format!("{server} rejects this user and password."),
             "Correct user, password and authSource in the URI.",
         ),
         UNAUTHORIZED => Cause::config(
-            "mongo.unauthorized",
+            Kind::MongoUnauthorized,
             format!("{server} requires a login, or this user lacks the privilege."),
             "Write user and password into the URI, or grant the user readWrite on the database.",
         ),
@@ -61,14 +62,14 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
         ),
         11600 | 11602 | 13436 | 189 | 91 => recovering(server),
         334 => Cause::config(
-            "mongo.mechanism",
+            Kind::MongoMechanism,
             format!(
                 "{server} does not support the authentication mechanism, or the user has no credentials for it."
             ),
             "Remove authMechanism from the URI, or create the user's credentials for it.",
         ),
         _ => Cause::external(
-            "mongo.refused",
+            Kind::MongoRefused,
             format!("{server} rejected a basic command."),
             "See the server's own words in the evidence, and mongod's log.",
         ),
@@ -95,13 +96,13 @@ pub(super) fn recovering(server: &Server) -> Cause {
 fn broken(server: &Server, error: &io::Error) -> Cause {
     let cause = if is_end(error) {
         Cause::external(
-            "mongo.closed",
+            Kind::MongoClosed,
             format!("{server} accepts connections and closes them without an answer."),
             "Check that this is MongoDB's port, and check mongod's log; a proxy or load balancer without a healthy server behind it does the same.",
         )
     } else {
         Cause::external(
-            "mongo.connection",
+            Kind::MongoConnection,
             format!("The connection to {server} broke."),
             "Check mongod's log and the network.",
         )
@@ -120,7 +121,7 @@ pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
     let seen = cause.evidence;
     let mut cause = Cause::external(
         // In TLS it is the handshake that was cut off.
-        if cause.kind == "tls.closed" { "tls.closed" } else { "mongo.closed" },
+        if cause.kind == Kind::TlsClosed { Kind::TlsClosed } else { Kind::MongoClosed },
         format!(
             "{server} closes every connection at once: a proxy or load balancer with no healthy server behind it."
         ),
@@ -133,7 +134,7 @@ pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
 /// A TLS endpoint that hangs up once asked, and asked for no certificate: mongod has no reason to.
 pub(super) fn nothing_behind_tls(server: &Server, error: &io::Error) -> Cause {
     Cause::external(
-        "mongo.closed",
+        Kind::MongoClosed,
         format!("{server} completes the TLS handshake and then closes the connection: a TLS proxy with no healthy server behind it."),
         "Check the targets of the proxy or load balancer, and that mongod runs there and accepts what the proxy sends it.",
     )
@@ -144,7 +145,7 @@ pub(super) fn nothing_behind_tls(server: &Server, error: &io::Error) -> Cause {
 /// A server of another kind.
 pub(super) fn other(server: &Server, listener: Listener) -> Cause {
     Cause::config(
-        "mongo.not_mongodb",
+        Kind::MongoNotMongodb,
         format!("{server} is {listener}, not MongoDB."),
         "Correct host and port in the URI; MongoDB's default port is 27017.",
     )
@@ -154,7 +155,7 @@ pub(super) fn other(server: &Server, listener: Listener) -> Cause {
 /// handshake, so no alert tells.
 pub(super) fn certificate_required(server: &Server) -> Cause {
     Cause::config(
-        "tls.client_certificate_required",
+        Kind::TlsClientCertificateRequired,
         format!("{server} asks for a client certificate and closes the connection without one."),
         "Name a client certificate with tlsCertificateKeyFile, or set allowConnectionsWithoutCertificates in mongod.conf.",
     )
@@ -165,7 +166,7 @@ pub(super) fn certificate_required(server: &Server) -> Cause {
 /// in its log alone.
 pub(super) fn certificate_rejected(server: &Server) -> Cause {
     Cause::config(
-        "tls.client_certificate_rejected",
+        Kind::TlsClientCertificateRejected,
         format!("{server} closes the connection once it has seen the client certificate."),
         "Use a client certificate that is still valid and was issued by the CA which the server trusts (tlsCertificateKeyFile); mongod's log says what it rejects.",
     )
@@ -175,7 +176,7 @@ pub(super) fn certificate_rejected(server: &Server) -> Cause {
 /// A server that accepts and does not answer.
 pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
-        "mongo.silent",
+        Kind::MongoSilent,
         format!("{server} accepts connections and does not answer {what}."),
         "Check that mongod is not hung (its log, its load), and that this is MongoDB's port.",
     )
@@ -185,7 +186,7 @@ pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
 /// A server that closes on plaintext and speaks TLS.
 pub(super) fn tls_required(server: &Server, in_tls: &str) -> Cause {
     Cause::config(
-        "mongo.tls_required",
+        Kind::MongoTlsRequired,
         format!("{server} requires TLS, and the URI lacks ssl=true."),
         "Add ssl=true to the URI, and tlsCAFile if its CA is not a public one.",
     )
@@ -196,7 +197,7 @@ pub(super) fn tls_required(server: &Server, in_tls: &str) -> Cause {
 /// A server that answers in plaintext and not in TLS.
 pub(super) fn tls_refused(server: &Server) -> Cause {
     Cause::config(
-        "tls.refused",
+        Kind::TlsRefused,
         format!("{server} does not support TLS, and the URI requires it."),
         "Enable TLS in mongod.conf (net.ssl.mode or net.tls.mode), or remove ssl=true from the URI.",
     )
@@ -207,7 +208,7 @@ pub(super) fn tls_refused(server: &Server) -> Cause {
 /// The only server there is holds no data.
 pub(super) fn arbiter_only() -> Cause {
     Cause::config(
-        "mongo.arbiter_only",
+        Kind::MongoArbiterOnly,
         "The only server in the URI is an arbiter, which has no data and no users.",
         "Name the members that hold data in the URI, and the set with replicaSet.",
     )
@@ -216,7 +217,7 @@ pub(super) fn arbiter_only() -> Cause {
 /// A server that was started with `replSetName` and has no replica set configuration.
 pub(super) fn not_initiated(server: &Server) -> Cause {
     Cause::external(
-        "mongo.not_initiated",
+        Kind::MongoNotInitiated,
         format!(
             "{server} is not a member of its replica set: the set was never initiated, or the member was removed."
         ),
@@ -227,7 +228,7 @@ pub(super) fn not_initiated(server: &Server) -> Cause {
 /// A delayed member that rejected a login: it may not have seen the user yet.
 pub(super) fn delayed(server: &Server, seconds: i64, login: &Cause) -> Cause {
     let mut cause = Cause::config(
-        "mongo.delayed_member",
+        Kind::MongoDelayedMember,
         format!("{server} is a delayed member, {seconds} s behind on purpose: it rejects the login, and the app cannot use it."),
         "Name the members that serve the app in the URI, and the set with replicaSet.",
     )

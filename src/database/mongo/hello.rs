@@ -13,6 +13,7 @@ use super::bson::Document;
 use super::errors;
 use super::wire::{Failure, Wire};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How long the connections are given that find out why the first one failed.
 const SECOND_LOOK: Duration = Duration::from_millis(1500);
@@ -223,7 +224,7 @@ pub(super) async fn greet(
 /// What answers in place of TLS. A mongod without TLS takes the handshake for garbage and closes; it answers in
 /// plaintext.
 async fn instead_of_tls(uri: &MongoUri, server: &Server, place: &Place, cause: Cause) -> Cause {
-    if !["tls.closed", "tls.not_tls", "tls.handshake", "tls.silent"].contains(&cause.kind.as_ref()) {
+    if ![Kind::TlsClosed, Kind::TlsNotTls, Kind::TlsHandshake, Kind::TlsSilent].contains(&cause.kind) {
         return cause;
     }
     let in_plaintext = timeout(SECOND_LOOK, async {
@@ -303,7 +304,7 @@ async fn in_tls(ladder_probe: &LadderProbe, server: &Server, place: &Place) -> O
         let stream = match tls::handshake(&terms, &ladder_probe.root, server, stream, SECOND_LOOK).await {
             Ok(stream) => stream,
             // Only a server that speaks TLS asks for a certificate in it.
-            Err(cause) if cause.kind == "tls.client_certificate_required" => {
+            Err(cause) if cause.kind == Kind::TlsClientCertificateRequired => {
                 return Some(InTls::WantsCertificate);
             }
             Err(_) => return None,

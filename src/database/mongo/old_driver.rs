@@ -11,6 +11,7 @@ use super::hello::{self, Member};
 use super::scram::Mechanism;
 use super::wire::Wire;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// How long the server has to answer without TLS.
 const PLAINTEXT_LIMIT: Duration = Duration::from_millis(1000);
@@ -19,7 +20,7 @@ const TODAYS: &str = "today's drivers";
 const OLD: &str = "older Java drivers";
 
 /// The warning of the URI, to which evidence is to be added.
-fn warning(uri: &MongoUri, kind: &str) -> Option<Cause> {
+fn warning(uri: &MongoUri, kind: Kind) -> Option<Cause> {
     uri.warnings.iter().find(|warning| warning.kind == kind).cloned()
 }
 
@@ -52,7 +53,7 @@ pub(super) fn without_mechanism(member: &Member) -> Option<Cause> {
     let has = |mechanism: Mechanism| offered.iter().any(|name| name == mechanism.name());
     (has(Mechanism::Sha256) && !has(Mechanism::Sha1)).then(|| {
         Cause::config(
-            "mongo.old_driver_mechanism",
+            Kind::MongoOldDriverMechanism,
             "The user has credentials for SCRAM-SHA-256 only, which Java drivers before 3.8 do not support: the app may be rejected.",
             "Set the password again with db.updateUser(), and mechanisms: [\"SCRAM-SHA-1\", \"SCRAM-SHA-256\"].",
         )

@@ -5,6 +5,7 @@ use super::bson::{Document, Value};
 use super::errors;
 use super::hello::Member;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// What the app cannot do without on each of its collections.
 const ON_COLLECTIONS: [&str; 5] = ["find", "insert", "update", "remove", "createIndex"];
@@ -184,7 +185,7 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
             EXPECTED.into_iter().filter(|action| !granted(privileges, database, None, action)).collect();
         let warning = (!unseen.is_empty()).then(|| {
             Cause::config(
-                "mongo.narrow_role",
+                Kind::MongoNarrowRole,
                 format!("{user} may read and write {database}, and lacks actions that readWrite includes."),
                 grant(user, database),
             )
@@ -220,7 +221,7 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
     if missing.is_empty() {
         let on = shortened(&named);
         let warning = Cause::config(
-            "mongo.narrow_role",
+            Kind::MongoNarrowRole,
             format!("{user} may use single collections of {database} only: the app cannot use a new one."),
             grant(user, database),
         )
@@ -274,7 +275,7 @@ fn judge_roles(roles: &[Value], database: &str, user: &str) -> Result<String, Ca
 }
 
 fn no_role(user: &str, what: &str, database: &str) -> Cause {
-    Cause::config("mongo.no_role", format!("{user} may not {what} {database}."), grant(user, database))
+    Cause::config(Kind::MongoNoRole, format!("{user} may not {what} {database}."), grant(user, database))
 }
 
 fn grant(user: &str, database: &str) -> String {
@@ -317,7 +318,7 @@ mod tests {
     /// What is missing, of a user who lacks something.
     fn missing(privileges: &[Value], collections: &[&str]) -> String {
         let cause = judged(privileges, collections).outcome.unwrap_err();
-        assert_eq!(cause.kind, "mongo.no_role");
+        assert_eq!(cause.kind, Kind::MongoNoRole);
         cause.evidence[0].value.clone()
     }
 
@@ -380,7 +381,7 @@ mod tests {
         for existing in [&[][..], &["builds"], &["builds", "users"]] {
             let judged = judged(&both, existing);
             assert!(judged.outcome.unwrap().contains("builds, users"));
-            assert_eq!(judged.warnings[0].kind, "mongo.narrow_role");
+            assert_eq!(judged.warnings[0].kind, Kind::MongoNarrowRole);
         }
         assert_eq!(
             missing(&both, &["builds", "projects"]),

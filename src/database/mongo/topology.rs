@@ -18,6 +18,7 @@ use super::bson::Document;
 use super::errors;
 use super::hello::{self, Hello, Member};
 use crate::cause::{Cause, Class};
+use crate::kind::Kind;
 
 /// The most members that a replica set can have; a longer list is not a server's honest word.
 const MOST_MEMBERS: usize = 50;
@@ -68,7 +69,7 @@ pub(super) async fn members(
     join_all(names.into_iter().map(|name| async move {
         let tried = unreached.iter().find(|(server, _)| server.to_string().eq_ignore_ascii_case(&name));
         let outcome = match tried {
-            Some((_, cause)) => Err(because("mongo.member_unreachable", &name, UNREACHABLE, cause)),
+            Some((_, cause)) => Err(because(Kind::MongoMemberUnreachable, &name, UNREACHABLE, cause)),
             None => member(ladder_probe, uri, &name, limits).await,
         };
         Advertised { name, outcome, is_told: tried.is_some() }
@@ -88,14 +89,14 @@ async fn member(
     let started = Instant::now();
     let left = || limit.saturating_sub(started.elapsed());
     let server = server(name).ok_or_else(|| {
-        unusable("mongo.member_name", name, "has a name that is not HOST:PORT").with("advertised", name)
+        unusable(Kind::MongoMemberName, name, "has a name that is not HOST:PORT").with("advertised", name)
     })?;
     let resolved = timeout(limit, ladder_probe.resolve_one(Product::Mongo, server.clone())).await;
     let resolved = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(cause)) => {
             return Err(because(
-                "mongo.member_unresolvable",
+                Kind::MongoMemberUnresolvable,
                 name,
                 "has a name that does not resolve on this box",
                 &cause,
@@ -103,17 +104,18 @@ async fn member(
         }
         Err(_) => {
             return Err(unusable(
-                "mongo.member_unresolvable",
+                Kind::MongoMemberUnresolvable,
                 name,
                 "has a name that did not resolve in time",
             ));
         }
     };
     let reached = connect::connect_server(Product::Mongo, resolved, left().min(limits.connect)).await;
-    let reached = reached.map_err(|cause| because("mongo.member_unreachable", name, UNREACHABLE, &cause))?;
+    let reached =
+        reached.map_err(|cause| because(Kind::MongoMemberUnreachable, name, UNREACHABLE, &cause))?;
     hello::greet(ladder_probe, uri, reached, left())
         .await
-        .map_err(|cause| because("mongo.member_unusable", name, "is reachable but unusable", &cause))
+        .map_err(|cause| because(Kind::MongoMemberUnusable, name, "is reachable but unusable", &cause))
 }
 
 /// `host:port` as replica sets write it; an IPv6 address is in brackets.
@@ -129,7 +131,7 @@ fn server(name: &str) -> Option<Server> {
     Some(Server { host, address: None, port })
 }
 
-fn unusable(kind: &'static str, name: &str, what: &str) -> Cause {
+fn unusable(kind: Kind, name: &str, what: &str) -> Cause {
     Cause::external(
         kind,
         format!("The replica set member {name} {what}."),
@@ -137,7 +139,7 @@ fn unusable(kind: &'static str, name: &str, what: &str) -> Cause {
     )
 }
 
-fn because(kind: &'static str, name: &str, what: &str, inner: &Cause) -> Cause {
+fn because(kind: Kind, name: &str, what: &str, inner: &Cause) -> Cause {
     let mut cause = unusable(kind, name, what).with("because", &inner.sentence);
     cause.evidence.extend(inner.evidence.iter().cloned());
     cause
@@ -185,7 +187,7 @@ fn single(
     if let (Some(set), false) = (&hello.set_name, uri.direct_connection || uri.load_balanced) {
         warnings.push(
             Cause::config(
-                "mongo.single_seed",
+                Kind::MongoSingleSeed,
                 format!("{} is a member of the replica set {set}, and the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
                 format!("List all members in the URI and add replicaSet={set}."),
             )
@@ -211,7 +213,7 @@ fn single(
     Err(Cause::new(
         // Without any primary the election is what is missing, whatever the URI says.
         if hello.primary.is_some() { Class::Config } else { Class::External },
-        "mongo.not_primary",
+        Kind::MongoNotPrimary,
         format!(
             "{} is a {}, which takes no writes, and the URI names no other server.",
             seed.server,
@@ -286,7 +288,7 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
     let behind = primary.last_write?.saturating_sub(member.last_write.filter(|_| member.is_secondary)?);
     (behind > LAG).then(|| {
         Cause::external(
-            "mongo.lag",
+            Kind::MongoLag,
             format!("{name} is {} s behind the primary.", behind / 1000),
             "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would lose time or data.",
         )
@@ -298,7 +300,7 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     let names: Vec<&str> = seeds.iter().filter_map(|seed| seed.hello.set_name.as_deref()).collect();
     if let Some(name) = names.first() {
         return Cause::config(
-            "mongo.set_name_mismatch",
+            Kind::MongoSetNameMismatch,
             format!("The URI asks for the replica set {wanted}, and the servers belong to {name}."),
             format!("Write replicaSet={name} in the URI, if these are the right servers."),
         );
@@ -309,7 +311,7 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     let states: Vec<String> =
         seeds.iter().map(|seed| format!("{} {}", seed.server, seed.hello.state())).collect();
     Cause::config(
-        "mongo.not_a_replica_set",
+        Kind::MongoNotAReplicaSet,
         format!("The URI asks for the replica set {wanted}, and the server is not in a replica set."),
         "Remove replicaSet from the URI, or start mongod with replSetName and initiate the set.",
     )
@@ -329,7 +331,7 @@ fn stray(wanted: &str, member: &Member) -> Cause {
         return errors::not_initiated(&member.server);
     }
     Cause::config(
-        "mongo.set_name_mismatch",
+        Kind::MongoSetNameMismatch,
         format!("{} does not belong to the replica set {wanted}: drivers ignore it.", member.server),
         "Remove it from the URI.",
     )
@@ -338,7 +340,7 @@ fn stray(wanted: &str, member: &Member) -> Cause {
 
 fn standalone_among_several(seed: &Member) -> Cause {
     Cause::config(
-        "mongo.not_a_replica_set",
+        Kind::MongoNotAReplicaSet,
         format!("{} is a standalone server in a URI that names several: drivers ignore it.", seed.server),
         "Name this one server alone in the URI, or only the members of one replica set.",
     )
@@ -370,7 +372,7 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
     }
     let set = ours.iter().find_map(|seed| seed.hello.set_name.as_deref()).unwrap_or_default();
     let cause = Cause::external(
-        "mongo.no_primary",
+        Kind::MongoNoPrimary,
         format!("The replica set {set} has no primary, so it takes no writes."),
         "Wait for the election; if there is none, start the members that are down: a majority must see each other.",
     );
@@ -446,7 +448,7 @@ impl Version {
         };
         let next_step =
             "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
-        Some(Cause::config("mongo.version", sentence, next_step))
+        Some(Cause::config(Kind::MongoVersion, sentence, next_step))
     }
 }
 
@@ -470,7 +472,7 @@ mod tests {
             assert_eq!(behind(seconds), None, "{seconds}");
         }
         let cause = behind(61).unwrap();
-        assert_eq!((cause.kind.as_ref(), cause.class), ("mongo.lag", Class::External));
+        assert_eq!((cause.kind, cause.class), (Kind::MongoLag, Class::External));
         assert_eq!(cause.sentence, "db3:27017 is 61 s behind the primary.");
         // 3.2 does not say when it wrote last, and an arbiter never does.
         assert_eq!(lagging("db3:27017", &hello(None, true), &primary), None);

@@ -21,9 +21,10 @@ use super::super::uri::postgres::{RootCert, SslMode};
 use super::super::uri::{PostgresUri, Product, Server};
 use super::errors;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The kind of the cause when a server has no TLS and the URI insists on it.
-pub(super) const REFUSED: &str = "tls.refused";
+pub(super) const REFUSED: Kind = Kind::TlsRefused;
 
 /// `SSLRequest` of the protocol: its length, and a code that is no version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];

@@ -15,21 +15,22 @@ use super::super::tls::{self, Terms};
 use super::super::uri::{PostgresUri, Server};
 use super::{methods, pooler};
 use crate::cause::{Cause, Class, chain};
+use crate::kind::Kind;
 
 /// The kind for a client that `pg_hba.conf` does not let in.
-pub(super) const NO_ENTRY: &str = "postgres.no_pg_hba_entry";
+pub(super) const NO_ENTRY: Kind = Kind::PostgresNoPgHbaEntry;
 
 /// The kind for a server that is not ready yet, which makes libpq go on to the next host.
-pub(super) const STARTING_UP: &str = "postgres.starting_up";
+pub(super) const STARTING_UP: Kind = Kind::PostgresStartingUp;
 
 /// The kind for a server that hangs up.
-pub(super) const CLOSED: &str = "postgres.closed";
+pub(super) const CLOSED: Kind = Kind::PostgresClosed;
 
 /// The kind for a server that accepts and does not answer.
-pub(super) const SILENT: &str = "postgres.silent";
+pub(super) const SILENT: Kind = Kind::PostgresSilent;
 
 /// The kind for what is no PostgreSQL.
-pub(super) const NOT_POSTGRES: &str = "postgres.not_postgres";
+pub(super) const NOT_POSTGRES: Kind = Kind::PostgresNotPostgres;
 
 /// The longest first answer to a login: an error with the longest message that libpq would believe.
 const LONGEST_FIRST: u32 = 30_000;
@@ -61,7 +62,7 @@ pub(super) fn of_login(
     let said = chain(error);
     let cause = if uri.password.is_none() && said.contains("password missing") {
         Cause::config(
-            "postgres.no_password",
+            Kind::PostgresNoPassword,
             format!("{server} asks for a password, and the URI has none."),
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         )
@@ -69,7 +70,7 @@ pub(super) fn of_login(
         methods::unsupported(server, heard)
     } else if said.contains("channel binding") {
         Cause::config(
-            "postgres.channel_binding",
+            Kind::PostgresChannelBinding,
             format!(
                 "The URI has channel_binding=require, and {server} logs this user in without channel binding."
             ),
@@ -80,7 +81,7 @@ pub(super) fn of_login(
     } else if said.contains("authentication") {
         // The server's own proof failed: somebody in between has another certificate, or does not know the password.
         Cause::config(
-            "postgres.auth_exchange",
+            Kind::PostgresAuthExchange,
             format!(
                 "{server} failed to prove that it knows the password: it may not be the intended server."
             ),
@@ -133,7 +134,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("28P01", _) => (
             Rung::Auth,
             Cause::config(
-                "postgres.password_rejected",
+                Kind::PostgresPasswordRejected,
                 format!("{server} rejects the password of {user}, or there is no such user."),
                 "Correct user and password in the URI; ALTER ROLE … PASSWORD sets a new password.",
             ),
@@ -146,7 +147,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ) => (
             Rung::Auth,
             Cause::config(
-                "postgres.no_role",
+                Kind::PostgresNoRole,
                 format!("{server} has no role {user}, or the role may not log in."),
                 "Create the role (CREATE ROLE … LOGIN), or correct the user in the URI.",
             ),
@@ -156,7 +157,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("28000", _) if refusal.message().contains("pg_hba.conf rejects") => (
             Rung::Auth,
             Cause::config(
-                "postgres.pg_hba_reject",
+                Kind::PostgresPgHbaReject,
                 format!(
                     "{server} rejects {user} on {database} from this address: a reject entry in pg_hba.conf matches."
                 ),
@@ -166,7 +167,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("28000", _) if refusal.message().contains("valid client certificate") => (
             Rung::Auth,
             Cause::config(
-                "tls.client_certificate_required",
+                Kind::TlsClientCertificateRequired,
                 format!("{server} requires a client certificate of {user} (clientcert in pg_hba.conf)."),
                 "Put a client certificate on this box and name it with sslcert and sslkey, or remove clientcert from the entry in pg_hba.conf.",
             ),
@@ -184,7 +185,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("3D000", _) => (
             Rung::Database,
             Cause::config(
-                "postgres.no_database",
+                Kind::PostgresNoDatabase,
                 format!("{server} has no database {database}."),
                 "Create the database or restore it, or correct its name in the URI.",
             ),
@@ -192,7 +193,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("42501", _) => (
             Rung::Database,
             Cause::config(
-                "postgres.no_privilege",
+                Kind::PostgresNoPrivilege,
                 format!("{user} may not use {database} on {server}."),
                 format!("GRANT ALL ON DATABASE {database} TO {user}, or make it the owner."),
             ),
@@ -200,7 +201,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("53300", _) => (
             Rung::Auth,
             Cause::external(
-                "postgres.too_many_connections",
+                Kind::PostgresTooManyConnections,
                 format!("{server} has no free connection slots."),
                 "Raise max_connections (or the role's limit), or end idle connections.",
             ),
@@ -216,7 +217,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("57P01" | "57P02", _) => (
             Rung::Auth,
             Cause::external(
-                "postgres.shutting_down",
+                Kind::PostgresShuttingDown,
                 format!("{server} is shutting down."),
                 "Wait for it, or start it again.",
             ),
@@ -224,7 +225,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("55000", _) => (
             Rung::Database,
             Cause::external(
-                "postgres.database_closed",
+                Kind::PostgresDatabaseClosed,
                 format!("{database} on {server} does not accept connections."),
                 "ALTER DATABASE … ALLOW_CONNECTIONS true.",
             ),
@@ -232,7 +233,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         ("25006", _) => (
             Rung::Role,
             Cause::external(
-                "postgres.read_only",
+                Kind::PostgresReadOnly,
                 format!("{server} is read-only."),
                 "Point the URI at the primary, or make the server writable again.",
             ),
@@ -259,7 +260,7 @@ fn other(server: &Server, code: &str) -> Cause {
     let class = if passes { Class::External } else { Class::Config };
     Cause::new(
         class,
-        "postgres.refused",
+        Kind::PostgresRefused,
         format!("{server} refuses this login or query."),
         "Look at the server's own words above, and at its log.",
     )
@@ -268,7 +269,7 @@ fn other(server: &Server, code: &str) -> Cause {
 /// A server that refused over plaintext what it takes over TLS.
 pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
     let mut cause = Cause::config(
-        "postgres.tls_required",
+        Kind::PostgresTlsRequired,
         format!("{server} accepts this user over TLS only, and the URI has sslmode=disable."),
         "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
     );

@@ -2,6 +2,7 @@
 
 use super::super::uri::{PostgresUri, Server};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// A way to log in that the server asks for, and neither this program nor the app has.
 pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
@@ -16,7 +17,7 @@ pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
         _ => "a method other than SCRAM-SHA-256, MD5 and a plain password",
     };
     Cause::config(
-        "postgres.auth_method",
+        Kind::PostgresAuthMethod,
         format!("{server} wants this user to log in by {method}, which the app cannot do."),
         "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
     )
@@ -37,7 +38,7 @@ pub(super) fn by_require_auth(uri: &PostgresUri, server: &Server, heard: &[u8]) 
     let is_named = required.split(',').any(|method| method.trim_start_matches('!') == used);
     (is_named == negated).then(|| {
         Cause::config(
-            "postgres.require_auth",
+            Kind::PostgresRequireAuth,
             format!(
                 "The URI has require_auth={required}, and {server} logs this user in by the method {used}."
             ),
@@ -70,5 +71,5 @@ pub(super) fn failed(server: &Server, user: &str, said: &str) -> Cause {
         || "the method of its pg_hba.conf entry".to_owned(),
         |one| format!("{one} authentication"),
     );
-    Cause::config("postgres.auth_rejected", format!("{server} rejects {user} by {by}."), next_step)
+    Cause::config(Kind::PostgresAuthRejected, format!("{server} rejects {user} by {by}."), next_step)
 }

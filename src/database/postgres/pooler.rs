@@ -16,10 +16,11 @@ use super::super::rung::Rung;
 use super::super::uri::{PostgresUri, Server};
 use super::errors::in_its_words;
 use crate::cause::Cause;
+use crate::kind::Kind;
 use words::{Meaning, meaning};
 
 /// The kind for a pooler whose server does not answer.
-const SERVER_DOWN: &str = "postgres.pooler_server_down";
+const SERVER_DOWN: Kind = Kind::PostgresPoolerServerDown;
 
 /// A startup parameter that no server knows: a pooler refuses it at once, PostgreSQL not before the login.
 const UNKNOWN_PARAMETER: &str = "boot_agent_asks_who_is_there";
@@ -83,7 +84,7 @@ pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Op
 
 fn refused(who: &str, what: &str) -> Cause {
     Cause::external(
-        "postgres.pooler_refused",
+        Kind::PostgresPoolerRefused,
         format!("{who} refuses this {what}."),
         "Look at the pooler's own words above, and at its log.",
     )
@@ -94,7 +95,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::Password => (
             Rung::Auth,
             Cause::config(
-                "postgres.password_rejected",
+                Kind::PostgresPasswordRejected,
                 format!("{who} rejects the password of {user}, or has no such user."),
                 "Correct user and password in the URI, or the pooler's list of users (PgBouncer: auth_file, auth_query).",
             ),
@@ -102,7 +103,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::User => (
             Rung::Auth,
             Cause::config(
-                "postgres.no_role",
+                Kind::PostgresNoRole,
                 format!("{who} has no user {user}."),
                 "Add the user to the pooler (PgBouncer: auth_file, auth_query; RDS Proxy: a secret), or correct the user in the URI.",
             ),
@@ -110,7 +111,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::Method => (
             Rung::Auth,
             Cause::config(
-                "postgres.auth_rejected",
+                Kind::PostgresAuthRejected,
                 format!("{who} rejects {user} by its rules of authentication."),
                 "Check the pooler's authentication settings (PgBouncer: auth_type, auth_hba_file) for this user.",
             ),
@@ -118,7 +119,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::Database => (
             Rung::Database,
             Cause::config(
-                "postgres.no_database",
+                Kind::PostgresNoDatabase,
                 format!("{who} has no database {database}."),
                 "Add the database to the pooler (PgBouncer: the section [databases]), or correct its name in the URI.",
             ),
@@ -126,7 +127,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::DatabaseClosed => (
             Rung::Database,
             Cause::external(
-                "postgres.database_closed",
+                Kind::PostgresDatabaseClosed,
                 format!("{who} does not accept connections to {database}."),
                 "Enable the database in the pooler (PgBouncer's console: ENABLE, RESUME).",
             ),
@@ -134,7 +135,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::TooMany => (
             Rung::Auth,
             Cause::external(
-                "postgres.too_many_connections",
+                Kind::PostgresTooManyConnections,
                 format!("{who} has reached its limit of clients."),
                 "Raise the pooler's limit (PgBouncer: max_client_conn, max_db_connections), or end idle connections.",
             ),
@@ -142,7 +143,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::Parameter => (
             Rung::Auth,
             Cause::config(
-                "postgres.startup_parameter",
+                Kind::PostgresStartupParameter,
                 format!("{who} refuses a startup parameter that the URI sets."),
                 "Remove the parameter from the URI (often options), or list it in PgBouncer's ignore_startup_parameters.",
             ),
@@ -150,7 +151,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::TlsRequired => (
             Rung::Auth,
             Cause::config(
-                "postgres.tls_required",
+                Kind::PostgresTlsRequired,
                 format!("{who} accepts clients over TLS only."),
                 "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
             ),
@@ -166,7 +167,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::ServerRefuses => (
             Rung::Auth,
             Cause::external(
-                "postgres.pooler_login",
+                Kind::PostgresPoolerLogin,
                 format!("{who} cannot log in to the database server behind it."),
                 "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); the pooler's log says which.",
             ),
@@ -174,7 +175,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::ServerDatabase => (
             Rung::Database,
             Cause::config(
-                "postgres.no_database",
+                Kind::PostgresNoDatabase,
                 format!(
                     "{who} answers, and the database server behind it does not have the database that {database} stands for."
                 ),
@@ -184,7 +185,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::ServerFull => (
             Rung::Auth,
             Cause::external(
-                "postgres.too_many_connections",
+                Kind::PostgresTooManyConnections,
                 format!("{who} answers, and the database server behind it has no free connection slots."),
                 "Raise max_connections of that server, lower the pool's size, or end idle connections.",
             ),
@@ -192,7 +193,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::ServerStarting => (
             Rung::Auth,
             Cause::external(
-                "postgres.starting_up",
+                Kind::PostgresStartingUp,
                 format!("{who} answers, and the database server behind it is starting up or shutting down."),
                 "Wait for that server; its log says how far it is.",
             ),
@@ -200,7 +201,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::Waiting => (
             Rung::Auth,
             Cause::external(
-                "postgres.pooler_busy",
+                Kind::PostgresPoolerBusy,
                 format!("{who} has no free connection to the database server behind it."),
                 "Raise the pool's size (PgBouncer: default_pool_size, query_wait_timeout), or end long transactions.",
             ),
@@ -208,7 +209,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::ShuttingDown => (
             Rung::Auth,
             Cause::external(
-                "postgres.shutting_down",
+                Kind::PostgresShuttingDown,
                 format!("{who} is shutting down."),
                 "Wait for the pooler, or start it again.",
             ),
@@ -216,7 +217,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::AdminConsole => (
             Rung::Database,
             Cause::config(
-                "postgres.admin_console",
+                Kind::PostgresAdminConsole,
                 format!("{who} offers its admin console under this database name, and no database."),
                 "Write the name of the app's database after the port in the URI.",
             ),
@@ -224,7 +225,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
         Meaning::Misconfigured => (
             Rung::Auth,
             Cause::external(
-                "postgres.pooler_refused",
+                Kind::PostgresPoolerRefused,
                 format!("{who} says that its own configuration is wrong."),
                 "Look at the pooler's log, and correct its configuration.",
             ),

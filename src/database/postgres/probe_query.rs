@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 use super::super::uri::Server;
 use super::super::uri::postgres::SessionTarget;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The version that CircleCI's documentation names, as `server_version_num` counts; the first digits of its releases.
 const DOCUMENTED: i64 = 90_500;
@@ -120,7 +121,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, data
         let create = format!("As a superuser, in {database}: CREATE EXTENSION \"{name}\";");
         if !is_in(&offered, name) {
             return Some(Cause::config(
-                "postgres.extension_unavailable",
+                Kind::PostgresExtensionUnavailable,
                 format!("{database} has no extension {name}, and the server has none to install."),
                 format!("Install postgresql-contrib on the database server. {create}"),
             ));
@@ -129,7 +130,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, data
             return None;
         }
         Some(Cause::config(
-            "postgres.extension_missing",
+            Kind::PostgresExtensionMissing,
             format!("{database} has no extension {name}, and this user may not create it."),
             create,
         ))
@@ -154,14 +155,14 @@ impl ServerFacts {
         let Some(schema) = &self.schema else {
             let cause = match self.public_is_closed {
                 true => Cause::config(
-                    "postgres.no_privilege",
+                    Kind::PostgresNoPrivilege,
                     format!(
                         "{user} may not use the schema public of {database}, so it finds and creates no tables."
                     ),
                     grant("public"),
                 ),
                 false => Cause::config(
-                    "postgres.no_schema",
+                    Kind::PostgresNoSchema,
                     format!(
                         "No schema of the search path exists in {database}, so {user} finds and creates no tables."
                     ),
@@ -174,7 +175,7 @@ impl ServerFacts {
         };
         if !self.may_create {
             return Err(Cause::config(
-                "postgres.no_privilege",
+                Kind::PostgresNoPrivilege,
                 format!("{user} may not create tables in the schema {schema} of {database}."),
                 grant(schema),
             )
@@ -183,7 +184,7 @@ impl ServerFacts {
         }
         if let Some(tables) = &self.closed_tables {
             return Err(Cause::config(
-                "postgres.no_privilege",
+                Kind::PostgresNoPrivilege,
                 format!("{user} may not read and write all tables of {database}."),
                 format!("In {database}: GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; or make it their owner."),
             )
@@ -198,7 +199,7 @@ impl ServerFacts {
             matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly | SessionTarget::PreferStandby);
         if self.in_recovery && asks_for_standby {
             return Err(Cause::config(
-                "postgres.standby",
+                Kind::PostgresStandby,
                 format!(
                     "{server} is a standby, which target_session_attrs asks for, and the app needs to write."
                 ),
@@ -207,7 +208,7 @@ impl ServerFacts {
         }
         if self.in_recovery {
             return Err(Cause::external(
-                "postgres.standby",
+                Kind::PostgresStandby,
                 format!("{server} is a standby and does not accept writes."),
                 "Point the URI at the primary (RDS: not the reader endpoint), or promote this server.",
             )
@@ -215,7 +216,7 @@ impl ServerFacts {
         }
         if self.read_only && target != SessionTarget::ReadOnly {
             return Err(Cause::external(
-                "postgres.read_only",
+                Kind::PostgresReadOnly,
                 format!("{server} is a primary, but its sessions are read-only."),
                 "Check default_transaction_read_only of the server, the database and the role; RDS sets it when storage is full.",
             )
@@ -223,7 +224,7 @@ impl ServerFacts {
         }
         if matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly) {
             return Err(Cause::config(
-                "postgres.target",
+                Kind::PostgresTarget,
                 format!("{server} is a primary, and target_session_attrs in the URI asks for a standby."),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
@@ -235,7 +236,7 @@ impl ServerFacts {
     pub(super) fn version_advice(&self) -> Option<Cause> {
         (self.version_number > 0 && self.version_number < DOCUMENTED).then(|| {
             Cause::config(
-                "postgres.version",
+                Kind::PostgresVersion,
                 format!(
                     "The server is PostgreSQL {}, older than the 9.5 that CircleCI documents.",
                     self.version

@@ -12,6 +12,7 @@ use super::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
 use crate::cause::Cause;
 use crate::database::uri::Password;
 use crate::files::{self, Root};
+use crate::kind::Kind;
 
 /// The largest file of certificates that is read, in bytes; a distribution's store has some 200 kB.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -28,7 +29,7 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
             let found = SYSTEM_STORES.iter().find(|store| root.path(store).exists());
             PathBuf::from(found.ok_or_else(|| {
                 Cause::host(
-                    "tls.no_authorities",
+                    Kind::TlsNoAuthorities,
                     "This machine has no store of certificate authorities, so no certificate can be verified.",
                     format!("Install the package ca-certificates, or name the database's CA with {setting}."),
                 )
@@ -38,7 +39,7 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
     let file = root.path(&path);
     let unusable = |what: &str, next_step: String, error: &dyn std::fmt::Display| {
         let sentence = format!("The CA file {} {what}.", path.display());
-        Cause::config("tls.ca_file", sentence, next_step).with("file", path.display()).with("error", error)
+        Cause::config(Kind::TlsCaFile, sentence, next_step).with("file", path.display()).with("error", error)
     };
     let put_it_there = || {
         format!(
@@ -143,7 +144,7 @@ pub(super) fn identity(
 /// What is wrong with a file of the client's certificate.
 pub(super) fn client_certificate(path: &Path, what: &str, error: &dyn std::fmt::Display) -> Cause {
     Cause::config(
-        "tls.client_certificate",
+        Kind::TlsClientCertificate,
         format!("The client certificate's file {} {what}.", path.display()),
         "Correct the file, its mode or its passphrase, or the URI's settings for the client certificate.",
     )

@@ -1,6 +1,7 @@
 //! Handshakes within this process, each with one thing wrong.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::kind::Kind;
 use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
@@ -174,7 +175,7 @@ async fn whether_a_client_certificate_was_asked_for_is_known() {
     let serving =
         Serving { requires_certificate: true, most: Some(SslVersion::TLS1_2), ..Serving::default() };
     let cause = shake(&own, serving, b"", "db.internal", Product::Mongo).await.err().unwrap();
-    assert_eq!(cause.kind, "tls.client_certificate_required");
+    assert_eq!(cause.kind, Kind::TlsClientCertificateRequired);
 }
 
 #[tokio::test]
@@ -184,54 +185,54 @@ async fn a_chain_is_judged_by_what_is_missing() {
     let middle = issue(&Wish::ca("Example Issuing CA"), Some(&root));
     let own = issue(&Wish::server(), Some(&middle));
     let cause = verdict(&own, Vec::new(), &root).await;
-    assert_eq!(cause.kind, "tls.incomplete_chain");
+    assert_eq!(cause.kind, Kind::TlsIncompleteChain);
     assert!(cause.next_step.contains("ssl_cert_file"), "{cause:?}");
     let pem = root.certificate.to_pem().unwrap();
     let serving = Serving { also: vec![middle.certificate.clone()], ..Serving::default() };
     shake(&own, serving, &pem, "db.internal", Product::Postgres).await.unwrap();
     // The chain is whole, and leads elsewhere.
     let cause = verdict(&own, vec![middle.certificate.clone()], &stranger).await;
-    assert_eq!(cause.kind, "tls.unknown_ca");
+    assert_eq!(cause.kind, Kind::TlsUnknownCa);
     let cause = verdict(&own, vec![middle.certificate, root.certificate.clone()], &stranger).await;
-    assert_eq!(cause.kind, "tls.unknown_ca");
+    assert_eq!(cause.kind, Kind::TlsUnknownCa);
 
     // Nothing tells a root that is not trusted from an intermediate without a telling name: both are said.
     let direct = issue(&Wish::server(), Some(&root));
     let cause = verdict(&direct, Vec::new(), &stranger).await;
-    assert_eq!(cause.kind, "tls.unknown_ca");
+    assert_eq!(cause.kind, Kind::TlsUnknownCa);
     assert!(cause.next_step.contains("root CA") && cause.next_step.contains("intermediate"), "{cause:?}");
     let again = issue(&Wish::ca("Example Root"), None);
     let cause = verdict(&direct, Vec::new(), &again).await;
     assert!(cause.sentence.contains("key of the trusted CA"), "{cause:?}");
     let alone = issue(&Wish::server(), None);
     let cause = verdict(&alone, Vec::new(), &root).await;
-    assert!(cause.kind == "tls.unknown_ca" && cause.sentence.contains("self-signed"), "{cause:?}");
+    assert!(cause.kind == Kind::TlsUnknownCa && cause.sentence.contains("self-signed"), "{cause:?}");
 }
 
 #[tokio::test]
 async fn each_objection_has_a_cause_of_its_own() {
     let root = issue(&Wish::ca("Example Root"), None);
     for (wish, kind) in [
-        (Wish { valid: (-10, -1), ..Wish::server() }, "tls.expired"),
-        (Wish { valid: (1, 10), ..Wish::server() }, "tls.not_yet_valid"),
-        (Wish { names: &["other.internal"], ..Wish::server() }, "tls.wrong_name"),
-        (Wish { bits: 1024, ..Wish::server() }, "tls.weak_key"),
-        (Wish { digest: MessageDigest::md5(), ..Wish::server() }, "tls.weak_key"),
-        (Wish { for_clients_only: true, ..Wish::server() }, "tls.certificate_purpose"),
+        (Wish { valid: (-10, -1), ..Wish::server() }, Kind::TlsExpired),
+        (Wish { valid: (1, 10), ..Wish::server() }, Kind::TlsNotYetValid),
+        (Wish { names: &["other.internal"], ..Wish::server() }, Kind::TlsWrongName),
+        (Wish { bits: 1024, ..Wish::server() }, Kind::TlsWeakKey),
+        (Wish { digest: MessageDigest::md5(), ..Wish::server() }, Kind::TlsWeakKey),
+        (Wish { for_clients_only: true, ..Wish::server() }, Kind::TlsCertificatePurpose),
     ] {
         let cause = verdict(&issue(&wish, Some(&root)), Vec::new(), &root).await;
         assert_eq!(cause.kind, kind, "{cause:?}");
     }
     let old = issue(&Wish { valid: (-10, -1), ..Wish::ca("Old Root") }, None);
     let cause = verdict(&issue(&Wish::server(), Some(&old)), Vec::new(), &old).await;
-    assert!(cause.kind == "tls.expired" && cause.sentence.contains("CN=Old Root"), "{cause:?}");
+    assert!(cause.kind == Kind::TlsExpired && cause.sentence.contains("CN=Old Root"), "{cause:?}");
     let no_ca = issue(&Wish { name: "somebody", ..Wish::server() }, Some(&root));
     let mut chain = no_ca.certificate.to_pem().unwrap();
     chain.extend(root.certificate.to_pem().unwrap());
     let own = issue(&Wish::server(), Some(&no_ca));
     let cause =
         shake(&own, Serving::default(), &chain, "db.internal", Product::Postgres).await.err().unwrap();
-    assert_eq!(cause.kind, "tls.not_a_ca", "{cause:?}");
+    assert_eq!(cause.kind, Kind::TlsNotACa, "{cause:?}");
 }
 
 #[tokio::test]
@@ -267,6 +268,6 @@ async fn a_ca_file_is_named_for_what_it_is() {
     ] {
         let outcome = shake(&own, Serving::default(), &content, "db.internal", Product::Postgres).await;
         let cause = outcome.err().unwrap();
-        assert!(cause.kind == "tls.ca_file" && cause.sentence.contains(words), "{words}: {cause:?}");
+        assert!(cause.kind == Kind::TlsCaFile && cause.sentence.contains(words), "{words}: {cause:?}");
     }
 }

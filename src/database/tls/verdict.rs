@@ -11,6 +11,7 @@ use super::super::uri::Server;
 use super::chain::{Issuer, Objection};
 use super::{Authorities, Product, Terms};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 // OpenSSL's verdicts on a certificate (`X509_V_ERR_…` in x509_vfy.h).
 const UNABLE_TO_GET_ISSUER: i32 = 2;
@@ -57,19 +58,19 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
     };
     let cause = match objection.code {
         HAS_EXPIRED => Cause::external(
-            "tls.expired",
+            Kind::TlsExpired,
             format!("{whose} has expired."),
             "Renew the certificate; if its dates look right, check this machine's clock.",
         )
         .with("clock of this machine", now()),
         NOT_YET_VALID => Cause::external(
-            "tls.not_yet_valid",
+            Kind::TlsNotYetValid,
             format!("{whose} is not valid yet."),
             "Check the clocks of this machine (chronyc tracking) and of the server.",
         )
         .with("clock of this machine", now()),
         HOSTNAME_MISMATCH | ADDRESS_MISMATCH => Cause::config(
-            "tls.wrong_name",
+            Kind::TlsWrongName,
             format!("The certificate of {server} is for another name."),
             "Write a name that the certificate carries in the URI, or issue a certificate with this name.",
         )
@@ -78,7 +79,7 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
             if objection.names.is_empty() { &objection.subject } else { &objection.names },
         ),
         SELF_SIGNED => Cause::config(
-            "tls.unknown_ca",
+            Kind::TlsUnknownCa,
             format!("The certificate of {server} is self-signed, and the URI does not trust it."),
             format!(
                 "Put that certificate on this box and name it with {}, or have a CA sign the server's certificate.",
@@ -89,33 +90,33 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         UNABLE_TO_GET_ISSUER | SELF_SIGNED_IN_CHAIN | UNKNOWN_ISSUER | UNVERIFIABLE_LEAF
         | SIGNATURE_FAILURE => untrusted(terms, server, objection),
         KEY_TOO_SMALL | CA_KEY_TOO_SMALL => Cause::config(
-            "tls.weak_key",
+            Kind::TlsWeakKey,
             format!("{whose} has a key that is too short to be trusted."),
             "Issue a new certificate with an RSA key of 2048 bits or more, or an ECDSA key.",
         ),
         DIGEST_TOO_WEAK => Cause::config(
-            "tls.weak_key",
+            Kind::TlsWeakKey,
             format!("{whose} is signed with a digest that is too weak to be trusted (MD5 or SHA-1)."),
             "Issue the certificate again, signed with SHA-256.",
         ),
         INVALID_PURPOSE => Cause::config(
-            "tls.certificate_purpose",
+            Kind::TlsCertificatePurpose,
             format!("{whose} is not meant for a server: its extended key usage lacks serverAuth."),
             "Issue a certificate with extendedKeyUsage = serverAuth.",
         ),
         INVALID_CA => Cause::config(
-            "tls.not_a_ca",
+            Kind::TlsNotACa,
             format!("{} signed the certificate of {server} and is not a CA's certificate.", objection.subject),
             "Sign with a certificate that has basicConstraints = CA:TRUE, and trust that one.",
         )
         .with("trusted", trusted(terms)),
         REVOKED => Cause::config(
-            "tls.revoked",
+            Kind::TlsRevoked,
             format!("{whose} has been revoked."),
             "Issue a new certificate for the server.",
         ),
         _ => Cause::config(
-            "tls.certificate",
+            Kind::TlsCertificate,
             format!("{whose} cannot be accepted."),
             "Correct the server's certificate; the evidence has OpenSSL's objection.",
         ),
@@ -145,7 +146,7 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
     let alone = objection.depth == 0 && objection.code != SELF_SIGNED_IN_CHAIN;
     let cause = match objection.issuer_is {
         Issuer::Namesake => Cause::config(
-            "tls.unknown_ca",
+            Kind::TlsUnknownCa,
             format!(
                 "The certificate of {server} was signed by a CA named {issuer}, and not with the key of the trusted CA of that name."
             ),
@@ -154,12 +155,12 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
             ),
         ),
         Issuer::Intermediate if alone => Cause::config(
-            "tls.incomplete_chain",
+            Kind::TlsIncompleteChain,
             format!("{server} does not send the intermediate certificate {issuer} that signed its own."),
             format!("{append}."),
         ),
         Issuer::Unknown if alone => Cause::config(
-            "tls.unknown_ca",
+            Kind::TlsUnknownCa,
             format!(
                 "The certificate of {server} was signed by {issuer}, whose certificate is not trusted, and the server does not send it."
             ),
@@ -169,7 +170,7 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
             ),
         ),
         _ => Cause::config(
-            "tls.unknown_ca",
+            Kind::TlsUnknownCa,
             format!("The certificate of {server} was not issued by a CA that the URI trusts."),
             format!("Put the certificate of the CA named as issuer on this box and name it with {setting}."),
         ),
@@ -211,7 +212,7 @@ pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &
     }
     let cause = match reason {
         Some(HTTP_REQUEST | WRONG_VERSION_NUMBER | PACKET_LENGTH_TOO_LONG) => Cause::config(
-            "tls.not_tls",
+            Kind::TlsNotTls,
             format!("{server} answers the TLS handshake with something other than TLS."),
             format!(
                 "Check the port in the URI, and whether {} has TLS switched on there.",
@@ -220,12 +221,12 @@ pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &
         ),
         Some(UNSUPPORTED_PROTOCOL) => too_old(server),
         Some(DH_KEY_TOO_SMALL | SERVER_KEY_TOO_SMALL) => Cause::config(
-            "tls.weak_key",
+            Kind::TlsWeakKey,
             format!("{server} uses a key that is too short for TLS."),
             "Give the server an RSA key or Diffie-Hellman parameters of 2048 bits or more.",
         ),
         Some(_) => Cause::external(
-            "tls.handshake",
+            Kind::TlsHandshake,
             format!("The TLS handshake with {server} failed."),
             "Look at the server's log for its side of the handshake.",
         ),
@@ -239,14 +240,14 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
     let cause = match reason {
         ALERT_CERTIFICATE_REQUIRED => demanded(terms, server),
         ALERT_HANDSHAKE_FAILURE if terms.identity.is_none() => Cause::config(
-            "tls.handshake",
+            Kind::TlsHandshake,
             format!(
                 "{server} refuses the TLS handshake: no cipher in common, or it requires a client certificate."
             ),
             "Look at the server's log for which of the two, and at its cipher settings.",
         ),
         ALERT_HANDSHAKE_FAILURE => Cause::config(
-            "tls.handshake",
+            Kind::TlsHandshake,
             format!("{server} refuses the TLS handshake: no cipher in common."),
             "Look at the server's cipher settings and its log.",
         ),
@@ -268,7 +269,7 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
 
 fn rejected(server: &Server) -> Cause {
     Cause::config(
-        "tls.client_certificate_rejected",
+        Kind::TlsClientCertificateRejected,
         format!("{server} does not accept the client certificate."),
         "Use a client certificate that is still good and was issued by the CA which the server trusts.",
     )
@@ -281,7 +282,7 @@ fn demanded(terms: &Terms, server: &Server) -> Cause {
         super::Product::Vault => "the app's own settings",
     };
     Cause::config(
-        "tls.client_certificate_required",
+        Kind::TlsClientCertificateRequired,
         format!("{server} requires a client certificate, and the URI names none."),
         format!(
             "Put a client certificate on this box and name it with {settings}, or change the server not to require one."
@@ -291,7 +292,7 @@ fn demanded(terms: &Terms, server: &Server) -> Cause {
 
 fn too_old(server: &Server) -> Cause {
     Cause::config(
-        "tls.version",
+        Kind::TlsVersion,
         format!("{server} and this program have no version of TLS in common."),
         "Enable TLS 1.2 on the server, or correct the version limits in the URI.",
     )
@@ -299,7 +300,7 @@ fn too_old(server: &Server) -> Cause {
 
 fn closed(server: &Server) -> Cause {
     Cause::external(
-        "tls.closed",
+        Kind::TlsClosed,
         format!("{server} closed the connection during the TLS handshake."),
         "Look at the server's log; a proxy or load balancer in between may have done it.",
     )
@@ -307,7 +308,7 @@ fn closed(server: &Server) -> Cause {
 
 pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
     Cause::external(
-        "tls.silent",
+        Kind::TlsSilent,
         format!("{server} accepts connections and does not answer the TLS handshake."),
         "Check that the server is not hung, and that the port is the database's.",
     )

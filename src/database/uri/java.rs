@@ -13,6 +13,7 @@ use super::Password;
 use super::mongo::{Credentials, MongoUri, Seeds};
 use super::options::{TLS_FILES_AND_CHECKS, java_boolean};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 const PREFIX: &str = "mongodb://";
 
@@ -224,16 +225,16 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
 }
 
 /// The kind of the warning for credentials that the two read differently.
-pub(in crate::database) const PLUS: &str = "mongo.uri_plus";
+pub(in crate::database) const PLUS: Kind = Kind::MongoUriPlus;
 
 /// The kind of the warning for TLS that only today's drivers turn on.
-pub(in crate::database) const PLAINTEXT: &str = "mongo.uri_tls_name";
+pub(in crate::database) const PLAINTEXT: Kind = Kind::MongoUriTlsName;
 
 fn refused(refusal: Rejection) -> Cause {
     let (what, next_step) = match refusal {
         Rejection::Scheme => {
             return Cause::config(
-                "mongo.uri_srv",
+                Kind::MongoUriSrv,
                 "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not know: the app may not start.",
                 "List the servers: mongodb://HOST:27017,HOST:27017/DATABASE?replicaSet=NAME&ssl=true.",
             );
@@ -260,7 +261,7 @@ fn refused(refusal: Rejection) -> Cause {
         Rejection::Option => ("it has an option without =", "Write every option as name=value."),
     };
     Cause::config(
-        "mongo.uri_old_driver",
+        Kind::MongoUriOldDriver,
         format!("The app's Java driver (3.2) rejects the MongoDB URI: {what}."),
         next_step,
     )
@@ -292,7 +293,7 @@ fn ignored_options(uri: &MongoUri, text: &str) -> Option<Cause> {
         (None, None) => "Use a certificate that Java trusts and that names the server.",
     };
     Some(Cause::config(
-        "mongo.uri_tls_option",
+        Kind::MongoUriTlsOption,
         format!(
             "The app's Java driver ignores {} in the MongoDB URI: it uses the Java trust and key stores.",
             written.join(", ")
@@ -308,7 +309,7 @@ pub(super) fn without_set(uri: &MongoUri) -> Option<Cause> {
         return None;
     }
     Some(Cause::config(
-        "mongo.uri_no_replica_set",
+        Kind::MongoUriNoReplicaSet,
         format!(
             "The MongoDB URI names {} servers and no replicaSet: drivers cannot tell members of another set.",
             servers.len()

@@ -23,7 +23,7 @@ fn each_is_read_as_libpq_reads_it_or_as_was_decided() {
             continue;
         }
         let uri = outcome.unwrap_or_else(|error| panic!("{text}: {error}"));
-        let kinds: Vec<&str> = uri.warnings.iter().map(|warning| warning.kind.as_ref()).collect();
+        let kinds: Vec<&str> = uri.warnings.iter().map(|warning| warning.kind.as_str()).collect();
         match agent.strip_prefix("~ ") {
             Some(kind) => assert!(kinds.contains(&kind), "{text}: {kinds:?}"),
             None => assert_eq!((agent, kinds.len()), ("=", 0), "{text}: {kinds:?}"),

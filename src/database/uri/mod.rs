@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::secret;
 
 pub(crate) use common_mistakes::secrets_in;
@@ -179,9 +180,9 @@ impl std::error::Error for UriError {}
 impl From<UriError> for Cause {
     fn from(error: UriError) -> Self {
         let kind = match error.database {
-            Product::Postgres => "postgres.uri",
-            Product::Mongo => "mongo.uri",
-            Product::Vault => "vault.uri",
+            Product::Postgres => Kind::PostgresUri,
+            Product::Mongo => Kind::MongoUri,
+            Product::Vault => Kind::VaultUri,
         };
         let cause = Cause::config(kind, &error.sentence, &error.next_step);
         match error.column {

@@ -11,6 +11,7 @@ use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
 use super::{Host, Password, Product, Server, UriError, common_mistakes, conflicts};
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::secret;
 
 const KIND: Product = Product::Mongo;
@@ -188,7 +189,7 @@ pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
         if piece.at > parts.query.map_or(0, |query| query.at) && warnings.is_empty() {
             warnings.push(
                 Cause::config(
-                    "mongo.uri_semicolon",
+                    Kind::MongoUriSemicolon,
                     "The MongoDB URI has a ; among its options: Java drivers take it for a separator, others for part of a value.",
                     "Write & between options, and %3B for a ; that belongs to a value.",
                 )
@@ -370,7 +371,7 @@ fn credentials(
             None => {
                 if options.has("authSource") {
                     warnings.push(Cause::config(
-                        "mongo.uri_no_user",
+                        Kind::MongoUriNoUser,
                         "The MongoDB URI has authSource and no user, so there is no login.",
                         "Write user:password@ before the host.",
                     ));
@@ -400,7 +401,7 @@ fn credentials(
     }
     if mechanism == Some("MONGODB-CR") {
         warnings.push(Cause::config(
-            "mongo.uri_old_mechanism",
+            Kind::MongoUriOldMechanism,
             "The MongoDB URI names the mechanism MONGODB-CR, which MongoDB 4.0 removed.",
             "Remove authMechanism: drivers then ask the server which mechanism it has.",
         ));
@@ -454,14 +455,14 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
     let configured = tls.ca_file.is_some() || tls.certificate_key_file.is_some() || any_certificate;
     if configured && first.is_none() && !tls.on {
         warnings.push(Cause::config(
-            "mongo.uri_tls_unused",
+            Kind::MongoUriTlsUnused,
             "The MongoDB URI has TLS options and does not turn TLS on: older drivers connect without it.",
             "Add ssl=true to the URI.",
         ));
     }
     if tls.on && tls.allow_invalid_certificates {
         warnings.push(Cause::config(
-            "mongo.uri_tls_unverified",
+            Kind::MongoUriTlsUnverified,
             "The MongoDB URI turns off verification of the server's certificate, which the app's Java driver ignores: it verifies.",
             "Use a certificate that Java trusts; tlsCAFile names the CA for this program.",
         ));

@@ -37,7 +37,7 @@ fn judged(text: &str, spec: &str, agent: &str, decision: &str, meant: &str) -> R
         };
     }
     let uri = outcome.map_err(|error| error.sentence)?;
-    let kinds: Vec<&str> = uri.warnings.iter().map(|warning| warning.kind.as_ref()).collect();
+    let kinds: Vec<&str> = uri.warnings.iter().map(|warning| warning.kind.as_str()).collect();
     let kinds = if kinds.is_empty() { "=".to_owned() } else { format!("~ {}", kinds.join(",")) };
     if kinds != agent {
         return Err(format!("warnings {kinds}"));

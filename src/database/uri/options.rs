@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::scan::{Pair, error_at};
 use super::{Product, UriError, closest};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 const KIND: Product = Product::Mongo;
 
@@ -185,7 +186,7 @@ impl Options {
         if !values.is_empty() && !REPEATABLE.contains(&name) {
             warnings.push(
                 Cause::config(
-                    "mongo.uri_repeated_option",
+                    Kind::MongoUriRepeatedOption,
                     format!("The MongoDB URI gives the option {name} more than once."),
                     "Keep one of them: drivers differ in which one they use.",
                 )
@@ -253,7 +254,7 @@ fn unknown(pair: &Pair<'_>) -> Cause {
         Some(name) => format!("Did you mean {name}?"),
         None => "Remove the option.".to_owned(),
     };
-    Cause::config("mongo.uri_unknown_option", sentence, next_step).with("column", pair.at + 1)
+    Cause::config(Kind::MongoUriUnknownOption, sentence, next_step).with("column", pair.at + 1)
 }
 
 fn old_name(name: &str, current: Option<&str>, at: usize) -> Cause {
@@ -262,7 +263,7 @@ fn old_name(name: &str, current: Option<&str>, at: usize) -> Cause {
         None => format!("Remove {name}: current drivers have no such option."),
     };
     Cause::config(
-        "mongo.uri_old_option",
+        Kind::MongoUriOldOption,
         format!(
             "The MongoDB URI uses the old option {name}, which only some drivers know; others ignore it."
         ),
@@ -284,7 +285,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
                 };
                 warnings.push(
                     Cause::config(
-                        "mongo.uri_boolean",
+                        Kind::MongoUriBoolean,
                         format!("The MongoDB URI gives {name} a value that {read_as}."),
                         format!("Write {name}=true or {name}=false."),
                     )
@@ -298,7 +299,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
                 if !range.has(number.into()) {
                     warnings.push(
                         Cause::config(
-                            "mongo.uri_number",
+                            Kind::MongoUriNumber,
                             format!("The MongoDB URI gives {name} a number out of its range: drivers ignore it, or fail later."),
                             format!("{name} takes {}.", range.expected()),
                         )
@@ -319,7 +320,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
                 let known = if printable(compressor) { compressor } else { "one of them" };
                 warnings.push(
                     Cause::config(
-                        "mongo.uri_compressor",
+                        Kind::MongoUriCompressor,
                         format!("The MongoDB URI names an unknown compressor: {known}."),
                         "Use snappy, zlib or zstd, or remove compressors.",
                     )

@@ -4,6 +4,7 @@
 //! with any parameter that it does not know. So one of these is a warning: who reads the URI decides.
 
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// What a parameter of the driver does, as far as a login can tell.
 #[derive(Debug, Clone, Copy)]
@@ -159,7 +160,7 @@ pub(super) fn warning(names: &[&str]) -> Cause {
         _ => format!("the parameters {}", names.join(", ")),
     };
     Cause::config(
-        "postgres.uri_jdbc_parameter",
+        Kind::PostgresUriJdbcParameter,
         format!(
             "The PostgreSQL URI has {parameters}, which only the JDBC driver knows; libpq refuses such a URI."
         ),

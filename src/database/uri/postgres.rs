@@ -11,6 +11,7 @@ use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
 use super::{Host, Password, Product, Server, UriError, common_mistakes};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 const KIND: Product = Product::Postgres;
 
@@ -193,7 +194,7 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     }
     if user.is_none() {
         warnings.push(Cause::config(
-            "postgres.uri_no_user",
+            Kind::PostgresUriNoUser,
             "The PostgreSQL URI names no user, so the name of the process's own user would be taken.",
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         ));
@@ -237,7 +238,7 @@ fn elsewhere(parameters: &Parameters) -> Option<Cause> {
         .collect();
     (!named.is_empty()).then(|| {
         Cause::config(
-            "postgres.uri_file",
+            Kind::PostgresUriFile,
             format!(
                 "The PostgreSQL URI takes values from a file by {}, which neither this check nor the JDBC driver reads.",
                 named.join(" and ")
@@ -264,7 +265,7 @@ fn emptied(parameters: &Parameters, parts: &Parts<'_>) -> Option<Cause> {
     (!names.is_empty()).then(|| {
         let written = names.iter().map(|name| format!("{name}=")).collect::<Vec<_>>().join(" and ");
         Cause::config(
-            "postgres.uri_emptied",
+            Kind::PostgresUriEmptied,
             format!("{written} in the PostgreSQL URI has no value and overrides with nothing what stands before the ?."),
             format!("Remove {written}."),
         )
@@ -353,7 +354,7 @@ fn local_only(servers: &[Server]) -> Option<Cause> {
     let socket = first.socket_path(KIND)?;
     Some(
         Cause::config(
-            "postgres.uri_no_host",
+            Kind::PostgresUriNoHost,
             "The PostgreSQL URI names no host, so a server on this very machine is meant.",
             "Write the database's host name after the @.",
         )

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::kind::Kind;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -37,7 +38,7 @@ fn postgres_forms_that_libpq_understands() {
     let uri = postgres("postgres:///db?host=/tmp&port=5499&user=u");
     assert_eq!(uri.servers[0].socket_path(Product::Postgres).unwrap(), Path::new("/tmp/.s.PGSQL.5499"));
     assert!(uri.warnings.is_empty(), "{:?}", uri.warnings);
-    assert_eq!(postgres("postgres://u@/db").warnings[0].kind, "postgres.uri_no_host");
+    assert_eq!(postgres("postgres://u@/db").warnings[0].kind, Kind::PostgresUriNoHost);
 
     let uri =
         postgres("postgres://h/db?user=me@corp&ssl=true&target_session_attrs=read-write&connect_timeout=1");
@@ -189,7 +190,7 @@ fn each_mistake_is_named_with_its_place_and_without_the_password() {
         assert!(said.contains(words), "{text}: {said}");
         assert!(!said.contains("ss@") && !said.contains("hunter"), "{text}: {said}");
         let cause = Cause::from(error);
-        assert_eq!(cause.kind, if kind == Product::Postgres { "postgres.uri" } else { "mongo.uri" });
+        assert_eq!(cause.kind, if kind == Product::Postgres { Kind::PostgresUri } else { Kind::MongoUri });
     }
 }
 
@@ -212,23 +213,23 @@ fn a_text_that_is_far_too_long_is_refused_at_once() {
 #[test]
 fn what_drivers_ignore_is_a_warning() {
     for (text, kind, words) in [
-        ("mongodb://h/?replicaset=rs&maxPoolSiz=5", "mongo.uri_unknown_option", "Did you mean maxPoolSize?"),
-        ("mongodb://h/?ssl=true&ssl_ca_certs=ca", "mongo.uri_old_option", "tlsCAFile"),
-        ("mongodb://h/?ssl=maybe", "mongo.uri_boolean", "ssl=true"),
-        ("mongodb://h/?maxPoolSize=-1", "mongo.uri_number", "at least 0"),
-        ("mongodb://h/?zlibCompressionLevel=10", "mongo.uri_number", "from -1 to 9"),
-        ("mongodb://h/?maxStalenessSeconds=5", "mongo.uri_number", "at least 90"),
-        ("mongodb://a,b/", "mongo.uri_no_replica_set", "replicaSet=NAME"),
-        ("mongodb+srv://h.example.com/", "mongo.uri_srv", "List the servers"),
-        ("mongodb://u:a+b@h/", "mongo.uri_plus", "%2B"),
-        ("mongodb://h/?tls=true", "mongo.uri_tls_name", "ssl=true"),
-        ("mongodb://h/?ssl=true&tlsCAFile=ca", "mongo.uri_tls_option", "trust store"),
-        ("mongodb://h/?ssl=yes", "mongo.uri_boolean", "ssl=true"),
-        ("mongodb://h/?tlsCAFile=ca", "mongo.uri_tls_unused", "ssl=true"),
-        ("mongodb://h/?ssl=true&tlsInsecure=true", "mongo.uri_tls_unverified", "tlsCAFile"),
-        ("mongodb://h/?w=1&w=2", "mongo.uri_repeated_option", "Keep one"),
-        ("mongodb://h/?authSource=admin", "mongo.uri_no_user", "user:password@"),
-        ("mongodb://h/?compressors=lzma", "mongo.uri_compressor", "snappy"),
+        ("mongodb://h/?replicaset=rs&maxPoolSiz=5", Kind::MongoUriUnknownOption, "Did you mean maxPoolSize?"),
+        ("mongodb://h/?ssl=true&ssl_ca_certs=ca", Kind::MongoUriOldOption, "tlsCAFile"),
+        ("mongodb://h/?ssl=maybe", Kind::MongoUriBoolean, "ssl=true"),
+        ("mongodb://h/?maxPoolSize=-1", Kind::MongoUriNumber, "at least 0"),
+        ("mongodb://h/?zlibCompressionLevel=10", Kind::MongoUriNumber, "from -1 to 9"),
+        ("mongodb://h/?maxStalenessSeconds=5", Kind::MongoUriNumber, "at least 90"),
+        ("mongodb://a,b/", Kind::MongoUriNoReplicaSet, "replicaSet=NAME"),
+        ("mongodb+srv://h.example.com/", Kind::MongoUriSrv, "List the servers"),
+        ("mongodb://u:a+b@h/", Kind::MongoUriPlus, "%2B"),
+        ("mongodb://h/?tls=true", Kind::MongoUriTlsName, "ssl=true"),
+        ("mongodb://h/?ssl=true&tlsCAFile=ca", Kind::MongoUriTlsOption, "trust store"),
+        ("mongodb://h/?ssl=yes", Kind::MongoUriBoolean, "ssl=true"),
+        ("mongodb://h/?tlsCAFile=ca", Kind::MongoUriTlsUnused, "ssl=true"),
+        ("mongodb://h/?ssl=true&tlsInsecure=true", Kind::MongoUriTlsUnverified, "tlsCAFile"),
+        ("mongodb://h/?w=1&w=2", Kind::MongoUriRepeatedOption, "Keep one"),
+        ("mongodb://h/?authSource=admin", Kind::MongoUriNoUser, "user:password@"),
+        ("mongodb://h/?compressors=lzma", Kind::MongoUriCompressor, "snappy"),
     ] {
         let uri = mongo(text);
         assert_eq!(uri.warnings.len(), 1, "{text}: {:?}", uri.warnings);

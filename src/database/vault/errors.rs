@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::super::uri::Server;
 use super::answer::Response;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
-pub(super) const TLS_REQUIRED: &str = "vault.tls_required";
+pub(super) const TLS_REQUIRED: Kind = Kind::VaultTlsRequired;
 
-pub(super) const CLOSED: &str = "vault.closed";
+pub(super) const CLOSED: Kind = Kind::VaultClosed;
 
 pub(super) fn sealed(server: &Server) -> Cause {
     Cause::external(
-        "vault.sealed",
+        Kind::VaultSealed,
         format!("The Vault at {server} is sealed."),
         "Unseal it on each of its nodes: vault operator unseal (before 0.9: vault unseal).",
     )
@@ -21,7 +22,7 @@ pub(super) fn sealed(server: &Server) -> Cause {
 
 pub(super) fn not_initialized(server: &Server) -> Cause {
     Cause::external(
-        "vault.not_initialized",
+        Kind::VaultNotInitialized,
         format!("The Vault at {server} is not initialized."),
         "Initialize and unseal it (vault operator init), or correct VAULT__HOST if this is not the Vault that holds the app's keys.",
     )
@@ -29,7 +30,7 @@ pub(super) fn not_initialized(server: &Server) -> Cause {
 
 pub(super) fn dr_secondary(server: &Server) -> Cause {
     Cause::external(
-        "vault.dr_secondary",
+        Kind::VaultDrSecondary,
         format!("The Vault at {server} is a disaster recovery secondary, which serves no clients."),
         "Set VAULT__HOST to the primary cluster, or promote this one.",
     )
@@ -42,14 +43,14 @@ pub(super) fn not_vault(server: &Server, answer: &Response) -> Cause {
     }
     if answer.status >= 500 || answer.status == 429 {
         return Cause::external(
-            "vault.unavailable",
+            Kind::VaultUnavailable,
             format!("{server} answers with HTTP {} and without Vault: a load balancer that has no healthy Vault behind it, perhaps.", answer.status),
             "Check the Vault nodes behind this address: vault status",
         )
         .with("body", answer.words());
     }
     Cause::config(
-        "vault.not_vault",
+        Kind::VaultNotVault,
         format!("What answers at {server} is not Vault."),
         "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
     )
@@ -62,14 +63,14 @@ fn redirect(server: &Server, answer: &Response) -> Option<Cause> {
     let location = answer.location.as_deref().filter(|_| (300..400).contains(&answer.status))?;
     let cause = match answer.status {
         307 => Cause::external(
-            "vault.standby",
+            Kind::VaultStandby,
             format!(
                 "{server} is a standby that redirects clients to the active node instead of forwarding their requests."
             ),
             "Set VAULT__HOST to the active node, or to a load balancer that asks /v1/sys/health; or enable request forwarding between the nodes.",
         ),
         _ => Cause::config(
-            "vault.redirected",
+            Kind::VaultRedirected,
             format!("{server} redirects requests for Vault to another address."),
             "Set VAULT__SCHEME, VAULT__HOST and VAULT__PORT to the address that it redirects to.",
         ),
@@ -90,14 +91,14 @@ pub(super) fn unexpected(server: &Server, answer: &Response) -> Cause {
     }
     if words.contains("active cluster node not found") {
         return Cause::external(
-            "vault.no_active_node",
+            Kind::VaultNoActiveNode,
             format!("{server} is a standby, and the cluster has no active node."),
             "Check the other Vault nodes and the storage backend: vault status",
         )
         .with("Vault said", words);
     }
     Cause::external(
-        "vault.unexpected",
+        Kind::VaultUnexpected,
         format!("The Vault at {server} answers with HTTP {}.", answer.status),
         "Look at Vault's log for the reason.",
     )
@@ -106,7 +107,7 @@ pub(super) fn unexpected(server: &Server, answer: &Response) -> Cause {
 
 pub(super) fn token_rejected(server: &Server, answer: &Response) -> Cause {
     Cause::config(
-        "vault.token_rejected",
+        Kind::VaultTokenRejected,
         format!("The Vault at {server} rejects the token in VAULT__CLIENT_TOKEN: it is wrong, expired or revoked."),
         "Create a periodic token for the app (vault token create -period=24h -policy=…) and set VAULT__CLIENT_TOKEN.",
     )
@@ -123,7 +124,7 @@ pub(super) fn tls_required(server: &Server) -> Cause {
 
 pub(super) fn silent(server: &Server, path: &str, limit: Duration) -> Cause {
     Cause::external(
-        "vault.silent",
+        Kind::VaultSilent,
         format!("{server} accepts connections and does not answer {path} within {} s.", limit.as_secs()),
         "Check that VAULT__PORT is Vault's, and that Vault and its storage backend are not hung: vault status",
     )
@@ -138,7 +139,7 @@ pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cau
     let cause = if error.is_parse() || error.is_parse_too_large() {
         let begins: String = String::from_utf8_lossy(heard).escape_debug().collect();
         Cause::config(
-            "vault.not_vault",
+            Kind::VaultNotVault,
             format!("What answers at {server} does not speak HTTP."),
             "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
         )
@@ -164,7 +165,7 @@ pub(super) fn unreadable(server: &Server, error: &(dyn Error + 'static)) -> Caus
 
 pub(super) fn unsendable(error: &hyper::http::Error) -> Cause {
     Cause::config(
-        "vault.uri",
+        Kind::VaultUri,
         "Vault's address cannot be put into an HTTP request.",
         "Correct the VAULT__ variables.",
     )

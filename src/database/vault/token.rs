@@ -9,6 +9,7 @@ use super::errors;
 use super::session::Session;
 use crate::cause::Cause;
 use crate::console::human;
+use crate::kind::Kind;
 
 /// What is left of a token's life below which nobody should rely on a renewal that has not come yet.
 const SOON: Duration = Duration::from_secs(3600);
@@ -64,7 +65,7 @@ impl Token {
         let ends = match self {
             _ if self.ttl.is_zero() => None,
             _ if !self.renewable => Some(Cause::config(
-                "vault.token_not_renewable",
+                Kind::VaultTokenNotRenewable,
                 format!(
                     "The Vault token expires in {left} and cannot be renewed; the app then loses access to its keys."
                 ),
@@ -72,13 +73,13 @@ impl Token {
             )),
             _ if self.ttl < SOON && (self.period.is_zero() || self.ttl < self.period / 10) => {
                 Some(Cause::config(
-                    "vault.token_expiring",
+                    Kind::VaultTokenExpiring,
                     format!("The Vault token expires in {left} unless it is renewed."),
                     "Renew it: VAULT_TOKEN=… vault token renew; and find out why the app has not.",
                 ))
             }
             _ if !self.longest.is_zero() => Some(Cause::config(
-                "vault.token_max_ttl",
+                Kind::VaultTokenMaxTtl,
                 format!(
                     "The Vault token has an explicit maximum life of {}, whatever is renewed.",
                     human(self.longest)
@@ -86,7 +87,7 @@ impl Token {
                 PERIODIC,
             )),
             _ if self.period.is_zero() => Some(Cause::config(
-                "vault.token_not_periodic",
+                Kind::VaultTokenNotPeriodic,
                 format!(
                     "The Vault token is not periodic: it expires in {left}, and renewals end at Vault's maximum lease time (32 days by default)."
                 ),
@@ -96,7 +97,7 @@ impl Token {
         };
         let uses = (self.uses > 0).then(|| {
             Cause::config(
-                "vault.token_uses",
+                Kind::VaultTokenUses,
                 format!(
                     "The Vault token can be used {} more times only; each check uses some of them.",
                     self.uses
@@ -106,7 +107,7 @@ impl Token {
         });
         let root = self.is_root.then(|| {
             Cause::config(
-                "vault.root_token",
+                Kind::VaultRootToken,
                 "VAULT__CLIENT_TOKEN is a root token: whoever reads the bundle controls Vault.",
                 "Create a token with a policy for the transit mount alone, and revoke this one.",
             )
@@ -139,23 +140,26 @@ pub(super) async fn ask(
 mod tests {
     use super::*;
 
-    fn kinds(data: serde_json::Value) -> Vec<String> {
-        Token::read(&data).warnings().into_iter().map(|cause| cause.kind.into_owned()).collect()
+    fn kinds(data: serde_json::Value) -> Vec<Kind> {
+        Token::read(&data).warnings().into_iter().map(|cause| cause.kind).collect()
     }
 
     #[test]
     fn the_nearest_end_of_a_token_is_the_one_that_is_told() {
         use serde_json::json;
         let day = 86_400;
-        assert_eq!(kinds(json!({ "ttl": 0, "renewable": false })), [""; 0]);
-        assert_eq!(kinds(json!({ "ttl": day, "renewable": true, "period": day })), [""; 0]);
-        assert_eq!(kinds(json!({ "ttl": 1500, "renewable": true, "period": 1800 })), [""; 0]);
-        assert_eq!(kinds(json!({ "ttl": 100, "renewable": true, "period": day })), ["vault.token_expiring"]);
-        assert_eq!(kinds(json!({ "ttl": day, "renewable": false })), ["vault.token_not_renewable"]);
-        assert_eq!(kinds(json!({ "ttl": day, "renewable": true })), ["vault.token_not_periodic"]);
+        assert_eq!(kinds(json!({ "ttl": 0, "renewable": false })), [] as [Kind; 0]);
+        assert_eq!(kinds(json!({ "ttl": day, "renewable": true, "period": day })), [] as [Kind; 0]);
+        assert_eq!(kinds(json!({ "ttl": 1500, "renewable": true, "period": 1800 })), [] as [Kind; 0]);
+        assert_eq!(
+            kinds(json!({ "ttl": 100, "renewable": true, "period": day })),
+            [Kind::VaultTokenExpiring]
+        );
+        assert_eq!(kinds(json!({ "ttl": day, "renewable": false })), [Kind::VaultTokenNotRenewable]);
+        assert_eq!(kinds(json!({ "ttl": day, "renewable": true })), [Kind::VaultTokenNotPeriodic]);
         let bounded = json!({ "ttl": day, "renewable": true, "period": day, "explicit_max_ttl": 10 * day });
-        assert_eq!(kinds(bounded), ["vault.token_max_ttl"]);
-        assert_eq!(kinds(json!({ "ttl": 0, "num_uses": 5 })), ["vault.token_uses"]);
-        assert_eq!(kinds(json!({ "ttl": 0, "policies": ["root"] })), ["vault.root_token"]);
+        assert_eq!(kinds(bounded), [Kind::VaultTokenMaxTtl]);
+        assert_eq!(kinds(json!({ "ttl": 0, "num_uses": 5 })), [Kind::VaultTokenUses]);
+        assert_eq!(kinds(json!({ "ttl": 0, "policies": ["root"] })), [Kind::VaultRootToken]);
     }
 }

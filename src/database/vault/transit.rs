@@ -9,6 +9,7 @@ use super::super::uri::Server;
 use super::errors;
 use super::session::Session;
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// A key that the app would make and use; it need not exist to be asked about.
 const SOME_KEY: &str = "boot-agent-check";
@@ -45,7 +46,7 @@ pub(super) async fn ask(
     }
     if !denied.is_empty() {
         return Err(Cause::config(
-            "vault.no_capability",
+            Kind::VaultNoCapability,
             format!("The Vault token may not use the transit engine at {mount}/ as the app does."),
             format!("Give its policy: path \"{mount}/*\" {{ capabilities = [\"create\", \"read\", \"update\", \"list\"] }}"),
         )
@@ -80,7 +81,7 @@ async fn is_mounted(
     match found {
         Some("transit") => Ok(true),
         Some(other) => Err(Cause::config(
-            "vault.not_transit",
+            Kind::VaultNotTransit,
             format!("The secrets engine at {mount}/ is of type {other}, not transit."),
             enable,
         )),
@@ -90,7 +91,7 @@ async fn is_mounted(
             });
             let others: Vec<&str> = others.take(5).collect();
             let cause = Cause::config(
-                "vault.no_transit",
+                Kind::VaultNoTransit,
                 format!("The Vault at {server} has no secrets engine at {mount}/."),
                 enable,
             );

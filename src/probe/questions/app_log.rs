@@ -4,6 +4,7 @@
 //! the app saw: the questions about the databases themselves say more, and come before it.
 
 use crate::cause::{Cause, Class};
+use crate::kind::Kind;
 
 /// How many lines before the last known one may belong to the same trouble: the line that names the reason often stands
 /// above the one that gives up.
@@ -11,7 +12,7 @@ const SAME_TROUBLE: usize = 60;
 
 /// One known trouble. A line shows it if it contains all words of one of the alternatives, in whatever case.
 struct Known {
-    kind: &'static str,
+    kind: Kind,
     class: Class,
     words: &'static [&'static [&'static str]],
     sentence: &'static str,
@@ -21,7 +22,7 @@ struct Known {
 /// The more a line says, the earlier it stands: of two that are about the same trouble, the first is told.
 const KNOWN: &[Known] = &[
     Known {
-        kind: "app.mongodb_login",
+        kind: Kind::AppMongodbLogin,
         class: Class::External,
         words: &[
             &["Exception authenticating MongoCredential"],
@@ -33,7 +34,7 @@ const KNOWN: &[Known] = &[
         next_step: "Probe the database: agent probe --only mongodb",
     },
     Known {
-        kind: "app.postgres_login",
+        kind: Kind::AppPostgresLogin,
         class: Class::External,
         words: &[
             &["password authentication failed"],
@@ -44,14 +45,14 @@ const KNOWN: &[Known] = &[
         next_step: "Probe the database: agent probe --only postgres",
     },
     Known {
-        kind: "app.no_database",
+        kind: Kind::AppNoDatabase,
         class: Class::External,
         words: &[&["PSQLException", "database", "does not exist"], &["FATAL", "database", "does not exist"]],
         sentence: "The app's log says that its PostgreSQL database does not exist.",
         next_step: "Probe the database: agent probe --only postgres",
     },
     Known {
-        kind: "app.database_permission",
+        kind: Kind::AppDatabasePermission,
         class: Class::External,
         words: &[
             &["permission denied for"],
@@ -64,7 +65,7 @@ const KNOWN: &[Known] = &[
         next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
-        kind: "app.unknown_host",
+        kind: Kind::AppUnknownHost,
         class: Class::External,
         words: &[
             &["UnknownHostException"],
@@ -75,7 +76,7 @@ const KNOWN: &[Known] = &[
         next_step: "Probe DNS and the databases: agent probe --only host.dns --only mongodb --only postgres",
     },
     Known {
-        kind: "app.tls",
+        kind: Kind::AppTls,
         class: Class::External,
         words: &[
             &["SSLHandshakeException"],
@@ -88,21 +89,21 @@ const KNOWN: &[Known] = &[
                     into /usr/local/share/ca-certificates.",
     },
     Known {
-        kind: "app.connection_refused",
+        kind: Kind::AppConnectionRefused,
         class: Class::External,
         words: &[&["Connection refused"]],
         sentence: "The app's log says that a connection was refused.",
         next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
-        kind: "app.too_many_connections",
+        kind: Kind::AppTooManyConnections,
         class: Class::External,
         words: &[&["too many clients already"], &["remaining connection slots are reserved"]],
         sentence: "The app's log says that PostgreSQL has no connections left.",
         next_step: "Raise max_connections at the server, or close what holds them: select * from pg_stat_activity",
     },
     Known {
-        kind: "app.mongodb_timeout",
+        kind: Kind::AppMongodbTimeout,
         class: Class::External,
         words: &[
             &["MongoTimeoutException"],
@@ -113,14 +114,14 @@ const KNOWN: &[Known] = &[
         next_step: "Probe the database: agent probe --only mongodb",
     },
     Known {
-        kind: "app.database_timeout",
+        kind: Kind::AppDatabaseTimeout,
         class: Class::External,
         words: &[&["connect timed out"], &["SocketTimeoutException"], &["The connection attempt failed"]],
         sentence: "The app's log says that a connection timed out.",
         next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
-        kind: "app.license",
+        kind: Kind::AppLicense,
         class: Class::Config,
         words: &[
             &["license", "expired"],
@@ -132,14 +133,14 @@ const KNOWN: &[Known] = &[
         next_step: "Get a new license.rli from CircleCI, upload it to the source, and sync the licence in Replicated's console.",
     },
     Known {
-        kind: "app.disk_full",
+        kind: Kind::AppDiskFull,
         class: Class::Host,
         words: &[&["No space left on device"], &["ENOSPC"]],
         sentence: "The app's log says that a disk is full.",
         next_step: "See what is using it: agent probe --only docker.disk --only docker.inodes; docker system df",
     },
     Known {
-        kind: "app.out_of_memory",
+        kind: Kind::AppOutOfMemory,
         class: Class::Host,
         words: &[&["OutOfMemoryError"], &["Cannot allocate memory"], &["insufficient memory for the Java"]],
         sentence: "The app's log says that it ran out of memory.",
@@ -168,7 +169,7 @@ pub(super) fn known_cause(lines: &[String]) -> Option<Cause> {
 /// For an app that is not ready and says nothing known.
 pub(super) fn unknown_cause() -> Cause {
     Cause::host(
-        "app.log",
+        Kind::AppLog,
         "The app is not ready, and its last log lines show no cause that this agent recognizes.",
         "Read the log: docker logs --tail 100 frontend",
     )
@@ -179,9 +180,9 @@ pub(super) fn unknown_cause() -> Cause {
 mod tests {
     use super::*;
 
-    fn kind(text: &str) -> Option<String> {
+    fn kind(text: &str) -> Option<Kind> {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        known_cause(&lines).map(|cause| cause.kind.into_owned())
+        known_cause(&lines).map(|cause| cause.kind)
     }
 
     #[test]
@@ -191,53 +192,53 @@ mod tests {
                 "com.mongodb.MongoTimeoutException: Timed out after 30000 ms while waiting for a server that matches \
                  ReadPreferenceServerSelector{readPreference=primary}. Client view of cluster state is {type=UNKNOWN, \
                  servers=[{address=10.0.3.7:27017, type=UNKNOWN, state=CONNECTING}]",
-                "app.mongodb_timeout",
+                Kind::AppMongodbTimeout,
             ),
             (
                 "com.mongodb.MongoTimeoutException: Timed out after 30000 ms … exception={com.mongodb.MongoSocketException: \
                  mongo.internal}, caused by {java.net.UnknownHostException: mongo.internal: Name or service not known}}]",
-                "app.unknown_host",
+                Kind::AppUnknownHost,
             ),
             (
                 "com.mongodb.MongoSecurityException: Exception authenticating MongoCredential{mechanism=null, \
                  userName='circle', source='circle_ghe', password=<hidden>, mechanismProperties={}}",
-                "app.mongodb_login",
+                Kind::AppMongodbLogin,
             ),
             (
                 "org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"circle\"",
-                "app.postgres_login",
+                Kind::AppPostgresLogin,
             ),
             (
                 "org.postgresql.util.PSQLException: FATAL: no pg_hba.conf entry for host \"10.0.1.23\", user \"circle\"",
-                "app.postgres_login",
+                Kind::AppPostgresLogin,
             ),
             (
                 "org.postgresql.util.PSQLException: FATAL: database \"circle\" does not exist",
-                "app.no_database",
+                Kind::AppNoDatabase,
             ),
             (
                 "org.postgresql.util.PSQLException: Connection to 10.0.3.8:5432 refused. … Caused by: \
                  java.net.ConnectException: Connection refused (Connection refused)",
-                "app.connection_refused",
+                Kind::AppConnectionRefused,
             ),
             (
                 "org.postgresql.util.PSQLException: ERROR: cannot execute INSERT in a read-only transaction",
-                "app.database_permission",
+                Kind::AppDatabasePermission,
             ),
             (
                 "com.mongodb.MongoCommandException: Command failed with error 13: 'not authorized on circle_ghe to execute'",
-                "app.database_permission",
+                Kind::AppDatabasePermission,
             ),
             (
                 "javax.net.ssl.SSLHandshakeException: sun.security.validator.ValidatorException: PKIX path building failed",
-                "app.tls",
+                Kind::AppTls,
             ),
-            ("FATAL: sorry, too many clients already", "app.too_many_connections"),
-            ("ERROR circle.license: License has expired on 2019-03-01", "app.license"),
-            ("java.io.IOException: No space left on device", "app.disk_full"),
-            ("java.lang.OutOfMemoryError: Java heap space", "app.out_of_memory"),
+            ("FATAL: sorry, too many clients already", Kind::AppTooManyConnections),
+            ("ERROR circle.license: License has expired on 2019-03-01", Kind::AppLicense),
+            ("java.io.IOException: No space left on device", Kind::AppDiskFull),
+            ("java.lang.OutOfMemoryError: Java heap space", Kind::AppOutOfMemory),
         ] {
-            assert_eq!(kind(line).as_deref(), Some(expected), "{line}");
+            assert_eq!(kind(line), Some(expected), "{line}");
         }
         assert_eq!(
             kind("INFO circle.http: listening on port 80\nINFO  circle.db.mongo: connected to circle_ghe"),
@@ -251,7 +252,7 @@ mod tests {
         let text = format!(
             "INFO starting\njava.net.UnknownHostException: mongo.internal\n{trace}com.mongodb.MongoTimeoutException: Timed out\n"
         );
-        assert_eq!(kind(&text).as_deref(), Some("app.unknown_host"));
+        assert_eq!(kind(&text), Some(Kind::AppUnknownHost));
     }
 
     #[test]
@@ -259,6 +260,6 @@ mod tests {
         let between = "INFO circle.http: GET / 200\n".repeat(SAME_TROUBLE + 1);
         let text =
             format!("java.net.UnknownHostException: mongo\n{between}java.lang.OutOfMemoryError: heap\n");
-        assert_eq!(kind(&text).as_deref(), Some("app.out_of_memory"));
+        assert_eq!(kind(&text), Some(Kind::AppOutOfMemory));
     }
 }

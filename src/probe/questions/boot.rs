@@ -6,9 +6,10 @@ use super::super::root_causes::RECORDED_KIND;
 use super::super::round::Inquiry;
 use crate::cause::Cause;
 use crate::console::StageOutcome;
+use crate::kind::Kind;
 use crate::record::{self, BootOutcome, Record};
 
-const KIND: &str = "boot.not_in_service";
+const KIND: Kind = Kind::BootNotInService;
 
 pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
@@ -43,7 +44,7 @@ fn running(record: &Record) -> Option<&str> {
 fn killed(record: &Record) -> Cause {
     let stage = running(record).unwrap_or("no stage");
     Cause::host(
-        "boot.killed",
+        Kind::BootKilled,
         format!("The last boot was killed in stage {stage}."),
         "Run agent boot to resume; see what killed it: journalctl -u boot-agent, dmesg.",
     )
@@ -80,5 +81,5 @@ fn kinds(cause: &Cause) -> Vec<&str> {
     let quoted = cause.evidence.iter().filter(|item| item.name == "also" || item.name == "waited for");
     let quoted =
         quoted.filter_map(|item| item.value.rsplit_once('[')?.1.split_once(", ").map(|(kind, _)| kind));
-    std::iter::once(cause.kind.as_ref()).chain(quoted).collect()
+    std::iter::once(cause.kind.as_str()).chain(quoted).collect()
 }

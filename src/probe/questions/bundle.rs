@@ -11,6 +11,7 @@ use super::super::round::Inquiry;
 use crate::bundle::{self, BundleFile, Finding};
 use crate::cause::Cause;
 use crate::files::{self, Access, Root};
+use crate::kind::Kind;
 use crate::placement::{self, State};
 use crate::source;
 
@@ -100,7 +101,7 @@ fn missing(absent: &[&Path]) -> Cause {
         [one] => format!("{one} is not in place."),
         many => format!("{} files of the bundle are not in place.", many.len()),
     };
-    Cause::host("bundle.not_in_place", sentence, "Boot this instance: agent boot SOURCE")
+    Cause::host(Kind::BundleNotInPlace, sentence, "Boot this instance: agent boot SOURCE")
         .with("missing", names.join(", "))
 }
 
@@ -110,12 +111,12 @@ fn wrong_access(first: &OtherAccess, all: &[OtherAccess]) -> Outcome {
     let next_step = format!("chown {uid}:{gid} {path} && chmod {:04o} {path}", first.wanted.mode);
     let cause = match first.is_readable {
         true => Cause::host(
-            "bundle.access",
+            Kind::BundleAccess,
             format!("{path} may be read or written by others than it should be."),
             next_step,
         ),
         false => Cause::host(
-            "bundle.unreadable",
+            Kind::BundleUnreadable,
             format!("Replicated, which runs in the group docker, cannot read {path}."),
             next_step,
         ),

@@ -11,6 +11,7 @@ use crate::cause::Cause;
 use crate::docker::engine::Info;
 use crate::docker::images::Plan;
 use crate::docker::lock::{self, Lock};
+use crate::kind::Kind;
 
 /// The oldest engine that runs what a services box runs: the one that Replicated's installer brings by itself.
 const OLDEST: (u64, u64) = (17, 12);
@@ -32,7 +33,7 @@ pub(super) async fn engine(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 fn judge_engine(info: &Info, address: &str) -> Outcome {
     if is_too_old(&info.version) {
         let cause = Cause::config(
-            "docker.too_old",
+            Kind::DockerTooOld,
             format!("The Docker engine is version {}, which is too old.", info.version),
             format!("Bake an AMI with Docker {}.{} or later.", OLDEST.0, OLDEST.1),
         );
@@ -42,7 +43,7 @@ fn judge_engine(info: &Info, address: &str) -> Outcome {
     let is_open = |warning: &&String| warning.contains("without encryption") || warning.contains("insecure");
     if let Some(warning) = info.warnings.iter().find(is_open) {
         let cause = Cause::config(
-            "docker.open_api",
+            Kind::DockerOpenApi,
             "The Docker engine accepts unauthenticated commands from the network.",
             "Remove the tcp:// address from the engine's hosts (/etc/docker/daemon.json, its unit).",
         );
@@ -71,14 +72,14 @@ fn judge_storage(info: &Info) -> Outcome {
     let sentence = if let Some((name, file)) = in_a_loop {
         let sentence =
             "The Docker engine stores its data in a loopback file, which is slow and can lose data.";
-        let cause = Cause::config("docker.storage_loopback", sentence, next_step).with("driver", driver);
+        let cause = Cause::config(Kind::DockerStorageLoopback, sentence, next_step).with("driver", driver);
         return Outcome::Warning { cause: cause.with("file", format!("{name}: {file}")) };
     } else if let Some((_, why)) = POOR_DRIVERS.iter().find(|(name, _)| *name == driver) {
         format!("The Docker engine uses the storage driver {driver}: {why}.")
     } else {
         return Outcome::good(driver);
     };
-    Outcome::Warning { cause: Cause::config("docker.storage_driver", sentence, next_step) }
+    Outcome::Warning { cause: Cause::config(Kind::DockerStorageDriver, sentence, next_step) }
 }
 
 pub(super) async fn disk(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     fn kind(outcome: &Outcome) -> &str {
-        outcome.cause().map_or("good", |cause| cause.kind.as_ref())
+        outcome.cause().map_or("good", |cause| cause.kind.as_str())
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::aws::{self, clock};
 use crate::cause::{Cause, Class};
 use crate::dns::Asked;
 use crate::files;
+use crate::kind::Kind;
 
 /// A name that every DNS server can say something about, also one that knows no other names: that there is none is an
 /// answer too.
@@ -30,7 +31,7 @@ pub(super) async fn dns(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 
 /// A server that says that it cannot answer for this name is there, which is what is asked here.
 fn judge_dns(asked: &[Asked]) -> Outcome {
-    let is_silent = |it: &&Asked| it.answer.as_ref().is_err_and(|cause| cause.kind == "dns.timeout");
+    let is_silent = |it: &&Asked| it.answer.as_ref().is_err_and(|cause| cause.kind == Kind::DnsTimeout);
     let silent: Vec<&Asked> = asked.iter().filter(is_silent).collect();
     let said: Vec<String> = asked
         .iter()
@@ -53,7 +54,7 @@ fn judge_dns(asked: &[Asked]) -> Outcome {
                 false => "Questions that the others leave open wait for it.",
             };
             let cause = Cause::external(
-                "dns.server_silent",
+                Kind::DnsServerSilent,
                 format!("The DNS server {} does not answer. {consequence}", first.server),
                 "Correct /etc/resolv.conf (the VPC's DHCP options), or open UDP and TCP port 53 to that server.",
             );
@@ -117,13 +118,13 @@ fn judge_memory(total: u64, available: u64, killed: Option<u64>) -> Outcome {
         if killed == 0 { cause } else { cause.with("killed since the start", killed) }
     };
     match percent {
-        0..NO_MEMORY => Outcome::Failed { cause: cause("host.no_memory", "This box has no memory left.") },
+        0..NO_MEMORY => Outcome::Failed { cause: cause(Kind::HostNoMemory, "This box has no memory left.") },
         NO_MEMORY..LITTLE_MEMORY => {
-            Outcome::Warning { cause: cause("host.little_memory", "Little memory is left.") }
+            Outcome::Warning { cause: cause(Kind::HostLittleMemory, "Little memory is left.") }
         }
         _ if killed > 0 => Outcome::Warning {
             cause: cause(
-                "host.oom_kill",
+                Kind::HostOomKill,
                 "The kernel has killed processes for want of memory since this box started.",
             )
             .with("which", "dmesg --ctime | grep -i 'out of memory'"),
@@ -142,7 +143,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn kind(outcome: &Outcome) -> (bool, &str) {
-        (outcome.is_failed(), outcome.cause().map_or("good", |cause| cause.kind.as_ref()))
+        (outcome.is_failed(), outcome.cause().map_or("good", |cause| cause.kind.as_str()))
     }
 
     #[test]
@@ -168,8 +169,8 @@ mod tests {
 
     #[test]
     fn one_dead_server_of_two_is_a_warning_and_all_are_a_failure() {
-        let dead = || Err(Cause::external("dns.timeout", "No DNS server answered.", "x"));
-        let ill = || Err(Cause::external("dns.server_failure", "It could not.", "x"));
+        let dead = || Err(Cause::external(Kind::DnsTimeout, "No DNS server answered.", "x"));
+        let ill = || Err(Cause::external(Kind::DnsServerFailure, "It could not.", "x"));
         assert_eq!(kind(&judge_dns(&[server(1, Ok(())), server(2, ill())])), (false, "good"));
         assert_eq!(kind(&judge_dns(&[server(1, dead()), server(2, Ok(()))])), (false, "dns.server_silent"));
         assert_eq!(kind(&judge_dns(&[server(1, dead()), server(2, dead())])), (true, "dns.timeout"));

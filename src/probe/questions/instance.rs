@@ -5,6 +5,7 @@ use super::super::facts::Stopped;
 use super::super::round::Inquiry;
 use crate::aws::autoscaling::{AutoScaling, Membership};
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::lifecycle;
 use crate::record;
 use crate::settings;
@@ -49,7 +50,7 @@ pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     };
     if health_status.eq_ignore_ascii_case("unhealthy") {
         let cause = Cause::host(
-            "lifecycle.unhealthy",
+            Kind::LifecycleUnhealthy,
             format!("The Auto Scaling group {group} considers this instance unhealthy and will replace it."),
             "See why: aws autoscaling describe-scaling-activities; or make it healthy: aws autoscaling set-instance-health",
         );
@@ -71,7 +72,7 @@ pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
             .with("lifecycle_state", &state));
     }
     let cause = Cause::host(
-        "lifecycle.pending",
+        Kind::LifecyclePending,
         format!(
             "The Auto Scaling group {group} is still waiting for this instance's lifecycle action, and no boot is running."
         ),

@@ -11,6 +11,7 @@ use super::super::round::Inquiry;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, LocalImage};
 use crate::docker::lock::{self, Lock};
+use crate::kind::Kind;
 use crate::replicated::daemon::DAEMON;
 use crate::replicated::{installer, pins};
 use crate::secret;
@@ -100,7 +101,7 @@ fn judge_version(
         return Outcome::good(version);
     }
     let cause = Cause::config(
-        "replicated.unpinned",
+        Kind::ReplicatedUnpinned,
         format!(
             "The Replicated daemon ({version}) is not pinned: the next instance may get another version."
         ),
@@ -113,7 +114,9 @@ fn judge_version(
 pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.engine()).await?;
     let parts = match inquiry.facts.parts().await {
-        Err(Stopped::Missing { cause, .. }) if cause.kind.starts_with("replicated.container_") => {
+        Err(Stopped::Missing { cause, .. })
+            if matches!(cause.kind, Kind::ReplicatedContainerDown | Kind::ReplicatedContainerMissing) =>
+        {
             return Ok(Outcome::waits_for("replicated.containers"));
         }
         parts => parts?,
@@ -126,7 +129,7 @@ pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         return Ok(Outcome::good(said.join(", ")));
     };
     let cause = Cause::host(
-        "replicated.not_ready",
+        Kind::ReplicatedNotReady,
         format!("Replicated's part {} is {}.", first.name, first.status),
         "Ask again in a minute, since it can flap; then: docker logs --tail 50 replicated.",
     );
@@ -199,7 +202,7 @@ fn judge_units(units: &[Unit]) -> Outcome {
     };
     let name = &first.id;
     let cause = Cause::host(
-        "replicated.unit_failed",
+        Kind::ReplicatedUnitFailed,
         format!("systemd could not keep {name} running."),
         format!("See why: systemctl status {name}; journalctl -u {name} -n 50."),
     );
@@ -216,7 +219,7 @@ mod tests {
     use super::*;
 
     fn kind(outcome: &Outcome) -> &str {
-        outcome.cause().map_or("good", |cause| cause.kind.as_ref())
+        outcome.cause().map_or("good", |cause| cause.kind.as_str())
     }
 
     #[test]

@@ -8,6 +8,7 @@ use nix::sys::statvfs::statvfs;
 use super::super::answer::Outcome;
 use crate::cause::Cause;
 use crate::files;
+use crate::kind::Kind;
 
 /// Below this many free bytes the next log line of a container or the next database write may fail.
 const NO_BYTES: u64 = 1 << 30;
@@ -54,11 +55,11 @@ impl Space {
         };
         if self.bytes_free < NO_BYTES {
             let sentence = format!("The disk under {} is full.", place.display());
-            return Outcome::Failed { cause: cause("host.disk_full", sentence) };
+            return Outcome::Failed { cause: cause(Kind::HostDiskFull, sentence) };
         }
         if self.bytes_free < FEW_BYTES && percent(self.bytes_free, self.bytes) < LITTLE_SHARE {
             let sentence = format!("The disk under {} is nearly full.", place.display());
-            return Outcome::Warning { cause: cause("host.disk_filling", sentence) };
+            return Outcome::Warning { cause: cause(Kind::HostDiskFilling, sentence) };
         }
         Outcome::good(format!("{left} at {}", place.display()))
     }
@@ -78,11 +79,11 @@ impl Space {
         match percent(self.inodes_free, self.inodes) {
             0..NO_INODES => {
                 let sentence = format!("The file system of {} has no inodes left.", place.display());
-                Outcome::Failed { cause: cause("host.no_inodes", sentence) }
+                Outcome::Failed { cause: cause(Kind::HostNoInodes, sentence) }
             }
             NO_INODES..LITTLE_SHARE => {
                 let sentence = format!("The file system of {} is running out of inodes.", place.display());
-                Outcome::Warning { cause: cause("host.few_inodes", sentence) }
+                Outcome::Warning { cause: cause(Kind::HostFewInodes, sentence) }
             }
             _ => Outcome::good(left),
         }
@@ -103,7 +104,7 @@ mod tests {
         let space = Space { bytes, bytes_free, inodes, inodes_free };
         let place = Path::new("/var/lib/docker");
         [space.judge_bytes(place), space.judge_inodes(place)]
-            .map(|outcome| outcome.cause().map_or("good", |cause| cause.kind.as_ref()).to_owned())
+            .map(|outcome| outcome.cause().map_or("good", |cause| cause.kind.as_str()).to_owned())
     }
 
     #[test]

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::redact;
 use crate::cause::Cause;
 use crate::files::{self, Access, Prepared};
+use crate::kind::Kind;
 
 /// Who made the bundle reads it, and decides who else does.
 const MODE: u32 = 0o600;
@@ -32,7 +33,7 @@ impl ArchivePath {
         let directory = target.0.parent().unwrap_or(Path::new("/"));
         if !directory.is_dir() {
             return Err(Cause::config(
-                "usage.no_directory",
+                Kind::UsageNoDirectory,
                 format!("There is no directory {} for the support bundle.", directory.display()),
                 "Make it, or give another name.",
             ));
@@ -49,7 +50,7 @@ impl ArchivePath {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(files::failed("write", &self.0, &error)),
             Ok(_) => Err(Cause::config(
-                "usage.file_exists",
+                Kind::UsageFileExists,
                 format!("{} exists, and is not overwritten.", self.0.display()),
                 "Give another name, or remove it.",
             )),
@@ -122,7 +123,7 @@ fn verified(plain: &[u8]) -> Result<usize, Cause> {
 
 fn not_packed(error: &io::Error) -> Cause {
     Cause::host(
-        "support.archive",
+        Kind::SupportArchive,
         "The support bundle could not be packed.",
         "Look at the memory of this box: free -m.",
     )
@@ -140,7 +141,7 @@ mod tests {
         secret::register("archive-canary");
         for (name, text) in [("a", "x archive-canary x"), ("b/archive-canary.log", "")] {
             let cause = packed("bundle", &[Entry { name, text }]).unwrap_err();
-            assert_eq!(cause.kind, "support.unclean");
+            assert_eq!(cause.kind, Kind::SupportUnclean);
             assert!(!format!("{cause:?}").contains("canary"), "{cause:?}");
         }
         assert!(packed("bundle", &[Entry { name: "a", text: "clean" }]).is_ok());
@@ -154,11 +155,11 @@ mod tests {
         let target = ArchivePath::new(&path).unwrap();
         target.write(b"one").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(ArchivePath::new(&path).unwrap_err().kind, "usage.file_exists");
-        assert_eq!(target.write(b"two").unwrap_err().kind, "usage.file_exists");
+        assert_eq!(ArchivePath::new(&path).unwrap_err().kind, Kind::UsageFileExists);
+        assert_eq!(target.write(b"two").unwrap_err().kind, Kind::UsageFileExists);
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let missing = directory.path().join("missing/bundle.tar.gz");
-        assert_eq!(ArchivePath::new(&missing).unwrap_err().kind, "usage.no_directory");
+        assert_eq!(ArchivePath::new(&missing).unwrap_err().kind, Kind::UsageNoDirectory);
     }
 }

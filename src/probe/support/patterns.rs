@@ -11,6 +11,7 @@ use regex_lite::{Captures, Regex};
 
 use super::redact::{MARKER, marker};
 use crate::cause::Cause;
+use crate::kind::Kind;
 
 /// The forms, as a manifest names them.
 pub(super) const PRIVATE_KEY: &str = "private key";
@@ -102,7 +103,7 @@ impl PatternSet {
         ];
         let wrong = |error: &dyn std::error::Error| {
             Cause::host(
-                "support.patterns",
+                Kind::SupportPatterns,
                 "A pattern in this binary is damaged.",
                 "Install the agent again.",
             )

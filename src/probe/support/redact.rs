@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::patterns::PatternSet;
 use crate::cause::Cause;
+use crate::kind::Kind;
 use crate::secret::{self, REDACTED};
 
 /// How a manifest calls a secret that was known as a literal.
@@ -142,7 +143,7 @@ pub(super) fn verify(file: &str, text: &str) -> Result<(), Cause> {
         return Ok(());
     }
     Err(Cause::host(
-        "support.unclean",
+        Kind::SupportUnclean,
         "A secret was still in the support bundle after it had been scrubbed, so nothing was written.",
         "Report this to the makers of the agent, without the bundle; agent probe --output json is what can be sent.",
     )
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn what_was_missed_is_found_and_a_secret_that_is_a_word_of_the_marker_is_not() {
         secret::register_all(["missed-canary", "redacted"]);
-        assert_eq!(verify("x", "a missed-canary").unwrap_err().kind, "support.unclean");
+        assert_eq!(verify("x", "a missed-canary").unwrap_err().kind, Kind::SupportUnclean);
         assert!(verify("x", "a [redacted] and [redacted: cookie]").is_ok());
         assert!(verify("x", "it was redacted").is_err());
     }

@@ -4,6 +4,7 @@ use aws_smithy_types::error::ErrorMetadata;
 
 use super::*;
 use crate::cause::Class;
+use crate::kind::Kind;
 
 const GET: Request<'_> = Request { action: "s3:GetObject", bucket: "ha-bucket", key: "box/license.rli" };
 
@@ -30,21 +31,21 @@ fn evidence<'a>(cause: &'a Cause, name: &str) -> &'a str {
 #[test]
 fn every_refusal_has_its_cause() {
     for (status, code, kind, class) in [
-        (403, "AccessDenied", "s3.access_denied", Class::Config),
-        (404, "NoSuchKey", "s3.no_such_key", Class::Config),
-        (404, "NoSuchBucket", "s3.no_such_bucket", Class::Config),
-        (503, "SlowDown", "s3.slow_down", Class::External),
-        (500, "InternalError", "s3.unavailable", Class::External),
-        (403, "InvalidAccessKeyId", "s3.invalid_credentials", Class::Config),
-        (403, "SignatureDoesNotMatch", "s3.invalid_credentials", Class::Config),
-        (400, "ExpiredToken", "s3.invalid_credentials", Class::External),
-        (403, "InvalidObjectState", "s3.archived", Class::Config),
-        (400, "KMS.DisabledException", "s3.kms_unusable", Class::Config),
-        (301, "PermanentRedirect", "s3.wrong_region", Class::Config),
-        (400, "InvalidRequest", "s3.refused", Class::Config),
+        (403, "AccessDenied", Kind::S3AccessDenied, Class::Config),
+        (404, "NoSuchKey", Kind::S3NoSuchKey, Class::Config),
+        (404, "NoSuchBucket", Kind::S3NoSuchBucket, Class::Config),
+        (503, "SlowDown", Kind::S3SlowDown, Class::External),
+        (500, "InternalError", Kind::S3Unavailable, Class::External),
+        (403, "InvalidAccessKeyId", Kind::S3InvalidCredentials, Class::Config),
+        (403, "SignatureDoesNotMatch", Kind::S3InvalidCredentials, Class::Config),
+        (400, "ExpiredToken", Kind::S3InvalidCredentials, Class::External),
+        (403, "InvalidObjectState", Kind::S3Archived, Class::Config),
+        (400, "KMS.DisabledException", Kind::S3KmsUnusable, Class::Config),
+        (301, "PermanentRedirect", Kind::S3WrongRegion, Class::Config),
+        (400, "InvalidRequest", Kind::S3Refused, Class::Config),
     ] {
         let cause = of(&GET, &error(status, code, "Words.", "", &[("x-amz-request-id", "REQ1")])).cause;
-        assert_eq!((cause.kind.as_ref(), cause.class), (kind, class), "{code}");
+        assert_eq!((cause.kind, cause.class), (kind, class), "{code}");
         assert_eq!(evidence(&cause, "object"), "s3://ha-bucket/box/license.rli");
         assert_eq!(evidence(&cause, "request id"), "REQ1");
         assert_eq!(evidence(&cause, "answer"), format!("HTTP {status}, {code}: Words."));
@@ -76,7 +77,7 @@ fn kms_is_quoted() {
     let message = "User: arn:aws:sts::1:assumed-role/r/i is not authorized to perform: kms:Decrypt on resource: \
                    arn:aws:kms:us-east-1:1:key/12, because no identity-based policy allows it";
     let cause = of(&GET, &error(403, "AccessDenied", message, "", &[])).cause;
-    assert_eq!(cause.kind, "s3.kms_denied");
+    assert_eq!(cause.kind, Kind::S3KmsDenied);
     assert!(cause.sentence.contains(message), "{cause}");
     assert_eq!(evidence(&cause, "KMS action"), "kms:Decrypt");
     assert_eq!(evidence(&cause, "KMS key"), "arn:aws:kms:us-east-1:1:key/12");
@@ -87,7 +88,7 @@ fn a_denial_that_names_list_bucket_may_be_a_missing_object() {
     let message =
         "User: arn:aws:sts::1:assumed-role/r/i is not authorized to perform: s3:ListBucket on resource: x";
     let cause = of(&GET, &error(403, "AccessDenied", message, "", &[])).cause;
-    assert_eq!(cause.kind, "s3.access_denied");
+    assert_eq!(cause.kind, Kind::S3AccessDenied);
     assert!(cause.sentence.contains("does not exist, or"), "{cause}");
     let list = Request { action: "s3:ListBucket", bucket: "ha-bucket", key: "tree/" };
     let cause = of(&list, &error(403, "AccessDenied", "Access Denied", "", &[])).cause;
@@ -98,7 +99,7 @@ fn a_denial_that_names_list_bucket_may_be_a_missing_object() {
 fn a_wrong_clock_is_measured() {
     let times = "<RequestTime>20240501T101500Z</RequestTime><ServerTime>2024-05-01T10:00:00Z</ServerTime>";
     let cause = of(&GET, &error(403, "RequestTimeTooSkewed", "Too large.", times, &[])).cause;
-    assert_eq!((cause.kind.as_ref(), cause.class), ("s3.clock_skew", Class::Host));
+    assert_eq!((cause.kind, cause.class), (Kind::S3ClockSkew, Class::Host));
     assert_eq!(evidence(&cause, "offset"), "15m ahead");
     assert_eq!(evidence(&cause, "this box's time"), "2024-05-01T10:15:00Z");
     assert_eq!(evidence(&cause, "server's time"), "2024-05-01T10:00:00Z");
