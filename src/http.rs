@@ -9,7 +9,7 @@ mod connector;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
@@ -22,6 +22,7 @@ use crate::cause::Cause;
 use crate::dns::{self, Resolver};
 use crate::files::Root;
 use crate::kind::Kind;
+use crate::trust;
 use connector::SdkConnector;
 
 /// How long connecting may take once the name is resolved, over all its addresses. Within a region it takes milliseconds;
@@ -33,16 +34,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// connection.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE, Alpine.
-/// The directories of single certificates beside them hold the same ones, and reading those takes ten times as long.
-const ROOT_FILES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// Makes HTTP clients. Cheap to clone; all clones share the trusted roots, which are read when first needed.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -53,8 +44,8 @@ pub struct Http {
 struct Inner {
     root: Root,
     names: Resolver,
-    trust: OnceLock<Arc<Trust>>,
-    sdk: OnceLock<SharedHttpConnector>,
+    /// What was read of the trusted roots, and the connector for the SDK that was made of it.
+    trust: RwLock<Option<(Arc<Trust>, SharedHttpConnector)>>,
 }
 
 /// The roots that a server's certificate must lead to.
@@ -67,7 +58,7 @@ impl Http {
     /// Names are resolved, and the box's trusted roots looked for, under `root`.
     pub fn new(root: Root) -> Self {
         let names = Resolver::new(root.clone());
-        Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new(), sdk: OnceLock::new() }) }
+        Http { inner: Arc::new(Inner { root, names, trust: RwLock::default() }) }
     }
 
     /// The resolver that the clients use.
@@ -82,7 +73,7 @@ impl Http {
     /// # Errors
     /// `http.ca_bundle` (config): `AWS_CA_BUNDLE` names a file that holds no certificate; `http.setup` (host).
     pub fn load_trust(&self) -> Result<(), Cause> {
-        self.connector().map(|_| ())
+        self.loaded().map(|_| ())
     }
 
     /// A client that uses no proxy, follows no redirect and trusts no certificate: for plain HTTP to this machine.
@@ -101,7 +92,7 @@ impl Http {
     /// # Errors
     /// As for [`Http::load_trust`].
     pub fn outgoing(&self) -> Result<reqwest::ClientBuilder, Cause> {
-        let tls = tls_with(self.trust()?.store.clone())?;
+        let tls = tls_with(self.loaded()?.0.store.clone())?;
         Ok(self.client(tls))
     }
 
@@ -110,17 +101,38 @@ impl Http {
     /// # Errors
     /// As for [`Http::load_trust`].
     pub fn for_sdk(&self) -> Result<SharedHttpClient, Cause> {
-        let connector = self.connector()?;
-        Ok(http_client_fn(move |_, _| connector.clone()))
+        let (_, first) = self.loaded()?;
+        let http = self.clone();
+        // Asked anew for each request, so that what is trusted by then counts.
+        Ok(http_client_fn(move |_, _| {
+            http.loaded().map_or_else(|_| first.clone(), |(_, connector)| connector)
+        }))
     }
 
-    fn connector(&self) -> Result<SharedHttpConnector, Cause> {
-        if let Some(connector) = self.inner.sdk.get() {
-            return Ok(connector.clone());
+    /// Reads the trusted roots again, for the clients of the SDK as well: the box's store has changed.
+    ///
+    /// # Errors
+    /// As for [`Http::load_trust`].
+    pub fn reload_trust(&self) -> Result<(), Cause> {
+        let loaded = self.load()?;
+        *self.inner.trust.write().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(())
+    }
+
+    fn loaded(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
+        let known = self.inner.trust.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let trust = self.trust()?;
+        let loaded = self.load()?;
+        let mut trust = self.inner.trust.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(trust.get_or_insert(loaded).clone())
+    }
+
+    fn load(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
+        let trust = Arc::new(Trust::load(&self.inner.root, |name| std::env::var_os(name))?);
         let connector = SdkConnector::new(self.inner.names.clone(), tls_with(trust.store.clone())?);
-        Ok(self.inner.sdk.get_or_init(|| SharedHttpConnector::new(connector)).clone())
+        Ok((trust, SharedHttpConnector::new(connector)))
     }
 
     fn client(&self, tls: ClientConfig) -> reqwest::ClientBuilder {
@@ -130,14 +142,6 @@ impl Http {
             // reqwest counts resolving the name as a part of connecting.
             .connect_timeout(dns::LIMIT + CONNECT_TIMEOUT)
             .user_agent(concat!("boot-agent/", env!("CARGO_PKG_VERSION")))
-    }
-
-    fn trust(&self) -> Result<Arc<Trust>, Cause> {
-        if let Some(trust) = self.inner.trust.get() {
-            return Ok(trust.clone());
-        }
-        let trust = Arc::new(Trust::load(&self.inner.root, |name| std::env::var_os(name))?);
-        Ok(self.inner.trust.get_or_init(|| trust).clone())
     }
 }
 
@@ -173,7 +177,9 @@ impl Trust {
             for directory in directories.iter().flat_map(std::env::split_paths) {
                 found.extend(load_certs_from_paths(None, Some(&directory)).certs);
             }
-        } else if let Some(file) = ROOT_FILES.iter().map(|file| root.path(file)).find(|file| file.is_file()) {
+        } else if let Some(file) =
+            trust::STORES.iter().map(|file| root.path(file)).find(|file| file.is_file())
+        {
             found.extend(load_certs_from_paths(Some(&file), None).certs);
         }
         if found.is_empty() {
@@ -245,6 +251,16 @@ mod tests {
             matches!(name, "SSL_CERT_FILE" | "AWS_CA_BUNDLE").then(|| file.clone().into())
         });
         assert_eq!(named.unwrap().store.roots, expected.roots);
+    }
+
+    #[test]
+    fn a_store_that_has_changed_is_read_again_for_every_clone() {
+        let directory = tempfile::tempdir().unwrap();
+        let http = Http::new(Root::new(directory.path()));
+        let (first, _) = http.loaded().unwrap();
+        assert!(Arc::ptr_eq(&first, &http.loaded().unwrap().0), "not before it is told to");
+        http.clone().reload_trust().unwrap();
+        assert!(!Arc::ptr_eq(&first, &http.loaded().unwrap().0));
     }
 
     #[test]

@@ -44,5 +44,6 @@ pub mod kind;
 mod race;
 pub mod secret;
 pub mod settings;
+mod trust;
 pub mod unit;
 pub mod wait;

@@ -23,6 +23,7 @@ mod place;
 mod ready;
 mod report;
 mod run;
+mod trust;
 mod user_data;
 mod validate;
 
@@ -37,7 +38,7 @@ use crate::aws::imds::{self, Imds};
 use crate::aws::{self, Aws};
 use crate::cause::{Cause, Class};
 use crate::cli;
-use crate::command::{CommandContext, CommandOutput, Exit};
+use crate::command::{Achieved, CommandContext, CommandOutput, Exit};
 use crate::console::{Console, Event, Level, StageOutcome, human};
 use crate::docker::engine::Engine;
 use crate::http::Http;
@@ -110,7 +111,11 @@ async fn procedure(
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
     run.stage(PLACE, async |stage| {
         run.require_record()?;
-        place::place(stage, &bundle)
+        let placed = place::place(stage, &bundle)?;
+        Ok(match trust::rebuild(stage, &bundle).await? {
+            Some(rebuilt) => Achieved::done((), format!("{}; {rebuilt}", placed.detail)),
+            None => placed,
+        })
     })
     .await?;
 

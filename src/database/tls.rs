@@ -28,14 +28,6 @@ use stepwise::Stepwise;
 
 pub(super) use verdict::after_handshake;
 
-/// Where the certificates of the known authorities are, by distribution: Debian, Red Hat, SUSE, Alpine.
-const SYSTEM_STORES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// A connection inside TLS.
 pub(super) type TlsStream = SslStream<Stepwise>;
 

@@ -55,6 +55,7 @@ mod stuck;
 mod support;
 mod sweep;
 mod terminal;
+mod trust;
 mod usage;
 mod user_data;
 mod vault;
