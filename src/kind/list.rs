@@ -3,6 +3,21 @@
 use crate::cause::Class;
 
 kinds! {
+    Airgap = "airgap" {
+        AirgapChanged = "airgap.changed": External,
+        AirgapChecksum = "airgap.checksum": External,
+        AirgapCut = "airgap.cut": External,
+        AirgapEmpty = "airgap.empty": Config,
+        AirgapMissing = "airgap.missing": Config,
+        AirgapNoPath = "airgap.no_path": Config,
+        AirgapNoSpace = "airgap.no_space": Config,
+        AirgapNotInBundle = "airgap.not_in_bundle": Config,
+        AirgapSeveralPackages = "airgap.several_packages": Config,
+        AirgapSha256 = "airgap.sha256": Config,
+        AirgapSha256File = "airgap.sha256_file": Config,
+        AirgapUnused = "airgap.unused": Config,
+        AirgapUnverified = "airgap.unverified": Config,
+    }
     App = "app" {
         AppConnectionRefused = "app.connection_refused": External,
         AppDatabasePermission = "app.database_permission": External,
@@ -398,6 +413,7 @@ kinds! {
         S3AccessDenied = "s3.access_denied": Config,
         S3Archived = "s3.archived": Config,
         S3BodyCut = "s3.body_cut": External,
+        S3Changed = "s3.changed": External,
         S3Checksum = "s3.checksum": External,
         S3ClockSkew = "s3.clock_skew": Host,
         S3InvalidCredentials = "s3.invalid_credentials": Config | External,
