@@ -19,7 +19,7 @@ use crate::settings::Source;
 pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
     let extra = &world.settings.extra;
     let (fetched, what) = match &flags.source {
-        None => (draft::installed(&world.root, extra)?, "what is installed".to_owned()),
+        None => (draft::installed(&world.root, extra)?, "the installed bundle".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;

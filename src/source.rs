@@ -114,7 +114,7 @@ pub(crate) async fn fetch_extra(
 fn no_region(location: &Location) -> Cause {
     Cause::config(
         Kind::AwsNoRegion,
-        format!("{location} cannot be asked for without a region."),
+        format!("{location} cannot be fetched without a region."),
         "Set AWS_REGION.",
     )
 }
@@ -303,7 +303,7 @@ fn not_listed(trees: &[Tree], denied: &Cause) -> Cause {
     let names: Vec<&str> = trees.iter().map(|tree| tree.object).collect();
     let cause = Cause::config(
         Kind::SourceNotListed,
-        format!("S3 denied listing the source, so {} would not be found there.", names.join(" and ")),
+        format!("S3 denied listing the source, so {} cannot be found there.", names.join(" and ")),
         "Allow s3:ListBucket on the bucket, if the bundle has these directories.",
     );
     cause.with("S3", &denied.sentence)
@@ -380,7 +380,7 @@ fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
     }
     Err(Cause::config(
         Kind::SourceUnsafeKey,
-        format!("An object's name leads out of {}.", directory.display()),
+        format!("An object's key points outside {}.", directory.display()),
         "Remove the object from the source.",
     )
     .with("object", below))
@@ -407,7 +407,7 @@ fn unreadable(path: &Path, error: &ReadError) -> Cause {
         ReadError::TooLarge { size, limit } => Cause::config(
             Kind::SourceTooLarge,
             format!("{shown} is too large for this file of a bundle."),
-            "Check that it is the right file.",
+            "Check that this is the intended file.",
         )
         .with("size", format!("{size} bytes, at most {limit}")),
         ReadError::Io(error) => files::failed("read", path, error),
@@ -432,7 +432,7 @@ fn tree(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
             return Err(Cause::config(
                 Kind::SourceTooMany,
                 format!("{} holds more than {TREE_LIMIT} files.", directory.display()),
-                "Check that it is the directory it should be.",
+                "Check that this is the intended directory.",
             ));
         }
     }

@@ -138,8 +138,11 @@ fn resolution(resolved: &Resolved) -> String {
 fn still_unresolved(server: &Server, took: Duration) -> Cause {
     Cause::external(
         Kind::DnsTimeout,
-        format!("{server} could not be resolved within {} ms, while another name could.", took.as_millis()),
-        "Check the zone of this name and the name servers in /etc/resolv.conf.",
+        format!(
+            "{server} could not be resolved within {} ms, although another name could.",
+            took.as_millis()
+        ),
+        "Check this name's zone and the name servers in /etc/resolv.conf.",
     )
     .with("name", server)
 }

@@ -216,12 +216,8 @@ fn configure(terms: &Terms, root: &Root, server: &Server, seen: Seen) -> Result<
 }
 
 fn unusable(error: &ErrorStack) -> Cause {
-    Cause::host(
-        Kind::TlsUnusable,
-        "OpenSSL cannot be set up in this process.",
-        "Report this as a fault of boot-agent.",
-    )
-    .with("error", error)
+    Cause::host(Kind::TlsUnusable, "OpenSSL could not be initialized.", "Report this as a bug in boot-agent.")
+        .with("error", error)
 }
 
 #[cfg(test)]

@@ -68,15 +68,15 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
     let rungs = Product::of_name(name).map_or(&[][..], Product::rungs).iter().map(|rung| {
         let asks = match rung {
             Rung::Uri => "whether the URI is well-formed",
-            Rung::Dns => "whether its names have addresses",
+            Rung::Dns => "whether its host names resolve",
             Rung::Tcp => "whether a server accepts connections",
             Rung::Tls => "whether server and URI agree on TLS",
-            Rung::Auth => "whether the server accepts the user",
-            Rung::Database => "whether the database exists and the user may use it",
+            Rung::Auth => "whether the server accepts the login",
+            Rung::Database => "whether the database exists and the user has access",
             Rung::Role => "whether the server accepts writes",
             Rung::Health => "whether Vault is initialized, unsealed and serves clients",
-            Rung::Token => "whether Vault accepts the token, and for how long",
-            Rung::Transit => "whether the transit engine is mounted and the token may use it",
+            Rung::Token => "whether Vault accepts the token, and when it expires",
+            Rung::Transit => "whether the transit engine is mounted and the token has access",
         };
         Check::new(Group::Databases, format!("{name}.{rung}"), asks)
     });
@@ -101,7 +101,7 @@ pub(crate) fn catalogue(health_urls: usize) -> Vec<Check> {
     };
     let health = health
         .into_iter()
-        .map(|name| Check::new(Group::App, format!("{HEALTH}.{name}"), "whether its health URL answers 200"));
+        .map(|name| Check::new(Group::App, format!("{HEALTH}.{name}"), "whether its health URL returns 200"));
     let mut all: Vec<Check> = singles.chain(databases).chain(health).collect();
     all.sort_by_key(|check| check.group);
     all

@@ -75,8 +75,8 @@ fn near<'c>(word: &str, catalogue: &'c [Check]) -> Option<&'c str> {
 
 fn unknown(word: &str, catalogue: &[Check]) -> Cause {
     let next_step = match near(word, catalogue) {
-        Some(near) => format!("Did you mean {near}? All of them: agent probe --list"),
-        None => "See all of them: agent probe --list".to_owned(),
+        Some(near) => format!("Did you mean {near}? List all checks: agent probe --list"),
+        None => "List all checks: agent probe --list".to_owned(),
     };
     Cause::config(Kind::UsageUnknownCheck, format!("There is no check \"{word}\"."), next_step)
 }

@@ -206,7 +206,7 @@ fn a_hook_that_expired_during_the_boot_is_no_success() {
     let scene = launched(hook_of(4));
     scene.auto_scaling.inject(Fault::Deny(HEARTBEAT.into()));
     scene.stand_in("timeline", "0 starting started true 503\n6 started started false 200\n");
-    scene.boots().assert_code(1).assert_says("is terminating it").assert_silent_about("acknowledged");
+    scene.boots().assert_code(1).assert_says("terminating this instance").assert_silent_about("acknowledged");
     assert_eq!(scene.state(), "Terminating");
     let record = scene.record();
     assert_eq!(record["cause"]["kind"], "lifecycle.leaving");

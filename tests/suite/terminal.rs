@@ -220,7 +220,7 @@ fn status_is_a_timeline_with_the_slowest_stage_marked() {
 fn status_of_a_box_that_was_never_booted_says_so() {
     let scene = Scene::new();
     let status = Agent::new(&scene.world).arg("status").run(Duration::from_secs(20));
-    status.assert_code(1).assert_says("has not been booted").assert_says("agent boot s3://bucket/prefix");
+    status.assert_code(1).assert_says("has not booted").assert_says("agent boot s3://bucket/prefix");
     let status = Agent::new(&scene.world).args(["status", "--output", "json"]).run(Duration::from_secs(20));
     status.assert_code(1);
     let json: Value =

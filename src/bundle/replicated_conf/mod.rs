@@ -104,7 +104,7 @@ fn same_key_twice(before: &str, key: &str) -> Cause {
     Cause::config(
         Kind::BundleJsonDuplicateKey,
         format!("{before:?} and {key:?} are the same key to Replicated, which uses the last one."),
-        "Keep one of them.",
+        "Keep only one of them.",
     )
 }
 

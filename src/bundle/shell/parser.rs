@@ -185,7 +185,7 @@ impl<'w, 't> Parser<'w, 't> {
             return Err(match self.words.peek() {
                 Some('(') => Barrier::new(Construct::Parenthesis, at),
                 _ if !command.redirections.is_empty() => Barrier::new(Construct::Redirection, at),
-                _ => Barrier::syntax("an operator where a command was expected", at),
+                _ => Barrier::syntax("an operator where a command is expected", at),
             });
         }
         Ok(command)
@@ -222,13 +222,13 @@ impl<'w, 't> Parser<'w, 't> {
         match self.words.word()? {
             // `<<<2>file`: the 2 belongs to the second redirection, and the first has no target.
             Some(target) if matches!(self.words.peek(), Some('<' | '>')) && is_descriptor(&target)? => {
-                return Err(Barrier::syntax("a redirection without a file", at));
+                return Err(Barrier::syntax("a redirection without a target", at));
             }
             Some(target) if target.is_final_backslash() => {
                 return Err(Barrier::new(Construct::FinalBackslash, at));
             }
             Some(target) => command.redirections.push(Word { at, ..target }),
-            None => return Err(Barrier::syntax("a redirection without a file", at)),
+            None => return Err(Barrier::syntax("a redirection without a target", at)),
         }
         Ok(true)
     }

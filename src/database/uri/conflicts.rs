@@ -110,14 +110,14 @@ pub(super) fn together(options: &Options) -> Result<(), UriError> {
         (
             primary && options.all("readPreferenceTags").any(|tags| !tags.is_empty()),
             "readPreferenceTags",
-            "readPreferenceTags with the read preference primary",
-            "readPreferenceTags, or name another readPreference",
+            "readPreferenceTags with readPreference=primary",
+            "readPreferenceTags, or use another readPreference",
         ),
         (
             primary && stale,
             "maxStalenessSeconds",
-            "maxStalenessSeconds with the read preference primary",
-            "maxStalenessSeconds, or name another readPreference",
+            "maxStalenessSeconds with readPreference=primary",
+            "maxStalenessSeconds, or use another readPreference",
         ),
     ];
     first_conflict(options, &rules)

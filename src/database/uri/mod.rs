@@ -150,7 +150,7 @@ pub fn parse_as(kind: Product, text: &str) -> Result<Parsed, UriError> {
         Product::Vault => Err(UriError {
             database: Product::Vault,
             column: None,
-            sentence: "Vault is not addressed by a URI.".to_owned(),
+            sentence: "Vault has no URI.".to_owned(),
             next_step: "Set VAULT__SCHEME, VAULT__HOST, VAULT__PORT and VAULT__CLIENT_TOKEN.".to_owned(),
         }),
     }

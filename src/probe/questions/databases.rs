@@ -47,7 +47,9 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
             None if sink.wanted.may_be_absent(name) => continue,
             None => "the bundle does not set it".to_owned(),
             Some((Address::Unknown { line, what }, setting)) => {
-                format!("{setting} is known to the app's shell only, because of {what} in line {line}")
+                format!(
+                    "{setting} cannot be determined without running the app's shell, because of {what} on line {line}"
+                )
             }
             Some(_) => continue,
         };
