@@ -1,11 +1,9 @@
-//! What can be asked: every check with its stable id.
+//! What a check is: its stable ID, its group, and what it asks.
 
 use std::borrow::Cow;
 
-use crate::bundle::stable_names;
 use crate::database::rung::Rung;
 use crate::database::uri::Product;
-use crate::replicated::health;
 
 /// The stable name of a check, e.g. `postgres.main.auth`. The parts before a dot name families of checks.
 pub(crate) type Id = Cow<'static, str>;
@@ -90,19 +88,3 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
 
 /// The family of the health checks; a URL of the settings is numbered in it.
 pub(super) const HEALTH: &str = "app.health";
-
-/// Every check, in the order in which they are shown.
-pub(crate) fn catalogue(health_urls: usize) -> Vec<Check> {
-    let singles = super::questions::SINGLES.iter().map(|single| single.check());
-    let databases = stable_names().flat_map(|name| of_database(&name));
-    let health: Vec<String> = match health_urls {
-        0 => health::service_names().map(str::to_owned).collect(),
-        count => (1..=count).map(|number| number.to_string()).collect(),
-    };
-    let health = health
-        .into_iter()
-        .map(|name| Check::new(Group::App, format!("{HEALTH}.{name}"), "whether its health URL returns 200"));
-    let mut all: Vec<Check> = singles.chain(databases).chain(health).collect();
-    all.sort_by_key(|check| check.group);
-    all
-}

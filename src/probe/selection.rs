@@ -84,7 +84,7 @@ fn unknown(word: &str, catalogue: &[Check]) -> Cause {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::check::catalogue;
+    use super::super::catalogue::catalogue;
     use super::*;
 
     fn words(words: &[&str]) -> Vec<String> {

@@ -3,7 +3,7 @@
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
 use super::super::root_causes::RECORDED_KIND;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::kind::Kind;

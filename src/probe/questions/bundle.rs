@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::bundle::{self, BundleFile, Finding};
 use crate::cause::Cause;
 use crate::files::{self, Access, Root};

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::super::answer::{Answer, Outcome};
 use super::super::check::{ADVICE, Group, of_database};
 use super::super::facts::{Facts, Stopped};
-use super::super::round::Sink;
+use super::super::inquiry::Sink;
 use crate::bundle::{self, Address, stable_names};
 use crate::database::ladder::{self, LadderProbe, LadderResult};
 use crate::database::rung::Rung;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use super::space::Space;
 use crate::cause::Cause;
 use crate::docker::engine::Info;

@@ -6,7 +6,7 @@ use indicatif::BinaryBytes;
 
 use super::super::answer::Outcome;
 use super::super::facts::{Stopped, environment};
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::aws::{self, clock};
 use crate::cause::{Cause, Class};
 use crate::dns::Asked;

@@ -2,7 +2,7 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::aws::autoscaling::{AutoScaling, Membership};
 use crate::cause::Cause;
 use crate::kind::Kind;

@@ -20,7 +20,7 @@ pub(super) use databases::climbed;
 use super::answer::Outcome;
 use super::check::{Check, Group, Id};
 use super::facts::{Facts, Stopped};
-use super::round::{Inquiry, Sink};
+use super::inquiry::{Inquiry, Sink};
 
 /// What a single question comes to.
 pub(super) type Answered<'a> = LocalBoxFuture<'a, Result<Outcome, Stopped>>;

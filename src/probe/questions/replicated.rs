@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, LocalImage};
 use crate::docker::lock::{self, Lock};

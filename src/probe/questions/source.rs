@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::super::answer::Outcome;
 use super::super::facts::{Stopped, no_source, of_object};
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use super::bundle::verdict;
 use crate::bundle::BundleFile;
 use crate::cause::Cause;
