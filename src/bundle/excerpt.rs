@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::Serialize;
-
-use super::finding::Finding;
+use super::finding::{Excerpt, Finding};
 use super::secrets;
 use crate::secret;
 
@@ -14,16 +12,6 @@ const WIDTH: usize = 76;
 
 /// What stands for each character of a secret.
 const MASK: char = '*';
-
-/// A line of a file with a place in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Excerpt {
-    /// The line, or the part of it around the place, as one printable line of at most 76 characters. Each character of a
-    /// secret is a `*`, each control character a blank.
-    pub text: String,
-    /// The place within `text`, in characters, counted from 1.
-    pub column: usize,
-}
 
 /// What is looked up once for all findings of a file.
 struct File<'t> {

@@ -3,7 +3,8 @@
 use super::check::{Check, Id, is_in};
 use crate::bundle::is_of_services;
 use crate::cause::Cause;
-use crate::database::uri::{Product, closest};
+use crate::database::uri::{Product};
+use crate::suggest::closest;
 use crate::kind::Kind;
 
 /// The checks of `--only` without those of `--skip`.

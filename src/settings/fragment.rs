@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::inputs::Inputs;
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// What every environment variable of the agent's settings starts with.
 pub const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
@@ -136,13 +137,8 @@ fn refuse_unknown(given: &Table, known: &Table, prefix: &str, origin: &str) -> R
 }
 
 fn unknown(name: &str, candidates: &[String], origin: &str) -> Cause {
-    let nearest = candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2));
-    let next_step = match nearest {
-        Some((_, candidate)) => format!("Did you mean {candidate}? Correct {origin}."),
+    let next_step = match closest(name, candidates.iter().map(String::as_str)) {
+        Some(candidate) => format!("Did you mean {candidate}? Correct {origin}."),
         None => format!("Remove it from {origin}; the known settings are: {}.", candidates.join(", ")),
     };
     Cause::config(Kind::SettingsUnknownKey, format!("Unknown setting {name} in {origin}."), next_step)

@@ -9,7 +9,7 @@ use crate::bundle::finding::{Diagnostics, Severity};
 use crate::bundle::shell::{AssignmentError, Construct, Remark, Sourced, Unknown, Value};
 use crate::bundle::text::placeholders;
 use crate::cause::Cause;
-use crate::database::uri::closest;
+use crate::suggest::closest;
 use crate::kind::Kind;
 
 /// How many lines or variables are listed in one finding.

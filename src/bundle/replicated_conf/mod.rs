@@ -14,7 +14,7 @@ use super::finding::Diagnostics;
 use super::json::{Member, Node};
 use super::text::has_placeholder;
 use crate::cause::Cause;
-use crate::database::uri::closest;
+use crate::suggest::closest;
 use crate::kind::Kind;
 use keys::Shape;
 

@@ -13,7 +13,7 @@ use super::file_name::FileName;
 use super::finding::Diagnostics;
 use super::json::{self, Member, Node};
 use crate::cause::Cause;
-use crate::database::uri::closest;
+use crate::suggest::closest;
 use crate::kind::Kind;
 
 /// What a setting may hold.

@@ -13,7 +13,7 @@ use super::Settings;
 use crate::bundle::host;
 use crate::bundle::text::has_placeholder;
 use crate::cause::Cause;
-use crate::database::uri::closest;
+use crate::suggest::closest;
 use crate::kind::Kind;
 
 /// The settings that are looked at here, by which the file is recognised.

@@ -1,7 +1,7 @@
 //! Puts words together to commands: assignments, a command with its arguments, and what joins them.
 
 use super::lexer::{Lexer, Word, WordPart, ends_word, is_name};
-use super::{Barrier, Construct};
+use super::value::{Barrier, Construct};
 
 /// What ends a list of commands.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
-use super::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
+use super::terms::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
 use crate::cause::Cause;
 use crate::database::uri::Password;
 use crate::files::{self, Root};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use openssl::ssl;
 
-use super::super::uri::Server;
+use super::super::uri::{Product, Server};
 use super::chain::{Issuer, Objection};
-use super::{Authorities, Product, Terms};
+use super::terms::{Authorities, Terms};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -274,9 +274,9 @@ fn rejected(server: &Server) -> Cause {
 
 fn demanded(terms: &Terms, server: &Server) -> Cause {
     let settings = match terms.kind {
-        super::Product::Postgres => "sslcert and sslkey",
-        super::Product::Mongo => "tlsCertificateKeyFile",
-        super::Product::Vault => "the app's own settings",
+        Product::Postgres => "sslcert and sslkey",
+        Product::Mongo => "tlsCertificateKeyFile",
+        Product::Vault => "the app's own settings",
     };
     Cause::config(
         Kind::TlsClientCertificateRequired,

@@ -3,7 +3,7 @@
 use super::mongo::Seeds;
 use super::options::Options;
 use super::scan::{error, error_at};
-use super::{Product, UriError};
+use super::address::{Product, UriError};
 
 const KIND: Product = Product::Mongo;
 

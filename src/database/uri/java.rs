@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Password;
+use super::address::Password;
 use super::mongo::{Credentials, MongoUri, Seeds};
 use super::options::{TLS_FILES_AND_CHECKS, java_boolean};
 use crate::cause::Cause;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::scan::{Pair, error_at};
-use super::{Product, UriError, closest};
+use super::address::{Product, UriError};
+use crate::suggest::closest;
 use crate::cause::Cause;
 use crate::kind::Kind;
 

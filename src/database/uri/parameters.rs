@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::pgjdbc;
 use super::scan::{Pair, error, error_at};
-use super::{Product, UriError, closest};
+use super::address::{Product, UriError};
+use crate::suggest::closest;
 use crate::cause::Cause;
 
 /// What a parameter accepts.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError, common_mistakes};
+use super::address::{Host, Password, Product, Server, UriError};
+use super::common_mistakes;
 use crate::cause::Cause;
 use crate::kind::Kind;
 

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Host, Product, UriError, common_mistakes};
+use super::address::{Host, Product, UriError};
+use super::common_mistakes;
 use crate::secret;
 
 /// A part of a URI and its byte offset, so that an error can say where.
