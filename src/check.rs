@@ -9,7 +9,7 @@ use crate::bundle::{self, Fetched, Finding};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{CommandContext, CommandOutput, Exit};
-use crate::console::layout::HANG;
+use crate::console::layout::{HANG, Screen};
 use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
@@ -57,14 +57,12 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
 }
 
 fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOutput {
-    let mut said = String::new();
+    let (mut said, screen) = (String::new(), Screen::stdout());
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
         said.push_str(&format!("{sign} {HANG}{finding}\n"));
         if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
-            let line = format!("{:>5} | ", position.line);
-            let below = " ".repeat(line.len() + excerpt.column - 1);
-            said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
+            said.push_str(&screen.excerpt(position.line, &excerpt.text, excerpt.column));
         }
         if verbosity == Verbosity::Verbose {
             said.push_str(&text::evidence(&finding.cause));

@@ -30,7 +30,7 @@ pub struct Position {
 /// A line of a file with a place in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Excerpt {
-    /// The line, or the part of it around the place, as one printable line of at most 76 characters. Each character of a
+    /// The line, or the part of it around the place, as one printable line of at most 200 characters. Each character of a
     /// secret is a `*`, each control character a blank.
     pub text: String,
     /// The place within `text`, in characters, counted from 1.

@@ -14,6 +14,7 @@ mod systemd_notify;
 mod terminal;
 pub mod text;
 mod throttle;
+pub(crate) mod window;
 
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::layout::{HANG, Screen};
 use super::event::{Event, Level, Renderer, StageOutcome, Verbosity, human};
+use super::layout::{HANG, Screen};
 use super::lines;
 
 /// The columns of a stage's live line before its message: sign, name, elapsed time, blanks.

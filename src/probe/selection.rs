@@ -3,9 +3,9 @@
 use super::check::{Check, Id, is_in};
 use crate::bundle::is_of_services;
 use crate::cause::Cause;
-use crate::database::uri::{Product};
-use crate::suggest::closest;
+use crate::database::uri::Product;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// The checks of `--only` without those of `--skip`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

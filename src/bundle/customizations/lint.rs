@@ -9,8 +9,8 @@ use crate::bundle::finding::{Diagnostics, Severity};
 use crate::bundle::shell::{AssignmentError, Construct, Remark, Sourced, Unknown, Value};
 use crate::bundle::text::placeholders;
 use crate::cause::Cause;
-use crate::suggest::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// How many lines or variables are listed in one finding.
 const MOST_LISTED: usize = 12;

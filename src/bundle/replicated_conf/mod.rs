@@ -14,8 +14,8 @@ use super::finding::Diagnostics;
 use super::json::{Member, Node};
 use super::text::has_placeholder;
 use crate::cause::Cause;
-use crate::suggest::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 use keys::Shape;
 
 /// What the rest of a boot wants to know of `replicated.conf`.

@@ -13,8 +13,8 @@ use super::Settings;
 use crate::bundle::host;
 use crate::bundle::text::has_placeholder;
 use crate::cause::Cause;
-use crate::suggest::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// The settings that are looked at here, by which the file is recognised.
 pub(super) const KEYS: [&str; 12] = [

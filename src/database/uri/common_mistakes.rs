@@ -1,7 +1,7 @@
 //! The mistakes that people make in database URIs, each recognised for what it is before the grammar misreads it.
 
-use super::scan::{Span, error, error_at};
 use super::address::{Product, UriError};
+use super::scan::{Span, error, error_at};
 use crate::secret;
 
 /// Characters that must be percent-encoded in a user name or password, with their encodings.

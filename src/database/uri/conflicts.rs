@@ -1,9 +1,9 @@
 //! Options of a MongoDB connection string that contradict each other or the hosts.
 
+use super::address::{Product, UriError};
 use super::mongo::Seeds;
 use super::options::Options;
 use super::scan::{error, error_at};
-use super::address::{Product, UriError};
 
 const KIND: Product = Product::Mongo;
 

@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{Host, Password, Product, Server, UriError};
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::address::{Host, Password, Product, Server, UriError};
 use super::{common_mistakes, conflicts};
 use crate::cause::Cause;
 use crate::kind::Kind;

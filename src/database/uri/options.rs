@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::scan::{Pair, error_at};
 use super::address::{Product, UriError};
-use crate::suggest::closest;
+use super::scan::{Pair, error_at};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 const KIND: Product = Product::Mongo;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::address::{Product, UriError};
 use super::pgjdbc;
 use super::scan::{Pair, error, error_at};
-use super::address::{Product, UriError};
-use crate::suggest::closest;
 use crate::cause::Cause;
+use crate::suggest::closest;
 
 /// What a parameter accepts.
 #[derive(Debug, Clone, Copy)]

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::parameters::Parameters;
-use super::scan::{self, Parts, error, error_at};
 use super::address::{Host, Password, Product, Server, UriError};
 use super::common_mistakes;
+use super::parameters::Parameters;
+use super::scan::{self, Parts, error, error_at};
 use crate::cause::Cause;
 use crate::kind::Kind;
 

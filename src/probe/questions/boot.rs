@@ -2,8 +2,8 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::root_causes::RECORDED_KIND;
 use super::super::inquiry::Inquiry;
+use super::super::root_causes::RECORDED_KIND;
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::kind::Kind;
