@@ -206,7 +206,7 @@ fn health_urls_are_those_of_the_services_that_run_here() {
     let mut boot = scene.boot().spawn();
     let line = boot.wait_for_line("app.health", LINE);
     assert!(line.contains("The health check of frontend returned 503"), "{line}");
-    assert!(line.contains("api-service does not take connections yet"), "{line}");
+    assert!(line.contains("api-service is not accepting connections yet"), "{line}");
     assert!(!line.contains("workflows-conductor"), "it does not run here: {line}");
     scene.stand_in("timeline", STARTED);
     let line = boot.wait_for_line("api-service is not accepting connections yet. [app.health", LINE);

@@ -406,7 +406,7 @@ fn login_is_used_and_never_shown() {
     bakery.world.write("/root/.docker/config.json", logins);
     let finished = bakery.bakes(&["-v"]);
     finished.assert_code(0).assert_silent_about(PASSWORD).assert_silent_about(&login);
-    finished.assert_says("config.json is in the image: the image carries registry logins");
+    finished.assert_says("config.json is in the image: the image contains registry logins");
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn logins_that_the_server_refuses() {
         );
         let reader = uri.replace("circle:", "reader:");
         let cause = node.breaks(&reader, Rung::Database, "mongo.no_role", Config, "readWrite");
-        assert!(cause.sentence.contains("may not write"), "{cause:?}");
+        assert!(cause.sentence.contains("is not allowed to write"), "{cause:?}");
         // All databases but one.
         let other = crate::diagnosis_mongo::uri(&mongo, "conductor");
         node.breaks(&other, Rung::Database, "mongo.no_role", Config, "\"conductor\"");

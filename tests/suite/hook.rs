@@ -300,7 +300,7 @@ fn completing_denied_names_the_action_and_the_statement() {
     scene.auto_scaling.inject(Fault::Deny(COMPLETE.into()));
     let finished = scene.boots();
     finished.assert_code(1).assert_silent_about("in service after");
-    finished.assert_says("may not call autoscaling:CompleteLifecycleAction");
+    finished.assert_says("is not allowed to call autoscaling:CompleteLifecycleAction");
     finished.assert_says(
         r#"{"Effect":"Allow","Action":"autoscaling:CompleteLifecycleAction","Resource":"arn:aws:autoscaling:us-east-1:*:autoScalingGroup:*:autoScalingGroupName/services-box"}"#,
     );

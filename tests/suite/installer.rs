@@ -351,7 +351,7 @@ fn console_password_in_the_output_is_scrubbed() {
     finished.assert_code(0);
     assert!(scene.world.read(CONF).contains(PASSWORD));
     assert_nothing_leaked(&scene, &finished.to_string());
-    assert!(detail(&scene, "install").contains("containers run"));
+    assert!(detail(&scene, "install").contains("containers are running"));
 }
 
 #[test]

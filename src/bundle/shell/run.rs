@@ -5,7 +5,7 @@ use super::expand::{Expanded, LONGEST_VALUE};
 use super::lexer::{Word, WordPart};
 use super::parser::{Assignment, Chain, Command, Joint, Pipeline};
 use super::state::{Run, Status};
-use super::value::{Barrier, Construct, Remark, Sourced, Unknown, Value, Variable};
+use super::value::{Barrier, Construct, Remark, Unknown, Value, Variable};
 
 impl Run {
     pub(super) fn chain(&mut self, chain: &Chain) -> Result<(), Barrier> {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::mongo::Seeds;
 use super::postgres::{RootCert, SessionTarget, SslMode};
 use super::*;
+use crate::secret;
 
 fn postgres(text: &str) -> PostgresUri {
     super::postgres::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
