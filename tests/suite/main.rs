@@ -6,6 +6,7 @@
 
 mod absent_databases;
 mod aftermath;
+mod airgap;
 mod app;
 mod bake;
 mod boot;
@@ -52,6 +53,7 @@ mod source;
 mod static_binary;
 mod stuck;
 mod support;
+mod sweep;
 mod terminal;
 mod usage;
 mod user_data;
