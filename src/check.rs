@@ -83,7 +83,7 @@ fn printed(
     airgap: Option<&AirgapPackage<'_>>,
     verbosity: Verbosity,
 ) -> CommandOutput {
-    let mut said = String::new();
+    let (mut said, screen) = (String::new(), Screen::stdout());
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
         said.push_str(&format!("{sign} {HANG}{finding}\n"));

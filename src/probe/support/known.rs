@@ -80,7 +80,7 @@ async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
         tokio::join!(objects, facts.beside())
     };
     let Ok((objects, beside)) = timeout(SOURCE, fetching).await else {
-        return Some(format!("The source did not answer within {} s.", SOURCE.as_secs()));
+        return Some(format!("The source did not respond within {} s.", SOURCE.as_secs()));
     };
     let mut fetched = Fetched::default();
     let mut doubt = None;
