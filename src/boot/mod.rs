@@ -5,6 +5,7 @@
 //!
 //! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
 
+mod airgap;
 mod args;
 mod boot_lock;
 mod cloud_init;
@@ -62,6 +63,8 @@ const LIFECYCLE: &str = "lifecycle";
 const FETCH: &str = "fetch";
 const VALIDATE: &str = "validate";
 const PLACE: &str = "place";
+/// Only of bundles that name an airgap package.
+const AIRGAP: &str = "airgap";
 const DATABASES: &str = "databases";
 const IMAGES: &str = "images";
 const INSTALL: &str = "install";
@@ -71,8 +74,8 @@ const REPORT: &str = "report";
 /// How long after cloud-init's network stage the engine's socket is looked for without a pause between attempts.
 const SOCKET_SOON: Duration = Duration::from_secs(2);
 
-const STAGES: [&str; 10] =
-    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, DATABASES, IMAGES, INSTALL, READY, REPORT];
+const STAGES: [&str; 11] =
+    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
 /// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later
 /// point can be reported.
@@ -123,17 +126,28 @@ async fn procedure(
     .await?;
 
     let databases = run.early_stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
+    // An image and a package may need the space that the disk is growing by, and a volume that is mounted meanwhile.
     let images = run.stage(IMAGES, async |stage| {
-        // An image may need the space that the disk is growing by. systemd opens the engine's socket right after that.
+        // systemd opens the engine's socket right after that.
         if stage.after_network_stage().await {
             engine.socket_appears(SOCKET_SOON).await;
         }
         images::bring(stage, &engine, identity.local_ipv4).await
     });
-    let ((), lock) = tokio::try_join!(databases, images)?;
+    let package = async {
+        let Some(path) = &bundle.replicated.airgap_path else { return Ok(()) };
+        run.stage(AIRGAP, async |stage| {
+            stage.after_network_stage().await;
+            airgap::place(stage, source, &bundle, path, aws).await
+        })
+        .await
+    };
+    let ((), lock, ()) = tokio::try_join!(databases, images, package)?;
 
-    run.stage(INSTALL, async |stage| install::install(stage, &engine, lock.as_ref(), &identity).await)
-        .await?;
+    run.stage(INSTALL, async |stage| {
+        install::install(stage, &engine, lock.as_ref(), &identity, &bundle).await
+    })
+    .await?;
     run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
     run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
 }
