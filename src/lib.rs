@@ -44,5 +44,6 @@ pub mod kind;
 mod race;
 pub mod secret;
 pub mod settings;
+mod suggest;
 pub mod unit;
 pub mod wait;

@@ -316,7 +316,7 @@ async fn wait_for_network_stage(world: &CommandContext) {
 
 /// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
 fn nothing_to_boot(console: &Console) -> CommandOutput {
-    let said = "no source yet: waiting for user-data";
+    let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });
     console.emit(Event::Over);
     CommandOutput {
@@ -464,8 +464,12 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host(Kind::HostSignals, "Cannot install signal handlers.", "Look at the journal.")
-                    .with_error(&error)
+                Cause::host(
+                    Kind::HostSignals,
+                    "Signal handlers cannot be installed.",
+                    "Check the journal: journalctl -u boot-agent.",
+                )
+                .with_error(&error)
             })
         };
         Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })

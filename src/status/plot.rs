@@ -134,7 +134,7 @@ fn heading(record: &Record, now: Timestamp, path: &[usize]) -> [Text; 4] {
     }
     let stages = path.iter().map(|&index| &record.stages[index]);
     steps.extend(stages.map(|stage| format!("{} {}", stage.name, human(stage.elapsed(now)))));
-    let name = record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+    let name = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
     let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let cause = record.cause.as_ref().map_or(String::new(), ToString::to_string);
     [
