@@ -54,7 +54,7 @@ pub(super) async fn climb(
             }
         }
     } else {
-        (reached.stream, "no TLS, as VAULT__SCHEME=http says".to_owned())
+        (reached.stream, "no TLS, per VAULT__SCHEME=http".to_owned())
     };
     let tls_took = started.elapsed();
 
