@@ -26,6 +26,7 @@ mod diagnosis_pooler;
 mod diagnosis_postgres;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
+mod docs;
 mod dry_run;
 mod front;
 mod full_disk;
