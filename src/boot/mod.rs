@@ -1,9 +1,9 @@
 //! `agent boot`: from a blank instance to in service.
 //!
-//! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
-//! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
+//! [`procedure`] is the whole boot, top to bottom; each stage is in its own file. Each stage checks its own
+//! postcondition, so an interrupted boot resumes when it is re-run.
 //!
-//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
+//! On a box with the systemd unit, the command of a person or of user-data delegates to it ([`delegate`]).
 
 mod airgap;
 mod args;
@@ -103,7 +103,7 @@ async fn procedure(
         }
         Ok::<(), Cause>(())
     };
-    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    // The fetch runs concurrently with the group lookup, and its failure is reported after it.
     let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
@@ -142,7 +142,7 @@ impl Discovered {
     /// Starts the heartbeats, and lowers the boot's deadline to what the group waits at most.
     fn keep_waiting(&self, run: &Arc<Run>, lifecycle: Lifecycle, deadline: &watch::Sender<Instant>) {
         if let Some(hook) = &lifecycle.hook {
-            // The group has counted from before this boot began, so its limit comes a little earlier still.
+            // The group's clock started before this boot, so its limit is slightly earlier.
             let limit = Instant::now() + hook.global_timeout;
             deadline.send_if_modified(|deadline| {
                 let is_sooner = limit < *deadline;
@@ -173,7 +173,7 @@ pub(crate) async fn run(
     flags: &cli::Boot,
     order: Option<Order>,
 ) -> Result<RunResult, Cause> {
-    // User-data comes before the settings of the image, as it does when cloud-init runs it.
+    // User-data takes precedence over the image's settings, as when cloud-init runs it.
     if flags.unit
         && order.is_none()
         && let Some(order) = user_data::order(&world).await
@@ -212,7 +212,7 @@ pub(crate) async fn run(
     };
     let exit = match (record.outcome, &record.cause) {
         (BootOutcome::InService, _) => Exit::Good,
-        // systemd told it to stop, and should not take that for a failure.
+        // systemd stopped it, and should not treat that as a failure.
         (BootOutcome::Interrupted, _) if flags.unit => Exit::Good,
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
@@ -244,13 +244,13 @@ async fn another_process(
     source: &Source,
     new: Option<&Order>,
 ) -> Result<Delegation, Cause> {
-    // A boot that is given up at its deadline still tells the group.
+    // A boot that times out still notifies the group.
     let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
     if delegate::is_possible(world, flags) {
         match delegate::hand_over(world, source, new, longest).await? {
             Delegated::Ended(record) => return Ok(Delegation::Ended(record)),
             Delegated::Deferred => return Ok(Delegation::Deferred),
-            // A box that boots without a supervisor is better than one that does not boot.
+            // Booting without a supervisor is better than not booting.
             Delegated::Refused(cause) => world.console.emit(Event::Note {
                 stage: None,
                 level: Level::Warning,
@@ -272,7 +272,7 @@ async fn another_process(
     }
 }
 
-/// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
+/// At first boot, the unit starts before cloud-init has run the user-data with the boot command.
 fn nothing_to_boot(console: &Console) -> CommandOutput {
     let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });
@@ -305,7 +305,7 @@ async fn supervise(
 ) -> Result<Record, Cause> {
     let CommandContext { root, settings, console, .. } = world;
     let http = Http::new(root.clone());
-    // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
+    // Loading the trusted certificates takes milliseconds of CPU time, while IMDS is being waited for.
     let early = http.clone();
     tokio::task::spawn_blocking(move || early.load_trust());
     let previous = Record::read(&root).unwrap_or_else(|cause| {
@@ -407,7 +407,7 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
     cause.after_waiting(took)
 }
 
-/// SIGTERM and SIGINT: stop cleanly, complete nothing.
+/// SIGTERM and SIGINT: stop cleanly without completing the lifecycle action.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,

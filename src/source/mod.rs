@@ -15,13 +15,13 @@ use crate::files::Root;
 use crate::kind::Kind;
 use crate::settings::{Extra, Location, Source};
 
-/// The most bytes that one of the four files may have; the real ones have a few kilobytes.
+/// Size limit of each of the four files, in bytes; real ones have a few kilobytes.
 const FILE_LIMIT: usize = 1 << 20;
 
-/// The most bytes that an extra file may have.
+/// Size limit of an extra file, in bytes.
 const EXTRA_LIMIT: usize = 16 << 20;
 
-/// The most files that one extra directory tree may have.
+/// Limit on the number of files in one extra directory tree.
 const TREE_LIMIT: usize = 1000;
 
 /// What lies beside the four files.
@@ -33,7 +33,7 @@ pub(crate) struct Beside {
     pub(crate) packages: Option<Vec<Package>>,
 }
 
-/// Fetches everything the bundle consists of, in one attempt. When several objects are bad, the cause names them all.
+/// Fetches the whole bundle, in one attempt. If several objects fail, the cause names them all.
 ///
 /// # Errors
 /// Those of [`S3::get`] and [`S3::list`]; `source.no_such_file` (config) and `host.file` for a directory.
@@ -73,7 +73,7 @@ pub(crate) async fn fetch_file(
     fetch_named(root, source, file.name(), s3).await
 }
 
-/// A file that lies beside the four, in one attempt, of at most their size.
+/// A file next to the four, in one attempt, with the same size limit.
 ///
 /// # Errors
 /// As for [`fetch`], about this one object.

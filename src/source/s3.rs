@@ -105,7 +105,7 @@ async fn found(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Found, C
                 packages(&below.collect::<Vec<_>>(), extra)
             });
         }
-        // Bundles without these directories do well without the permission.
+        // Bundles without these directories work without the permission.
         Err(cause) if cause.kind == Kind::S3AccessDenied => warnings.push(not_listed(&unasked, &cause)),
         Err(cause) => return Err(cause),
     }
