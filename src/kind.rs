@@ -125,6 +125,7 @@ kinds! {
     CircleconfigMissing = "circleconfig.missing",
     CircleconfigNoPassword = "circleconfig.no_password",
     CircleconfigValue = "circleconfig.value",
+    CloudInitRunning = "cloud_init.running",
     CustomizationsCommand = "customizations.command",
     CustomizationsDatabaseName = "customizations.database_name",
     CustomizationsMissingDatabase = "customizations.missing_database",

@@ -18,6 +18,7 @@ pub(crate) enum Of {
     Check,
     Bake,
     Status,
+    Explain,
 }
 
 impl Of {
@@ -28,6 +29,7 @@ impl Of {
             Of::Check => "check",
             Of::Bake => "bake",
             Of::Status => "status",
+            Of::Explain => "explain",
         }
     }
 
@@ -38,6 +40,7 @@ impl Of {
             Of::Check => include_str!("schema/check.json"),
             Of::Bake => include_str!("schema/bake.json"),
             Of::Status => include_str!("schema/status.json"),
+            Of::Explain => include_str!("schema/explain.json"),
         }
     }
 }
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_schema_is_one_and_refers_to_nothing_that_is_not_in_it() {
-        for of in [Of::Boot, Of::Probe, Of::Check, Of::Bake, Of::Status] {
+        for of in [Of::Boot, Of::Probe, Of::Check, Of::Bake, Of::Status, Of::Explain] {
             let schema = schema(of).unwrap();
             jsonschema::meta::validate(&schema).unwrap();
             let text = schema.to_string();

@@ -78,6 +78,13 @@ pub(super) async fn hand_over(
     limit: Duration,
 ) -> Result<Delegated, Cause> {
     let source = source.to_string();
+    let is_early = is_early().await;
+    if is_early && crate::record::boot_runs(&world.root) {
+        // It waits for the stage of cloud-init that waits for this process.
+        if let Err(cause) = systemctl(&["stop", unit::NAME]).await {
+            return Ok(Delegated::Refused(cause));
+        }
+    }
     let lock = loop {
         match boot_lock::take_or_follow(&world.root, &world.console, limit).await? {
             LockOutcome::Acquired(lock) => break lock,
@@ -109,7 +116,7 @@ pub(super) async fn hand_over(
     } else {
         drop(lock);
     }
-    if is_early().await {
+    if is_early {
         return Ok(Delegated::Deferred);
     }
     world.console.note(Level::Info, format!("delegated to {}: following it", unit::NAME));
@@ -141,7 +148,8 @@ async fn start() -> Result<(), Cause> {
     systemctl(&["restart", "--no-block", unit::NAME]).await.map(drop)
 }
 
-/// Whether this runs in a part of cloud-init before the network is up, such as a boothook, which the unit waits for.
+/// Whether this runs in a part of cloud-init up to its network stage, as a boothook does: a boot waits for the end of that
+/// stage, and so must not be followed from within it.
 async fn is_early() -> bool {
     let network = systemctl(&["show", "--property=ActiveState", "--value", "network-online.target"]).await;
     let system = systemctl(&["show", "--property=SystemState", "--value"]).await;
@@ -221,7 +229,7 @@ fn is_answer(cause: &Cause) -> bool {
     cause.kind == Kind::UnitRefused
 }
 
-async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
+pub(super) async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
     let mut command = Command::new("systemctl");
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let failed = |kind, said: &str| {

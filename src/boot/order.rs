@@ -143,6 +143,7 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::cloud_init::NetworkStage;
     use super::*;
 
     fn order(instance: Option<&str>) -> Order {
@@ -160,7 +161,8 @@ mod tests {
             crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
         let http = crate::http::Http::new(root.clone());
         let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
-        Run::new(root, settings, console, http, false, crate::record::Record::begin(String::new(), None))
+        let record = crate::record::Record::begin(String::new(), None);
+        Run::new(root, settings, console, http, false, NetworkStage::over(), record)
     }
 
     #[test]

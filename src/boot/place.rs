@@ -54,6 +54,12 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
 }
 
+/// Whether a file goes to where cloud-init may mount a volume. `/etc` is on the root file system, which is there from the
+/// start.
+pub(super) fn needs_volumes(bundle: &Bundle) -> bool {
+    bundle.placements().any(|wanted| !wanted.path.starts_with("/etc"))
+}
+
 fn would(state: &State, path: &Path) -> String {
     let verb = match state {
         State::Absent => "place",

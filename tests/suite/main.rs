@@ -28,6 +28,7 @@ mod diagnosis_postgres_tls;
 mod diagnosis_rude;
 mod docs;
 mod dry_run;
+mod explain;
 mod front;
 mod full_disk;
 mod harness;
