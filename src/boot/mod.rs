@@ -110,7 +110,7 @@ async fn procedure(
         }
         Ok::<(), Cause>(())
     };
-    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    // The fetch runs concurrently with the group lookup, and its failure is reported after it.
     let fetch =
         async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
@@ -195,7 +195,7 @@ pub(crate) async fn run(
     flags: &cli::Boot,
     order: Option<Order>,
 ) -> Result<RunResult, Cause> {
-    // User-data comes before the settings of the image, as it does when cloud-init runs it.
+    // User-data takes precedence over the image's settings, as when cloud-init runs it.
     if flags.unit && order.is_none() {
         if let Some(order) = user_data::order(&world).await {
             return Ok(RunResult::Ordered(order));
@@ -314,7 +314,7 @@ async fn wait_for_network_stage(world: &CommandContext) {
     }
 }
 
-/// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
+/// At first boot, the unit starts before cloud-init has run the user-data with the boot command.
 fn nothing_to_boot(console: &Console) -> CommandOutput {
     let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });

@@ -20,7 +20,7 @@ use crate::wait;
 
 use super::cloud_init::NetworkStage;
 
-/// How often the record of a run is written at most, while nothing that must not be lost changes.
+/// The minimum interval between writes of the record, except for changes that must not be lost.
 const WRITE_EVERY: Duration = Duration::from_millis(25);
 
 /// How often the main task signals progress, and how long it may be silent before heartbeats to the group stop.
@@ -30,7 +30,7 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 /// How long cloud-init's network stage is waited for without a word.
 const WORTH_SAYING: Duration = Duration::from_secs(2);
 
-/// What every stage works with. One per process; shared with the heartbeats.
+/// The context of every stage. One per process; shared with the heartbeats.
 pub(crate) struct Run {
     pub(crate) root: Root,
     pub(crate) settings: Settings,
@@ -162,7 +162,7 @@ impl Run {
         .await
     }
 
-    /// A copy of the record as it stands.
+    /// A copy of the current record.
     pub(crate) fn record(&self) -> Record {
         self.locked().clone()
     }
@@ -353,7 +353,7 @@ impl<'a> Stage<'a> {
         since.is_some()
     }
 
-    /// In a dry run: whether a boot would wait now.
+    /// In a dry run, whether a boot would wait now.
     pub(crate) fn would_wait(&self) -> bool {
         self.is_dry_run() && !self.run.locked().stages[self.index].waits.is_empty()
     }
