@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Beside, EXTRA_LIMIT, FILE_LIMIT, packages, trees};
+use super::beside::{Beside, EXTRA_LIMIT, FILE_LIMIT, packages};
+use super::trees;
 use crate::bundle::{BundleFile, ExtraFile, Fetched, Package};
 use crate::cause::Cause;
 use crate::files::{self, ReadError};

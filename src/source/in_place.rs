@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{EXTRA_LIMIT, FILE_LIMIT, trees};
+use super::beside::{EXTRA_LIMIT, FILE_LIMIT};
+use super::trees;
 use crate::bundle::{BundleFile, ExtraFile, Fetched};
 use crate::cause::Cause;
 use crate::files::{self, ReadError, Root};

@@ -1,37 +1,22 @@
 //! Where a bundle comes from: its objects from where they lie into memory, all at once; and the bundle in place on this
 //! box.
 
+mod beside;
 mod directory;
 mod in_place;
 mod s3;
 mod trees;
 
+pub(crate) use beside::Beside;
 pub(crate) use in_place::{InPlace, in_place, installed, placed};
+use beside::FILE_LIMIT;
 
 use crate::aws::s3::S3;
-use crate::bundle::{BundleFile, ExtraFile, Fetched, Package};
+use crate::bundle::{BundleFile, Fetched};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
 use crate::settings::{Extra, Location, Source};
-
-/// Size limit of each of the four files, in bytes; real ones have a few kilobytes.
-const FILE_LIMIT: usize = 1 << 20;
-
-/// Size limit of an extra file, in bytes.
-const EXTRA_LIMIT: usize = 16 << 20;
-
-/// Limit on the number of files in one extra directory tree.
-const TREE_LIMIT: usize = 1000;
-
-/// What lies beside the four files.
-#[derive(Debug, Default)]
-pub(crate) struct Beside {
-    /// The extra files, those of trees included.
-    pub(crate) extra: Vec<ExtraFile>,
-    /// The airgap packages, which are not fetched; `None` where the source cannot be listed.
-    pub(crate) packages: Option<Vec<Package>>,
-}
 
 /// Fetches the whole bundle, in one attempt. If several objects fail, the cause names them all.
 ///
@@ -116,18 +101,6 @@ fn no_region(location: &Location) -> Cause {
         format!("{location} cannot be fetched without a region."),
         "Set AWS_REGION.",
     )
-}
-
-/// The airgap packages among the names and sizes of what lies at the top of a source.
-fn packages(listed: &[(String, u64)], extra: &[Extra]) -> Vec<Package> {
-    let is_extra = |name: &str| extra.iter().any(|entry| entry.object == name);
-    let packages = listed.iter().filter(|(name, _)| name.ends_with(Package::ENDING) && !is_extra(name));
-    let packages = packages.map(|(name, size)| {
-        let sums = format!("{name}{}", Package::SUMS);
-        let has_sums = listed.iter().any(|(other, _)| *other == sums);
-        Package { name: name.clone(), size: *size, has_sums }
-    });
-    packages.collect()
 }
 
 /// What to say of a fetched bundle.

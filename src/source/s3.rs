@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use futures_util::future::join;
 
+use super::beside::{Beside, EXTRA_LIMIT, FILE_LIMIT, TREE_LIMIT, packages};
 use super::trees::{self, Tree};
-use super::{Beside, EXTRA_LIMIT, FILE_LIMIT, TREE_LIMIT, packages};
 use crate::aws::s3::{Listed, ObjectRequest, S3};
 use crate::bundle::{BundleFile, ExtraFile, Fetched, Package};
 use crate::cause::Cause;

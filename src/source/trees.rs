@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::TREE_LIMIT;
+use super::beside::TREE_LIMIT;
 use crate::bundle;
 use crate::cause::Cause;
 use crate::files;
