@@ -8,8 +8,8 @@ mod s3;
 mod trees;
 
 pub(crate) use beside::Beside;
-pub(crate) use in_place::{InPlace, in_place, installed, placed};
 use beside::FILE_LIMIT;
+pub(crate) use in_place::{InPlace, in_place, installed, placed};
 
 use crate::aws::s3::S3;
 use crate::bundle::{BundleFile, Fetched};
