@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use indicatif::BinaryBytes;
+use serde::Serialize;
+
 use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, Fetched, Finding};
+use crate::bundle::{self, Fetched, Finding, Package, Validation};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{CommandContext, CommandOutput, Exit};
@@ -29,7 +32,9 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         }
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
-    Ok(printed(&bundle::validate(&fetched).findings, &what, world.console.verbosity()))
+    let validation = bundle::validate(&fetched, &world.settings.install.arguments);
+    let airgap = AirgapPackage::of(&validation, &fetched);
+    Ok(printed(&validation.findings, &what, airgap.as_ref(), world.console.verbosity()))
 }
 
 async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Result<Fetched, Cause> {
@@ -56,7 +61,28 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
     Aws::new(http, &region, Some(imds)).await
 }
 
-fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOutput {
+/// The package that a boot of this bundle would bring to its place.
+#[derive(Serialize)]
+struct AirgapPackage<'c> {
+    name: &'c str,
+    bytes: u64,
+    path: &'c Path,
+}
+
+impl<'c> AirgapPackage<'c> {
+    fn of(validation: &'c Validation, fetched: &'c Fetched) -> Option<Self> {
+        let path = validation.replicated.airgap_path.as_deref()?;
+        let package = Package::for_path(path, fetched.packages.as_deref()?).ok()??;
+        Some(AirgapPackage { name: &package.name, bytes: package.size, path })
+    }
+}
+
+fn printed(
+    findings: &[Finding],
+    what: &str,
+    airgap: Option<&AirgapPackage<'_>>,
+    verbosity: Verbosity,
+) -> CommandOutput {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
@@ -89,8 +115,18 @@ fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOut
             counted(warnings, "warning")
         ),
     });
-    let json =
+    if let Some(AirgapPackage { name, bytes, path }) = airgap.filter(|_| verbosity != Verbosity::Quiet) {
+        let size = BinaryBytes(*bytes);
+        said.push_str(&format!(
+            "  {HANG}A boot streams {name} ({size}) to {} and installs with airgap.\n",
+            path.display()
+        ));
+    }
+    let mut json =
         serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
+    if let Some(package) = airgap {
+        json["airgap_package"] = serde_json::json!(package);
+    }
     CommandOutput { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
 

@@ -6,6 +6,7 @@
 
 mod absent_databases;
 mod aftermath;
+mod airgap;
 mod always_told;
 mod app;
 mod bake;
@@ -53,6 +54,7 @@ mod source;
 mod static_binary;
 mod stuck;
 mod support;
+mod sweep;
 mod terminal;
 mod usage;
 mod user_data;

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::facts::ProbeContext;
-use super::known::extra_files;
 use super::section::{Found, Section, on_a_thread};
 use crate::bundle::BundleFile;
 use crate::files::Root;
 use crate::record;
+use crate::source;
 
 /// How long reading one file may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -125,7 +125,7 @@ pub(super) async fn bundle_in_place(ground: &ProbeContext<'_>) -> Section {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
     let found = on_a_thread(LIMIT, move || {
         let four = BundleFile::ALL.iter().map(|file| PathBuf::from(file.installed_path()));
-        let paths = four.chain(extra_files(&root, &extra));
+        let paths = four.chain(source::placed(&root, &extra).0.into_iter().map(|(path, _)| path));
         let files: Vec<Value> = paths.map(|path| described(&root, &path)).collect();
         Ok(Found::json(json!({ "version": 1, "files": files })))
     });
@@ -162,7 +162,12 @@ fn described(root: &Root, path: &Path) -> Value {
 }
 
 fn sha256(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
