@@ -15,6 +15,7 @@ use crate::cli::{self, Cli, Command, Output};
 use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
+use crate::explain;
 use crate::files::Root;
 use crate::kind::Kind;
 use crate::probe;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Check(flags) if flags.schema => Some(schema::Of::Check),
         Command::Bake(flags) if flags.schema => Some(schema::Of::Bake),
         Command::Status(flags) if flags.schema => Some(schema::Of::Status),
+        Command::Explain(flags) if flags.schema => Some(schema::Of::Explain),
         _ => None,
     };
     if let Some(of) = schema {
@@ -55,6 +57,7 @@ pub fn run(cli: Cli) -> Exit {
         }
         Command::Man => return man(),
         Command::Status(flags) => status::run(&Root::new(common.root.clone()), flags, verbosity(common)),
+        Command::Explain(flags) => explain::run(flags),
         Command::Boot(flags) => boot(common, flags, None),
         Command::Bake(flags) => {
             with_runtime(common, Fragment::from_flags([]), true, async |world| bake::run(world, flags).await)

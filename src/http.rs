@@ -210,7 +210,7 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let unusable = |said: String| {
         Cause::config(
             Kind::HttpCaBundle,
-            "The file that AWS_CA_BUNDLE names holds no certificates.",
+            "The file named by AWS_CA_BUNDLE contains no certificates.",
             "Correct or unset AWS_CA_BUNDLE.",
         )
         .with("file", file.display())
@@ -222,7 +222,7 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     };
     match CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => {
-            Err(unusable("no PEM block CERTIFICATE in it".to_owned()))
+            Err(unusable("it contains no PEM CERTIFICATE block".to_owned()))
         }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(unusable(error.to_string())),

@@ -39,7 +39,8 @@ impl Discovered {
         let identity = match self.identity.get() {
             Some(identity) => identity,
             None => {
-                let identity = run.stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
+                let identity =
+                    run.early_stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
                 self.identity.get_or_init(|| identity)
             }
         };
@@ -78,7 +79,7 @@ impl Discovered {
         deadline: &watch::Sender<Instant>,
     ) -> Result<(), Cause> {
         let found = run
-            .stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
+            .early_stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
             .await?;
         if let Some(lifecycle) = found {
             self.keep_waiting(run, lifecycle, deadline);

@@ -8,6 +8,7 @@
 mod airgap;
 mod args;
 mod boot_lock;
+mod cloud_init;
 mod databases;
 mod deadline;
 mod delegate;
@@ -23,6 +24,7 @@ mod lifecycle;
 pub(crate) mod order;
 mod output;
 mod place;
+mod power;
 mod ready;
 mod report;
 mod run;
@@ -46,11 +48,12 @@ use crate::files::Root;
 use crate::http::Http;
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record};
-use crate::settings::{OnFailure, Source};
+use crate::settings::{self, OnFailure, Source};
 use crate::wait;
 
 pub(crate) use args::{is_attended, names_source};
 use boot_lock::BootLock;
+use cloud_init::NetworkStage;
 use delegate::Delegation;
 use discovered::Discovered;
 use order::Order;
@@ -70,6 +73,9 @@ const INSTALL: &str = "install";
 const READY: &str = "ready";
 const REPORT: &str = "report";
 
+/// How long after cloud-init's network stage the engine's socket is looked for without a pause between attempts.
+const SOCKET_SOON: Duration = Duration::from_secs(2);
+
 const STAGES: [&str; 11] =
     [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
@@ -85,22 +91,37 @@ async fn procedure(
     let (identity, aws) = told.identify(run, order).await?;
     let lifecycle = told.find_lifecycle(run, identity, aws, deadline);
     // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
-    let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
+    let fetch =
+        async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
     let engine = Engine::connect(&run.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
     let bundle = Arc::new(run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?);
-    run.stage(PLACE, async |stage| {
+    run.early_stage(PLACE, async |stage| {
+        if place::needs_volumes(&bundle) {
+            stage.after_network_stage().await;
+        }
         run.require_record()?;
         place::place(stage, &bundle).await
     })
     .await?;
 
-    let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
-    let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
+    let databases = run.early_stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
+    // An image and a package may need the space that the disk is growing by, and a volume that is mounted meanwhile.
+    let images = run.stage(IMAGES, async |stage| {
+        // systemd opens the engine's socket right after that.
+        if stage.after_network_stage().await {
+            engine.socket_appears(SOCKET_SOON).await;
+        }
+        images::bring(stage, &engine, identity.local_ipv4).await
+    });
     let package = async {
         let Some(path) = &bundle.replicated.airgap_path else { return Ok(()) };
-        run.stage(AIRGAP, async |stage| airgap::place(stage, source, &bundle, path, aws).await).await
+        run.stage(AIRGAP, async |stage| {
+            stage.after_network_stage().await;
+            airgap::place(stage, source, &bundle, path, aws).await
+        })
+        .await
     };
     let ((), lock, ()) = tokio::try_join!(databases, images, package)?;
 
@@ -126,17 +147,22 @@ const INSTANCE_WAIT: Duration = Duration::from_secs(5);
 /// that is no instance; those of taking turns with another boot and of handing over; [`order::ANOTHER_BOX`], after which
 /// nothing is left of that order. A failed boot is no error: it is printed with its cause.
 pub(crate) async fn run(
-    world: CommandContext,
+    mut world: CommandContext,
     flags: &cli::Boot,
     order: Option<Order>,
-    fault: Option<Cause>,
+    mut fault: Option<Cause>,
 ) -> Result<RunResult, Cause> {
     // User-data comes before the settings of the image, as it does when cloud-init runs it.
-    if flags.unit
-        && order.is_none()
-        && let Some(order) = user_data::order(&world).await
-    {
-        return Ok(RunResult::Ordered(order));
+    if flags.unit && order.is_none() {
+        if let Some(order) = user_data::order(&world).await {
+            return Ok(RunResult::Ordered(order));
+        }
+        // Whatever else the user-data is may write the settings file in that stage.
+        wait_for_network_stage(&world).await;
+        let (file, given) = (world.own_settings_file.as_deref(), order::flags(flags, None));
+        let (settings, unusable) = settings::load_usable(&world.root, file, std::env::vars_os, given)?;
+        world.settings = settings;
+        fault = unusable.or(fault.filter(order::is_of));
     }
     let source = args::source(&world.settings, &flags.words);
     let wanted = match (fault, &source) {
@@ -200,6 +226,23 @@ pub(crate) enum RunResult {
     Ordered(Order),
 }
 
+/// Waits for cloud-init's network stage, for a boot that has not begun.
+async fn wait_for_network_stage(world: &CommandContext) {
+    let mut is_said = false;
+    let say = |level, text: &str, cause: &Cause| {
+        let (text, cause) = (text.to_owned(), Some(cause.clone()));
+        world.console.emit(Event::Note { stage: None, level, text, cause });
+    };
+    let waiting = |cause: &Cause| {
+        if !std::mem::replace(&mut is_said, true) {
+            say(Level::Info, "waiting:", cause);
+        }
+    };
+    if let Err(cause) = NetworkStage::of(&world.root).wait(waiting).await {
+        say(Level::Warning, "going on without it:", &cause);
+    }
+}
+
 /// Runs the procedure to its end, its deadline or a signal, and reports a failure. Where there is nothing to boot by, it
 /// is reported to whoever can still be found.
 async fn supervise(
@@ -238,8 +281,13 @@ async fn supervise(
     }
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
     let named = wanted.as_ref().map_or_else(|_| flags.words.join(" "), ToString::to_string);
-    let begun = Record::begin(named, previous.and_then(|record| record.instance));
-    let run = Run::new(root, settings, console, http, flags.force, begun);
+    let mut begun = Record::begin(named, previous.and_then(|record| record.instance));
+    let mut network_stage = NetworkStage::over();
+    if flags.unit {
+        begun.switched_on_at = power::switched_on(begun.started_at);
+        network_stage = NetworkStage::of(&root);
+    }
+    let run = Run::new(root, settings, console, http, flags.force, network_stage, begun);
     let is_bootable = wanted.is_ok();
     if !is_bootable {
         run.withhold_record();

@@ -56,7 +56,7 @@ impl Order {
         let unreadable = |why: &dyn std::fmt::Display| {
             Cause::host(
                 Kind::OrderUnreadable,
-                format!("{} does not say what to boot.", path.display()),
+                format!("{} cannot be read as a boot request.", path.display()),
                 "Give the source again: agent boot s3://bucket/prefix",
             )
             .with("error", why)
@@ -101,7 +101,10 @@ impl Order {
         match &self.instance {
             Some(other) if other != instance_id => Err(Cause::config(
                 ANOTHER_BOX,
-                format!("This image was made from another instance, {other}, which booted {}.", self.source),
+                format!(
+                    "This image was created from another instance, {other}, which booted {}.",
+                    self.source
+                ),
                 "Clean the image before it ships: agent bake --clean",
             )),
             _ => Ok(()),
@@ -157,6 +160,7 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::cloud_init::NetworkStage;
     use super::*;
 
     fn order(instance: Option<&str>) -> Order {
@@ -174,7 +178,8 @@ mod tests {
             crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
         let http = crate::http::Http::new(root.clone());
         let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
-        Run::new(root, settings, console, http, false, crate::record::Record::begin(String::new(), None))
+        let record = crate::record::Record::begin(String::new(), None);
+        Run::new(root, settings, console, http, false, NetworkStage::over(), record)
     }
 
     #[test]

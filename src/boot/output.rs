@@ -27,7 +27,7 @@ pub(super) fn of_record(record: &Record, flags: &cli::Boot, console: &Console) -
 
 /// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
 pub(super) fn nothing_to_boot(console: &Console) -> CommandOutput {
-    let said = "no source yet: waiting for user-data";
+    let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });
     console.emit(Event::Over);
     CommandOutput {

@@ -1,6 +1,5 @@
 //! Stage 5: every file in its place, all or none.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,9 +7,7 @@ use crate::bundle::Bundle;
 use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::files::{self, Access, Root};
-use crate::kind::Kind;
 use crate::placement::{self, State, access, state};
-use crate::unit;
 
 use super::run::Stage;
 
@@ -23,7 +20,7 @@ pub(super) async fn place(stage: &Stage<'_>, bundle: &Arc<Bundle>) -> Result<Ach
         files::off_task(move || different(&root, &bundle)).await?
     };
     if different.is_empty() {
-        return Ok(Achieved::skipped((), "every file is in place"));
+        return Ok(Achieved::skipped((), "all files are in place"));
     }
     let is_installed = run.record().instance.is_some_and(|instance| instance.installed_at.is_some());
     if is_installed && !run.force {
@@ -57,15 +54,8 @@ struct Different {
 }
 
 fn different(root: &Root, bundle: &Bundle) -> Result<Vec<Different>, Cause> {
-    let mut known = BTreeSet::new();
     let mut different = Vec::new();
     for wanted in bundle.placements() {
-        if !known.insert(wanted.path) {
-            return Err(unplaceable(wanted.path, "two files of the bundle have it"));
-        }
-        if unit::OWN_FILES.iter().any(|own| wanted.path.starts_with(own)) {
-            return Err(unplaceable(wanted.path, "it is the agent's own"));
-        }
         let access = access(root, wanted.mode)?;
         match state(root, wanted, access)? {
             State::Right => {}
@@ -73,14 +63,6 @@ fn different(root: &Root, bundle: &Bundle) -> Result<Vec<Different>, Cause> {
         }
     }
     Ok(different)
-}
-
-fn unplaceable(path: &Path, why: &str) -> Cause {
-    Cause::config(
-        Kind::BundleDestination,
-        format!("Nothing can be placed at {}: {why}.", path.display()),
-        "Correct [[extra]] in agent.toml, or what lies below the trees of the bundle.",
-    )
 }
 
 fn put(root: &Root, bundle: &Bundle, different: &[Different]) -> Result<(), Cause> {
@@ -94,6 +76,12 @@ fn put(root: &Root, bundle: &Bundle, different: &[Different]) -> Result<(), Caus
     };
     let wanted: Vec<_> = different.iter().filter_map(content).collect();
     files::commit_all(files::prepare_all(&wanted)?)
+}
+
+/// Whether a file goes to where cloud-init may mount a volume. `/etc` is on the root file system, which is there from the
+/// start.
+pub(super) fn needs_volumes(bundle: &Bundle) -> bool {
+    bundle.placements().any(|wanted| !wanted.path.starts_with("/etc"))
 }
 
 fn would(state: &State, path: &Path) -> String {

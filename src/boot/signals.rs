@@ -17,8 +17,12 @@ impl StopSignals {
     pub(super) fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host(Kind::HostSignals, "Cannot install signal handlers.", "Look at the journal.")
-                    .with_error(&error)
+                Cause::host(
+                    Kind::HostSignals,
+                    "Signal handlers cannot be installed.",
+                    "Check the journal: journalctl -u boot-agent.",
+                )
+                .with_error(&error)
             })
         };
         let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);

@@ -13,6 +13,7 @@ use super::replicated_conf::{self, Beside, ReplicatedConf};
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::unit;
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -196,11 +197,14 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
         let of_the_four = BundleFile::ALL.iter().find(|file| Path::new(file.installed_path()) == path);
         let again = seen.insert(path, ()).is_some();
         let sentence = match of_the_four {
-            Some(file) => format!("The extra file {name} is in the place of {file}."),
+            Some(file) => format!("The extra file {name} has the same path as {file}."),
             None if !clean => {
-                format!("The path {name:?} of an extra file is not absolute, or goes through \"..\".")
+                format!("The path {name:?} of an extra file is not absolute, or contains \"..\".")
             }
             None if again => format!("Two extra files have the path {name}."),
+            None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
+                format!("The path {name} of an extra file is one of the agent's own.")
+            }
             None => continue,
         };
         let mut notes = Diagnostics::new(name, "");
