@@ -8,8 +8,8 @@ use crate::cause::{Cause, Class};
 use crate::cli;
 use crate::command::{CommandOutput, Exit};
 use crate::console::layout::{HANG, VERBATIM};
-use crate::database::uri::closest;
 use crate::kind::{Area, Kind, Piece};
+use crate::suggest::closest;
 
 /// How wide the column of the labels is.
 const LABEL: usize = 10;

@@ -120,6 +120,9 @@ kinds! {
         CircleconfigNoPassword = "circleconfig.no_password": Config,
         CircleconfigValue = "circleconfig.value": Config,
     }
+    CloudInit = "cloud_init" {
+        CloudInitRunning = "cloud_init.running": Host,
+    }
     Customizations = "customizations" {
         CustomizationsCommand = "customizations.command": Config,
         CustomizationsDatabaseName = "customizations.database_name": Config,
