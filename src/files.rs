@@ -185,7 +185,7 @@ fn refuse_directory(target: &Path) -> io::Result<()> {
 /// Removes what a killed run may have left beside `target`; returns where that is.
 ///
 /// # Errors
-/// What the file system said.
+/// The I/O error.
 pub fn remove_leftover(target: &Path) -> io::Result<PathBuf> {
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = parent(target).join(format!(".{}.boot-agent-new", name.to_string_lossy()));
@@ -227,8 +227,7 @@ fn sync_together(files: &[(&Path, File)]) -> Result<(), Cause> {
     })
 }
 
-/// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
-/// once. If one cannot be put in place, those before it are taken back.
+/// Puts several files in place in order, each like [`Prepared::commit`], and syncs each directory once.
 ///
 /// # Errors
 /// `host.file`; everything is then as it was, unless the cause says what could not be taken back.
@@ -257,7 +256,7 @@ pub fn commit_all(mut files: Vec<Prepared>) -> Result<(), Cause> {
 impl Drop for Prepared {
     fn drop(&mut self) {
         if self.stands != Stands::InPlace {
-            // Nothing to add to the failure that brought us here, and the next run overwrites the file.
+            // The original failure is what matters, and the next run overwrites the file.
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -306,7 +305,7 @@ pub enum ReadError {
     },
     /// Others than root and this user may write it, or own it; says how.
     Unsafe(String),
-    /// Anything else that the file system said.
+    /// Any other I/O error.
     Io(io::Error),
 }
 

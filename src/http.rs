@@ -46,7 +46,7 @@ const ROOT_FILES: [&str; 5] = [
 /// The most bytes of certificates that are read from one file. All of Mozilla's have a quarter of a megabyte.
 const LARGEST_BUNDLE: usize = 8 * 1024 * 1024;
 
-/// Makes HTTP clients. Cheap to clone; all clones share the trusted roots, which are read when first needed.
+/// Creates HTTP clients. Cheap to clone; all clones share the trusted roots, which are loaded on first use.
 #[derive(Debug, Clone)]
 pub struct Http {
     inner: Arc<Inner>,

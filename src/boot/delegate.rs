@@ -54,7 +54,7 @@ pub(super) async fn delegate(
     source: Option<&Source>,
     new: Option<&Order>,
 ) -> Result<Delegation, Cause> {
-    // A boot that is given up at its deadline still tells the group.
+    // A boot that times out still notifies the group.
     let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
     if let Some(source) = source
         && is_possible(world, flags)
@@ -62,7 +62,7 @@ pub(super) async fn delegate(
         match hand_over(world, source, new, longest).await? {
             Delegated::Ended(record) => return Ok(Delegation::Ended(record)),
             Delegated::Deferred => return Ok(Delegation::Deferred),
-            // A box that boots without a supervisor is better than one that does not boot.
+            // Booting without a supervisor is better than not booting.
             Delegated::Refused(cause) => world.console.emit(Event::Note {
                 stage: None,
                 level: Level::Warning,
@@ -86,7 +86,7 @@ pub(super) async fn delegate(
 
 /// What came of handing over.
 enum Delegated {
-    /// The unit's boot ended, and this is its record.
+    /// The unit's boot finished; this is its record.
     Ended(Box<Record>),
     /// It starts later in the machine's boot, which waiting here would block.
     Deferred,
@@ -94,9 +94,9 @@ enum Delegated {
     Refused(Cause),
 }
 
-/// Whether the unit is there to do the work, and nothing says that this process should.
+/// Whether to delegate: the unit exists, and nothing requires this process to run the boot.
 fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
-    // Flags without a source are about this one boot, and the unit has no other way to hear of them.
+    // Flags without a source are for this boot only, and the unit has no other way to receive them.
     let is_about_this_boot = flags.on_failure.is_some() || flags.deadline.is_some();
     let in_place = flags.unit || flags.foreground || flags.force || world.own_settings_file.is_some();
     if in_place || !has_unit(world) || (is_about_this_boot && !super::names_source(flags)) {

@@ -140,9 +140,9 @@ pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause
     }
 }
 
-/// Best effort: a box without a console, or one whose reader is gone, boots no better for a complaint.
+/// Best effort: a box may have no console.
 pub(super) fn write_to_console(run: &Run, cause: &Cause) {
-    // Not blocking, so that a console that nobody reads cannot stop the program.
+    // Non-blocking, so that a console that nobody reads cannot block the agent.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
     if let Ok(mut console) = opened {

@@ -90,7 +90,7 @@ async fn procedure(
 ) -> Result<(), Cause> {
     let (identity, aws) = told.identify(run, order).await?;
     let lifecycle = told.find_lifecycle(run, identity, aws, deadline);
-    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    // The fetch runs concurrently with the group lookup, and its failure is reported after it.
     let fetch =
         async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;

@@ -20,10 +20,10 @@ const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
 /// The version of its format.
 const VERSION: u32 = 1;
 
-/// The most bytes that it may have.
+/// Its size limit in bytes.
 const LARGEST: usize = 64 * 1024;
 
-/// The kind of the cause that says that an order came with the image.
+/// The kind of the cause for a request that was baked into the image.
 pub(crate) const ANOTHER_BOX: Kind = Kind::OrderAnotherBox;
 
 /// The last `agent boot SOURCE` of this box.

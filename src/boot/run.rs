@@ -279,7 +279,7 @@ impl Run {
         self.disk().is_given_up = false;
     }
 
-    /// Takes back the record, which is another box's and must not be taken for this one's.
+    /// Removes the record, which belongs to another instance.
     ///
     /// # Errors
     /// `host.file`.
