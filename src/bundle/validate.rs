@@ -14,7 +14,7 @@ use super::text::Templates;
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::trust;
+use crate::{trust, unit};
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -203,6 +203,9 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
                 format!("The path {name:?} of an extra file is not absolute, or contains \"..\".")
             }
             None if again => format!("Two extra files have the path {name}."),
+            None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
+                format!("The path {name} of an extra file is one of the agent's own.")
+            }
             None => {
                 if let Some(cause) = trust::flaw(path, content) {
                     let mut notes = Diagnostics::new(name, "");

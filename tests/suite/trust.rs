@@ -61,10 +61,10 @@ fn debians_store_is_rebuilt_whenever_the_ca_is_missing_from_it() {
 
     boots_past_place(&front).assert_says("trust store rebuilt by update-ca-certificates");
     assert!(front.world.read(DEBIAN_STORE).contains(certificate.trim()));
-    boots_past_place(&front).assert_says("every file is in place").assert_silent_about("rebuilt");
+    boots_past_place(&front).assert_says("all files are in place").assert_silent_about("rebuilt");
     // What a boot leaves that is killed after it has placed the file.
     front.world.write(DEBIAN_STORE, "");
-    boots_past_place(&front).assert_says("every file is in place; trust store rebuilt");
+    boots_past_place(&front).assert_says("all files are in place; trust store rebuilt");
     assert!(front.world.read(DEBIAN_STORE).contains(certificate.trim()));
 }
 
