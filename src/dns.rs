@@ -6,6 +6,8 @@
 //! at boot, DHCP may write them late, and a failover changes what a name means.
 
 mod causes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hosts;
 mod resolv_conf;
 mod stub;

@@ -34,9 +34,13 @@ pub mod source;
 // Ground floor.
 pub mod cause;
 pub mod console;
+#[cfg(test)]
+mod cpu_time;
 pub mod dns;
 
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod kind;
 mod race;

@@ -14,7 +14,7 @@ use crate::settings::{Fragment, Source};
 use super::run::Run;
 
 /// Where it lies, under the root. Written and removed only by whoever holds the lock of the boot.
-const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
+pub(crate) const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
 
 /// The kind of the cause that says that an order came with the image.
 pub(crate) const ANOTHER_BOX: Kind = Kind::OrderAnotherBox;

@@ -6,6 +6,8 @@
 mod auth;
 mod bson;
 mod errors;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hello;
 mod old_driver;
 mod privileges;

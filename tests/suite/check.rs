@@ -11,7 +11,7 @@ use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::{parts, s3};
 use super::scene::{REPLICATED, SETTINGS};
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 pub(crate) const SET: &str = "settings.conf";
 pub(crate) const REP: &str = "replicated.conf";
