@@ -124,8 +124,8 @@ impl Cause {
         if causes.is_empty() {
             return Cause::host(
                 Kind::CauseUnknown,
-                "Something failed without saying why.",
-                "Look at the journal.",
+                "An operation failed without reporting a cause.",
+                "Check the journal: journalctl -u boot-agent.",
             );
         }
         let mut whole = causes.remove(leading);

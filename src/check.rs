@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use indicatif::BinaryBytes;
+use serde::Serialize;
+
 use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, Fetched, Finding};
+use crate::bundle::{self, Fetched, Finding, Package, Validation};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{CommandContext, CommandOutput, Exit};
-use crate::console::layout::HANG;
+use crate::console::layout::{HANG, Screen};
 use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
@@ -19,7 +22,7 @@ use crate::settings::Source;
 pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
     let extra = &world.settings.extra;
     let (fetched, what) = match &flags.source {
-        None => (draft::installed(&world.root, extra)?, "what is installed".to_owned()),
+        None => (draft::installed(&world.root, extra)?, "the installed bundle".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
@@ -29,7 +32,9 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         }
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
-    Ok(printed(&bundle::validate(&fetched).findings, &what, world.console.verbosity()))
+    let validation = bundle::validate(&fetched, &world.settings.install.arguments);
+    let airgap = AirgapPackage::of(&validation, &fetched);
+    Ok(printed(&validation.findings, &what, airgap.as_ref(), world.console.verbosity()))
 }
 
 async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Result<Fetched, Cause> {
@@ -56,15 +61,34 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
     Aws::new(http, &region, Some(imds)).await
 }
 
-fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOutput {
-    let mut said = String::new();
+/// The package that a boot of this bundle would bring to its place.
+#[derive(Serialize)]
+struct AirgapPackage<'c> {
+    name: &'c str,
+    bytes: u64,
+    path: &'c Path,
+}
+
+impl<'c> AirgapPackage<'c> {
+    fn of(validation: &'c Validation, fetched: &'c Fetched) -> Option<Self> {
+        let path = validation.replicated.airgap_path.as_deref()?;
+        let package = Package::for_path(path, fetched.packages.as_deref()?).ok()??;
+        Some(AirgapPackage { name: &package.name, bytes: package.size, path })
+    }
+}
+
+fn printed(
+    findings: &[Finding],
+    what: &str,
+    airgap: Option<&AirgapPackage<'_>>,
+    verbosity: Verbosity,
+) -> CommandOutput {
+    let (mut said, screen) = (String::new(), Screen::stdout());
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
         said.push_str(&format!("{sign} {HANG}{finding}\n"));
         if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
-            let line = format!("{:>5} | ", position.line);
-            let below = " ".repeat(line.len() + excerpt.column - 1);
-            said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
+            said.push_str(&screen.excerpt(position.line, &excerpt.text, excerpt.column));
         }
         if verbosity == Verbosity::Verbose {
             said.push_str(&text::evidence(&finding.cause));
@@ -89,8 +113,18 @@ fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOut
             counted(warnings, "warning")
         ),
     });
-    let json =
+    if let Some(AirgapPackage { name, bytes, path }) = airgap.filter(|_| verbosity != Verbosity::Quiet) {
+        let size = BinaryBytes(*bytes);
+        said.push_str(&format!(
+            "  {HANG}A boot streams {name} ({size}) to {} and installs with airgap.\n",
+            path.display()
+        ));
+    }
+    let mut json =
         serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
+    if let Some(package) = airgap {
+        json["airgap_package"] = serde_json::json!(package);
+    }
     CommandOutput { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
 

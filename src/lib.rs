@@ -20,6 +20,7 @@ mod status;
 pub mod usage;
 
 // What the world consists of.
+mod airgap;
 pub mod aws;
 pub mod bundle;
 pub mod database;
@@ -36,6 +37,7 @@ pub mod cause;
 pub mod console;
 #[cfg(test)]
 mod cpu_time;
+pub mod digest;
 pub mod dns;
 
 pub mod files;
@@ -46,5 +48,6 @@ pub mod kind;
 mod race;
 pub mod secret;
 pub mod settings;
+mod suggest;
 pub mod unit;
 pub mod wait;

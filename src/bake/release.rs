@@ -19,9 +19,10 @@ pub(super) struct Release {
     pub(super) operator: Option<OperatorEdition>,
 }
 
-/// Whether the installer, given these arguments, downloads and runs the operator's script.
+/// Whether the installer, given these arguments, runs the operator's script: downloaded, or with `airgap` as it finds it in
+/// its working directory.
 pub(super) fn runs_operator(edition: &Edition, arguments: &[String]) -> bool {
-    let is_off = |argument: &String| matches!(edition::name_of(argument).as_str(), "no-operator" | "airgap");
+    let is_off = |argument: &String| edition::name_of(argument) == "no-operator";
     edition.operator_url.is_some() && !arguments.iter().any(is_off)
 }
 
@@ -84,7 +85,7 @@ impl Release {
                 Cause::config(
                     Kind::InstallerUnknownArgument,
                     format!(
-                        "The installer of Replicated {} does not know the {what} {} and would exit with 1.",
+                        "The installer of Replicated {} does not support the {what} {} and would exit with code 1.",
                         self.edition.version,
                         unknown.join(", ")
                     ),
@@ -104,7 +105,7 @@ fn known(edition: &Edition) -> String {
 fn other_version(image: &str, asked: &str, found: &str) -> Cause {
     Cause::config(
         Kind::InstallerOtherVersion,
-        format!("images.toml asks for {image} {asked}, but the script that was downloaded starts {found}."),
+        format!("images.toml asks for {image} {asked}, but the downloaded script starts {found}."),
         "Correct the version under [replicated] in images.toml, or the url.",
     )
 }

@@ -52,7 +52,8 @@ pub(super) fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
     }
     let mut own = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     if let Some(variable) = own.find(|name| name.starts_with(crate::settings::ENVIRONMENT_PREFIX)) {
-        let text = format!("working in place: {variable} is set here, and {} would not see it", unit::NAME);
+        let text =
+            format!("running in this process: {variable} is set here, and {} would not see it", unit::NAME);
         world.console.note(Level::Warning, text);
         return false;
     }
@@ -111,7 +112,7 @@ pub(super) async fn hand_over(
     if is_early().await {
         return Ok(Delegated::Deferred);
     }
-    world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
+    world.console.note(Level::Info, format!("delegated to {}: following it", unit::NAME));
     follow(world, before, limit).await.map(Delegated::Ended)
 }
 
@@ -178,7 +179,7 @@ async fn follow(
                     Kind::UnitNoResult,
                     format!("{} ended without a result.", unit::NAME),
                     format!(
-                        "Look at journalctl --unit {}; to work in place: agent boot --foreground",
+                        "Check journalctl --unit {}; to run in this process instead: agent boot --foreground",
                         unit::NAME
                     ),
                 )
@@ -187,7 +188,7 @@ async fn follow(
             (_, None) if started.elapsed() >= limit => {
                 break Err(Cause::host(
                     Kind::UnitRuns,
-                    format!("{} has not ended.", unit::NAME),
+                    format!("{} is still running.", unit::NAME),
                     "See what it is waiting for: agent status",
                 )
                 .after_waiting(started.elapsed()));
@@ -226,8 +227,8 @@ async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
     let failed = |kind, said: &str| {
         Cause::host(
             kind,
-            format!("systemd does not do what it was asked for with {}.", unit::NAME),
-            format!("Look at systemctl status {}", unit::NAME),
+            format!("systemd rejected {}.", unit::NAME),
+            format!("Check systemctl status {}", unit::NAME),
         )
         .with("asked", format!("systemctl {}", arguments.join(" ")))
         .with("answer", said)

@@ -28,7 +28,7 @@ pub(super) async fn bring(
     let (listed, lock) = tokio::try_join!(listing, async { Lock::read(&file) })?;
     let Some(lock) = lock else {
         stage.until(settings.images_wait, is_worth_waiting, async || engine.ping().await).await?;
-        return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
+        return Ok(Achieved::skipped(None, "the engine responds; no image lock, so no images to verify"));
     };
     let progress = Progress { stage, pulls: Mutex::default() };
     let mut listed = Some(listed);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::aws::imds::{self, Identity};
+use crate::bundle::Bundle;
 use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::docker::engine::Engine;
@@ -40,16 +41,21 @@ struct Verified {
     operator: Option<Operator>,
 }
 
-/// Runs the installer, unless Replicated's containers run already as they should.
+/// Runs the installer, unless Replicated's containers are running already as they should.
 pub(super) async fn install(
     stage: &Stage<'_>,
     engine: &Engine,
     lock: Option<&Lock>,
     identity: &Identity,
+    bundle: &Bundle,
 ) -> Result<Achieved<()>, Cause> {
     let run = stage.run;
-    let arguments =
-        installer::arguments(identity.local_ipv4, &run.settings.install.arguments, lock.is_none());
+    let arguments = installer::arguments(
+        identity.local_ipv4,
+        &run.settings.install.arguments,
+        lock.is_none(),
+        bundle.replicated.airgap_path.is_some(),
+    );
     let goal = Goal::new(&arguments, lock);
     if !run.force && runs_already(stage, engine, &goal, identity).await? {
         if !stage.is_dry_run() {
@@ -57,7 +63,7 @@ pub(super) async fn install(
             installer::restore_access(&run.root, placement::access(&run.root, None)?)?;
             note_installed(run);
         }
-        return Ok(Achieved::skipped((), "Replicated's containers run"));
+        return Ok(Achieved::skipped((), "Replicated's containers are running"));
     }
     if stage.is_dry_run() {
         let script = to_run(run, lock, &arguments)?;
@@ -78,7 +84,10 @@ pub(super) async fn install(
     note_installed(run);
     Ok(Achieved::done(
         (),
-        format!("installer ended after {}, its containers run", crate::console::human(report.took)),
+        format!(
+            "the installer finished in {}; its containers are running",
+            crate::console::human(report.took)
+        ),
     ))
 }
 
@@ -124,14 +133,14 @@ fn warn_of_refused(stage: &Stage<'_>, guard: &FetchGuard) {
     for url in guard.refused() {
         let cause = Cause::config(
             Kind::InstallerFetchRefused,
-            "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
-            "Nothing, if Replicated works: the installer did without it.",
+            "The Replicated installer tried to fetch something that is not in the image lock, and was blocked.",
+            "No action needed if Replicated works: the installer continued without it.",
         );
         stage.warn(cause.with("refused", url));
     }
 }
 
-/// Whether Replicated's containers run as they should, which is waited for on a box where they did: after a reboot, systemd
+/// Whether Replicated's containers are running as they should, which is waited for on a box where they did: after a reboot, systemd
 /// may still be starting them.
 ///
 /// # Errors
@@ -149,7 +158,10 @@ async fn runs_already(
         None => {
             let baked = answers::installed_for(&stage.run.root);
             if let Some(address) = baked.filter(|address| *address != identity.local_ipv4) {
-                stage.progress(format!("the image has the Replicated of {address}, another box"), None);
+                stage.progress(
+                    format!("the image contains Replicated as installed for {address}, another instance"),
+                    None,
+                );
                 return Ok(false);
             }
             Duration::ZERO
@@ -163,7 +175,7 @@ async fn runs_already(
         if instance.is_some_and(|instance| instance.completed_at.is_some()) {
             return Err(cause);
         }
-        stage.progress("installing again, since other images run than the locked ones", None);
+        stage.progress("installing again, because the running images are not the locked ones", None);
     }
     Ok(false)
 }
@@ -184,7 +196,10 @@ fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) 
         }
     } else {
         for file in answers::forget(&run.root)? {
-            stage.progress(format!("removed {}, the answers of another box", file.display()), None);
+            stage.progress(
+                format!("removed {}, left by another instance's installer run", file.display()),
+                None,
+            );
         }
     }
     run.update(|record| {
@@ -252,7 +267,7 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) ->
     if expected.is_none() {
         stage.warn(Cause::config(
             Kind::InstallerUnverified,
-            "The installer is fetched without a checksum and runs as root.",
+            "The installer is downloaded without a checksum and runs as root.",
             "Set install.sha256.",
         ));
     }

@@ -5,6 +5,7 @@
 //!
 //! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
 
+mod airgap;
 mod args;
 mod boot_lock;
 mod databases;
@@ -60,14 +61,16 @@ const LIFECYCLE: &str = "lifecycle";
 const FETCH: &str = "fetch";
 const VALIDATE: &str = "validate";
 const PLACE: &str = "place";
+/// Only of bundles that name an airgap package.
+const AIRGAP: &str = "airgap";
 const DATABASES: &str = "databases";
 const IMAGES: &str = "images";
 const INSTALL: &str = "install";
 const READY: &str = "ready";
 const REPORT: &str = "report";
 
-const STAGES: [&str; 10] =
-    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, DATABASES, IMAGES, INSTALL, READY, REPORT];
+const STAGES: [&str; 11] =
+    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
 /// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later
 /// point can be reported.
@@ -115,10 +118,16 @@ async fn procedure(
 
     let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
     let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
-    let ((), lock) = tokio::try_join!(databases, images)?;
+    let package = async {
+        let Some(path) = &bundle.replicated.airgap_path else { return Ok(()) };
+        run.stage(AIRGAP, async |stage| airgap::place(stage, source, &bundle, path, aws).await).await
+    };
+    let ((), lock, ()) = tokio::try_join!(databases, images, package)?;
 
-    run.stage(INSTALL, async |stage| install::install(stage, &engine, lock.as_ref(), &identity).await)
-        .await?;
+    run.stage(INSTALL, async |stage| {
+        install::install(stage, &engine, lock.as_ref(), &identity, &bundle).await
+    })
+    .await?;
     run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
     run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
 }
@@ -267,7 +276,7 @@ async fn another_process(
 
 /// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
 fn nothing_to_boot(console: &Console) -> CommandOutput {
-    let said = "no source yet: waiting for user-data";
+    let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });
     console.emit(Event::Over);
     CommandOutput {
@@ -410,8 +419,12 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host(Kind::HostSignals, "Cannot install signal handlers.", "Look at the journal.")
-                    .with_error(&error)
+                Cause::host(
+                    Kind::HostSignals,
+                    "Signal handlers cannot be installed.",
+                    "Check the journal: journalctl -u boot-agent.",
+                )
+                .with_error(&error)
             })
         };
         Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })

@@ -55,7 +55,7 @@ impl Order {
         serde_json::from_slice(&text).map(Some).map_err(|error| {
             Cause::host(
                 Kind::OrderUnreadable,
-                format!("{} does not say what to boot.", path.display()),
+                format!("{} cannot be read as a boot request.", path.display()),
                 "Give the source again: agent boot s3://bucket/prefix",
             )
             .with("error", error)
@@ -88,7 +88,10 @@ impl Order {
         match &self.instance {
             Some(other) if other != instance_id => Err(Cause::config(
                 ANOTHER_BOX,
-                format!("This image was made from another instance, {other}, which booted {}.", self.source),
+                format!(
+                    "This image was created from another instance, {other}, which booted {}.",
+                    self.source
+                ),
                 "Clean the image before it ships: agent bake --clean",
             )),
             _ => Ok(()),

@@ -23,7 +23,7 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         }
     }
     if different.is_empty() {
-        return Ok(Achieved::skipped((), "every file is in place"));
+        return Ok(Achieved::skipped((), "all files are in place"));
     }
     let is_installed = run.record().instance.is_some_and(|instance| instance.installed_at.is_some());
     if is_installed && !run.force {

@@ -202,7 +202,7 @@ impl Run {
             Some(Err(cause)) => Err(Cause {
                 kind: Kind::RecordUnwritable,
                 sentence: format!(
-                    "The record of this boot cannot be saved, so nothing is installed: {}",
+                    "The record of this boot cannot be saved, so nothing was installed: {}",
                     cause.sentence
                 ),
                 ..cause.clone()

@@ -8,13 +8,13 @@ use super::run::Stage;
 
 /// Validates all of it; every finding is said, the errors together in the cause.
 pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<Bundle>, Cause> {
-    let validation = bundle::validate(fetched);
+    let validation = bundle::validate(fetched, &stage.run.settings.install.arguments);
     let warnings: Vec<&Finding> = validation.findings.iter().filter(|finding| !finding.is_error()).collect();
     for finding in &warnings {
         stage.warn(finding.located());
     }
     let Some(bundle) = validation.bundle else {
-        return Err(bundle::invalid(&validation.findings, "nothing of it was placed"));
+        return Err(bundle::invalid(&validation.findings, "nothing was installed"));
     };
     let detail = match warnings.len() {
         0 => "valid".to_owned(),

@@ -120,9 +120,9 @@ impl Visit<'_> {
         let on_socket = matches!(self.server.host, Host::Socket(_));
         let (first, second) = match self.uri.tls.mode {
             _ if on_socket => (TlsPlan::Plaintext("on a Unix socket"), None),
-            SslMode::Disable => (TlsPlan::Plaintext("as sslmode=disable says"), None),
-            SslMode::Allow => (TlsPlan::Plaintext("as sslmode=allow prefers"), Some(TlsPlan::Required)),
-            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS did not do"))),
+            SslMode::Disable => (TlsPlan::Plaintext("per sslmode=disable"), None),
+            SslMode::Allow => (TlsPlan::Plaintext("preferred by sslmode=allow"), Some(TlsPlan::Required)),
+            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS failed"))),
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (TlsPlan::Required, None),
         };
         let attempt = self.attempt_with(first, stream).await;

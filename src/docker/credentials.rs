@@ -67,7 +67,7 @@ fn logins(root: &Root) -> Result<HashMap<String, Login>, Cause> {
     let wrong = |why: String| {
         Cause::config(
             Kind::RegistryCredentials,
-            format!("The registry logins in {FILE} cannot be understood."),
+            format!("The registry logins in {FILE} cannot be parsed."),
             "Log in again with docker login, or remove the file.",
         )
         .with("file", path.display())
@@ -95,7 +95,7 @@ impl Login {
         if let Some(auth) = self.auth.as_deref().filter(|auth| !auth.is_empty()) {
             secret::register(auth);
             let decoded = STANDARD.decode(auth.trim()).map_err(|_| "auth is not base64".to_owned())?;
-            let decoded = String::from_utf8(decoded).map_err(|_| "auth is not text".to_owned())?;
+            let decoded = String::from_utf8(decoded).map_err(|_| "auth is not UTF-8".to_owned())?;
             let (user, password) = decoded.split_once(':').ok_or("auth is not user:password")?;
             self.username = Some(user.to_owned());
             self.password = Some(password.trim_end_matches('\0').to_owned());

@@ -74,7 +74,7 @@ impl Engine {
                 _ => {
                     return Err(Cause::config(
                         Kind::DockerAddress,
-                        "DOCKER_HOST is not an address that this agent can use.",
+                        "DOCKER_HOST is not a supported address.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
                     .with("DOCKER_HOST", host));
@@ -267,10 +267,10 @@ impl Engine {
         Cause::host(
             Kind::DockerSilent,
             format!(
-                "The Docker engine takes connections and did not {doing} within {} s.",
+                "The Docker engine accepts connections but did not {doing} within {} s.",
                 self.patience.as_secs_f32()
             ),
-            "Look at what the engine does: journalctl -u docker -n 50.",
+            "See what the engine is doing: journalctl -u docker -n 50.",
         )
         .with("engine", &self.address)
     }
@@ -279,17 +279,17 @@ impl Engine {
         let cause = match (error, connection_error(error)) {
             (Error::SocketNotFoundError(_), _) | (_, Some(io::ErrorKind::NotFound)) => Cause::host(
                 Kind::DockerSocketMissing,
-                "The Docker engine has no socket: it is not running, or not installed.",
+                "The Docker engine's socket does not exist: Docker is not running, or not installed.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (_, Some(io::ErrorKind::PermissionDenied)) => Cause::host(
                 Kind::DockerPermission,
-                "This user may not speak to the Docker engine.",
-                "Run this as root, or as a member of the group docker.",
+                "This user is not allowed to access the Docker engine.",
+                "Run this as root, or as a member of the docker group.",
             ),
             (_, Some(io::ErrorKind::ConnectionRefused)) => Cause::host(
                 Kind::DockerDown,
-                "The Docker engine is down: its socket is there, and nothing listens on it.",
+                "The Docker engine is down: its socket exists, but nothing is listening on it.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (Error::DockerResponseServerError { status_code: 404, .. }, _)
@@ -298,18 +298,18 @@ impl Engine {
                 Cause::host(
                     Kind::DockerNoContainer,
                     "The container does not exist.",
-                    "Look at what runs: docker ps -a.",
+                    "See the existing containers: docker ps -a.",
                 )
             }
             (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }, _) => Cause::host(
                 Kind::DockerError,
-                format!("The Docker engine could not {doing}."),
-                "Look at the engine's log: journalctl -u docker -n 50.",
+                format!("The Docker engine failed to {doing}."),
+                "Check the engine's log: journalctl -u docker -n 50.",
             ),
             _ => Cause::host(
                 Kind::DockerDown,
-                format!("The connection to the Docker engine broke before it could {doing}."),
-                "Look at whether it runs: systemctl status docker; journalctl -u docker -n 50.",
+                format!("The connection to the Docker engine was lost before it could {doing}."),
+                "Check that it is running: systemctl status docker; journalctl -u docker -n 50.",
             ),
         };
         cause.with("engine", &self.address).with_error(error)

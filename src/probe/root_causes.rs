@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_warning_explains_nothing() {
-        let cause = Cause::host(Kind::HostMemoryLow, "Little memory is left.", "x");
+        let cause = Cause::host(Kind::HostMemoryLow, "Memory is low.", "x");
         let answers =
             [answer("host.memory", Outcome::Warning { cause }), failed("app.status", Kind::AppStopped)];
         let roots = rank(&answers);

@@ -46,7 +46,7 @@ pub enum BootOutcome {
     Abandoned,
     /// It failed, and the lifecycle action is kept alive so that a person can log in.
     Held,
-    /// It failed and there was no lifecycle action to complete, or completing it failed as well.
+    /// It failed and there was no lifecycle action to complete, or completing it failed too.
     Failed,
     /// It was told to stop, and has completed nothing.
     Interrupted,
@@ -250,9 +250,9 @@ impl Record {
             serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
         times::restore(&mut value);
         match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version > u64::from(VERSION) => {
-                Err(unreadable(format!("it has version {version}, and this agent knows version {VERSION}")))
-            }
+            Some(version) if version > u64::from(VERSION) => Err(unreadable(format!(
+                "it has version {version}, and this agent supports version {VERSION}"
+            ))),
             _ => serde_json::from_value(value).map(Some).map_err(|error| unreadable(error.to_string())),
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Res
     let record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
             Kind::RecordNone,
-            "This instance has not been booted by the agent.",
+            "The agent has not booted this instance.",
             "Boot it: agent boot s3://bucket/prefix",
         )
     })?;

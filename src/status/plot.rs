@@ -87,7 +87,7 @@ pub(super) fn plot(record: &Record) -> String {
 }
 
 fn heading(record: &Record, total: Duration) -> [Text; 3] {
-    let name = record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+    let name = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
     let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let cause = record.cause.as_ref().map_or(String::new(), ToString::to_string);
     [

@@ -60,7 +60,9 @@ fn user_data_that_does_more_is_left_to_cloud_init() {
     for user_data in ["#cloud-config\n", "#!/bin/sh\nsystemctl stop x\nexec agent boot SOURCE\n"] {
         let (scene, imds) = scene(user_data);
         let said = boots(&scene, &imds);
-        said.assert_code(0).assert_says("waiting for cloud-init to run it").assert_says("no source yet");
+        said.assert_code(0)
+            .assert_says("waiting for cloud-init to run it")
+            .assert_says("no source configured");
         assert!(!scene.world.exists(ORDER) && scene.nothing_is_placed());
         assert!(scene.auto_scaling.calls().is_empty());
     }

@@ -75,7 +75,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
         mode: None,
         content: b"key-canary-78".to_vec(),
     });
-    let validation = validate(&fetched);
+    let validation = validate(&fetched, &[]);
     let printed = format!("{validation:?} {:?} {:?}", validation.bundle, fetched);
     let placements: Vec<_> = validation.bundle.as_ref().map(|b| b.placements().collect()).unwrap_or_default();
     let printed = format!("{printed} {placements:?}");

@@ -3,147 +3,17 @@
 //! A driver that knows of a replica set connects to the names that the set advertises and forgets the seeds, so a set
 //! whose members call themselves by names that this box cannot resolve is unusable although every seed answers.
 
-use std::fmt;
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
-use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
-
-use super::super::connect;
-use super::super::rung::LadderProbe;
+use super::super::uri::MongoUri;
 use super::super::uri::mongo::Seeds;
-use super::super::uri::{Host, MongoUri, Product, Server};
-use super::bson::Document;
+use super::discovery::Advertised;
 use super::errors;
-use super::hello::{self, Hello, Member};
+use super::hello::{Hello, Member};
 use crate::cause::{Cause, Class};
 use crate::kind::Kind;
-
-/// The most members that a replica set can have; a longer list is not a server's honest word.
-const MOST_MEMBERS: usize = 50;
 
 /// How far a secondary may be behind before it is worth a word, in milliseconds. Idle sets write a no-op every ten
 /// seconds.
 const LAG: i64 = 60_000;
-
-/// A member under the name by which the set advertises it.
-pub(super) struct Advertised {
-    pub(super) name: String,
-    pub(super) outcome: Result<Member, Cause>,
-    /// It was tried as a seed, and its failure has been told.
-    is_told: bool,
-}
-
-/// How long each advertised member is given.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// To accept a connection, once its name is resolved.
-    pub(super) connect: Duration,
-    /// For everything, up to its greeting.
-    pub(super) greet: Duration,
-}
-
-/// Resolves, connects to and greets every advertised member that was not tried under that very name, all at the same
-/// time. Those among `unreached`, the seeds that failed, are not tried again.
-pub(super) async fn members(
-    ladder_probe: &LadderProbe,
-    uri: &MongoUri,
-    seeds: &[Member],
-    unreached: &[(Server, Cause)],
-    limits: Limits,
-) -> Vec<Advertised> {
-    if uri.direct_connection || uri.load_balanced {
-        return Vec::new();
-    }
-    let mut names: Vec<String> = Vec::new();
-    for seed in seeds.iter().filter(|seed| belongs(uri, &seed.hello)) {
-        for name in &seed.hello.members {
-            let known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
-            let is_seed = seeds.iter().any(|seed| seed.server.to_string().eq_ignore_ascii_case(name));
-            if !known && !is_seed && names.len() < MOST_MEMBERS {
-                names.push(name.clone());
-            }
-        }
-    }
-    join_all(names.into_iter().map(|name| async move {
-        let tried = unreached.iter().find(|(server, _)| server.to_string().eq_ignore_ascii_case(&name));
-        let outcome = match tried {
-            Some((_, cause)) => Err(because(Kind::MongoMemberUnreachable, &name, UNREACHABLE, cause)),
-            None => member(ladder_probe, uri, &name, limits).await,
-        };
-        Advertised { name, outcome, is_told: tried.is_some() }
-    }))
-    .await
-}
-
-const UNREACHABLE: &str = "is unreachable from this box";
-
-async fn member(
-    ladder_probe: &LadderProbe,
-    uri: &MongoUri,
-    name: &str,
-    limits: Limits,
-) -> Result<Member, Cause> {
-    let limit = limits.greet;
-    let started = Instant::now();
-    let left = || limit.saturating_sub(started.elapsed());
-    let server = server(name).ok_or_else(|| {
-        unusable(Kind::MongoMemberName, name, "has a name that is not HOST:PORT").with("advertised", name)
-    })?;
-    let resolved = timeout(limit, ladder_probe.resolve_one(Product::Mongo, server.clone())).await;
-    let resolved = match resolved {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(cause)) => {
-            return Err(because(
-                Kind::MongoMemberUnresolvable,
-                name,
-                "has a name that does not resolve on this box",
-                &cause,
-            ));
-        }
-        Err(_) => {
-            return Err(unusable(
-                Kind::MongoMemberUnresolvable,
-                name,
-                "has a name that did not resolve in time",
-            ));
-        }
-    };
-    let reached = connect::connect_server(Product::Mongo, resolved, left().min(limits.connect)).await;
-    let reached =
-        reached.map_err(|cause| because(Kind::MongoMemberUnreachable, name, UNREACHABLE, &cause))?;
-    hello::greet(ladder_probe, uri, reached, left())
-        .await
-        .map_err(|cause| because(Kind::MongoMemberUnusable, name, "is reachable but unusable", &cause))
-}
-
-/// `host:port` as replica sets write it; an IPv6 address is in brackets.
-fn server(name: &str) -> Option<Server> {
-    let (host, port) = name.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let host = match bare.parse() {
-        Ok(address) => Host::Address(address),
-        Err(_) if host.is_empty() || host.contains(['/', ':']) => return None,
-        Err(_) => Host::Name(host.to_owned()),
-    };
-    Some(Server { host, address: None, port })
-}
-
-fn unusable(kind: Kind, name: &str, what: &str) -> Cause {
-    Cause::external(
-        kind,
-        format!("The replica set member {name} {what}."),
-        "Make the name resolvable and its port open from this box, or rename the member: rs.reconfig().",
-    )
-}
-
-fn because(kind: Kind, name: &str, what: &str, inner: &Cause) -> Cause {
-    let mut cause = unusable(kind, name, what).with("because", &inner.sentence);
-    cause.evidence.extend(inner.evidence.iter().cloned());
-    cause
-}
 
 /// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
 pub(super) fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
@@ -188,7 +58,7 @@ fn single(
         warnings.push(
             Cause::config(
                 Kind::MongoSingleSeed,
-                format!("{} is a member of the replica set {set}, and the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
+                format!("{} is a member of the replica set {set}, but the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
                 format!("List all members in the URI and add replicaSet={set}."),
             )
             .with("members", hello.members.join(", ")),
@@ -215,7 +85,7 @@ fn single(
         if hello.primary.is_some() { Class::Config } else { Class::External },
         Kind::MongoNotPrimary,
         format!(
-            "{} is a {}, which takes no writes, and the URI names no other server.",
+            "{} is a {}, which accepts no writes, and the URI lists no other server.",
             seed.server,
             hello.state()
         ),
@@ -290,7 +160,7 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
         Cause::external(
             Kind::MongoLag,
             format!("{name} is {} s behind the primary.", behind / 1000),
-            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would lose time or data.",
+            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would be slow or lose data.",
         )
     })
 }
@@ -301,8 +171,8 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     if let Some(name) = names.first() {
         return Cause::config(
             Kind::MongoSetNameMismatch,
-            format!("The URI asks for the replica set {wanted}, and the servers belong to {name}."),
-            format!("Write replicaSet={name} in the URI, if these are the right servers."),
+            format!("The URI specifies the replica set {wanted}, but the servers belong to {name}."),
+            format!("If these are the right servers, write replicaSet={name} in the URI."),
         );
     }
     if let Some(seed) = seeds.iter().find(|seed| !seed.hello.is_writable && !seed.hello.is_mongos) {
@@ -312,7 +182,7 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
         seeds.iter().map(|seed| format!("{} {}", seed.server, seed.hello.state())).collect();
     Cause::config(
         Kind::MongoNotAReplicaSet,
-        format!("The URI asks for the replica set {wanted}, and the server is not in a replica set."),
+        format!("The URI specifies the replica set {wanted}, but the server is not in a replica set."),
         "Remove replicaSet from the URI, or start mongod with replSetName and initiate the set.",
     )
     .with("servers", states.join(", "))
@@ -341,8 +211,8 @@ fn stray(wanted: &str, member: &Member) -> Cause {
 fn standalone_among_several(seed: &Member) -> Cause {
     Cause::config(
         Kind::MongoNotAReplicaSet,
-        format!("{} is a standalone server in a URI that names several: drivers ignore it.", seed.server),
-        "Name this one server alone in the URI, or only the members of one replica set.",
+        format!("{} is a standalone server in a URI that lists several: drivers ignore it.", seed.server),
+        "List only this server in the URI, or only the members of one replica set.",
     )
 }
 
@@ -373,7 +243,7 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
     let set = ours.iter().find_map(|seed| seed.hello.set_name.as_deref()).unwrap_or_default();
     let cause = Cause::external(
         Kind::MongoNoPrimary,
-        format!("The replica set {set} has no primary, so it takes no writes."),
+        format!("The replica set {set} has no primary, so it accepts no writes."),
         "Wait for the election; if there is none, start the members that are down: a majority must see each other.",
     );
     let cause = members.iter().fold(cause, |cause, (name, member)| {
@@ -383,73 +253,6 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
         let why = one.outcome.as_ref().err().map_or("", |cause| cause.sentence.as_str());
         cause.with("member", format!("{}: {why}", one.name))
     })
-}
-
-/// A server's version.
-#[derive(Debug)]
-pub(super) struct Version {
-    words: String,
-    wire: i64,
-}
-
-/// The first and the last release of each wire version that had one.
-const RELEASES: [(i64, &str); 10] = [
-    (4, "3.2"),
-    (5, "3.4"),
-    (6, "3.6"),
-    (7, "4.0"),
-    (8, "4.2"),
-    (9, "4.4"),
-    (13, "5.0"),
-    (17, "6.0"),
-    (21, "7.0"),
-    (25, "8.0"),
-];
-
-/// The wire versions of MongoDB 3.2 and 3.6, the oldest and the newest that CircleCI documents.
-const DOCUMENTED: RangeInclusive<i64> = 4..=6;
-
-/// The wire version of MongoDB 5.1, which removed the commands by OP_QUERY that drivers of 3.2's time use.
-const WITHOUT_OLD_COMMANDS: i64 = 14;
-
-/// Asks for the version; a server that does not say it is known by its wire version.
-pub(super) async fn version(member: &mut Member) -> Version {
-    let wire = member.hello.wire_version;
-    let said = member.wire.command("admin", Document::new().with("buildInfo", 1)).await;
-    let words =
-        said.ok().and_then(|reply| reply.text("version").map(|version| version.chars().take(40).collect()));
-    let known =
-        || RELEASES.iter().rev().find(|(first, _)| *first <= wire).map_or("before 3.2", |(_, name)| name);
-    Version { words: words.unwrap_or_else(|| known().to_owned()), wire }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MongoDB {}; CircleCI documents 3.2 to 3.6", self.words)
-    }
-}
-
-impl Version {
-    /// A word about a version that the app's driver may not get along with.
-    pub(super) fn advice(&self) -> Option<Cause> {
-        let version = &self.words;
-        let sentence = if DOCUMENTED.contains(&self.wire) {
-            return None;
-        } else if self.wire < *DOCUMENTED.start() {
-            format!("The server runs MongoDB {version}, older than 3.2, the oldest that CircleCI documents.")
-        } else if self.wire >= WITHOUT_OLD_COMMANDS {
-            format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on it rejects the commands of drivers of that time."
-            )
-        } else {
-            format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that time."
-            )
-        };
-        let next_step =
-            "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
-        Some(Cause::config(Kind::MongoVersion, sentence, next_step))
-    }
 }
 
 #[cfg(test)]
@@ -477,23 +280,5 @@ mod tests {
         // 3.2 does not say when it wrote last, and an arbiter never does.
         assert_eq!(lagging("db3:27017", &hello(None, true), &primary), None);
         assert_eq!(lagging("db3:27017", &hello(Some(0), false), &primary), None);
-    }
-
-    #[test]
-    fn a_version_is_advised_about_unless_it_is_documented() {
-        let advice = |wire: i64| Version { words: "x".to_owned(), wire }.advice();
-        for documented in [4, 5, 6] {
-            assert_eq!(advice(documented), None, "{documented}");
-        }
-        for (wire, said) in [
-            (3, "older than 3.2"),
-            (7, "still accepts"),
-            (13, "still accepts"),
-            (14, "rejects"),
-            (25, "rejects"),
-        ] {
-            let cause = advice(wire).unwrap();
-            assert!(cause.sentence.contains(said), "{wire}: {cause:?}");
-        }
     }
 }

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::facts::ProbeContext;
-use super::known::extra_files;
 use super::section::{Found, Section, on_a_thread};
 use crate::bundle::BundleFile;
 use crate::files::Root;
 use crate::record;
+use crate::source;
 
 /// How long reading one file may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ fn whole(path: &Path) -> Result<Found, String> {
 fn because(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not read it; run the agent as root".to_owned(),
+        io::ErrorKind::PermissionDenied => "not readable by this user; run the agent as root".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -125,7 +125,7 @@ pub(super) async fn bundle_in_place(ground: &ProbeContext<'_>) -> Section {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
     let found = on_a_thread(LIMIT, move || {
         let four = BundleFile::ALL.iter().map(|file| PathBuf::from(file.installed_path()));
-        let paths = four.chain(extra_files(&root, &extra));
+        let paths = four.chain(source::placed(&root, &extra).0.into_iter().map(|(path, _)| path));
         let files: Vec<Value> = paths.map(|path| described(&root, &path)).collect();
         Ok(Found::json(json!({ "version": 1, "files": files })))
     });
@@ -151,7 +151,7 @@ fn described(root: &Root, path: &Path) -> Value {
         value["kind"] = "not a file".into();
     } else if metadata.len() < SHORTEST_HASHED {
         value["sha256"] = Value::Null;
-        value["why_no_sha256"] = "so short a file could be guessed from its sum".into();
+        value["why_no_sha256"] = "a file this short could be guessed from its checksum".into();
     } else {
         match sha256(&real) {
             Ok(sum) => value["sha256"] = sum.into(),

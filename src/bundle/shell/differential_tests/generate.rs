@@ -124,7 +124,9 @@ fn slip() -> impl Strategy<Value = String> {
         |(form, n, m, v)| {
             let text = form.replace('N', &n).replace('M', &m).replace('V', v);
             let splits = form.contains("$N") || form.contains("${N}");
-            let is_option = v == "-x" && form.starts_with("export");
+            // One of the variables may be `-`.
+            let may_be_option = v.starts_with('-') || v.starts_with("\"$");
+            let is_option = may_be_option && form.starts_with("export") && form.ends_with(" V");
             (!is_option && !splits).then_some(text)
         },
     )
