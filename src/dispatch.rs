@@ -15,12 +15,13 @@ use crate::cli::{self, Cli, Command, Output};
 use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
+use crate::explain;
 use crate::files::Root;
 use crate::kind::Kind;
 use crate::probe;
 use crate::schema;
 use crate::secret::{self, Scrubbing};
-use crate::settings::{self, Fragment};
+use crate::settings::{self, Fragment, Settings};
 use crate::status;
 use crate::usage;
 
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Check(flags) if flags.schema => Some(schema::Of::Check),
         Command::Bake(flags) if flags.schema => Some(schema::Of::Bake),
         Command::Status(flags) if flags.schema => Some(schema::Of::Status),
+        Command::Explain(flags) if flags.schema => Some(schema::Of::Explain),
         _ => None,
     };
     if let Some(of) = schema {
@@ -55,7 +57,8 @@ pub fn run(cli: Cli) -> Exit {
         }
         Command::Man => return man(),
         Command::Status(flags) => status::run(&Root::new(common.root.clone()), flags, verbosity(common)),
-        Command::Boot(flags) => boot(common, flags),
+        Command::Explain(flags) => explain::run(flags),
+        Command::Boot(flags) => boot(common, flags, None),
         Command::Bake(flags) => {
             with_runtime(common, Fragment::from_flags([]), true, async |world| bake::run(world, flags).await)
         }
@@ -72,6 +75,7 @@ pub fn run(cli: Cli) -> Exit {
 
 /// Says what is wrong with a command line, in the form that it asks for.
 pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    report_misuse(error, arguments);
     let wants_json = arguments.iter().any(|argument| argument == "--output=json")
         || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
     if !error.use_stderr() || !wants_json {
@@ -82,6 +86,17 @@ pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
     print(failed(usage::cause(error)), Output::Json, None)
 }
 
+/// Reports a boot whose command line cannot be understood, where nobody but the group is there to be told.
+fn report_misuse(error: &clap::Error, arguments: &[OsString]) {
+    if error.use_stderr()
+        && let Some(Cli { common, command: Command::Boot(flags) }) = usage::understood(arguments)
+        && !boot::is_attended(&flags)
+    {
+        // What comes of it has been said meanwhile.
+        let _ = boot(&common, &flags, Some(usage::cause(error)));
+    }
+}
+
 fn failed(cause: Cause) -> CommandOutput {
     CommandOutput {
         text: text::cause(&cause),
@@ -90,24 +105,30 @@ fn failed(cause: Cause) -> CommandOutput {
     }
 }
 
-fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<CommandOutput, Cause> {
-    let mut order = match boot::names_source(flags) {
-        true => None,
-        false => match Order::read(&Root::new(common.root.clone())) {
-            // The user-data may say it again, and the group must be told in any case.
-            Err(cause) if flags.unit => {
-                tell(&cause);
-                None
-            }
-            read => read?,
+/// Boots, or reports the `fault` of a command line that cannot be understood.
+fn boot(common: &cli::Common, flags: &cli::Boot, fault: Option<Cause>) -> Result<CommandOutput, Cause> {
+    let root = Root::new(common.root.clone());
+    let (mut order, mut fault) = match fault {
+        None if !boot::names_source(flags) => match Order::read(&root) {
+            Ok(order) => (order, None),
+            Err(cause) => (None, Some(cause)),
         },
+        fault => (None, fault),
     };
     // An order's settings go with it, so they are read anew for each.
     loop {
         let set = boot::order::flags(flags, order.as_ref());
-        match with_runtime(common, set, true, async |world| boot::run(world, flags, order).await) {
+        let config = common.config.as_deref();
+        let (settings, unusable) = settings::load_usable(&root, config, std::env::vars_os, set)?;
+        let fault_now = unusable.or_else(|| fault.clone());
+        let booting = async |world| boot::run(world, flags, order, fault_now).await;
+        match in_runtime(common, settings, true, booting) {
             Ok(boot::RunResult::Ended(printed)) => return Ok(printed),
-            Ok(boot::RunResult::Ordered(new)) => order = Some(new),
+            // The user-data says again what the order on disk does not.
+            Ok(boot::RunResult::Ordered(new)) => {
+                fault.take().as_ref().inspect(|cause| tell(cause));
+                order = Some(new);
+            }
             Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
                 tell(&cause);
                 order = None;
@@ -132,6 +153,16 @@ fn with_runtime<T>(
 ) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
     let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
+    in_runtime(common, settings, is_long, command)
+}
+
+fn in_runtime<T>(
+    common: &cli::Common,
+    settings: Settings,
+    is_long: bool,
+    command: impl AsyncFnOnce(CommandContext) -> Result<T, Cause>,
+) -> Result<T, Cause> {
+    let root = Root::new(common.root.clone());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
             |error| {

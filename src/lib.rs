@@ -14,6 +14,7 @@ mod bake;
 mod boot;
 mod check;
 mod command;
+mod explain;
 mod probe;
 mod schema;
 mod status;

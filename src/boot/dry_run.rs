@@ -13,10 +13,11 @@ use crate::http::Http;
 use crate::record::{self, Record, StageRecord, times};
 use crate::settings::Source;
 
+use super::discovered::Discovered;
 use super::failure::Consequence;
 use super::order::Order;
 use super::run::Run;
-use super::{Discovered, order, procedure};
+use super::{order, procedure};
 
 /// What a boot by this command line would do, in `text` and as JSON.
 ///
@@ -47,7 +48,7 @@ pub(super) async fn run(
         ended => ended.err(),
     };
     let record = run.record();
-    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle.get()));
+    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle()));
     Ok(printed(&record, &end, follows))
 }
 

@@ -26,7 +26,7 @@ use super::tls::Terms;
 use super::uri::postgres::{SessionTarget, SslMode, Wish};
 use super::uri::{Host, PostgresUri, Product, Server};
 use crate::cause::Cause;
-use crate::kind::Kind;
+use crate::kind::{Area, Kind};
 use attempt::{Attempt, told_of_both};
 use channel::{Channel, HandedStream, TlsPlan};
 
@@ -395,5 +395,6 @@ fn worth_another_way(cause: &Cause) -> bool {
         Kind::PostgresNoRole,
         Kind::PostgresTlsRequired,
     ];
-    refused_by_rule.contains(&cause.kind) || (cause.kind.area() == "tls" && cause.kind != channel::REFUSED)
+    refused_by_rule.contains(&cause.kind)
+        || (cause.kind.area() == Area::Tls && cause.kind != channel::REFUSED)
 }

@@ -27,6 +27,8 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// How long one question may take. A healthy engine answers in milliseconds, one that is under load in a second or two.
 const ANSWER: Duration = Duration::from_secs(10);
 
+const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
+
 /// The time limit that is handed to the client library, which counts in whole seconds. It bounds only what this module
 /// does not bound itself, so it has to be longer than every limit of its own.
 const LIBRARY_TIMEOUT: u64 = 24 * 3600;
@@ -97,6 +99,18 @@ impl Engine {
     pub async fn ping(&self) -> Result<(), Cause> {
         let docker = self.client()?;
         self.answer("answer", docker.ping()).await.map(drop)
+    }
+
+    /// Returns when the engine's socket is there, or after `limit`.
+    pub async fn socket_appears(&self, limit: Duration) {
+        let Address::Socket(path) = &self.address else { return };
+        let appears = async {
+            while !path.exists() {
+                tokio::time::sleep(LOOK_FOR_SOCKET_EVERY).await;
+            }
+        };
+        // What is missing then is for whoever asks the engine to say.
+        let _ = tokio::time::timeout(limit, appears).await;
     }
 
     /// Storage and version.

@@ -1,5 +1,6 @@
 //! `boot.json`: what the last boot of this box did, kept so that a crash loses nothing.
 
+mod critical_path;
 mod timeline;
 pub(crate) mod times;
 
@@ -17,6 +18,7 @@ use crate::files::{self, Access, Root};
 use crate::kind::Kind;
 use crate::secret;
 
+pub(crate) use critical_path::critical_path;
 pub use timeline::{ending, timeline};
 
 /// Where the record lies, under the root.
@@ -182,6 +184,9 @@ pub struct Record {
     pub instance: Option<Instance>,
     /// Where the bundle comes from.
     pub source: String,
+    /// When the machine was switched on, for a boot that is a part of its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched_on_at: Option<Timestamp>,
     /// When this boot began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -210,6 +215,7 @@ impl Record {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             instance,
             source,
+            switched_on_at: None,
             started_at: Timestamp::now(),
             ended_at: None,
             outcome: BootOutcome::Running,

@@ -7,6 +7,7 @@
 mod absent_databases;
 mod aftermath;
 mod airgap;
+mod always_told;
 mod app;
 mod bake;
 mod boot;
@@ -29,6 +30,7 @@ mod diagnosis_postgres_rules;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
 mod dry_run;
+mod explain;
 mod followers;
 mod front;
 mod full_disk;
