@@ -29,6 +29,7 @@ mod diagnosis_postgres;
 mod diagnosis_postgres_rules;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
+mod docs;
 mod dry_run;
 mod explain;
 mod followers;
