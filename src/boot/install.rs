@@ -279,7 +279,9 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) ->
 /// With a lock, adds what the installer would otherwise fetch itself, and makes sure that it need not pull.
 fn verified(run: &Run, lock: Option<&Lock>, script: Script, arguments: &[String]) -> Result<Verified, Cause> {
     let Some(lock) = lock else { return Ok(Verified { script, operator: None }) };
-    let operator = pins::operator(&run.root, pins::installer(lock)?, arguments)?;
+    let installer = pins::installer(lock)?;
+    pins::require_known(installer, arguments)?;
+    let operator = pins::operator(&run.root, installer, arguments)?;
     pins::require_images(lock, &script.path, arguments)?;
     Ok(Verified { script, operator })
 }

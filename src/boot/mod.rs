@@ -136,7 +136,7 @@ async fn procedure(
         install::install(stage, &engine, lock.as_ref(), identity, &bundle).await
     })
     .await?;
-    run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
+    run.stage(READY, async |stage| ready::wait_for(stage, &engine, lock.as_ref()).await).await?;
     run.stage(REPORT, async |stage| report::success(stage, told.lifecycle()).await).await
 }
 

@@ -10,8 +10,9 @@ use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::console::StageOutcome;
 use crate::docker::engine::Engine;
+use crate::docker::lock::Lock;
 use crate::probe::{self, ProbeContext};
-use crate::replicated::{app, health};
+use crate::replicated::{app, health, pins};
 use crate::secret;
 
 use super::run::Stage;
@@ -34,13 +35,24 @@ const READY: &str = "the app is started and its health URLs answer";
 
 /// Waits until the app has been ready for `app.steady`. When nothing has changed for a while, probes the node and shows
 /// the root cause instead of the symptom.
-pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
+pub(super) async fn wait_for(
+    stage: &Stage<'_>,
+    engine: &Engine,
+    lock: Option<&Lock>,
+) -> Result<Achieved<()>, Cause> {
     if stage.is_dry_run() {
         return would_wait(stage, engine).await;
     }
     let standstill = RefCell::new(Standstill::default());
     tokio::select! {
-        achieved = until_ready(stage, engine, &standstill) => achieved,
+        ready = until_ready(stage, engine, &standstill) => {
+            let ready = ready?;
+            // The app's containers have been started since the installation was judged.
+            if let Some(lock) = lock {
+                pins::as_locked(&engine.containers().await?, lock, &[])?;
+            }
+            Ok(ready)
+        }
         never = diagnose(stage, &standstill) => match never {},
     }
 }

@@ -161,7 +161,17 @@ impl Engine {
         let docker = self.client()?;
         let options = ListContainersOptions { all: true, ..Default::default() };
         let listed = self.answer("list its containers", docker.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().map(Container::from).collect())
+        let mut containers: Vec<Container> = listed.into_iter().map(Container::from).collect();
+        // Where the name has moved to another image, the listing shows the id in its place.
+        for container in containers.iter_mut().filter(|container| container.image.starts_with("sha256:")) {
+            let asked =
+                self.answer("inspect a container", docker.inspect_container(&container.id, None)).await;
+            // A container may be gone by now.
+            if let Some(name) = asked.ok().and_then(|found| found.config).and_then(|config| config.image) {
+                container.image = name;
+            }
+        }
+        Ok(containers)
     }
 
     /// Tags the image `image` (an ID or a name) as `name`, moving an existing tag.

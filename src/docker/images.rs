@@ -14,7 +14,7 @@ use crate::kind::Kind;
 use crate::settings::OnMissing;
 
 /// The port under which Replicated serves the app's images from its own registry.
-const REPLICATED_REGISTRY_PORT: u16 = 9874;
+pub const REPLICATED_REGISTRY_PORT: u16 = 9874;
 
 /// How many pulls run concurrently. The engine downloads three layers at a time in total, so more gains nothing.
 pub const PULLS_AT_ONCE: usize = 4;

@@ -8,6 +8,7 @@ use super::fetch_guard::Operator;
 use super::script;
 use crate::cause::Cause;
 use crate::docker::engine::Container;
+use crate::docker::images::REPLICATED_REGISTRY_PORT;
 use crate::docker::lock::{Lock, LockedImage, LockedInstaller};
 use crate::docker::reference::Reference;
 use crate::files::Root;
@@ -96,7 +97,8 @@ pub fn require_images(lock: &Lock, installer: &Path, arguments: &[String]) -> Re
     Err(missing.iter().fold(cause, |cause, name| cause.with("not in the lock", name)))
 }
 
-/// Whether each of the containers `names` runs the image that the lock names for it. A container that does not exist is no
+/// Whether each of the containers `names` runs the image that the lock names for it, and every other running container
+/// whose image has a locked name runs that image. A container that does not exist is no
 /// business of this.
 ///
 /// # Errors
@@ -111,6 +113,21 @@ pub fn as_locked(containers: &[Container], lock: &Lock, names: &[&str]) -> Resul
             others.push((container, if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }));
         }
     }
+    // The app's containers and Replicated's support containers, by the names of their images.
+    let rest = containers
+        .iter()
+        .filter(|container| container.is_running() && !names.contains(&container.name.as_str()));
+    for container in rest {
+        let locked: BTreeSet<&str> = lock
+            .images
+            .iter()
+            .filter(|image| is_named(image, &container.image))
+            .map(|image| image.id.as_str())
+            .collect();
+        if !locked.is_empty() && !locked.contains(container.image_id.as_str()) {
+            others.push((container, locked.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+    }
     let Some((first, _)) = others.first() else { return Ok(()) };
     let cause = Cause::host(
         NOT_LOCKED,
@@ -121,6 +138,36 @@ pub fn as_locked(containers: &[Container], lock: &Lock, names: &[&str]) -> Resul
         let cause = cause.with("container", format!("{} ({})", container.name, container.image));
         cause.with("locked", locked).with("runs", &container.image_id)
     }))
+}
+
+/// Whether a container that was started from `name` should run this image: it has that name, or Replicated looks it up
+/// under it in the registry of any box.
+fn is_named(image: &LockedImage, name: &str) -> bool {
+    let Ok(name) = name.parse::<Reference>() else { return false };
+    let of_registry = name.repository().split_once(&format!(":{REPLICATED_REGISTRY_PORT}/"));
+    let is_alias = image.alias.as_ref().is_some_and(|alias| {
+        of_registry.is_some_and(|(_, rest)| rest == alias.repository() && name.tag() == alias.tag())
+    });
+    image.reference == name || is_alias
+}
+
+/// Makes sure that the locked installer knows its arguments; an unknown one ends it. A lock of version 1 does not say.
+///
+/// # Errors
+/// `installer.unknown_argument` (config).
+pub fn require_known(installer: &LockedInstaller, arguments: &[String]) -> Result<(), Cause> {
+    let known = &installer.arguments_known;
+    let unknown: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|argument| !known.contains(&name_of(argument))).collect();
+    if known.is_empty() || unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Cause::config(
+        Kind::InstallerUnknownArgument,
+        format!("The pinned installer does not know {} and would exit with 1.", unknown.join(", ")),
+        "Remove it from install.arguments in agent.toml, or bake an AMI with a newer installer.",
+    )
+    .with("arguments known", known.join(", ")))
 }
 
 /// The locked images of one of Replicated's own containers.
@@ -197,6 +244,42 @@ mod tests {
         let unnamed = as_locked(&[container("replicated-operator", 'a')], &lock, &["replicated-operator"]);
         assert!(format!("{unnamed:?}").contains("none"), "{unnamed:?}");
         assert_eq!(as_locked(&[], &lock, &["replicated"]), Ok(()), "what does not run is another cause");
+    }
+
+    #[test]
+    fn other_containers_are_compared_where_the_lock_names_their_images() {
+        let mut lock =
+            lock(&[("circleci/frontend:2.19", 'a'), ("registry.replicated.com/library/premkit:1.2", 'b')]);
+        lock.images[0].alias = Some("circleci/frontend:2.19".parse().unwrap());
+        let started_from =
+            |image: &str, digit: char| Container { image: image.to_owned(), ..container("x", digit) };
+        let judged = |image: &str, digit: char| {
+            as_locked(&[started_from(image, digit)], &lock, &[]).map_err(|cause| cause.kind)
+        };
+        for (image, digit, expected) in [
+            ("circleci/frontend:2.19", 'a', Ok(())),
+            ("circleci/frontend:2.19", 'c', Err(NOT_LOCKED)),
+            ("10.0.0.7:9874/circleci/frontend:2.19", 'a', Ok(())),
+            ("10.0.0.7:9874/circleci/frontend:2.19", 'c', Err(NOT_LOCKED)),
+            ("registry.replicated.com/library/premkit:1.2", 'c', Err(NOT_LOCKED)),
+            ("circleci/frontend:2.20", 'c', Ok(())),
+            ("busybox:1", 'c', Ok(())),
+        ] {
+            assert_eq!(judged(image, digit), expected, "{image}");
+        }
+        let stopped = Container { state: "exited".to_owned(), ..started_from("circleci/frontend:2.19", 'c') };
+        assert_eq!(as_locked(&[stopped], &lock, &[]), Ok(()));
+    }
+
+    #[test]
+    fn the_locked_installer_is_given_what_it_knows() {
+        let mut installer = lock(&[]).installer.unwrap();
+        let arguments = strings(&["local_address=10.0.0.7", "skip-pull", "airgap"]);
+        assert_eq!(require_known(&installer, &arguments), Ok(()), "version 1 does not say");
+        installer.arguments_known = strings(&["local-address", "skip-pull"]);
+        let cause = require_known(&installer, &arguments).unwrap_err();
+        assert_eq!(cause.kind, Kind::InstallerUnknownArgument);
+        assert!(cause.sentence.contains("know airgap and"), "{cause}");
     }
 
     #[test]

@@ -208,6 +208,36 @@ fn image_replaced_later_is_found_by_boot_and_probe_and_put_back_by_force() {
     Agent::new(&scene.world).args(["probe", "--only", "replicated.images"]).run(SOON).assert_code(0);
 }
 
+/// The name has moved to the locked image, and the app's container still runs the other one.
+#[test]
+fn app_container_that_runs_another_image_than_the_locked_one_is_found() {
+    const APP: &str = "circleci/frontend:2.18.3";
+    let scene = Scene::new();
+    let lock = |image: &str| {
+        let id = id_of(&scene, image);
+        scene.lock(&format!("[[image]]\nreference = \"{APP}\"\nid = \"{id}\"\n"));
+    };
+    lock(APP);
+    scene.boots().assert_code(0);
+    lock(DAEMON);
+    let booted = scene.boots();
+    booted.assert_code(1).assert_says("replicated.not_locked").assert_says(&format!("frontend ({APP})"));
+    let probed = Agent::new(&scene.world).args(["probe", "--only", "replicated"]).run(SOON);
+    probed.assert_code(1).assert_says("replicated.not_locked");
+}
+
+#[test]
+fn installer_is_not_run_with_an_argument_that_the_lock_does_not_know() {
+    let scene = Scene::new();
+    let lock = scene.world.read(LOCK);
+    let known = "arguments_known = [\"local-address\", \"no-docker\"]\n[installer.operator]";
+    scene.world.write(LOCK, lock.replace("[installer.operator]", known));
+    let booted = scene.boots();
+    booted.assert_says("no-public-address");
+    assert_eq!(scene.installer_runs(), 0);
+    assert_abandoned(&scene, &booted, 1, "installer.unknown_argument", "config");
+}
+
 #[test]
 fn another_image_on_a_box_that_never_came_into_service_is_replaced_by_the_locked_one() {
     let scene = Scene::new();
