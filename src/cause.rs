@@ -69,6 +69,9 @@ pub struct Cause {
     pub evidence: Vec<Evidence>,
     /// The one thing to do next: a command, or the setting to change.
     pub next_step: String,
+    /// The kinds of the causes that this one quotes in its evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotes: Vec<Kind>,
     /// Set when this cause ended a wait whose time ran out: how long was waited, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_seconds: Option<u64>,
@@ -83,12 +86,14 @@ struct Recorded {
     #[serde(default)]
     evidence: Vec<Evidence>,
     next_step: String,
+    #[serde(default)]
+    quotes: Vec<String>,
     waited_seconds: Option<u64>,
 }
 
 impl From<Recorded> for Cause {
     fn from(recorded: Recorded) -> Cause {
-        let Recorded { kind, class, sentence, evidence, next_step, waited_seconds } = recorded;
+        let Recorded { kind, class, sentence, evidence, next_step, quotes, waited_seconds } = recorded;
         let known = Kind::parse(&kind);
         let cause = Cause {
             kind: known.unwrap_or(Kind::CauseUnknown),
@@ -96,6 +101,7 @@ impl From<Recorded> for Cause {
             sentence,
             evidence,
             next_step,
+            quotes: quotes.iter().filter_map(|kind| Kind::parse(kind)).collect(),
             waited_seconds,
         };
         if known.is_some() { cause } else { cause.with("unknown kind", kind) }
@@ -113,6 +119,7 @@ impl Cause {
             sentence: secret::scrub(sentence.as_ref()).into_owned(),
             evidence: Vec::new(),
             next_step: secret::scrub(next_step.as_ref()).into_owned(),
+            quotes: Vec::new(),
             waited_seconds: None,
         }
     }
@@ -142,6 +149,18 @@ impl Cause {
         self
     }
 
+    /// Adds another cause as one piece of evidence, e.g. what a boot waited for when its time ran out.
+    #[must_use]
+    pub fn quoting(mut self, name: &'static str, other: &Cause) -> Self {
+        self.quotes.extend(other.kinds());
+        self.with(name, other)
+    }
+
+    /// Its kind and those of the causes that it quotes.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        std::iter::once(self.kind).chain(self.quotes.iter().copied())
+    }
+
     /// Adds an error and everything that caused it, as the evidence `error`.
     #[must_use]
     pub fn with_error(self, error: &(dyn std::error::Error + 'static)) -> Self {
@@ -161,10 +180,7 @@ impl Cause {
         }
         let mut whole = causes.remove(leading);
         for other in causes {
-            whole.evidence.push(Evidence {
-                name: Cow::Borrowed("also"),
-                value: format!("{} [{}, {}]", other.sentence, other.kind, other.class),
-            });
+            whole = whole.quoting("also", &other);
             whole.evidence.extend(other.evidence);
             if other.next_step != whole.next_step {
                 whole.next_step = format!("{} {}", whole.next_step, other.next_step);
@@ -227,6 +243,23 @@ mod tests {
         let text = serde_json::to_string(&cause).unwrap();
         assert_eq!(serde_json::from_str::<Cause>(&text).unwrap(), cause);
         assert!(text.contains(r#""class":"external""#), "{text}");
+    }
+
+    #[test]
+    fn a_quoted_cause_leaves_its_kind() {
+        let of = |kind: Kind| Cause::new(kind.classes()[0], kind, "It failed.", "Mend it.");
+        let several = Cause::together(vec![
+            of(Kind::TcpTimeout),
+            of(Kind::PostgresPasswordRejected),
+            of(Kind::DnsTimeout),
+        ]);
+        let late = of(Kind::BootDeadline).quoting("waited for", &several);
+        let expected =
+            [Kind::BootDeadline, Kind::PostgresPasswordRejected, Kind::TcpTimeout, Kind::DnsTimeout];
+        let text = serde_json::to_string(&late).unwrap();
+        for cause in [&late, &serde_json::from_str(&text).unwrap()] {
+            assert_eq!(cause.kinds().collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

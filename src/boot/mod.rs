@@ -448,7 +448,7 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
         }),
     );
     let cause = match wait {
-        Some(wait) => cause.with("waited for", &wait.cause),
+        Some(wait) => cause.quoting("waited for", &wait.cause),
         None => cause,
     };
     cause.after_waiting(took)
