@@ -183,6 +183,7 @@ kinds! {
         HostPermission = "host.permission": Host,
         HostRuntime = "host.runtime": Host,
         HostSignals = "host.signals": Host,
+        HostUnsafeFile = "host.unsafe_file": Host,
     }
     Http = "http" {
         HttpCaBundle = "http.ca_bundle": Config,
@@ -506,6 +507,14 @@ kinds! {
         TlsVersion = "tls.version": Config,
         TlsWeakKey = "tls.weak_key": Config,
         TlsWrongName = "tls.wrong_name": Config,
+    }
+    Trust = "trust" {
+        TrustFileName = "trust.file_name": Config,
+        TrustNoProgram = "trust.no_program": Config,
+        TrustNotACertificate = "trust.not_a_certificate": Config,
+        TrustNotAdded = "trust.not_added": Host,
+        TrustOtherDistribution = "trust.other_distribution": Config,
+        TrustRebuildFailed = "trust.rebuild_failed": Host,
     }
     Unit = "unit" {
         UnitMissing = "unit.missing": Config,
