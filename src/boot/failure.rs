@@ -24,7 +24,7 @@ use super::discovered::Discovered;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
-use super::{IMAGES, INSTALL};
+use super::stages::{IMAGES, INSTALL};
 
 /// Upload timeout of a report: best effort, while the group is waiting.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
