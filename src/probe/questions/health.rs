@@ -11,7 +11,7 @@ use super::super::inquiry::Sink;
 use crate::http;
 use crate::replicated::health::{self, Target};
 
-/// Asks every wanted health URL: those of the settings, else of the services that run here.
+/// Queries every selected health URL: those from the settings, else of the running services.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     let urls = &facts.ground.settings.health_urls;
     if !sink.wanted.wants_any_of(HEALTH, sink.catalogue) {

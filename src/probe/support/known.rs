@@ -1,4 +1,4 @@
-//! Makes every secret of this box known to the scrubber, wherever it stands, before a word is written.
+//! Registers all secrets of this box before anything is written.
 
 use std::fs;
 use std::io;
@@ -56,7 +56,7 @@ pub(super) async fn learn(ground: &ProbeContext<'_>) -> UnknownSecrets {
 /// The bundle in place, Replicated's token, the logins of registries.
 fn of_box(root: &Root, extra: &[Extra]) -> UnknownSecrets {
     let mut doubts = UnknownSecrets::default();
-    // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
+    // Validation registers the secrets; the probe reports the findings.
     bundle::validate(&installed(root, extra, &mut doubts), &[]);
     answers::register_daemon_token(root);
     for path in answers::FILES {

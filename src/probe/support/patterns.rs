@@ -1,7 +1,7 @@
-//! The last net, for secrets that nobody told this program of: what has the form of one.
+//! Pattern-based redaction, as a safety net for unknown secrets.
 //!
-//! It stands behind the scrubber of known secrets, never in its place: container logs carry the secrets of other
-//! programs, whose literals cannot be known. It would rather take too much than too little.
+//! It complements the scrubber of known secrets and never replaces it: container logs contain secrets of other
+//! programs, which cannot be known. It prefers redacting too much.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -29,7 +29,7 @@ const LONGEST_KEY: usize = 20 * 1024;
 /// Longer than the name of any user; a token that stands alone before the `@` of an address is longer still.
 const LONGEST_USER: usize = 15;
 
-/// Words of which a line must hold one before a pattern is tried on it, all in lower case.
+/// A pattern is only tried on a line with one of these words, in lower case.
 const ANCHORS: &[&str] = &[
     "://",
     "authorization",
@@ -50,7 +50,7 @@ const ANCHORS: &[&str] = &[
     "auth",
 ];
 
-/// Names of secrets, as they stand in logs, dumps of environments, JSON and EDN.
+/// Names of secrets in logs, environment dumps, JSON and EDN.
 const NAME: &str = r#"[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|pwd)[a-z0-9_.-]*"#;
 
 /// How a flag ends whose value is a secret; `--http-tokens required` is none.
@@ -59,7 +59,7 @@ const FLAG: &str = "(?:passw(?:or)?d|passphrase|secret|token|key|credential|pwd)
 /// A value: quoted in a quoted text, quoted, or up to the next blank.
 const VALUE: &str = r#"(?:\\"(.*?)\\"|"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'\\]+))"#;
 
-/// What stands as the value of a secret's name and is none.
+/// Values that are not secrets, even under a secret's name.
 const HARMLESS: &[&str] =
     &["", "true", "false", "null", "nil", "none", "yes", "no", "on", "off", "undefined", "empty"];
 
@@ -113,7 +113,7 @@ impl PatternSet {
         Ok(PatternSet { anchors: anchors.map_err(|error| wrong(&error))?, forms })
     }
 
-    /// The text with everything that looks like a secret replaced by a marker that names the form.
+    /// Replaces everything that looks like a secret by a marker with the pattern's name.
     pub(super) fn catch(&self, text: &str) -> String {
         let text = without_private_keys(text);
         let mut clean = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! Takes every secret out of what was collected, and says what was taken from where.
+//! Redacts everything collected, and records what was redacted where.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub(super) struct Clean {
     pub(super) earlier: usize,
 }
 
-/// Cleans a text: known secrets first, since they are certain, then what looks like one.
+/// Redacts a text: known secrets first, then patterns.
 pub(super) fn text(raw: &str, net: &PatternSet) -> Clean {
     finished(cleaned(raw, net), raw.matches(REDACTED).count())
 }
@@ -62,7 +62,7 @@ fn cleaned(raw: &str, net: &PatternSet) -> String {
     net.catch(&secret::scrub(&plain))
 }
 
-/// Colours and cursor movements help nobody in a file, and may hurt on the terminal of whoever looks at it.
+/// Escape sequences are useless in a file, and may be harmful on a reader's terminal.
 fn without_controls(text: &str) -> Cow<'_, str> {
     let is_unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
     if !text.contains(is_unwanted) {
