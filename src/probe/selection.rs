@@ -78,7 +78,7 @@ fn unknown(word: &str, catalogue: &[Check]) -> Cause {
         Some(near) => format!("Did you mean {near}? List all checks: agent probe --list"),
         None => "List all checks: agent probe --list".to_owned(),
     };
-    Cause::config(Kind::UsageUnknownCheck, format!("There is no check \"{word}\"."), next_step)
+    Cause::config(Kind::UsageUnknownCheck, format!("Unknown check \"{word}\"."), next_step)
 }
 
 #[cfg(test)]
