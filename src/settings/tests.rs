@@ -201,7 +201,7 @@ const HEAD: &str = "\n| key | default | environment variable | description |\n|-
 #[test]
 fn docs_settings_page_is_the_generated_one() {
     let (path, page) = (concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md"), settings_page());
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if std::env::var_os("REGENERATE").is_some() {
         std::fs::write(path, &page).unwrap();
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();

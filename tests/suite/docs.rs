@@ -109,7 +109,7 @@ fn docs_transcripts_are_what_the_program_prints() {
             count += 1;
         }
         if current != text {
-            if std::env::var_os("UPDATE_DOCS").is_some() {
+            if std::env::var_os("REGENERATE").is_some() {
                 fs::write(&page, &current).unwrap();
             } else {
                 let differs = current.lines().zip(text.lines()).find(|(now, then)| now != then);
