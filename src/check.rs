@@ -14,6 +14,7 @@ use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
 use crate::http::Http;
+use crate::secret::{Secrets, url, visible};
 use crate::settings::Source;
 
 pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
@@ -29,13 +30,16 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         }
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
-    Ok(printed(&bundle::validate(&fetched).findings, &what, world.console.verbosity()))
+    let mut findings = bundle::validate(&fetched, &world.secrets).findings;
+    findings.iter_mut().for_each(|finding| finding.cause.scrub(&world.secrets));
+    let what = visible(&url::shown(&what)).into_owned();
+    Ok(printed(&findings, &what, world.console.verbosity()))
 }
 
 async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Result<Fetched, Cause> {
     let http = Http::new(world.root.clone());
     let (s3, place) = match from {
-        Source::S3(_) => (Some(S3::new(&aws(&http).await?)), typed.to_owned()),
+        Source::S3(_) => (Some(S3::new(&aws(&http, &world.secrets).await?)), typed.to_owned()),
         Source::Directory(path) => (None, world.root.path(path).to_string_lossy().into_owned()),
     };
     let warn = |cause: Cause| world.console.note(Level::Warning, cause.to_string());
@@ -44,7 +48,7 @@ async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Resu
 
 /// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the
 /// environment leaves something open.
-async fn aws(http: &Http) -> Result<Aws, Cause> {
+async fn aws(http: &Http, secrets: &Secrets) -> Result<Aws, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;
     let region = match aws::region(environment) {
@@ -53,7 +57,7 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
             imds.identity().await.map_or_else(|_| aws::SOME_REGION.to_owned(), |identity| identity.region)
         }
     };
-    Aws::new(http, &region, Some(imds)).await
+    Aws::new(http, &region, Some(imds), secrets).await
 }
 
 fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOutput {

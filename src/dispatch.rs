@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::aws;
 use crate::bake;
 use crate::boot::{self, order::Order};
 use crate::cause::Cause;
@@ -15,11 +14,13 @@ use crate::cli::{self, Cli, Command, Output};
 use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
+use crate::docker;
 use crate::files::Root;
 use crate::kind::Kind;
 use crate::probe;
+use crate::replicated::answers;
 use crate::schema;
-use crate::secret::{self, Scrubbing};
+use crate::secret::Secrets;
 use crate::settings::{self, Fragment};
 use crate::status;
 use crate::usage;
@@ -31,10 +32,11 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long a word on the way is waited for.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Runs a command: everything it says passes the scrubber, and its result is printed on standard output.
-pub fn run(cli: Cli) -> Exit {
-    scrub_panics();
-    aws::register_environment(|name| std::env::var(name).ok());
+/// Runs a command, and prints its result on standard output. What is secret in `arguments`, in the environment and in what
+/// this box keeps for other programs is known before anything is said.
+pub fn run(cli: Cli, arguments: &[OsString]) -> Exit {
+    let secrets = secrets_of_process(arguments);
+    scrub_panics(secrets.clone());
     let common = &cli.common;
     let is_boot = matches!(cli.command, Command::Boot(_));
     let schema = match &cli.command {
@@ -46,7 +48,11 @@ pub fn run(cli: Cli) -> Exit {
         _ => None,
     };
     if let Some(of) = schema {
-        return print(schema::printed(of).unwrap_or_else(failed), common.output, None);
+        return print(
+            schema::printed(of).unwrap_or_else(|cause| failed(&cause, &secrets)),
+            common.output,
+            None,
+        );
     }
     let printed = match &cli.command {
         Command::Completions { shell } => {
@@ -54,19 +60,27 @@ pub fn run(cli: Cli) -> Exit {
             return Exit::Good;
         }
         Command::Man => return man(),
-        Command::Status(flags) => status::run(&Root::new(common.root.clone()), flags, verbosity(common)),
-        Command::Boot(flags) => boot(common, flags),
-        Command::Bake(flags) => {
-            with_runtime(common, Fragment::from_flags([]), true, async |world| bake::run(world, flags).await)
+        Command::Status(flags) => {
+            status::run(&Root::new(common.root.clone()), flags, verbosity(common), &secrets)
         }
-        Command::Probe(flags) => with_runtime(common, Fragment::from_flags([]), false, async |world| {
-            probe::run(world, flags).await
-        }),
-        Command::Check(flags) => with_runtime(common, Fragment::from_flags([]), false, async |world| {
-            check::run(world, flags).await
-        }),
+        Command::Boot(flags) => boot(common, flags, &secrets),
+        Command::Bake(flags) => {
+            with_runtime(common, Fragment::from_flags([]), true, &secrets, async |world| {
+                bake::run(world, flags).await
+            })
+        }
+        Command::Probe(flags) => {
+            with_runtime(common, Fragment::from_flags([]), false, &secrets, async |world| {
+                probe::run(world, flags).await
+            })
+        }
+        Command::Check(flags) => {
+            with_runtime(common, Fragment::from_flags([]), false, &secrets, async |world| {
+                check::run(world, flags).await
+            })
+        }
     };
-    let printed = printed.unwrap_or_else(failed);
+    let printed = printed.unwrap_or_else(|cause| failed(&cause, &secrets));
     print(printed, common.output, is_boot.then_some(READ_WITHIN))
 }
 
@@ -74,15 +88,30 @@ pub fn run(cli: Cli) -> Exit {
 pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
     let wants_json = arguments.iter().any(|argument| argument == "--output=json")
         || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
-    if !error.use_stderr() || !wants_json {
-        // What is lost here is a word to somebody who has closed both streams.
+    if !error.use_stderr() {
         let _ = error.print();
-        return if error.use_stderr() { Exit::Usage } else { Exit::Good };
+        return Exit::Good;
     }
-    print(failed(usage::cause(error)), Output::Json, None)
+    let secrets = secrets_of_process(arguments);
+    if wants_json {
+        return print(failed(&usage::cause(error), &secrets), Output::Json, None);
+    }
+    let said = error.to_string();
+    let shown = secrets.own(&said);
+    // What is lost here is a word to somebody who has closed the stream.
+    let _ = if said == shown { error.print() } else { io::stderr().lock().write_all(shown.as_bytes()) };
+    Exit::Usage
 }
 
-fn failed(cause: Cause) -> CommandOutput {
+/// What this process is given that must not be said, and what the box keeps for other programs and they may quote.
+fn secrets_of_process(arguments: &[OsString]) -> Secrets {
+    let secrets = Secrets::default();
+    secrets.register_process(arguments.iter().skip(1).cloned(), std::env::vars_os());
+    secrets
+}
+
+fn failed(cause: &Cause, secrets: &Secrets) -> CommandOutput {
+    let cause = cause.scrubbed(secrets);
     CommandOutput {
         text: text::cause(&cause),
         exit: Exit::from(&cause),
@@ -90,13 +119,13 @@ fn failed(cause: Cause) -> CommandOutput {
     }
 }
 
-fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<CommandOutput, Cause> {
+fn boot(common: &cli::Common, flags: &cli::Boot, secrets: &Secrets) -> Result<CommandOutput, Cause> {
     let mut order = match boot::names_source(flags) {
         true => None,
         false => match Order::read(&Root::new(common.root.clone())) {
             // The user-data may say it again, and the group must be told in any case.
             Err(cause) if flags.unit => {
-                tell(&cause);
+                tell(&cause, secrets);
                 None
             }
             read => read?,
@@ -105,11 +134,11 @@ fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<CommandOutput, Cause>
     // An order's settings go with it, so they are read anew for each.
     loop {
         let set = boot::order::flags(flags, order.as_ref());
-        match with_runtime(common, set, true, async |world| boot::run(world, flags, order).await) {
+        match with_runtime(common, set, true, secrets, async |world| boot::run(world, flags, order).await) {
             Ok(boot::RunResult::Ended(printed)) => return Ok(printed),
             Ok(boot::RunResult::Ordered(new)) => order = Some(new),
             Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
-                tell(&cause);
+                tell(&cause, secrets);
                 order = None;
             }
             Err(cause) => return Err(cause),
@@ -117,8 +146,8 @@ fn boot(common: &cli::Common, flags: &cli::Boot) -> Result<CommandOutput, Cause>
     }
 }
 
-fn tell(cause: &Cause) {
-    let line = secret::scrub(&in_one_line(cause)).into_owned() + "\n";
+fn tell(cause: &Cause, secrets: &Secrets) {
+    let line = in_one_line(&cause.scrubbed(secrets)) + "\n";
     // With standard error gone there is nobody to tell.
     let _ = console::write_within(io::stderr(), line, MOMENT);
 }
@@ -128,10 +157,14 @@ fn with_runtime<T>(
     common: &cli::Common,
     flags: Fragment,
     is_long: bool,
+    secrets: &Secrets,
     command: impl AsyncFnOnce(CommandContext) -> Result<T, Cause>,
 ) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
-    let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags)?;
+    let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags, secrets)?;
+    // What is wrong with the file, the pull says that needs it.
+    let _ = docker::register_logins(&root, secrets);
+    answers::register_daemon_token(&root, secrets);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
             |error| {
@@ -143,10 +176,16 @@ fn with_runtime<T>(
                 .with_error(&error)
             },
         )?;
-    let console = Console::of_this_process(verbosity(common), is_long);
+    let console = Console::of_this_process(verbosity(common), is_long, secrets.clone());
     let came = runtime.block_on(async {
         let own_settings_file = common.config.clone();
-        let world = CommandContext { root, settings, own_settings_file, console: console.clone() };
+        let world = CommandContext {
+            root,
+            settings,
+            own_settings_file,
+            console: console.clone(),
+            secrets: secrets.clone(),
+        };
         // One task does the work and beats, so that a task that is stuck misses the beat.
         tokio::select! {
             came = command(world) => came,
@@ -168,13 +207,10 @@ fn verbosity(common: &cli::Common) -> Verbosity {
 }
 
 /// Prints a result; with `within`, its reader is waited for no longer than that.
-fn print(mut printed: CommandOutput, output: Output, within: Option<Duration>) -> Exit {
+fn print(printed: CommandOutput, output: Output, within: Option<Duration>) -> Exit {
     let text = match output {
-        Output::Text => Screen::stdout().show(&secret::scrub(&printed.text)),
-        Output::Json => {
-            secret::scrub_json(&mut printed.json);
-            format!("{:#}\n", printed.json)
-        }
+        Output::Text => Screen::stdout().show(&printed.text),
+        Output::Json => format!("{:#}\n", printed.json),
     };
     let written = match within {
         Some(limit) => console::write_within(io::stdout(), text, limit),
@@ -201,10 +237,9 @@ fn man() -> Exit {
 }
 
 /// A panic's message may quote what was being worked on.
-fn scrub_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let mut stderr = Scrubbing::new(io::stderr().lock());
-        let _ = writeln!(stderr, "agent: internal error, please report it: {panic}");
-        let _ = stderr.flush();
+fn scrub_panics(secrets: Secrets) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = secrets.foreign(&panic.to_string());
+        let _ = writeln!(io::stderr(), "agent: internal error, please report it: {said}");
     }));
 }

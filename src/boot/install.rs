@@ -73,6 +73,7 @@ pub(super) async fn install(
         guard: guard.as_ref(),
         goal: &goal,
         deadline: run.settings.install.deadline,
+        secrets: &run.secrets,
     };
     let report = run_until_done(stage, engine, &job).await?;
     note_installed(run);
@@ -95,7 +96,7 @@ async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Re
             let mut on_line = |line: &str| stage.output(line);
             let closed = KeptClosed::new(&run.root, access);
             let (report, outcome) = closed.during(installer::install(engine, job, &mut on_line)).await;
-            answers::register_daemon_token(&run.root);
+            answers::register_daemon_token(&run.root, &run.secrets);
             if report.restarted_docker {
                 stage.warn(docker_restarted());
             }
@@ -178,7 +179,7 @@ fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) 
     let address = answers::installed_for(&run.root);
     let is_here = ran_here && address.is_none_or(|address| address == identity.local_ipv4);
     if is_here {
-        answers::register_daemon_token(&run.root);
+        answers::register_daemon_token(&run.root, &run.secrets);
         for warning in answers::compare(&run.root, arguments)? {
             stage.warn(warning);
         }

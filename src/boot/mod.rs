@@ -88,7 +88,7 @@ async fn procedure(
         }
     }
     let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
-    let aws = Aws::new(&run.http, &region, Some(imds)).await?;
+    let aws = Aws::new(&run.http, &region, Some(imds), &run.secrets).await?;
     let aws = told.aws.get_or_init(|| aws);
 
     let lifecycle = async {
@@ -193,7 +193,8 @@ pub(crate) async fn run(
         )),
         ended = another_process(&world, flags, &source, new.as_ref()) => ended,
     };
-    let record = match ended? {
+    let secrets = world.secrets.clone();
+    let mut record = match ended? {
         Delegation::Ended(record) => *record,
         Delegation::Deferred => return Ok(RunResult::Ended(later())),
         Delegation::RunHere(exclusive) => {
@@ -201,6 +202,7 @@ pub(crate) async fn run(
             supervise(world, &source, order.as_ref(), flags, exclusive, stop).await?
         }
     };
+    record.scrub(&secrets);
     let exit = match (record.outcome, &record.cause) {
         (BootOutcome::InService, _) => Exit::Good,
         // systemd told it to stop, and should not take that for a failure.
@@ -294,7 +296,7 @@ async fn supervise(
     exclusive: BootLock,
     mut stop: Stop,
 ) -> Result<Record, Cause> {
-    let CommandContext { root, settings, console, .. } = world;
+    let CommandContext { root, settings, console, secrets, .. } = world;
     let http = Http::new(root.clone());
     // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
     let early = http.clone();
@@ -310,7 +312,7 @@ async fn supervise(
     });
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::new(root, settings, console, http, flags.force, begun);
+    let run = Run::new(root, settings, console, http, secrets, flags.force, begun);
     let writer = tokio::spawn(run.clone().keep_written());
     let mut told = Discovered::default();
     let ended = tokio::select! {
@@ -392,7 +394,7 @@ async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
         }),
     );
     let cause = match wait {
-        Some(wait) => cause.with("waited for", &wait.cause),
+        Some(wait) => cause.with_sentence("waited for", &wait.cause),
         None => cause,
     };
     cause.after_waiting(took)

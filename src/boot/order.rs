@@ -140,6 +140,7 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::secret::Secrets;
 
     fn order(instance: Option<&str>) -> Order {
         Order {
@@ -152,11 +153,29 @@ mod tests {
     }
 
     fn run(root: Root) -> std::sync::Arc<Run> {
-        let settings =
-            crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
+        let settings = crate::settings::load(
+            &root,
+            None,
+            std::iter::empty(),
+            Fragment::from_flags([]),
+            &Secrets::default(),
+        )
+        .unwrap();
         let http = crate::http::Http::new(root.clone());
-        let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
-        Run::new(root, settings, console, http, false, crate::record::Record::begin(String::new(), None))
+        let console = crate::console::Console::of_this_process(
+            crate::console::Verbosity::Quiet,
+            false,
+            Secrets::default(),
+        );
+        Run::new(
+            root,
+            settings,
+            console,
+            http,
+            Secrets::default(),
+            false,
+            crate::record::Record::begin(String::new(), None),
+        )
     }
 
     #[test]

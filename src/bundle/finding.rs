@@ -62,7 +62,7 @@ impl Finding {
             None => self.file.clone(),
         };
         let mut cause = self.cause.clone();
-        cause.evidence.insert(0, Evidence { name: "file".into(), value: place });
+        cause.evidence.insert(0, Evidence::new("file", place));
         cause
     }
 }
@@ -80,7 +80,7 @@ pub fn invalid(findings: &[Finding], consequence: &str) -> Cause {
         "Correct the files at the source. To try them from anywhere: agent check DIRECTORY",
     );
     errors.into_iter().fold(cause, |cause, finding| {
-        cause.with("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
+        cause.with_sentence("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
     })
 }
 
@@ -262,7 +262,7 @@ impl<'t> Diagnostics<'t> {
                 evidence.value = format!("{}, {}", evidence.value, names.join(", "))
             }
             Some(_) => {}
-            None => evidence.push(Evidence { name: "also affects".into(), value: names.join(", ") }),
+            None => evidence.push(Evidence::new("also affects", names.join(", "))),
         }
         true
     }

@@ -16,7 +16,7 @@ use super::shell::{Value, Variable};
 use super::text;
 use super::{circleconfig, customizations};
 use crate::database::uri::secrets_in;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// Longer than any password; what is longer is a misreading.
 const LONGEST: usize = 4096;
@@ -49,8 +49,8 @@ const HARMLESS: [&str; 14] = [
 ];
 
 /// Makes every secret of every file known.
-pub(super) fn register(fetched: &Fetched) {
-    secret::register_all(found(fetched).iter().map(String::as_str));
+pub(super) fn register(fetched: &Fetched, secrets: &Secrets) {
+    secrets.register_all(found(fetched).iter().map(String::as_str));
 }
 
 /// Every secret, each once, in no order that means anything.
@@ -224,7 +224,7 @@ fn in_variables(text: &str) -> impl Iterator<Item = String> {
 fn in_variable(name: &str, value: &str) -> Vec<String> {
     let mut found: Vec<String> = private_keys(value).collect();
     if value.contains("://") {
-        found.extend(secrets_in(value).into_iter().map(str::to_owned));
+        found.extend(secrets_in(value));
     } else if sounds_secret_in_shell(name) && is_worth_hiding(name, value) {
         found.push(value.to_owned());
     }

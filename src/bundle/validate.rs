@@ -12,6 +12,7 @@ use super::replicated_conf::{self, ReplicatedConf};
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::secret::Secrets;
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -60,10 +61,10 @@ impl Bundle {
 }
 
 /// Validates everything, after making every secret in it known to the scrubber.
-pub fn validate(fetched: &Fetched) -> Validation {
-    secrets::register(fetched);
+pub fn validate(fetched: &Fetched, known: &Secrets) -> Validation {
+    secrets::register(fetched, known);
     let (mut validation, texts) = looked(fetched);
-    excerpt::attach(&mut validation.findings, &texts);
+    excerpt::attach(&mut validation.findings, &texts, known);
     validation
 }
 

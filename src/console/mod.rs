@@ -28,7 +28,7 @@ use systemd_notify::Supervisor;
 use throttle::Throttled;
 
 use crate::cause::Cause;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// How a stage stands or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,31 +170,24 @@ pub enum Event {
 }
 
 impl Event {
-    fn scrub(&mut self) {
-        let clean = |text: &mut String| {
-            if let std::borrow::Cow::Owned(scrubbed) = secret::scrub(text) {
-                *text = scrubbed;
-            }
-        };
+    fn scrub(&mut self, secrets: &Secrets) {
+        let clean = |text: &mut String| *text = secrets.own(text);
         match self {
-            Event::Waiting { cause, .. } => cause.scrub(),
+            Event::Waiting { cause, .. } => cause.scrub(secrets),
             Event::Part { name, state, .. } => {
-                clean(name);
+                *name = secrets.foreign(name);
                 if let Some((text, _)) = state {
                     clean(text);
                 }
             }
-            Event::Progress { text, .. }
-            | Event::Output { line: text, .. }
-            | Event::Ready { status: text } => {
-                clean(text);
-            }
+            Event::Output { line, .. } => *line = secrets.foreign(line),
+            Event::Progress { text, .. } | Event::Ready { status: text } => clean(text),
             Event::Ended { detail: text, cause, .. }
             | Event::Note { text, cause, .. }
             | Event::Failed { text, cause } => {
                 clean(text);
                 if let Some(cause) = cause {
-                    cause.scrub();
+                    cause.scrub(secrets);
                 }
             }
             Event::Started { .. } | Event::Identified { .. } | Event::Over => {}
@@ -226,6 +219,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Console {
     verbosity: Verbosity,
+    secrets: Secrets,
     outlet: Option<Outlet>,
     supervisor: Option<Supervisor>,
     is_journal: bool,
@@ -236,7 +230,7 @@ impl Console {
     /// terminal that can move its cursor, else plain lines; and `sd_notify` where systemd asked for it.
     ///
     /// With `dated`, a line in a log begins with the time: for what runs long enough that a reader asks when.
-    pub fn of_this_process(verbosity: Verbosity, dated: bool) -> Self {
+    pub fn of_this_process(verbosity: Verbosity, dated: bool, secrets: Secrets) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let journal = journal::Journal::if_stderr_is_its();
         let is_journal = journal.is_some() && journal::is_its(1);
@@ -249,6 +243,7 @@ impl Console {
         };
         Console {
             verbosity,
+            secrets,
             outlet: Outlet::start(vec![renderer]),
             supervisor: Supervisor::if_asked_for(),
             is_journal,
@@ -257,7 +252,13 @@ impl Console {
 
     /// A console that shows nothing.
     pub fn silent() -> Self {
-        Console { verbosity: Verbosity::default(), outlet: None, supervisor: None, is_journal: false }
+        Console {
+            verbosity: Verbosity::default(),
+            secrets: Secrets::default(),
+            outlet: None,
+            supervisor: None,
+            is_journal: false,
+        }
     }
 
     /// How much a person wants to see.
@@ -272,7 +273,7 @@ impl Console {
 
     /// Scrubs an event and shows it everywhere.
     pub fn emit(&self, mut event: Event) {
-        event.scrub();
+        event.scrub(&self.secrets);
         if let Some(supervisor) = &self.supervisor {
             supervisor.show(&event);
         }

@@ -15,7 +15,7 @@ use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
 pub use timeline::{ending, timeline};
 
@@ -271,16 +271,26 @@ impl Record {
         }
     }
 
-    /// This record as JSON, scrubbed.
+    /// Makes every free text fit to be shown. Everything else is the program's own, by which a later boot decides.
+    pub fn scrub(&mut self, secrets: &Secrets) {
+        self.source = crate::secret::url::shown(&self.source);
+        self.cause.iter_mut().chain(&mut self.warnings).for_each(|cause| cause.scrub(secrets));
+        for stage in &mut self.stages {
+            stage.detail = secrets.own(&stage.detail);
+            let waits = stage.waits.iter_mut().map(|wait| &mut wait.cause);
+            stage.cause.iter_mut().chain(waits).for_each(|cause| cause.scrub(secrets));
+        }
+    }
+
+    /// This record as JSON.
     pub fn to_json(&self) -> serde_json::Value {
         // A struct of strings, numbers and times always has a JSON form; null would be seen at once by every reader.
         let mut value = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
         times::publish(&mut value);
-        secret::scrub_json(&mut value);
         value
     }
 
-    /// Replaces the record on disk atomically.
+    /// Replaces the record on disk atomically. To be scrubbed before.
     ///
     /// # Errors
     /// `host.file`.

@@ -24,6 +24,7 @@ use crate::docker::engine::{Container, Engine};
 use crate::docker::lock::Lock;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 
 /// The file that the installer opens to the world.
 pub const REPLICATED_CONF: &str = "/etc/replicated.conf";
@@ -90,6 +91,8 @@ pub struct Job<'a> {
     pub goal: &'a Goal<'a>,
     /// When it is ended, with everything it started.
     pub deadline: Duration,
+    /// What it must not find in its environment.
+    pub secrets: &'a Secrets,
 }
 
 /// What the installer did, whether or not it succeeded.
@@ -97,7 +100,7 @@ pub struct Job<'a> {
 pub struct InstallReport {
     /// How it ended; `None` if it could not be started.
     pub exit: Option<ProcessExit>,
-    /// Its last 50 lines, scrubbed.
+    /// Its last 50 lines.
     pub last_lines: Vec<String>,
     /// How long it ran, without the wait for its containers.
     pub took: Duration,
@@ -122,7 +125,7 @@ pub fn arguments(address: Ipv4Addr, settings: &[String], may_pull: bool) -> Vec<
 
 /// Runs the installer and judges what it left.
 ///
-/// `on_line` gets each line as it comes, scrubbed and without control characters; of a flood it gets 200 lines a second
+/// `on_line` gets each line as it comes, without control characters; of a flood it gets 200 lines a second
 /// and how many were left out. The process group is ended at the deadline and whenever the future is dropped.
 ///
 /// # Errors
@@ -144,8 +147,9 @@ pub async fn install(
         restarted_docker |= line.contains(RESTARTS_DOCKER);
         on_line(line);
     };
-    let mut lines = Lines::new(&mut on_line);
-    let ended = run_bash(&job.script.path, job.arguments, job.guard, job.deadline, &mut lines).await;
+    let mut lines = Lines::new(job.secrets.clone(), &mut on_line);
+    let ended =
+        run_bash(&job.script.path, job.arguments, job.guard, job.deadline, job.secrets, &mut lines).await;
     let last_lines = lines.finish();
     let took = started.elapsed();
     let refused = job.guard.map(FetchGuard::refused).unwrap_or_default();
@@ -374,7 +378,15 @@ mod tests {
         let script = Script { path: "/nonexistent".into(), sha256: String::new() };
         let mut on_line = |_: &str| {};
         let goal = Goal::new(&[], None);
-        let job = Job { script: &script, arguments: &[], guard: None, goal: &goal, deadline: Duration::ZERO };
+        let secrets = Secrets::default();
+        let job = Job {
+            script: &script,
+            arguments: &[],
+            guard: None,
+            goal: &goal,
+            deadline: Duration::ZERO,
+            secrets: &secrets,
+        };
         spawnable(install(&engine, &job, &mut on_line));
         spawnable(crate::replicated::app::app_status(&engine));
         let plan = crate::docker::images::Plan::default();

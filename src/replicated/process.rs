@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::fetch_guard::FetchGuard;
 use super::output::Lines;
 use crate::files;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// How long a process group has to end by itself after it was asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
@@ -49,9 +49,6 @@ const NOT_THE_CHILDS: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PI
 
 /// Where programs are looked for, where the environment does not say.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The longest command line that is told of a process, in bytes.
-const LONGEST_COMMAND: usize = 300;
 
 /// How the leader of a process group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +81,7 @@ pub(super) async fn run_bash(
     arguments: &[String],
     guard: Option<&FetchGuard>,
     deadline: Duration,
+    secrets: &Secrets,
     lines: &mut Lines<'_>,
 ) -> io::Result<Ended> {
     let (reader, writer) = io::pipe()?;
@@ -91,7 +89,7 @@ pub(super) async fn run_bash(
     let mut command = Command::new("setsid");
     command.args(["bash", "-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).env(RUNS, file);
-    restrict_environment(&mut command);
+    restrict_environment(&mut command, secrets);
     if let Some(guard) = guard {
         let path = std::env::var("PATH").unwrap_or_else(|_| USUAL_PATH.to_owned());
         command.env("PATH", format!("{}:{path}", guard.programs().display()));
@@ -158,9 +156,9 @@ fn exit_of(status: ExitStatus) -> ProcessExit {
     }
 }
 
-fn restrict_environment(command: &mut Command) {
+fn restrict_environment(command: &mut Command, secrets: &Secrets) {
     for (name, value) in std::env::vars_os() {
-        if is_withheld(&name, &value) {
+        if is_withheld(&name, &value, secrets) {
             command.env_remove(&name);
         }
     }
@@ -170,7 +168,7 @@ fn restrict_environment(command: &mut Command) {
     }
 }
 
-fn is_withheld(name: &OsStr, value: &OsStr) -> bool {
+fn is_withheld(name: &OsStr, value: &OsStr, secrets: &Secrets) -> bool {
     let name = name.to_string_lossy();
     if ALWAYS_INHERITED.contains(&name.as_ref()) || name.starts_with("LC_") {
         return false;
@@ -179,7 +177,7 @@ fn is_withheld(name: &OsStr, value: &OsStr) -> bool {
         && ["KEY", "SECRET", "TOKEN", "CREDENTIAL"].iter().any(|word| name.contains(word));
     aws_credential
         || NOT_THE_CHILDS.contains(&name.as_ref())
-        || secret::is_in(&format!("{name}={}", value.to_string_lossy()))
+        || secrets.is_in(&format!("{name}={}", value.to_string_lossy()))
 }
 
 /// A child that leads a process group. Dropped, it takes the group with it.
@@ -220,9 +218,9 @@ impl Group {
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             let program = line.split(' ').next()?.rsplit('/').next()?.to_owned();
             let is_shell = matches!(program.as_str(), "" | "bash" | "sh" | "dash");
-            (!is_shell).then(|| line.trim_end().chars().take(LONGEST_COMMAND).collect::<String>())
+            (!is_shell).then(|| line.trim_end().to_owned())
         });
-        told.map(|line| secret::scrub(&line).into_owned()).collect()
+        told.collect()
     }
 
     /// Ends what is left of the group: asks, waits for [`GRACE`], kills.
@@ -314,9 +312,17 @@ mod tests {
     async fn run(text: &str, deadline: Duration) -> (ProcessExit, Vec<String>) {
         let (_directory, file) = script(text);
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
-        let ended =
-            run_bash(&file, &["an argument, unsplit".to_owned()], None, deadline, &mut lines).await.unwrap();
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        let ended = run_bash(
+            &file,
+            &["an argument, unsplit".to_owned()],
+            None,
+            deadline,
+            &Secrets::default(),
+            &mut lines,
+        )
+        .await
+        .unwrap();
         (ended.exit, lines.finish())
     }
 
@@ -341,9 +347,11 @@ mod tests {
     async fn what_runs_at_the_deadline_is_told_without_the_shells() {
         let (_directory, file) = script("echo ready; (sleep 301 & sleep 302); echo never");
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
         // Long enough for a busy machine to start both.
-        let ended = run_bash(&file, &[], None, Duration::from_secs(10), &mut lines).await.unwrap();
+        let ended = run_bash(&file, &[], None, Duration::from_secs(10), &Secrets::default(), &mut lines)
+            .await
+            .unwrap();
         let mut running = ended.running;
         running.sort();
         assert_eq!(
@@ -360,8 +368,8 @@ mod tests {
         let (_directory, file) =
             script("curl -sSL http://127.0.0.1:8/x; echo $?; pwd; env | grep -c BASH_ENV");
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
-        run_bash(&file, &[], Some(&guard), LONG, &mut lines).await.unwrap();
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        run_bash(&file, &[], Some(&guard), LONG, &Secrets::default(), &mut lines).await.unwrap();
         let lines = lines.finish();
         assert!(lines[0].contains("refused to fetch http://127.0.0.1:8/x"), "{lines:?}");
         assert_eq!(lines[1..], ["97", guard.working_directory().to_str().unwrap(), "0"]);
@@ -393,8 +401,9 @@ mod tests {
         let (_directory, file) = script("sleep 300 & echo $! > \"$(dirname \"$0\")/pid\"; wait");
         let pid_file = file.with_file_name("pid");
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
-        let run = run_bash(&file, &[], None, LONG, &mut lines);
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        let secrets = Secrets::default();
+        let run = run_bash(&file, &[], None, LONG, &secrets, &mut lines);
         let written = async {
             while std::fs::read_to_string(&pid_file).unwrap_or_default().trim().is_empty() {
                 sleep(POLL).await;
@@ -445,8 +454,9 @@ mod tests {
 
     #[test]
     fn the_child_gets_no_secret_and_keeps_its_path() {
-        secret::register("environment-canary");
-        let withheld = |name: &str, value: &str| is_withheld(OsStr::new(name), OsStr::new(value));
+        let secrets = Secrets::default();
+        secrets.register("environment-canary");
+        let withheld = |name: &str, value: &str| is_withheld(OsStr::new(name), OsStr::new(value), &secrets);
         assert!(withheld("SOME_URI", "mongodb://u:environment-canary@h/"));
         assert!(withheld("AWS_SESSION_TOKEN", "x") && withheld("AWS_SECRET_ACCESS_KEY", "x"));
         assert!(withheld("NOTIFY_SOCKET", "/run/x"));

@@ -23,6 +23,7 @@ pub use validated::{Extra, Install, Lifecycle, OnFailure, OnMissing, Settings};
 
 use crate::cause::Cause;
 use crate::files::{self, Root};
+use crate::secret::Secrets;
 
 /// Where the settings file lies, under the root.
 pub const SETTINGS_FILE: &str = "/etc/boot-agent/agent.toml";
@@ -39,15 +40,22 @@ pub fn load(
     config: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
     flags: Fragment,
+    secrets: &Secrets,
 ) -> Result<Settings, Cause> {
     let path = config.map_or_else(|| root.path(SETTINGS_FILE), Path::to_path_buf);
     let file = match fs::read_to_string(&path) {
-        Ok(text) => Some(Fragment::from_toml(&text, &path.display().to_string())?),
+        Ok(text) => {
+            // Before anything complains about it.
+            secrets.register_text(&text);
+            Some(Fragment::from_toml(&text, &path.display().to_string())?)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound && config.is_none() => None,
         Err(error) => return Err(files::failed("read", &path, &error)),
     };
     let mut fragments: Vec<Fragment> = file.into_iter().collect();
     fragments.push(Fragment::from_environment(environment)?);
     fragments.push(flags);
-    Settings::new(Inputs::merge(fragments)?)
+    let inputs = Inputs::merge(fragments)?;
+    secrets.register_text(&toml::to_string(&inputs).unwrap_or_default());
+    Settings::new(inputs)
 }

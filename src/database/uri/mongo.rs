@@ -9,10 +9,9 @@ use std::time::Duration;
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError, common_mistakes, conflicts};
+use super::{Host, Password, Product, Server, UriError, conflicts};
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::secret;
 
 const KIND: Product = Product::Mongo;
 
@@ -157,20 +156,11 @@ impl MongoUri {
     }
 }
 
-/// Reads a MongoDB connection string. Its secrets are registered first, whether or not the rest makes sense.
+/// Reads a MongoDB connection string.
 ///
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<MongoUri, UriError> {
-    common_mistakes::register_secrets(text);
-    let uri = read(text)?;
-    let as_old_drivers_read_it = uri.old_driver.credentials.as_ref().and_then(|it| it.password.as_ref());
-    as_old_drivers_read_it.into_iter().for_each(|password| secret::register(password.expose()));
-    Ok(uri)
-}
-
-/// As [`parse`], for a text whose secrets are known already.
-pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     if parts.path.is_none()
         && let Some(query) = parts.query

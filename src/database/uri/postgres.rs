@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError, common_mistakes};
+use super::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -157,17 +157,11 @@ impl PostgresUri {
     }
 }
 
-/// Reads a PostgreSQL URI. Its secrets are registered first, whether or not the rest makes sense.
+/// Reads a PostgreSQL URI.
 ///
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
-    common_mistakes::register_secrets(text);
-    read(text)
-}
-
-/// As [`parse`], for a text whose secrets are known already.
-pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     let pairs = match parts.query {
         Some(query) => scan::pairs(KIND, query)?,

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use super::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
-use crate::secret;
 
 /// Vault as `VAULT__SCHEME`, `VAULT__HOST`, `VAULT__PORT`, `VAULT__CLIENT_TOKEN` and `VAULT__TRANSIT_MOUNT` address it.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,12 +29,11 @@ impl fmt::Debug for VaultUri {
 }
 
 impl VaultUri {
-    /// Puts the parts together. The token is made known to the scrubber first.
+    /// Puts the parts together.
     ///
     /// # Errors
     /// A token or mount that cannot stand in an HTTP request.
     pub fn new(tls: bool, host: &str, port: u16, token: &str, mount: &str) -> Result<Self, UriError> {
-        secret::register(token);
         let error = |sentence: &str, next_step: &str| UriError {
             database: Product::Vault,
             column: None,
