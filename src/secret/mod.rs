@@ -212,24 +212,30 @@ impl Matcher {
         merged(found)
     }
 
-    /// Adds each place where a secret stands in a view of the text.
+    /// Adds each place where secrets stand in a view of the text.
     fn find(&self, view: &View<'_>, text: &str, found: &mut Vec<Range<usize>>) {
         let bytes = view.bytes();
-        // What was found last: a whole run of base64 is looked at once, however many secrets are in it.
-        let mut last = 0..0;
+        // Secrets that overlap are one place: a text that repeats itself has as many as it has bytes.
+        let mut open = 0..0;
+        let mut close =
+            |range: Range<usize>| found.extend(view.original(range).map(|it| on_boundaries(text, it)));
         for hit in self.automaton.find_overlapping_iter(bytes) {
-            if last.start <= hit.start() && hit.end() <= last.end {
+            if open.start <= hit.start() && hit.end() <= open.end {
                 continue;
             }
             let range = self.forms[hit.pattern().as_usize()].grown(bytes, hit.range());
-            let Some(place) = view.original(range.clone()) else { continue };
-            let place = on_boundaries(text, place);
-            let is_long = range.len() >= SHORTEST_ANYWHERE;
-            if is_long || (place.len() == range.len() && stands_alone(text, &place)) {
-                found.push(place);
-                last = range;
+            if range.len() < SHORTEST_ANYWHERE {
+                let place = view.original(range.clone()).filter(|it| it.len() == range.len());
+                if place.is_some_and(|place| stands_alone(text, &on_boundaries(text, place))) {
+                    close(range);
+                }
+            } else if range.start < open.end {
+                open = open.start.min(range.start)..open.end.max(range.end);
+            } else {
+                close(std::mem::replace(&mut open, range));
             }
         }
+        close(open);
     }
 
     fn begins_at_end_of(&self, line: &str) -> bool {
