@@ -1,9 +1,10 @@
 //! Sets the scene of a boot and runs a script on it: `cargo test --test stage -- COMMAND…`.
 //!
-//! COMMAND sees the world in its environment: `AGENT` (the program; what the caller set there stays), `ROOT`, `SOURCE`,
-//! `BUCKET`, `INSTANCE`, `INSTALLER`, `STAND_IN` (the files that direct the installer's stand-in), `AUTO_SCALING`, and
-//! what the agent itself reads. With `WITHOUT_GROUP` set, the instance is in no Auto Scaling group. Everything ends with it. Used by `tests/demo` and `benches/run`; without a COMMAND, as
-//! when all tests are run, it does nothing.
+//! COMMAND is a path, which no filter of tests is: those are meant for the programs beside this one. It sees the world in
+//! its environment: `AGENT` (the program; what the caller set there stays), `ROOT`, `SOURCE`, `BUCKET`, `INSTANCE`,
+//! `INSTALLER`, `STAND_IN` (the files that direct the installer's stand-in), `AUTO_SCALING`, and what the agent itself
+//! reads. With `WITHOUT_GROUP` set, the instance is in no Auto Scaling group. Everything ends with it. Used by `tests/demo`
+//! and `benches/run`; without a COMMAND, as when all tests are run, it does nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // A stage uses a part of what the tests use.
 #![allow(dead_code)]
@@ -21,8 +22,7 @@ use scene::{INSTALLER, INSTANCE, Scene};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    // Options are meant for the test programs beside this one.
-    let Some(program) = words.first().filter(|word| !word.starts_with('-')) else { return ExitCode::SUCCESS };
+    let Some(program) = words.first().filter(|word| word.contains('/')) else { return ExitCode::SUCCESS };
     // A boot that is measured again and again must not be abandoned by its group.
     let group = std::env::var_os("WITHOUT_GROUP")
         .is_none_or(|value| value.is_empty())

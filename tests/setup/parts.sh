@@ -27,14 +27,14 @@ programs() {
     [[ ${1-} != machine ]] || more=(mmdebstrap nsenter packer systemd-analyze systemd-nspawn "$parts/machine-root/usr/bin/cloud-init")
     for program in "${more[@]}" docker dockerd docker-registry busybox /usr/bin/aws curl hyperfine ip jq openssl ps setpriv shellcheck \
         unshare /usr/lib/postgresql/15/bin/postgres /usr/sbin/pgbouncer "$parts/venv/bin/python" \
-        "$parts/s3s/bin/s3s-fs"; do
+        "$parts/s3s/bin/s3s-fs" "$parts/cargo-deny"; do
         command -v "$program" >/dev/null || missing+=("$program")
     done
     ((${#missing[@]} == 0)) || die "missing after the set-up: ${missing[*]}"
 }
 
 part "Debian packages" "$here/packages.sh" "$@"
-part "moto, pymongo; mongod 6.0 and 4.4" "$here/python.sh"
+part "moto, pymongo; mongod 6.0 and 4.4; cargo-deny" "$here/python.sh"
 part "s3s-fs" "$here/s3s.sh"
 part "PostgreSQL cluster to copy" "$here/cluster.sh"
 if [[ ${1-} == machine ]]; then

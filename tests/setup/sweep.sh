@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Ends what tests started and could not end themselves, and removes what it had on disk.
-# Each server that a test starts has a record, target/test-parts/run/NAMESPACE-PID-START with the lines OWNER-PID,
-# OWNER-START and DIRECTORY, written by the harness and removed when the server has ended in order. START is the process's
-# start time as the kernel counts it: a process id alone may by now be somebody else's.
+# A test program has a directory, target/test-parts/run/ID, with a file `lock` that it holds locked as long as it lives, and a
+# record for each server that it started and has not ended in order: NAMESPACE-PID-START with the server's directory in it.
+# Locks are seen in every PID namespace, and process ids are not, so whose lock is held is never touched: several runs of one
+# checkout may go on at once. START is the process's start time as the kernel counts it, since a process id may be given again.
 
 # shellcheck source=tests/setup/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -38,25 +39,36 @@ remove_directory() {
     rm -rf "$directory"
 }
 
+# dead DIRECTORY: whether nobody holds its lock, which is held from then on.
+dead() {
+    [[ -e $1/lock ]] && { exec 7<"$1/lock"; } 2>/dev/null && flock --nonblock 7
+}
+
+# Engines leave their control groups behind.
+remove_groups() {
+    local group
+    find /sys/fs/cgroup -maxdepth 2 -type d -name "$1" -prune 2>/dev/null | while read -r group; do
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
+}
+
 shopt -s nullglob
 namespace=$(readlink /proc/self/ns/pid)
 namespace=${namespace//[^0-9]/}
-for record in "$parts"/run/*-*-*; do
-    IFS=- read -r its_namespace pid start <<<"${record##*/}"
-    { read -r owner && read -r owner_start && read -r directory; } <"$record" 2>/dev/null || continue
-    if [[ $its_namespace == "$namespace" ]]; then
-        if alive "$owner" "$owner_start"; then
-            continue
+for run in "$parts"/run/*/; do
+    run=${run%/}
+    dead "$run" || continue
+    for record in "$run"/*-*-*; do
+        IFS=- read -r its_namespace pid start <<<"${record##*/}"
+        # One of another namespace is not seen from here; it was told to end with its owner, and ends with its namespace.
+        if [[ $its_namespace == "$namespace" ]]; then
+            end "$pid" "$start"
         fi
-        end "$pid" "$start"
-    elif find /proc/[0-9]*/ns/pid -maxdepth 0 -lname "pid:\[$its_namespace\]" 2>/dev/null | grep -q .; then
-        continue
-    fi
-    remove_directory "$directory"
-    rm -f "$record"
+        remove_directory "$(cat "$record")"
+    done
+    remove_groups "boot-agent-tests-${run##*/}"
+    rm -rf "$run"
 done
-
-# Engines leave their control groups behind. One with a process in it cannot be removed, so a run elsewhere loses nothing.
-find /sys/fs/cgroup -maxdepth 2 -type d -name boot-agent-tests -prune 2>/dev/null | while read -r group; do
-    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+for directory in /tmp/boot-agent-tests-*; do
+    ! dead "$directory" || remove_directory "$directory"
 done

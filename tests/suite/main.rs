@@ -52,6 +52,7 @@ mod source;
 mod static_binary;
 mod stuck;
 mod support;
+mod sweep;
 mod terminal;
 mod usage;
 mod user_data;

@@ -184,5 +184,5 @@ async fn a_climb_survives_the_state_file() {
     let climb = Node::new("").climb(&format!("mongodb://127.0.0.1:{}/", free_port().await)).await;
     let text = serde_json::to_string(&climb).unwrap();
     assert_eq!(serde_json::from_str::<LadderResult>(&text).unwrap(), climb);
-    assert!(text.contains(r#""rung":"tcp","outcome":"failed","cause":{"kind":Kind::TcpRefused"#), "{text}");
+    assert!(text.contains(r#""rung":"tcp","outcome":"failed","cause":{"kind":"tcp.refused""#), "{text}");
 }

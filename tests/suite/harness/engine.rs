@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::process::{Server, bound};
+use super::process::{self, Server, bound};
 use super::{parts, shell};
 
 /// More at once would only wait for each other on a small machine.
@@ -191,8 +191,8 @@ impl Engine {
             .arg("--host")
             .arg(self.docker_host())
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            // So that the sweep knows the groups that an engine leaves behind.
-            .args(["--cgroup-parent", "/boot-agent-tests"])
+            // So that the sweep knows the groups that an engine leaves behind, and whose they were.
+            .args(["--cgroup-parent", &format!("/boot-agent-tests-{}", process::run_id())])
             .args(["--storage-driver", storage_driver(self.directory.path())])
             // Retries of a push or pull that a test makes fail would only make it slow.
             .args(["--max-download-attempts", "1"]);

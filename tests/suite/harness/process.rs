@@ -1,7 +1,8 @@
 //! Servers as children that cannot outlive this process.
 //!
 //! Three nets under each: it is stopped when its value is dropped; the kernel ends it when this process ends in whatever
-//! way (`PR_SET_PDEATHSIG`); and a record on disk lets `tests/setup/sweep.sh` end it, should it have ignored that.
+//! way (`PR_SET_PDEATHSIG`); and a record on disk lets `tests/setup/sweep.sh` end it, should it have ignored that, once this
+//! process no longer holds its lock.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -159,17 +160,42 @@ pub(crate) fn wait(child: &mut Child, within: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// The record that `tests/setup/sweep.sh` reads.
+/// What `tests/setup/sweep.sh` knows of this process: a directory of records, locked until the process is gone.
+struct Run {
+    directory: PathBuf,
+    _lock: File,
+}
+
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let runs = super::parts::part("").join("run");
+    fs::create_dir_all(&runs).unwrap();
+    // The sweep looks at names without a dot in front; this one gets its own when it is locked.
+    let hidden = tempfile::Builder::new().prefix(".").rand_bytes(12).tempdir_in(&runs).unwrap().keep();
+    let lock = File::create(hidden.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let name = hidden.file_name().unwrap().to_string_lossy();
+    let directory = runs.join(name.trim_start_matches('.'));
+    fs::rename(&hidden, &directory).unwrap();
+    Run { directory, _lock: lock }
+});
+
+/// A name that no other test program has, running or gone.
+pub(crate) fn run_id() -> String {
+    RUN.directory.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// The record of a server.
 fn write_record(pid: u32, directory: &Path) -> PathBuf {
+    let record = RUN.directory.join(record_name(pid));
+    fs::write(&record, directory.display().to_string()).unwrap();
+    record
+}
+
+/// NAMESPACE-PID-START of a process.
+pub(crate) fn record_name(pid: u32) -> String {
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
     let namespace: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    let records = super::parts::part("").join("run");
-    fs::create_dir_all(&records).unwrap();
-    let record = records.join(format!("{namespace}-{pid}-{}", start_time(pid)));
-    let owner = std::process::id();
-    let text = format!("{owner}\n{}\n{}\n", start_time(owner), directory.display());
-    fs::write(&record, text).unwrap();
-    record
+    format!("{namespace}-{pid}-{}", start_time(pid))
 }
 
 /// The 22nd field of `/proc/PID/stat`, by which a process is told from a later one under the same id.
