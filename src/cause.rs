@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kind::Kind;
-use crate::secret::Secrets;
+use crate::secret::{Secrets, url};
 
 /// What a replacement of this instance would do about a [`Cause`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,10 +78,14 @@ impl Evidence {
     fn scrub(&mut self, secrets: &Secrets) {
         self.value = match self.words {
             Words::Foreign => secrets.foreign(&self.value),
-            Words::Quoted(most) => shortened(&secrets.foreign(&self.value), most),
+            Words::Quoted(most) => shortened(&in_one_line(&secrets.foreign(&self.value)), most),
             Words::Own => secrets.own(&self.value),
         };
     }
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The beginning of a text, with a mark where it was cut.
@@ -150,7 +154,13 @@ impl Cause {
         self
     }
 
-    /// Adds the beginning of what others said, `most` characters of it. To be given whole: what is cut before it is
+    /// Adds an address, without what may be secret in it.
+    #[must_use]
+    pub fn with_url(self, name: &'static str, address: &str) -> Self {
+        self.with(name, url::shown(address))
+    }
+
+    /// Adds the beginning of what others said, `most` characters of it in one line. To be given whole: what is cut before it is
     /// scrubbed may end in half a secret, which nobody knows.
     #[must_use]
     pub fn with_quote(mut self, name: &'static str, said: &str, most: usize) -> Self {

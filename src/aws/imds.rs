@@ -72,7 +72,7 @@ impl Imds {
                 "The address of the metadata service is not an http:// URL.",
                 "Correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT.",
             )
-            .with("endpoint", endpoint));
+            .with_url("endpoint", endpoint));
         }
         let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
         Ok(Imds { client, endpoint: endpoint.trim_end_matches('/').to_owned(), token: Arc::default() })
@@ -292,7 +292,7 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
         cause::chain(error)
     };
     Cause::external(Kind::ImdsUnreachable, sentence, next_step)
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("asked for", name)
         .with("error", said)
 }
@@ -319,7 +319,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
             "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
              --http-endpoint enabled (in the launch template: MetadataOptions, HttpTokens: required).",
         )
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("answer to the token request", status),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
             unauthorized(endpoint, "token").with("answer", status)
@@ -335,7 +335,7 @@ fn disabled(endpoint: &str) -> Cause {
         "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
          required",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("answer", StatusCode::FORBIDDEN)
 }
 
@@ -345,7 +345,7 @@ fn unauthorized(endpoint: &str, name: &str) -> Cause {
         "The metadata service does not accept the token that it has just given.",
         "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT names one metadata service, not several behind one address.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("asked for", name)
 }
 
@@ -356,7 +356,7 @@ fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
             "The metadata service answers that it cannot answer now.",
             "Wait; if it lasts, see whether another program on this box floods the metadata service.",
         )
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("asked for", name)
         .with("answer", status)
     } else {
@@ -371,20 +371,19 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
         "Wait if the instance has just been launched; else look at its network interfaces and at \
          AWS_EC2_METADATA_SERVICE_ENDPOINT.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("item", name)
 }
 
 fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
-    let short: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
     Cause::external(
         Kind::ImdsBadAnswer,
         format!("What answers as the metadata service gives no valid {name}."),
         "Check what answers at this address: a proxy or a captive portal must not.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("item", name)
-    .with("answer", short)
+    .with_quote("answer", text, 80)
 }
 
 #[cfg(test)]

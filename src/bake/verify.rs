@@ -18,6 +18,7 @@ use crate::files;
 use crate::kind::Kind;
 use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::{pins, script};
+use crate::secret::url;
 use crate::unit;
 
 use super::plan::{self, BakePlan};
@@ -200,7 +201,9 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let pinned = lock.and_then(|lock| lock.installer.as_ref());
     match (pinned, &world.settings.install.url, lock) {
         (None, None, None) => Check::skipped("installer", "waits for lock"),
-        (None, Some(url), None) => Check::skipped("installer", &format!("fetched at boot from {url}")),
+        (None, Some(url), None) => {
+            Check::skipped("installer", &format!("fetched at boot from {}", url::shown(url.as_str())))
+        }
         // A boot with this lock would refuse to run any.
         (None, _, Some(lock)) => {
             let missing = pins::installer(lock).err();

@@ -67,12 +67,14 @@ pub(super) async fn install(
     settle_answers(stage, &arguments, identity)?;
     let metadata = imds::endpoint(|name| std::env::var(name).ok());
     let guard = lock.map(|_| FetchGuard::write(&run.root, operator.as_ref(), &metadata)).transpose()?;
+    let closed = run.root.path(installer::REPLICATED_CONF);
     let job = Job {
         script: &script,
         arguments: &arguments,
         guard: guard.as_ref(),
         goal: &goal,
         deadline: run.settings.install.deadline,
+        closed: &closed,
         secrets: &run.secrets,
     };
     let report = run_until_done(stage, engine, &job).await?;
@@ -94,8 +96,8 @@ async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Re
             pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             stage.progress(format!("running {}", job.script.path.display()), None);
             let mut on_line = |line: &str| stage.output(line);
-            let closed = KeptClosed::new(&run.root, access);
-            let (report, outcome) = closed.during(installer::install(engine, job, &mut on_line)).await;
+            let _closed = KeptClosed::new(&run.root, access);
+            let (report, outcome) = installer::install(engine, job, &mut on_line).await;
             answers::register_daemon_token(&run.root, &run.secrets);
             if report.restarted_docker {
                 stage.warn(docker_restarted());

@@ -186,7 +186,7 @@ fn operators_answer(last_lines: &[String], telling: &[String]) -> Option<Cause> 
         "Check what the URL returns (curl -i URL), or bake the AMI with agent bake, so that a boot fetches nothing.",
     );
     Some(match fetch {
-        Some(url) => cause.with("url", url),
+        Some(url) => cause.with_url("url", url),
         None => cause,
     })
 }

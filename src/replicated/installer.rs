@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -28,9 +29,6 @@ use crate::secret::Secrets;
 
 /// The file that the installer opens to the world.
 pub const REPLICATED_CONF: &str = "/etc/replicated.conf";
-
-/// How often it is looked whether the installer has opened that file.
-const CLOSE_EVERY: Duration = Duration::from_millis(200);
 
 /// What the installer says before it gives Docker a proxy and restarts it.
 const RESTARTS_DOCKER: &str = "automatically configure it now";
@@ -91,6 +89,8 @@ pub struct Job<'a> {
     pub goal: &'a Goal<'a>,
     /// When it is ended, with everything it started.
     pub deadline: Duration,
+    /// The file that it must not open to the world: see [`REPLICATED_CONF`].
+    pub closed: &'a Path,
     /// What it must not find in its environment.
     pub secrets: &'a Secrets,
 }
@@ -148,8 +148,16 @@ pub async fn install(
         on_line(line);
     };
     let mut lines = Lines::new(job.secrets.clone(), &mut on_line);
-    let ended =
-        run_bash(&job.script.path, job.arguments, job.guard, job.deadline, job.secrets, &mut lines).await;
+    let ended = run_bash(
+        &job.script.path,
+        job.arguments,
+        job.guard,
+        job.closed,
+        job.deadline,
+        job.secrets,
+        &mut lines,
+    )
+    .await;
     let last_lines = lines.finish();
     let took = started.elapsed();
     let refused = job.guard.map(FetchGuard::refused).unwrap_or_default();
@@ -288,8 +296,8 @@ pub fn restore_access(root: &Root, access: Access) -> Result<bool, Cause> {
     }
 }
 
-/// Keeps `/etc/replicated.conf` closed while the installer runs, which opens it, and closes it when it is dropped: the file
-/// has the console's password in it.
+/// Closes `/etc/replicated.conf`, which has the console's password in it, when it is dropped: also where the run of the
+/// installer is given up.
 #[derive(Debug)]
 pub struct KeptClosed<'a> {
     root: &'a Root,
@@ -300,19 +308,6 @@ impl<'a> KeptClosed<'a> {
     /// To be made before the installer is started, and dropped after it has ended.
     pub fn new(root: &'a Root, access: Access) -> Self {
         KeptClosed { root, access }
-    }
-
-    /// Does `work`, and closes the file whenever it is found open.
-    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                // What fails here fails at the end too, and is told there.
-                () = sleep(CLOSE_EVERY) => drop(restore_access(self.root, self.access)),
-            }
-        }
     }
 }
 
@@ -384,6 +379,7 @@ mod tests {
             arguments: &[],
             guard: None,
             goal: &goal,
+            closed: "/".as_ref(),
             deadline: Duration::ZERO,
             secrets: &secrets,
         };

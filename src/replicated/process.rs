@@ -37,8 +37,41 @@ const POLL: Duration = Duration::from_millis(10);
 const RUNS: &str = "BOOT_AGENT_RUNS";
 const GROUP: &str = "BOOT_AGENT_GROUP";
 
+/// Names the file that the run must not open to the world.
+const KEEPS_CLOSED: &str = "BOOT_AGENT_KEEPS_CLOSED";
+
 /// Only the child itself knows its process group before it runs.
-const MARK_AND_RUN: &str = "export BOOT_AGENT_GROUP=$$; exec bash \"$@\"";
+///
+/// One file stays closed whoever is killed, this process too: the `chmod` of the run passes over it, and where the run opens
+/// it in another way, a watcher in its group closes it. The watcher lives as long as the run, and starts no programs that
+/// would be told among those of the run.
+const MARK_AND_RUN: &str = r#"
+export BOOT_AGENT_GROUP=$$
+chmod() {
+    local word words=() operands=0 is_closed=
+    for word; do
+        if [ "$word" -ef "$BOOT_AGENT_KEEPS_CLOSED" ]; then
+            is_closed=1
+        else
+            words+=("$word")
+            [[ $word == -* ]] || operands=$((operands + 1))
+        fi
+    done
+    # The mode alone is left.
+    [ -z "$is_closed" ] || [ "$operands" -gt 1 ] || return 0
+    command chmod "${words[@]+"${words[@]}"}"
+}
+export -f chmod
+(
+    exec {never}<> <(:) </dev/null >/dev/null 2>&1
+    while kill -0 "$BOOT_AGENT_GROUP"; do
+        command chmod o= "$BOOT_AGENT_KEEPS_CLOSED"
+        read -r -t 0.2 -u "$never"
+    done
+    command chmod o= "$BOOT_AGENT_KEEPS_CLOSED"
+) &
+exec bash "$@"
+"#;
 
 /// Variables that are never withheld from the child, whatever they contain: a password `root` must not cost it its PATH.
 const ALWAYS_INHERITED: &[&str] =
@@ -72,7 +105,7 @@ pub(super) struct Ended {
 
 /// Runs `bash FILE ARGUMENTS…` in a session and a process group of its own, without input and without a terminal, until
 /// it ends or `deadline` has passed. Whatever of the group is left then is ended too; a daemon that made a session of its
-/// own lives on. With a guard, the run fetches nothing but what the guard has.
+/// own lives on. With a guard, the run fetches nothing but what the guard has. Its `chmod` passes over `closed`.
 ///
 /// # Errors
 /// What the system said when the run could not be started.
@@ -80,6 +113,7 @@ pub(super) async fn run_bash(
     file: &Path,
     arguments: &[String],
     guard: Option<&FetchGuard>,
+    closed: &Path,
     deadline: Duration,
     secrets: &Secrets,
     lines: &mut Lines<'_>,
@@ -88,7 +122,12 @@ pub(super) async fn run_bash(
     // Not a leader of a process group, so that setsid(1) need not fork: the child leads its session and its group.
     let mut command = Command::new("setsid");
     command.args(["bash", "-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).env(RUNS, file);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .env(RUNS, file)
+        .env(KEEPS_CLOSED, closed);
     restrict_environment(&mut command, secrets);
     if let Some(guard) = guard {
         let path = std::env::var("PATH").unwrap_or_else(|_| USUAL_PATH.to_owned());
@@ -317,6 +356,7 @@ mod tests {
             &file,
             &["an argument, unsplit".to_owned()],
             None,
+            NONE.as_ref(),
             deadline,
             &Secrets::default(),
             &mut lines,
@@ -330,6 +370,9 @@ mod tests {
     fn is_alive(pid: &str) -> bool {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }
+
+    /// No file is to be kept closed.
+    const NONE: &str = "/nonexistent";
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -349,9 +392,17 @@ mod tests {
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(Secrets::default(), &mut on_line);
         // Long enough for a busy machine to start both.
-        let ended = run_bash(&file, &[], None, Duration::from_secs(10), &Secrets::default(), &mut lines)
-            .await
-            .unwrap();
+        let ended = run_bash(
+            &file,
+            &[],
+            None,
+            NONE.as_ref(),
+            Duration::from_secs(10),
+            &Secrets::default(),
+            &mut lines,
+        )
+        .await
+        .unwrap();
         let mut running = ended.running;
         running.sort();
         assert_eq!(
@@ -369,7 +420,9 @@ mod tests {
             script("curl -sSL http://127.0.0.1:8/x; echo $?; pwd; env | grep -c BASH_ENV");
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(Secrets::default(), &mut on_line);
-        run_bash(&file, &[], Some(&guard), LONG, &Secrets::default(), &mut lines).await.unwrap();
+        run_bash(&file, &[], Some(&guard), NONE.as_ref(), LONG, &Secrets::default(), &mut lines)
+            .await
+            .unwrap();
         let lines = lines.finish();
         assert!(lines[0].contains("refused to fetch http://127.0.0.1:8/x"), "{lines:?}");
         assert_eq!(lines[1..], ["97", guard.working_directory().to_str().unwrap(), "0"]);
@@ -403,7 +456,7 @@ mod tests {
         let mut on_line = |_: &str| {};
         let mut lines = Lines::new(Secrets::default(), &mut on_line);
         let secrets = Secrets::default();
-        let run = run_bash(&file, &[], None, LONG, &secrets, &mut lines);
+        let run = run_bash(&file, &[], None, NONE.as_ref(), LONG, &secrets, &mut lines);
         let written = async {
             while std::fs::read_to_string(&pid_file).unwrap_or_default().trim().is_empty() {
                 sleep(POLL).await;
@@ -462,5 +515,25 @@ mod tests {
         assert!(withheld("NOTIFY_SOCKET", "/run/x"));
         assert!(!withheld("AWS_REGION", "us-east-1") && !withheld("http_proxy", "http://10.0.0.1:3128"));
         assert!(!withheld("PATH", "/environment-canary/bin"));
+    }
+
+    #[tokio::test]
+    async fn the_run_opens_everything_but_one_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (directory, file) = script(
+            "set -eu\ncd \"${0%/*}\"\nchmod a+r closed\nchmod -v 0644 closed open\nbash -c 'chmod a+r ./closed'\nchmod 0600 other\n! chmod 2>/dev/null",
+        );
+        for name in ["closed", "open", "other"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+            let mode = std::fs::Permissions::from_mode(0o640);
+            std::fs::set_permissions(directory.path().join(name), mode).unwrap();
+        }
+        let mut on_line = |_: &str| {};
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        let closed = directory.path().join("closed");
+        let ended = run_bash(&file, &[], None, &closed, LONG, &Secrets::default(), &mut lines).await.unwrap();
+        assert_eq!(ended.exit, ProcessExit::Code(0), "{:?}", lines.finish());
+        let mode = |name| directory.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(["closed", "open", "other"].map(mode), [0o640, 0o644, 0o600]);
     }
 }

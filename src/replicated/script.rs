@@ -110,7 +110,7 @@ pub async fn download(
             format!("The Replicated installer could not be downloaded within {} s.", FETCH.as_secs()),
             "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
         )
-        .with("url", url))
+        .with_url("url", url))
     })?;
     let sha256 = check(&content, expected, url)?;
     Ok((content, sha256))
@@ -119,7 +119,7 @@ pub async fn download(
 async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Result<Vec<u8>, Cause> {
     let refused = |sentence: String| {
         Cause::config(Kind::InstallerDownload, sentence, "Correct install.url; the words are the server's.")
-            .with("url", url)
+            .with_url("url", url)
     };
     let parsed = reqwest::Url::parse(url)
         .map_err(|error| refused(format!("The installer's URL is malformed: {error}.")))?;
@@ -130,7 +130,7 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
             "The Replicated installer cannot be fetched.",
             "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
         )
-        .with("url", url)
+        .with_url("url", url)
         .with("error", chain(error))
     };
     let mut response = client.get(parsed).send().await.map_err(|error| unreachable(&error))?;
@@ -146,19 +146,18 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
     if status.is_success() {
         return Ok(content);
     }
-    let said: String =
-        String::from_utf8_lossy(&content).lines().next().unwrap_or("").chars().take(QUOTED).collect();
+    let said = String::from_utf8_lossy(&content);
     let cause = if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
         Cause::external(
             Kind::InstallerDownload,
             format!("The server of the Replicated installer answered {status}."),
             "Wait, or bake the installer into the AMI.",
         )
-        .with("url", url)
+        .with_url("url", url)
     } else {
         refused(format!("The server of the Replicated installer refused the request: {status}."))
     };
-    Err(cause.with("status", status).with("answer", said))
+    Err(cause.with("status", status).with_quote("answer", &said, QUOTED))
 }
 
 fn require_safe(url: &reqwest::Url, has_checksum: bool) -> Result<(), String> {
@@ -192,9 +191,8 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
         } else {
             "it does not start with #!"
         };
-        let line: String =
-            String::from_utf8_lossy(start).lines().next().unwrap_or("").chars().take(QUOTED).collect();
-        return Err(not_a_script(place, why).with("first line", line));
+        let start = String::from_utf8_lossy(start);
+        return Err(not_a_script(place, why).with_quote("it begins", &start, QUOTED));
     }
     if let Some(expected) = expected
         && expected.as_str() != sha256

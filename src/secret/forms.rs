@@ -68,7 +68,8 @@ pub(super) fn of(secret: &str, each: &mut dyn FnMut(String, Form)) {
     }
 }
 
-fn encoded(secret: &[u8], each: &mut dyn FnMut(String, Form)) {
+/// The encoded forms alone.
+pub(super) fn encoded(secret: &[u8], each: &mut dyn FnMut(String, Form)) {
     if secret.len() < SHORTEST_ENCODED {
         return;
     }

@@ -110,6 +110,15 @@ impl Secrets {
         }
     }
 
+    /// Makes the encoded forms of a secret known that is not text.
+    pub fn register_bytes(&self, secret: &[u8]) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        forms::encoded(secret, &mut |text, form| {
+            known.forms.insert(text, form);
+        });
+        known.matcher = None;
+    }
+
     /// A text that others wrote (a server, a file, a log), fit to be shown: without secrets, and with control characters
     /// made visible.
     pub fn foreign(&self, text: &str) -> String {

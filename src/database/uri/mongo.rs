@@ -413,7 +413,7 @@ fn credentials(
     };
     Ok(Some(Credentials {
         user,
-        password: password.filter(|password| !password.is_empty()).map(Password),
+        password: password.filter(|password| !password.is_empty()).map(Password::from),
         mechanism,
         source,
         source_written: written.is_some(),
@@ -438,7 +438,7 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
         on: first.unwrap_or(is_srv),
         ca_file: options.text("tlsCAFile").map(PathBuf::from),
         certificate_key_file: options.text("tlsCertificateKeyFile").map(PathBuf::from),
-        key_password: options.text("tlsCertificateKeyFilePassword").map(str::to_owned).map(Password),
+        key_password: options.text("tlsCertificateKeyFilePassword").map(str::to_owned).map(Password::from),
         allow_invalid_certificates: any_certificate,
         allow_invalid_hostnames: any_certificate || truth("tlsAllowInvalidHostnames"),
     };

@@ -172,7 +172,7 @@ pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
     let mut warnings = Vec::new();
 
     let user = named(&mut parameters, "user", parts.user)?;
-    let password = named(&mut parameters, "password", parts.password)?.map(Password);
+    let password = named(&mut parameters, "password", parts.password)?.map(Password::from);
     let database = named(&mut parameters, "dbname", parts.path)?;
     warnings.extend(emptied(&parameters, &parts));
     let servers = servers(&mut parameters, &parts)?;
@@ -376,7 +376,7 @@ fn tls(parameters: &mut Parameters) -> Tls {
         root_cert,
         cert: parameters.take("sslcert").map(PathBuf::from),
         key: parameters.take("sslkey").map(PathBuf::from),
-        key_password: parameters.take("sslpassword").map(Password),
+        key_password: parameters.take("sslpassword").map(Password::from),
         revocation_list: parameters.take("sslcrl").map(PathBuf::from),
         server_name_indication: parameters.take("sslsni").as_deref() != Some("0"),
         min_version: parameters.take("ssl_min_protocol_version").map(|version| version.to_ascii_uppercase()),

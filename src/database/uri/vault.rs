@@ -62,7 +62,7 @@ impl VaultUri {
             shown: format!("{scheme}://{server}, transit at {mount}/"),
             server,
             tls,
-            token: Password(token.to_owned()),
+            token: Password::from(token.to_owned()),
             mount: mount.to_owned(),
             warnings: Vec::new(),
         })
