@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use indicatif::BinaryBytes;
+use serde::Serialize;
+
 use crate::aws::imds::{self, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, Fetched, Finding};
+use crate::bundle::{self, Fetched, Finding, Package, Validation};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{CommandContext, CommandOutput, Exit};
@@ -30,10 +33,11 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         }
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
-    let mut findings = bundle::validate(&fetched, &world.secrets).findings;
-    findings.iter_mut().for_each(|finding| finding.cause.scrub(&world.secrets));
+    let mut validation = bundle::validate(&fetched, &world.settings.install.arguments, &world.secrets);
+    validation.findings.iter_mut().for_each(|finding| finding.cause.scrub(&world.secrets));
+    let airgap = AirgapPackage::of(&validation, &fetched);
     let what = visible(&url::shown(&what)).into_owned();
-    Ok(printed(&findings, &what, world.console.verbosity()))
+    Ok(printed(&validation.findings, &what, airgap.as_ref(), world.console.verbosity()))
 }
 
 async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Result<Fetched, Cause> {
@@ -60,7 +64,28 @@ async fn aws(http: &Http, secrets: &Secrets) -> Result<Aws, Cause> {
     Aws::new(http, &region, Some(imds), secrets).await
 }
 
-fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOutput {
+/// The package that a boot of this bundle would bring to its place.
+#[derive(Serialize)]
+struct AirgapPackage<'c> {
+    name: &'c str,
+    bytes: u64,
+    path: &'c Path,
+}
+
+impl<'c> AirgapPackage<'c> {
+    fn of(validation: &'c Validation, fetched: &'c Fetched) -> Option<Self> {
+        let path = validation.replicated.airgap_path.as_deref()?;
+        let package = Package::for_path(path, fetched.packages.as_deref()?).ok()??;
+        Some(AirgapPackage { name: &package.name, bytes: package.size, path })
+    }
+}
+
+fn printed(
+    findings: &[Finding],
+    what: &str,
+    airgap: Option<&AirgapPackage<'_>>,
+    verbosity: Verbosity,
+) -> CommandOutput {
     let mut said = String::new();
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
@@ -93,8 +118,18 @@ fn printed(findings: &[Finding], what: &str, verbosity: Verbosity) -> CommandOut
             counted(warnings, "warning")
         ),
     });
-    let json =
+    if let Some(AirgapPackage { name, bytes, path }) = airgap.filter(|_| verbosity != Verbosity::Quiet) {
+        let size = BinaryBytes(*bytes);
+        said.push_str(&format!(
+            "  {HANG}A boot streams {name} ({size}) to {} and installs with airgap.\n",
+            path.display()
+        ));
+    }
+    let mut json =
         serde_json::json!({ "version": 1, "source": what, "valid": errors == 0, "findings": findings });
+    if let Some(package) = airgap {
+        json["airgap_package"] = serde_json::json!(package);
+    }
     CommandOutput { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
 

@@ -76,7 +76,8 @@ pub(crate) async fn at(
             fetched.lacking.insert(file, Lacking { cause: None, near, content });
         }
     }
-    fetched.extra = source::fetch_extra(root, from, extra, s3).await?;
+    let beside = source::fetch_beside(root, from, extra, s3).await?;
+    (fetched.extra, fetched.packages) = (beside.extra, beside.packages);
     Ok(fetched)
 }
 

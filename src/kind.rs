@@ -28,6 +28,19 @@ macro_rules! kinds {
 }
 
 kinds! {
+    AirgapChanged = "airgap.changed",
+    AirgapChecksum = "airgap.checksum",
+    AirgapCut = "airgap.cut",
+    AirgapEmpty = "airgap.empty",
+    AirgapMissing = "airgap.missing",
+    AirgapNoPath = "airgap.no_path",
+    AirgapNoSpace = "airgap.no_space",
+    AirgapNotInBundle = "airgap.not_in_bundle",
+    AirgapSeveralPackages = "airgap.several_packages",
+    AirgapSha256 = "airgap.sha256",
+    AirgapSha256File = "airgap.sha256_file",
+    AirgapUnused = "airgap.unused",
+    AirgapUnverified = "airgap.unverified",
     AppConnectionRefused = "app.connection_refused",
     AppDatabasePermission = "app.database_permission",
     AppDatabaseTimeout = "app.database_timeout",
@@ -365,6 +378,7 @@ kinds! {
     S3AccessDenied = "s3.access_denied",
     S3Archived = "s3.archived",
     S3BodyCut = "s3.body_cut",
+    S3Changed = "s3.changed",
     S3Checksum = "s3.checksum",
     S3ClockSkew = "s3.clock_skew",
     S3InvalidCredentials = "s3.invalid_credentials",

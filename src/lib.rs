@@ -20,6 +20,7 @@ mod status;
 pub mod usage;
 
 // What the world consists of.
+mod airgap;
 pub mod aws;
 pub mod bundle;
 pub mod database;
@@ -34,6 +35,7 @@ pub mod source;
 // Ground floor.
 pub mod cause;
 pub mod console;
+pub mod digest;
 pub mod dns;
 
 pub mod files;

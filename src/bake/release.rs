@@ -19,9 +19,10 @@ pub(super) struct Release {
     pub(super) operator: Option<OperatorEdition>,
 }
 
-/// Whether the installer, given these arguments, downloads and runs the operator's script.
+/// Whether the installer, given these arguments, runs the operator's script: downloaded, or with `airgap` as it finds it in
+/// its working directory.
 pub(super) fn runs_operator(edition: &Edition, arguments: &[String]) -> bool {
-    let is_off = |argument: &String| matches!(edition::name_of(argument).as_str(), "no-operator" | "airgap");
+    let is_off = |argument: &String| edition::name_of(argument) == "no-operator";
     edition.operator_url.is_some() && !arguments.iter().any(is_off)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::aws::imds::{self, Identity};
+use crate::bundle::Bundle;
 use crate::cause::Cause;
 use crate::command::Achieved;
 use crate::docker::engine::Engine;
@@ -46,10 +47,15 @@ pub(super) async fn install(
     engine: &Engine,
     lock: Option<&Lock>,
     identity: &Identity,
+    bundle: &Bundle,
 ) -> Result<Achieved<()>, Cause> {
     let run = stage.run;
-    let arguments =
-        installer::arguments(identity.local_ipv4, &run.settings.install.arguments, lock.is_none());
+    let arguments = installer::arguments(
+        identity.local_ipv4,
+        &run.settings.install.arguments,
+        lock.is_none(),
+        bundle.replicated.airgap_path.is_some(),
+    );
     let goal = Goal::new(&arguments, lock);
     if !run.force && runs_already(stage, engine, &goal, identity).await? {
         if !stage.is_dry_run() {

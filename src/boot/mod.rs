@@ -5,6 +5,7 @@
 //!
 //! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
 
+mod airgap;
 mod args;
 mod boot_lock;
 mod databases;
@@ -58,14 +59,16 @@ const LIFECYCLE: &str = "lifecycle";
 const FETCH: &str = "fetch";
 const VALIDATE: &str = "validate";
 const PLACE: &str = "place";
+/// Only of bundles that name an airgap package.
+const AIRGAP: &str = "airgap";
 const DATABASES: &str = "databases";
 const IMAGES: &str = "images";
 const INSTALL: &str = "install";
 const READY: &str = "ready";
 const REPORT: &str = "report";
 
-const STAGES: [&str; 10] =
-    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, DATABASES, IMAGES, INSTALL, READY, REPORT];
+const STAGES: [&str; 11] =
+    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
 /// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later
 /// point can be reported.
@@ -113,10 +116,16 @@ async fn procedure(
 
     let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
     let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
-    let ((), lock) = tokio::try_join!(databases, images)?;
+    let package = async {
+        let Some(path) = &bundle.replicated.airgap_path else { return Ok(()) };
+        run.stage(AIRGAP, async |stage| airgap::place(stage, source, &bundle, path, aws).await).await
+    };
+    let ((), lock, ()) = tokio::try_join!(databases, images, package)?;
 
-    run.stage(INSTALL, async |stage| install::install(stage, &engine, lock.as_ref(), &identity).await)
-        .await?;
+    run.stage(INSTALL, async |stage| {
+        install::install(stage, &engine, lock.as_ref(), &identity, &bundle).await
+    })
+    .await?;
     run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
     run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
 }

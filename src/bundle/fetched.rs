@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::file_name::FileName;
+use super::package::Package;
 use crate::cause::Cause;
 
 /// One of the four files that every bundle has, in the order in which they are reported.
@@ -103,6 +104,8 @@ pub struct Fetched {
     pub files: BTreeMap<BundleFile, Vec<u8>>,
     /// The extra files.
     pub extra: Vec<ExtraFile>,
+    /// The airgap packages, which are too large to be fetched; `None` if it is not known which there are.
+    pub packages: Option<Vec<Package>>,
     /// Of the four, what is known about those that did not come.
     pub lacking: BTreeMap<BundleFile, Lacking>,
     /// Where it came from, as a person would type it in a command: a directory, or an address that begins with `s3://`;

@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 128 * 1024;
 const MOST_ADDRESSES: usize = 500;
 
 /// Makes every secret of every file known.
-pub(super) fn register(fetched: &Fetched, secrets: &Secrets) {
+pub(crate) fn register(fetched: &Fetched, secrets: &Secrets) {
     secrets.register_all(found(fetched).iter().map(String::as_str));
     if let Some(license) = fetched.files.get(&BundleFile::License) {
         secrets.register_bytes(license);

@@ -8,7 +8,8 @@ use super::addresses::{self, DatabaseUri};
 use super::fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 use super::file_name::FileName;
 use super::finding::{Diagnostics, Finding, capped};
-use super::replicated_conf::{self, ReplicatedConf};
+use super::package::Package;
+use super::replicated_conf::{self, Beside, ReplicatedConf};
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
@@ -54,16 +55,27 @@ impl Bundle {
         self.fetched.others().chain(self.fetched.four())
     }
 
+    /// The airgap package that belongs to `LicenseBootstrapAirgapPackagePath`, if the bundle has one.
+    ///
+    /// # Errors
+    /// As for [`Package::for_path`].
+    pub fn package(&self) -> Result<Option<&Package>, Cause> {
+        match (&self.replicated.airgap_path, &self.fetched.packages) {
+            (Some(path), Some(packages)) => Package::for_path(path, packages),
+            _ => Ok(None),
+        }
+    }
+
     /// What it was made from.
     pub fn fetched(&self) -> &Fetched {
         &self.fetched
     }
 }
 
-/// Validates everything, after making every secret in it known to the scrubber.
-pub fn validate(fetched: &Fetched, known: &Secrets) -> Validation {
+/// Validates everything, after making every secret in it known. `arguments` are the installer's, by the settings.
+pub fn validate(fetched: &Fetched, arguments: &[String], known: &Secrets) -> Validation {
     secrets::register(fetched, known);
-    let (mut validation, texts) = looked(fetched);
+    let (mut validation, texts) = looked(fetched, arguments);
     excerpt::attach(&mut validation.findings, &texts, known);
     validation
 }
@@ -71,12 +83,13 @@ pub fn validate(fetched: &Fetched, known: &Secrets) -> Validation {
 /// [`validate`] without the secrets, and so without excerpts.
 #[cfg(test)]
 pub(super) fn validate_without_secrets(fetched: &Fetched) -> Validation {
-    looked(fetched).0
+    looked(fetched, &[]).0
 }
 
 /// The validation, and the text of each file by its name.
-fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
+fn looked(fetched: &Fetched, arguments: &[String]) -> (Validation, BTreeMap<String, String>) {
     let placed: BTreeSet<PathBuf> = fetched.installed_paths().collect();
+    let beside = Beside { placed: &placed, packages: fetched.packages.as_deref(), arguments };
     let circleconfig = circleconfig::read(&fetched.extra);
     let mut databases = Vec::new();
     let mut replicated = ReplicatedConf::default();
@@ -129,7 +142,7 @@ fn looked(fetched: &Fetched) -> (Validation, BTreeMap<String, String>) {
                         settings_conf::check(&mut notes, &name, &members);
                     }
                     (BundleFile::Replicated, Some(members)) => {
-                        replicated = replicated_conf::check(&mut notes, &text, &members, &placed);
+                        replicated = replicated_conf::check(&mut notes, &text, &members, beside);
                     }
                     _ => {}
                 }

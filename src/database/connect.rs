@@ -3,9 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, join_all};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::rung::{LadderProbe, Progress, Rung};
@@ -13,7 +16,7 @@ pub(super) use super::stream::{FirstBytes, LimitedStream, Stream};
 use super::uri::{Host, Product, Server};
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::race::{GRACE, race};
+use crate::race::{GRACE, Grace, race};
 use unreached::Failure;
 
 mod unreached;
@@ -21,17 +24,6 @@ mod unreached;
 /// How long one address is given. A database in the same region answers in milliseconds; two seconds let one lost SYN
 /// be sent again.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long the other names are given once one has been resolved. A name that no cache has may take some hundred
-/// milliseconds, and is not dead.
-const DNS_GRACE: Duration = Duration::from_secs(1);
-
-/// A server with the places where it may be found; never empty.
-#[derive(Debug, Clone)]
-pub(super) struct Resolved {
-    pub(super) server: Server,
-    pub(super) places: Vec<Place>,
-}
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,16 +47,96 @@ pub(super) struct Reached {
     pub(super) server: Server,
     pub(super) place: Place,
     pub(super) stream: Box<dyn Stream>,
-    pub(super) took: Duration,
-    /// Other addresses of the server that did not accept.
-    pub(super) warnings: Vec<Cause>,
+    /// The server's other addresses.
+    pub(super) others: Option<Others>,
+}
+
+/// Opens connections: sockets, or what a test puts in their place.
+#[derive(Clone)]
+pub(super) struct Opener(pub(super) Arc<dyn Fn(Place) -> Opening + Send + Sync>);
+
+pub(super) type Opening = BoxFuture<'static, io::Result<Box<dyn Stream>>>;
+
+impl Default for Opener {
+    fn default() -> Self {
+        Opener(Arc::new(|place| Box::pin(async move { open(&place).await })))
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opener")
+    }
+}
+
+/// How far the way to one server has got, for whoever gives up on it half-way.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    resolved: OnceLock<(Vec<Place>, Duration)>,
+    accepted: OnceLock<(Place, Duration)>,
+}
+
+impl Trail {
+    /// Where the server may be found, once its name is resolved.
+    pub(super) fn places(&self) -> Option<&[Place]> {
+        self.resolved.get().map(|(places, _)| places.as_slice())
+    }
+
+    /// Whether one of its addresses has accepted a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.accepted.get().is_some()
+    }
+}
+
+/// One address that was connected to: its number in their order, and how that ended after how long.
+type Attempt = (usize, io::Result<Box<dyn Stream>>, Duration);
+
+/// What became of one address; `None` while nothing has.
+type Fate = Option<Result<(), (io::Error, Duration)>>;
+
+/// The addresses of a server beside the one that is used.
+pub(super) struct Others {
+    places: Vec<Place>,
+    fates: Vec<Fate>,
+    running: JoinSet<Attempt>,
+    began: Instant,
 }
 
 impl LadderProbe {
-    /// Resolves one server; the time is bounded by the resolver.
-    pub(super) async fn resolve_one(&self, kind: Product, server: Server) -> Result<Resolved, Cause> {
-        let places = self.places(kind, &server).await?;
-        Ok(Resolved { server, places })
+    /// Resolves one server's name; the time is bounded by the resolver.
+    pub(super) async fn resolve(
+        &self,
+        kind: Product,
+        server: &Server,
+        trail: &Trail,
+    ) -> Result<Vec<Place>, Cause> {
+        let started = Instant::now();
+        let places = self.places(kind, server).await?;
+        let _ = trail.resolved.set((places.clone(), started.elapsed()));
+        Ok(places)
+    }
+
+    /// Connects to all addresses of a server at the same time, each within [`CONNECT_LIMIT`]. The first that accepts is
+    /// kept.
+    ///
+    /// # Errors
+    /// `tcp.…`, when none does.
+    pub(super) async fn connect(
+        &self,
+        kind: Product,
+        server: &Server,
+        places: Vec<Place>,
+        trail: &Trail,
+    ) -> Result<Reached, Cause> {
+        let mut others = Others::begin(&self.opener, places);
+        while let Some((index, stream, took)) = others.next().await {
+            if let (Some(stream), Some(place)) = (stream, others.places.get(index).cloned()) {
+                let _ = trail.accepted.set((place.clone(), took));
+                let others = Some(others);
+                return Ok(Reached { server: server.clone(), place, stream, others });
+            }
+        }
+        Err(unreached::server(kind, server, &others.failures()))
     }
 
     async fn places(&self, kind: Product, server: &Server) -> Result<Vec<Place>, Cause> {
@@ -88,43 +160,179 @@ impl LadderProbe {
     }
 }
 
-/// The rung dns: resolves every server at the same time. It holds when one of them has an address.
-pub(super) async fn resolve(
+impl Others {
+    /// Begins to connect to all of them.
+    fn begin(opener: &Opener, places: Vec<Place>) -> Self {
+        let began = Instant::now();
+        let mut running = JoinSet::new();
+        for (index, place) in places.iter().enumerate() {
+            let opening = (opener.0)(place.clone());
+            running.spawn(async move {
+                let outcome = timeout(CONNECT_LIMIT, opening).await;
+                (index, outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), began.elapsed())
+            });
+        }
+        Others { fates: places.iter().map(|_| None).collect(), places, running, began }
+    }
+
+    /// The next attempt that ends, with its stream if it accepted.
+    async fn next(&mut self) -> Option<(usize, Option<Box<dyn Stream>>, Duration)> {
+        loop {
+            // Only a panic leaves an attempt without an outcome.
+            let Ok((index, outcome, took)) = self.running.join_next().await? else { continue };
+            let (stream, fate) = match outcome {
+                Ok(stream) => (Some(stream), Ok(())),
+                Err(error) => (None, Err((error, took))),
+            };
+            if let Some(known) = self.fates.get_mut(index) {
+                *known = Some(fate);
+            }
+            return Some((index, stream, took));
+        }
+    }
+
+    /// Those that have not accepted, in their order.
+    fn failures(self) -> Vec<Failure> {
+        let waited = self.began.elapsed();
+        let failures = self.places.into_iter().zip(self.fates).filter_map(|(place, fate)| match fate {
+            Some(Ok(())) => None,
+            Some(Err((error, took))) => Some(Failure { place, error, took }),
+            None => Some(Failure::unfinished(place, waited)),
+        });
+        failures.collect()
+    }
+
+    /// Waits for them until `grace` is over, and warns of those that did not accept and matter beside the `used` one.
+    pub(super) async fn settle(
+        mut self,
+        kind: Product,
+        server: &Server,
+        used: Place,
+        grace: &Grace,
+    ) -> Vec<Cause> {
+        loop {
+            tokio::select! {
+                biased;
+                attempt = self.next() => if attempt.is_none() { break },
+                () = grace.over() => break,
+            }
+        }
+        let failures = self.failures();
+        let worth_a_word = failures.iter().filter(|failure| failure.matters_beside(&used));
+        worth_a_word.map(|failure| unreached::address(kind, server, failure, &used)).collect()
+    }
+}
+
+/// One server of a URI, and how the way to it ended.
+pub(super) struct Way {
+    pub(super) server: Server,
+    pub(super) trail: Arc<Trail>,
+    /// Why it could not be resolved or connected to.
+    pub(super) failure: Option<Cause>,
+}
+
+impl Way {
+    pub(super) fn to(server: Server) -> Self {
+        Way { server, trail: Arc::default(), failure: None }
+    }
+
+    /// Notes that this one was not waited for any longer, after `waited`.
+    pub(super) fn give_up(&mut self, kind: Product, waited: Duration) {
+        self.failure = Some(match self.trail.places() {
+            None => unresolved(&self.server, waited),
+            Some(places) => {
+                let late = places.iter().map(|place| Failure::unfinished(place.clone(), waited));
+                unreached::server(kind, &self.server, &late.collect::<Vec<_>>())
+            }
+        });
+    }
+}
+
+fn unresolved(server: &Server, waited: Duration) -> Cause {
+    Cause::external(
+        Kind::DnsTimeout,
+        format!(
+            "{server} could not be resolved within {} ms, while another server answered.",
+            waited.as_millis()
+        ),
+        "Check the zone of this name and the name servers in /etc/resolv.conf.",
+    )
+    .with("name", server)
+}
+
+/// Resolves and connects to every server at the same time. The rungs dns and tcp hold when one server accepts; the
+/// others, names and addresses alike, are given [`GRACE`] from then on.
+pub(super) async fn reach(
     ladder_probe: &LadderProbe,
     kind: Product,
     servers: Vec<Server>,
     progress: &mut Progress,
-) -> Option<Vec<Resolved>> {
+) -> Option<Vec<Reached>> {
     let started = Instant::now();
-    let questions = servers.iter().map(|server| ladder_probe.resolve_one(kind, server.clone()));
-    let answers = race(questions, Result::is_ok, DNS_GRACE).await;
-    let took = started.elapsed();
-    progress.prolong(took);
-    let (mut resolved, mut failures) = (Vec::new(), Vec::new());
-    for (server, answer) in servers.into_iter().zip(answers) {
-        match answer {
-            Some(Ok(one)) => resolved.push(one),
-            Some(Err(cause)) => failures.push((server, cause)),
-            None => {
-                let cause = still_unresolved(&server, took);
-                failures.push((server, cause));
-            }
+    let grace = Grace::new(GRACE);
+    let mut ways: Vec<Way> = servers.into_iter().map(Way::to).collect();
+    let attempts = ways.iter().map(|way| async {
+        let places = ladder_probe.resolve(kind, &way.server, &way.trail).await?;
+        ladder_probe.connect(kind, &way.server, places, &way.trail).await
+    });
+    let outcomes = race(attempts, Result::is_ok, &grace).await;
+    let waited = started.elapsed();
+    let mut reached = Vec::new();
+    for (way, outcome) in ways.iter_mut().zip(outcomes) {
+        match outcome {
+            Some(Ok(one)) => reached.push(one),
+            Some(Err(cause)) => way.failure = Some(cause),
+            None => way.give_up(kind, waited),
         }
     }
-    if resolved.is_empty() {
-        progress.failed(Rung::Dns, first_with_others(without_servers(failures))?, took);
-        return None;
-    }
-    progress.unreached(failures);
-    let detail = resolved.iter().map(resolution).collect::<Vec<_>>().join("; ");
-    progress.good(Rung::Dns, detail, took);
-    Some(resolved)
+    let settling = reached
+        .iter_mut()
+        .filter_map(|one| Some(one.others.take()?.settle(kind, &one.server, one.place.clone(), &grace)));
+    let warnings = join_all(settling).await.concat();
+    note(ways, started.elapsed(), progress)?;
+    progress.warnings.extend(warnings);
+    Some(reached)
 }
 
-fn resolution(resolved: &Resolved) -> String {
-    match &resolved.server.host {
+/// Notes the rungs dns and tcp, of ways that took `elapsed` together; `None` when one of them broke.
+pub(super) fn note(ways: Vec<Way>, elapsed: Duration, progress: &mut Progress) -> Option<()> {
+    let resolved: Vec<_> =
+        ways.iter().filter_map(|way| Some((&way.server, way.trail.resolved.get()?))).collect();
+    let naming = resolved.iter().map(|(_, (_, took))| *took).max().unwrap_or(elapsed).min(elapsed);
+    progress.prolong(naming);
+    if resolved.is_empty() {
+        let causes = ways.into_iter().filter_map(|way| way.failure).collect();
+        progress.failed(Rung::Dns, first_with_others(causes)?, elapsed);
+        return None;
+    }
+    let detail = resolved.iter().map(|(server, (places, _))| resolution(server, places)).collect::<Vec<_>>();
+    progress.good(Rung::Dns, detail.join("; "), naming);
+    let accepted: Vec<_> = ways.iter().filter_map(|way| way.trail.accepted.get()).collect();
+    let connecting = accepted.iter().map(|(_, took)| *took).max();
+    let detail = accepted.iter().map(|(place, took)| format!("{place} in {} ms", took.as_millis()));
+    let detail = detail.collect::<Vec<_>>().join(", ");
+    let (unresolved, unreached): (Vec<Way>, Vec<Way>) =
+        ways.into_iter().filter(|way| way.failure.is_some()).partition(|way| way.trail.places().is_none());
+    let causes = |ways: Vec<Way>| ways.into_iter().filter_map(|way| way.failure).collect::<Vec<_>>();
+    progress.warnings.extend(causes(unresolved));
+    match connecting {
+        None => {
+            let cause = first_with_others(causes(unreached))?;
+            progress.failed(Rung::Tcp, cause, elapsed.saturating_sub(naming));
+            None
+        }
+        Some(connecting) => {
+            progress.warnings.extend(causes(unreached));
+            progress.good(Rung::Tcp, detail, connecting);
+            Some(())
+        }
+    }
+}
+
+fn resolution(server: &Server, places: &[Place]) -> String {
+    match &server.host {
         Host::Name(name) => {
-            let addresses = resolved.places.iter().map(|place| match place {
+            let addresses = places.iter().map(|place| match place {
                 Place::Network(address) => address.ip().to_string(),
                 Place::Socket(..) => place.to_string(),
             });
@@ -135,98 +343,11 @@ fn resolution(resolved: &Resolved) -> String {
     }
 }
 
-fn still_unresolved(server: &Server, took: Duration) -> Cause {
-    Cause::external(
-        Kind::DnsTimeout,
-        format!("{server} could not be resolved within {} ms, while another name could.", took.as_millis()),
-        "Check the zone of this name and the name servers in /etc/resolv.conf.",
-    )
-    .with("name", server)
-}
-
-/// The rung tcp: connects to every server at the same time. It holds when one of them accepts; the others are given
-/// [`GRACE`] from then on.
-pub(super) async fn connect(
-    kind: Product,
-    resolved: Vec<Resolved>,
-    progress: &mut Progress,
-) -> Option<Vec<Reached>> {
-    let started = Instant::now();
-    let limit = progress.limit(CONNECT_LIMIT);
-    let attempts = resolved.iter().map(|resolved| connect_server(kind, resolved.clone(), limit));
-    let outcomes = race(attempts, Result::is_ok, GRACE).await;
-    let took = started.elapsed();
-    let (mut reached, mut failures) = (Vec::new(), Vec::new());
-    for (Resolved { server, places }, outcome) in resolved.into_iter().zip(outcomes) {
-        match outcome {
-            Some(Ok(one)) => reached.push(one),
-            Some(Err(cause)) => failures.push((server, cause)),
-            None => {
-                let late = places.into_iter().map(|place| Failure::unfinished(place, took));
-                let cause = unreached::server(kind, &server, &late.collect::<Vec<_>>());
-                failures.push((server, cause));
-            }
-        }
-    }
-    if reached.is_empty() {
-        progress.failed(Rung::Tcp, first_with_others(without_servers(failures))?, started.elapsed());
-        return None;
-    }
-    progress.unreached(failures);
-    for reached in &mut reached {
-        progress.warnings.append(&mut reached.warnings);
-    }
-    let detail = reached
-        .iter()
-        .map(|reached| format!("{} in {} ms", reached.place, reached.took.as_millis()))
-        .collect::<Vec<_>>()
-        .join(", ");
-    progress.good(Rung::Tcp, detail, started.elapsed());
-    Some(reached)
-}
-
-fn without_servers(failures: Vec<(Server, Cause)>) -> Vec<Cause> {
-    failures.into_iter().map(|(_, cause)| cause).collect()
-}
-
 /// The cause to show when several servers failed: the first, with the others as evidence.
 pub(super) fn first_with_others(causes: Vec<Cause>) -> Option<Cause> {
     let mut causes = causes.into_iter();
     let first = causes.next()?;
     Some(causes.fold(first, |first, other| first.with("also", other.sentence)))
-}
-
-/// Connects to a server: to all its addresses at the same time, each within `limit`. Once one has accepted, the others
-/// are given [`GRACE`]; of those that accepted, the first in their order is kept.
-pub(super) async fn connect_server(
-    kind: Product,
-    resolved: Resolved,
-    limit: Duration,
-) -> Result<Reached, Cause> {
-    let Resolved { server, places } = resolved;
-    let started = Instant::now();
-    let attempts = places.iter().map(|place| async move {
-        let outcome = timeout(limit, open(place)).await;
-        (outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), started.elapsed())
-    });
-    let outcomes = race(attempts, |(outcome, _)| outcome.is_ok(), GRACE).await;
-    let ended = started.elapsed();
-    let mut winner = None;
-    let mut failures = Vec::new();
-    for (place, outcome) in places.into_iter().zip(outcomes) {
-        match outcome {
-            Some((Ok(stream), took)) if winner.is_none() => winner = Some((place, stream, took)),
-            Some((Ok(_), _)) => {}
-            Some((Err(error), took)) => failures.push(Failure { place, error, took }),
-            None => failures.push(Failure::unfinished(place, ended)),
-        }
-    }
-    let Some((place, stream, took)) = winner else {
-        return Err(unreached::server(kind, &server, &failures));
-    };
-    let worth_a_word = failures.iter().filter(|failure| failure.matters_beside(&place));
-    let warnings = worth_a_word.map(|failure| unreached::address(kind, &server, failure, &place)).collect();
-    Ok(Reached { server, place, stream, took, warnings })
 }
 
 /// Connects to one place; bounding the time is the caller's part.

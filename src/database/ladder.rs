@@ -85,17 +85,13 @@ impl LadderProbe {
 
     async fn climb_postgres(&self, uri: &PostgresUri, progress: &mut Progress) {
         let servers = uri.servers.clone();
-        let Some(resolved) = connect::resolve(self, Product::Postgres, servers, progress).await else {
-            return;
-        };
-        let Some(reached) = connect::connect(Product::Postgres, resolved, progress).await else { return };
+        let Some(reached) = connect::reach(self, Product::Postgres, servers, progress).await else { return };
         postgres::climb(self, uri, reached, progress).await;
     }
 
     async fn climb_vault(&self, uri: &VaultUri, progress: &mut Progress) {
         let servers = vec![uri.server.clone()];
-        let Some(resolved) = connect::resolve(self, Product::Vault, servers, progress).await else { return };
-        let Some(reached) = connect::connect(Product::Vault, resolved, progress).await else { return };
+        let Some(reached) = connect::reach(self, Product::Vault, servers, progress).await else { return };
         vault::climb(self, uri, reached, progress).await;
     }
 
@@ -108,9 +104,7 @@ impl LadderProbe {
         // What a TXT record adds holds for this climb only.
         let mut uri = uri.clone();
         let servers = self.seeds(&mut uri, progress).await?;
-        let resolved = connect::resolve(self, Product::Mongo, servers, progress).await?;
-        let reached = connect::connect(Product::Mongo, resolved, progress).await?;
-        mongo::climb(self, &uri, databases, reached, progress).await
+        mongo::climb(self, &uri, databases, servers, progress).await
     }
 }
 

@@ -5,36 +5,26 @@
 
 mod auth;
 mod bson;
+mod discovery;
 mod errors;
 mod hello;
 mod old_driver;
 mod privileges;
 mod scram;
 mod topology;
+mod version;
 mod wire;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::connect::{Reached, first_with_others};
 use super::rung::{LadderProbe, Progress, Rung};
 use super::uri::{MongoUri, Server};
 use crate::cause::{Cause, Class};
-use crate::race::{GRACE, race};
 use auth::Admission;
+use discovery::Found;
 use hello::Member;
-use topology::Limits;
-
-/// How long a server is given for TLS and for saying who it is.
-const GREETING_LIMIT: Duration = Duration::from_secs(3);
-
-/// How long the other members have to greet once the primary has. A busy member may take a while, and one that is hung
-/// is not waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long all advertised members are given, from resolving their names to their greeting.
-const MEMBERS_LIMIT: Duration = Duration::from_secs(4);
 
 /// How long a login at one member may take, and each question after it.
 const LOGIN_LIMIT: Duration = Duration::from_secs(3);
@@ -48,54 +38,17 @@ pub(super) struct AppRungs {
     pub(super) role_took: Duration,
 }
 
-/// Climbs from open connections to the top, asking for each of `databases` (`None` where a URI names none). `None` when
+/// Climbs from the names of the seeds to the top, asking for each of `databases` (`None` where a URI names none). `None` when
 /// a rung up to auth broke, which is then noted in `progress`.
 pub(super) async fn climb(
     ladder_probe: &LadderProbe,
     uri: &MongoUri,
     databases: &[Option<String>],
-    reached: Vec<Reached>,
+    servers: Vec<Server>,
     progress: &mut Progress,
 ) -> Option<AppRungs> {
-    let started = Instant::now();
-    let limit = progress.limit(GREETING_LIMIT);
-    let servers: Vec<Server> = reached.iter().map(|reached| reached.server.clone()).collect();
-    let slowest = reached.iter().map(|reached| reached.took).max().unwrap_or_default();
-    let greetings = reached.into_iter().map(|reached| hello::greet(ladder_probe, uri, reached, limit));
-    let is_primary =
-        |greeting: &Result<Member, _>| matches!(greeting, Ok(member) if member.hello.is_writable);
-    let greetings = race(greetings, is_primary, PATIENCE).await;
-    let (mut seeds, mut failures) = (Vec::new(), Vec::new());
-    for (server, greeting) in servers.into_iter().zip(greetings) {
-        match greeting {
-            Some(Ok(member)) => seeds.push(member),
-            Some(Err(cause)) => failures.push((server, cause)),
-            None => {
-                let cause = errors::silent(&server, "isMaster", started.elapsed());
-                failures.push((server, cause));
-            }
-        }
-    }
-    if seeds.is_empty() {
-        let causes = failures.into_iter().map(|(_, cause)| cause).collect();
-        progress.failed(Rung::Tls, first_with_others(causes)?, started.elapsed());
-        return None;
-    }
-    progress.unreached(failures);
-    progress.good(Rung::Tls, seeds.first()?.channel.clone(), started.elapsed());
-
-    let started = Instant::now();
-    let limits = Limits {
-        // The set has answered already; a member much further away than the others is rare.
-        connect: GRACE + slowest * 2,
-        greet: progress.limit(if seeds.iter().any(|seed| seed.hello.is_writable) {
-            PATIENCE
-        } else {
-            MEMBERS_LIMIT
-        }),
-    };
-    let advertised = topology::members(ladder_probe, uri, &seeds, &progress.unreached, limits).await;
-    let members_took = started.elapsed();
+    let Found { mut seeds, advertised, took: members_took } =
+        discovery::discover(ladder_probe, uri, servers, progress).await?;
     let judged = topology::judge(uri, &seeds, &advertised);
     seeds.extend(advertised.into_iter().filter_map(|member| member.outcome.ok()));
 
@@ -139,7 +92,7 @@ pub(super) async fn climb(
     let limit = progress.limit(LOGIN_LIMIT);
     let answers = timeout(limit, async {
         let databases = privileges::ask(uri, databases, &mut member).await;
-        (databases, topology::version(&mut member).await)
+        (databases, version::ask(&mut member).await)
     })
     .await;
     progress.warnings.extend(judged.warnings);
@@ -156,7 +109,7 @@ pub(super) async fn climb(
             (databases.iter().map(|_| Err(cause.clone())).collect(), None)
         }
     };
-    progress.warnings.extend(version.as_ref().and_then(topology::Version::advice));
+    progress.warnings.extend(version.as_ref().and_then(version::Version::advice));
     let role = judged.role.map(|role| match version {
         Some(version) => format!("{role}; {version}"),
         None => role,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::uri::{Product, Server};
+use super::connect::Opener;
+use super::uri::Product;
 use crate::cause::Cause;
 use crate::dns::Resolver;
 use crate::files::Root;
@@ -171,13 +172,14 @@ pub struct LadderProbe {
     pub(super) names: Resolver,
     pub(super) root: Root,
     pub(super) home: PathBuf,
+    pub(super) opener: Opener,
 }
 
 impl LadderProbe {
     /// Resolves with `names`; certificate files and Unix sockets lie under `root`, libpq's default ones in `home`
     /// (a path of the box, e.g. `/root`).
     pub fn new(names: Resolver, root: Root, home: impl Into<PathBuf>) -> Self {
-        LadderProbe { names, root, home: home.into() }
+        LadderProbe { names, root, home: home.into(), opener: Opener::default() }
     }
 }
 
@@ -187,27 +189,12 @@ pub(super) struct Progress {
     kind: Product,
     pub(super) steps: Vec<Step>,
     pub(super) warnings: Vec<Cause>,
-    /// The servers of the URI that could not be resolved or connected to, each with its cause, which is among the
-    /// warnings too. They need not be tried again in this climb.
-    pub(super) unreached: Vec<(Server, Cause)>,
     deadline: Instant,
 }
 
 impl Progress {
     pub(super) fn new(kind: Product, limit: Duration) -> Self {
-        Progress {
-            kind,
-            steps: Vec::new(),
-            warnings: Vec::new(),
-            unreached: Vec::new(),
-            deadline: Instant::now() + limit,
-        }
-    }
-
-    /// Notes servers that could not be reached while others could.
-    pub(super) fn unreached(&mut self, failures: Vec<(Server, Cause)>) {
-        self.warnings.extend(failures.iter().map(|(_, cause)| cause.clone()));
-        self.unreached.extend(failures);
+        Progress { kind, steps: Vec::new(), warnings: Vec::new(), deadline: Instant::now() + limit }
     }
 
     /// Grants the climb what resolving names `took`, which has a limit of its own.

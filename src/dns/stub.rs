@@ -19,7 +19,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::resolv_conf::ResolvConf;
 use super::wire::{self, Manner, Unanswered};
-use crate::race::race;
+use crate::race::{Grace, race};
 
 /// How long the other address family is waited for once one has addresses. Some middleboxes drop questions for IPv6;
 /// glibc waits for them three times over.
@@ -290,7 +290,7 @@ async fn ask_kinds(
         let questions = kinds.iter().map(|kind| wire::ask(server, name, *kind, manner));
         let has_records =
             |outcome: &Result<Message, _>| outcome.as_ref().is_ok_and(|it| !it.answers.is_empty());
-        outcomes.extend(race(questions, has_records, FAMILY_GRACE).await.into_iter().flatten());
+        outcomes.extend(race(questions, has_records, &Grace::new(FAMILY_GRACE)).await.into_iter().flatten());
     }
     let mut messages = Vec::new();
     let mut errors = Vec::new();
@@ -324,9 +324,12 @@ pub(super) async fn ask_each(
                 wire::ask(*server, name, RecordType::A, manner).await
             };
             let is_silent = |outcome: &Result<_, _>| matches!(outcome, Err(Unanswered::Silent(_)));
-            let outcomes =
-                race([ask(Duration::ZERO), ask(wait / 2)], |outcome| !is_silent(outcome), Duration::ZERO)
-                    .await;
+            let outcomes = race(
+                [ask(Duration::ZERO), ask(wait / 2)],
+                |outcome| !is_silent(outcome),
+                &Grace::new(Duration::ZERO),
+            )
+            .await;
             let outcome = outcomes.into_iter().flatten().min_by_key(is_silent);
             let outcome = outcome.unwrap_or(Err(Unanswered::Silent(wait)));
             let outcome = match outcome {

@@ -34,7 +34,7 @@ use tower_service::Service;
 
 use super::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
 use crate::dns::Resolver;
-use crate::race::{GRACE, race};
+use crate::race::{Grace, race};
 
 /// The longest answer that is read into memory, in bytes: everything but an object of S3, which is streamed and has a
 /// limit of its own. A listing of 1000 keys has at most some two megabytes.
@@ -185,15 +185,20 @@ impl Dial {
     }
 }
 
-/// Connects to the first of `addresses` that accepts; a further one is tried whenever [`GRACE`] has passed, all of them
+/// How long one address is waited for before the next is tried too: the connection attempt delay of RFC 8305.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Connects to the first of `addresses` that accepts; a further one is tried whenever [`STAGGER`] has passed, all of them
 /// within [`CONNECT_TIMEOUT`].
 async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let attempts = (0u32..).zip(addresses).map(|(turn, address)| async move {
-        sleep(GRACE * turn).await;
+        sleep(STAGGER * turn).await;
         let connected = TcpStream::connect(address).await;
         connected.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
     });
-    let Ok(outcomes) = timeout(CONNECT_TIMEOUT, race(attempts, Result::is_ok, Duration::ZERO)).await else {
+    let Ok(outcomes) =
+        timeout(CONNECT_TIMEOUT, race(attempts, Result::is_ok, &Grace::new(Duration::ZERO))).await
+    else {
         let tried = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let said = format!("{tried}: no response within {} s", CONNECT_TIMEOUT.as_secs());
         return Err(io::Error::new(io::ErrorKind::TimedOut, said));

@@ -11,7 +11,7 @@ use super::check::Id;
 use crate::aws::imds::{self, Identity, Imds};
 use crate::aws::s3::S3;
 use crate::aws::{self, Aws};
-use crate::bundle::{self, BundleFile, DatabaseUri, ExtraFile, Fetched, Finding, Validation};
+use crate::bundle::{self, BundleFile, DatabaseUri, Fetched, Finding, Validation};
 use crate::cause::Cause;
 use crate::docker::engine::{Container, Engine, Info, LocalImage};
 use crate::files::Root;
@@ -22,7 +22,7 @@ use crate::replicated::answers;
 use crate::replicated::app::{self, AppStatus, SystemPart};
 use crate::secret::Secrets;
 use crate::settings::{Settings, Source};
-use crate::source;
+use crate::source::{self, Beside};
 
 /// How long learning one fact may take. What is asked has deadlines of its own, which say more when they pass.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -123,7 +123,7 @@ pub(super) struct Facts<'g> {
     daemon: OnceCell<Statuses>,
     s3: Fact<S3>,
     files: [Fact<Vec<u8>>; 4],
-    extra: Fact<Vec<ExtraFile>>,
+    beside: Fact<Beside>,
     at_source: Fact<Look>,
     in_place: Fact<Look>,
 }
@@ -135,8 +135,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    fn at(fetched: Fetched, secrets: &Secrets) -> Self {
-        let validation = bundle::validate(&fetched, secrets);
+    fn at(fetched: Fetched, ground: &ProbeContext<'_>) -> Self {
+        let validation = bundle::validate(&fetched, &ground.settings.install.arguments, ground.secrets);
         Look { fetched, validation }
     }
 }
@@ -171,7 +171,7 @@ impl<'g> Facts<'g> {
             daemon: OnceCell::new(),
             s3: Fact::of("aws.credentials"),
             files: BundleFile::ALL.map(|file| Fact::of(of_object(file))),
-            extra: Fact::of("source.extra"),
+            beside: Fact::of("source.extra"),
             at_source: Fact::of("source.valid"),
             in_place: Fact::of("bundle.valid"),
         }
@@ -280,34 +280,35 @@ impl<'g> Facts<'g> {
         self.files[nth].get(fetch).await.map(Vec::as_slice)
     }
 
-    /// The extra files at the source: those of the settings, and the directories that a bundle may have unasked.
-    pub(super) async fn extra(&self) -> Result<&[ExtraFile], Stopped> {
+    /// What lies beside the four at the source: the extra files, and which airgap packages there are.
+    pub(super) async fn beside(&self) -> Result<&Beside, Stopped> {
         let extra = &self.ground.settings.extra;
         let from = self.source().ok_or_else(no_source)?;
         let s3 = self.s3(&from).await?;
-        let fetch = source::fetch_extra(self.ground.root, &from, extra, s3);
-        self.extra.get(fetch).await.map(Vec::as_slice)
+        self.beside.get(source::fetch_beside(self.ground.root, &from, extra, s3)).await
     }
 
     /// All of the source, looked at as a whole.
     pub(super) async fn at_source(&self) -> Result<&Look, Stopped> {
         let objects = join_all(BundleFile::ALL.map(|file| self.object(file)));
         // All are waited for, so that of several failures the same is told every time.
-        let (objects, extra) = join(objects, self.extra()).await;
+        let (objects, beside) = join(objects, self.beside()).await;
         let objects: Vec<&[u8]> = objects.into_iter().collect::<Result<_, _>>()?;
-        let extra = extra?;
+        let Beside { extra, packages } = beside?;
         let look = async {
             let files = BundleFile::ALL.into_iter().zip(objects.into_iter().map(<[u8]>::to_vec)).collect();
-            Ok(Look::at(Fetched { files, extra: extra.to_vec(), ..Fetched::default() }, self.ground.secrets))
+            let fetched =
+                Fetched { files, extra: extra.clone(), packages: packages.clone(), ..Fetched::default() };
+            Ok(Look::at(fetched, self.ground))
         };
         self.at_source.get(look).await
     }
 
     /// What is in place on this box, looked at as a source would be; empty on a box that nothing was placed on.
     pub(super) async fn in_place(&self) -> Result<&Look, Stopped> {
-        let ProbeContext { root, settings, secrets, .. } = self.ground;
+        let ProbeContext { root, settings, .. } = self.ground;
         let look = async {
-            let mut look = Look::at(source::installed(root, &settings.extra)?, secrets);
+            let mut look = Look::at(source::installed(root, &settings.extra)?, self.ground);
             if look.validation.replicated.removes_settings {
                 // Replicated has imported them and removed the file, as it was told to.
                 let is_removed = |finding: &Finding| {

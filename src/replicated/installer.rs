@@ -108,17 +108,20 @@ pub struct InstallReport {
     pub restarted_docker: bool,
 }
 
-/// The installer's arguments: this instance's address, those of the settings, and `skip-pull` where nothing may be pulled.
+/// The installer's arguments: this instance's address, those of the settings, `skip-pull` where nothing may be pulled, and
+/// `airgap` where the app comes from a package.
 ///
 /// An argument that sets the address itself is left out of the settings' ones: the last one would win, and an AMI must
 /// not carry an address.
-pub fn arguments(address: Ipv4Addr, settings: &[String], may_pull: bool) -> Vec<String> {
+pub fn arguments(address: Ipv4Addr, settings: &[String], may_pull: bool, is_airgap: bool) -> Vec<String> {
     let sets_address =
         |argument: &&String| matches!(name_of(argument).as_str(), "local-address" | "private-address");
     let mut arguments = vec![format!("local-address={address}")];
     arguments.extend(settings.iter().filter(|argument| !sets_address(argument)).cloned());
-    if !may_pull && !arguments.iter().any(|argument| name_of(argument) == "skip-pull") {
-        arguments.push("skip-pull".to_owned());
+    for (name, is_wanted) in [("skip-pull", !may_pull), ("airgap", is_airgap)] {
+        if is_wanted && !arguments.iter().any(|argument| name_of(argument) == name) {
+            arguments.push(name.to_owned());
+        }
     }
     arguments
 }
@@ -345,12 +348,12 @@ mod tests {
         let settings =
             strings(&["no-proxy", "local_address=", "private-address=10.0.0.9", "release-sequence=7"]);
         assert_eq!(
-            arguments(Ipv4Addr::new(10, 0, 0, 7), &settings, true),
+            arguments(Ipv4Addr::new(10, 0, 0, 7), &settings, true, false),
             ["local-address=10.0.0.7", "no-proxy", "release-sequence=7"]
         );
-        let pulls = arguments(Ipv4Addr::new(10, 0, 0, 7), &strings(&["no-proxy"]), false);
-        assert_eq!(pulls, ["local-address=10.0.0.7", "no-proxy", "skip-pull"]);
-        assert_eq!(arguments(Ipv4Addr::LOCALHOST, &strings(&["skip_pull"]), false).len(), 2);
+        let pulls = arguments(Ipv4Addr::new(10, 0, 0, 7), &strings(&["no-proxy"]), false, true);
+        assert_eq!(pulls, ["local-address=10.0.0.7", "no-proxy", "skip-pull", "airgap"]);
+        assert_eq!(arguments(Ipv4Addr::LOCALHOST, &strings(&["skip_pull", "airgap"]), false, true).len(), 3);
     }
 
     #[test]

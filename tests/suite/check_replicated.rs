@@ -58,10 +58,13 @@ fn replicated_conf_keys_agree_with_each_other_and_with_the_bundle() {
         (Drop(REP, "LicenseFileLocation"), &["error replicated_conf.required"]),
         (Drop(REP, "ImportSettingsFrom"), &["error replicated_conf.required"]),
         (Drop(REP, "BypassPreflightChecks"), &["warning replicated_conf.required"]),
-        (Add(REP, r#""LicenseBootstrapAirgapPackagePath": "/opt/app.airgap""#), &[]),
+        (
+            Add(REP, r#""LicenseBootstrapAirgapPackagePath": "/opt/app.airgap""#),
+            &["warning airgap.not_in_bundle replicated.conf"],
+        ),
         (
             Add(REP, r#""LicenseBootstrapAirgapPackagePath": "/opt/app.airgap", "ReleaseSequence": 1"#),
-            &["error replicated_conf.excluded"],
+            &["warning airgap.not_in_bundle", "error replicated_conf.excluded"],
         ),
         (Add(REP, r#""Channel": "stable""#), &["warning replicated_conf.channel"]),
         (Add(REP, r#""LogLevl": "info""#), &["warning replicated_conf.unknown_key"]),

@@ -6,6 +6,7 @@
 
 mod absent_databases;
 mod aftermath;
+mod airgap;
 mod app;
 mod bake;
 mod boot;

@@ -85,10 +85,16 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
             format!("The bucket {} does not exist.", request.bucket),
             "Correct the bucket's name in the source.",
         ),
-        "NoSuchKey" => Cause::config(
+        // The second is for want of a body, in the answer to a HEAD.
+        "NoSuchKey" | "NotFound" => Cause::config(
             Kind::S3NoSuchKey,
             format!("The object {} does not exist.", request.url()),
             format!("Upload it, or correct the prefix: aws s3 ls s3://{}/ --recursive", request.bucket),
+        ),
+        "PreconditionFailed" => Cause::external(
+            Kind::S3Changed,
+            format!("The object {} changed during its transfer.", request.url()),
+            "Wait: it is fetched again from its beginning.",
         ),
         "InvalidObjectState" => Cause::config(
             Kind::S3Archived,
@@ -240,6 +246,14 @@ pub(super) fn too_slow(request: &Request<'_>, allowed: Duration) -> Cause {
         SERVICE.unreachable,
         format!("The transfer of {} was not finished within {} s.", request.url(), allowed.as_secs()),
         "Check what limits the network of this box.",
+    ))
+}
+
+pub(super) fn stalled(request: &Request<'_>, limit: Duration) -> Cause {
+    request.about(Cause::external(
+        SERVICE.unreachable,
+        format!("The transfer of {} stopped: nothing came for {} s.", request.url(), limit.as_secs()),
+        "Check the proxy or VPC endpoint in between, and the network of this box.",
     ))
 }
 

@@ -1,6 +1,7 @@
 //! S3: the objects of a bundle into memory, checksums verified; a tree listed; a report put.
 
 mod failure;
+mod large;
 mod object;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use futures_util::{StreamExt, stream};
 use super::Aws;
 use crate::cause::Cause;
 use failure::{Failure, Request};
+pub use large::{Body, Head};
 
 /// How many objects are fetched at the same time. A bundle is four and perhaps some extra files; more connections would
 /// only cost more TLS handshakes.
@@ -139,13 +141,31 @@ impl S3 {
     /// # Errors
     /// See [`S3`]; and `s3.too_many` (config), when there are more than `most`.
     pub async fn list(&self, bucket: &str, prefix: &str, most: usize) -> Result<Vec<Listed>, Cause> {
+        self.list_by(bucket, prefix, None, most).await
+    }
+
+    /// The same without what has a further `/` in its key after `prefix`.
+    ///
+    /// # Errors
+    /// As for [`S3::list`].
+    pub async fn list_top(&self, bucket: &str, prefix: &str, most: usize) -> Result<Vec<Listed>, Cause> {
+        self.list_by(bucket, prefix, Some("/"), most).await
+    }
+
+    async fn list_by(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        delimiter: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Listed>, Cause> {
         let request = Request { action: "s3:ListBucket", bucket, key: prefix };
         self.following(&request, async |region| {
             let mut listed = Vec::new();
             let mut token = None;
             loop {
-                let call =
-                    self.client.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(token);
+                let call = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
+                let call = call.set_delimiter(delimiter.map(str::to_owned)).set_continuation_token(token);
                 let answer = call.customize().config_override(elsewhere(region)).send().await;
                 let answer = answer.map_err(|error| Failure::of(&request, &error))?;
                 for it in answer.contents.unwrap_or_default() {

@@ -13,6 +13,7 @@ use super::Object;
 use super::failure::{self, Request};
 use crate::aws::failure::find;
 use crate::cause::{self, Cause};
+use crate::digest::hex;
 
 /// How long a body may take, whatever its size, and the speed that is expected beyond that: a tenth of what the smallest
 /// instance gets from S3.
@@ -76,19 +77,10 @@ pub(super) async fn read(
 }
 
 /// An ETag is the body's MD5 for what was uploaded in one part, and encrypted by S3 itself or not at all.
-fn is_md5(etag: &str, encryption: Option<&ServerSideEncryption>) -> bool {
+pub(super) fn is_md5(etag: &str, encryption: Option<&ServerSideEncryption>) -> bool {
     matches!(encryption, None | Some(ServerSideEncryption::Aes256))
         && etag.len() == 32
         && etag.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `replicated.conf`: how Replicated installs itself with nobody watching.
 
+mod airgap;
 mod keys;
 mod rules;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::Diagnostics;
 use super::json::{Member, Node};
+use super::package::Package;
 use super::text::has_placeholder;
 use crate::cause::Cause;
 use crate::database::uri::closest;
@@ -24,6 +26,19 @@ pub struct ReplicatedConf {
     /// `RemoveImportSettingsFrom`: Replicated removes the settings file once it has imported it, so that its absence
     /// later is no drift.
     pub removes_settings: bool,
+    /// `LicenseBootstrapAirgapPackagePath`: where Replicated looks for the airgap package.
+    pub airgap_path: Option<PathBuf>,
+}
+
+/// What else there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beside<'c> {
+    /// Every file that will be in place once the bundle is.
+    pub(super) placed: &'c BTreeSet<PathBuf>,
+    /// The airgap packages at the source, where that is known.
+    pub(super) packages: Option<&'c [Package]>,
+    /// The installer's arguments by the settings.
+    pub(super) arguments: &'c [String],
 }
 
 /// A key that has the type it should have.
@@ -36,8 +51,7 @@ struct Given<'m> {
 struct Conf<'c, 'm, 't> {
     notes: &'c mut Diagnostics<'t>,
     given: BTreeMap<&'m str, Given<'m>>,
-    /// Every file that will be in place once the bundle is.
-    placed: &'c BTreeSet<PathBuf>,
+    beside: Beside<'c>,
 }
 
 /// Notes everything that is wrong, and gives what is right.
@@ -45,7 +59,7 @@ pub(super) fn check(
     notes: &mut Diagnostics<'_>,
     text: &str,
     members: &[Member],
-    placed: &BTreeSet<PathBuf>,
+    beside: Beside<'_>,
 ) -> ReplicatedConf {
     let mut given = BTreeMap::new();
     let mut present: BTreeMap<&str, &str> = BTreeMap::new();
@@ -68,10 +82,14 @@ pub(super) fn check(
     for key in ["LocalAddress", "HttpProxy"] {
         rules::found_by_grep(notes, text, members, key);
     }
-    let mut conf = Conf { notes, given, placed };
+    let mut conf = Conf { notes, given, beside };
     rules::check(&mut conf, &present);
+    airgap::check(&mut conf, present.contains(airgap::KEY));
     let removes = conf.given.get("RemoveImportSettingsFrom").map(|given| given.value);
-    ReplicatedConf { removes_settings: matches!(removes, Some(Node::Bool(true))) }
+    ReplicatedConf {
+        removes_settings: matches!(removes, Some(Node::Bool(true))),
+        airgap_path: conf.text(airgap::KEY).map(PathBuf::from),
+    }
 }
 
 impl<'m> Conf<'_, 'm, '_> {
@@ -91,7 +109,7 @@ impl<'m> Conf<'_, 'm, '_> {
     }
 
     fn places(&self, path: &str) -> bool {
-        self.placed.contains(Path::new(path))
+        self.beside.placed.contains(Path::new(path))
     }
 }
 

@@ -76,7 +76,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
         content: b"key-canary-78".to_vec(),
     });
     let secrets = Secrets::default();
-    let mut validation = validate(&fetched, &secrets);
+    let mut validation = validate(&fetched, &[], &secrets);
     validation.findings.iter_mut().for_each(|finding| finding.cause.scrub(&secrets));
     let printed = format!("{validation:?} {:?} {:?}", validation.bundle, fetched);
     let placements: Vec<_> = validation.bundle.as_ref().map(|b| b.placements().collect()).unwrap_or_default();

@@ -3,147 +3,17 @@
 //! A driver that knows of a replica set connects to the names that the set advertises and forgets the seeds, so a set
 //! whose members call themselves by names that this box cannot resolve is unusable although every seed answers.
 
-use std::fmt;
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
-use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
-
-use super::super::connect;
-use super::super::rung::LadderProbe;
+use super::super::uri::MongoUri;
 use super::super::uri::mongo::Seeds;
-use super::super::uri::{Host, MongoUri, Product, Server};
-use super::bson::Document;
+use super::discovery::Advertised;
 use super::errors;
-use super::hello::{self, Hello, Member};
+use super::hello::{Hello, Member};
 use crate::cause::{Cause, Class};
 use crate::kind::Kind;
-
-/// The most members that a replica set can have; a longer list is not a server's honest word.
-const MOST_MEMBERS: usize = 50;
 
 /// How far a secondary may be behind before it is worth a word, in milliseconds. Idle sets write a no-op every ten
 /// seconds.
 const LAG: i64 = 60_000;
-
-/// A member under the name by which the set advertises it.
-pub(super) struct Advertised {
-    pub(super) name: String,
-    pub(super) outcome: Result<Member, Cause>,
-    /// It was tried as a seed, and its failure has been told.
-    is_told: bool,
-}
-
-/// How long each advertised member is given.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// To accept a connection, once its name is resolved.
-    pub(super) connect: Duration,
-    /// For everything, up to its greeting.
-    pub(super) greet: Duration,
-}
-
-/// Resolves, connects to and greets every advertised member that was not tried under that very name, all at the same
-/// time. Those among `unreached`, the seeds that failed, are not tried again.
-pub(super) async fn members(
-    ladder_probe: &LadderProbe,
-    uri: &MongoUri,
-    seeds: &[Member],
-    unreached: &[(Server, Cause)],
-    limits: Limits,
-) -> Vec<Advertised> {
-    if uri.direct_connection || uri.load_balanced {
-        return Vec::new();
-    }
-    let mut names: Vec<String> = Vec::new();
-    for seed in seeds.iter().filter(|seed| belongs(uri, &seed.hello)) {
-        for name in &seed.hello.members {
-            let known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
-            let is_seed = seeds.iter().any(|seed| seed.server.to_string().eq_ignore_ascii_case(name));
-            if !known && !is_seed && names.len() < MOST_MEMBERS {
-                names.push(name.clone());
-            }
-        }
-    }
-    join_all(names.into_iter().map(|name| async move {
-        let tried = unreached.iter().find(|(server, _)| server.to_string().eq_ignore_ascii_case(&name));
-        let outcome = match tried {
-            Some((_, cause)) => Err(because(Kind::MongoMemberUnreachable, &name, UNREACHABLE, cause)),
-            None => member(ladder_probe, uri, &name, limits).await,
-        };
-        Advertised { name, outcome, is_told: tried.is_some() }
-    }))
-    .await
-}
-
-const UNREACHABLE: &str = "is unreachable from this box";
-
-async fn member(
-    ladder_probe: &LadderProbe,
-    uri: &MongoUri,
-    name: &str,
-    limits: Limits,
-) -> Result<Member, Cause> {
-    let limit = limits.greet;
-    let started = Instant::now();
-    let left = || limit.saturating_sub(started.elapsed());
-    let server = server(name).ok_or_else(|| {
-        unusable(Kind::MongoMemberName, name, "has a name that is not HOST:PORT").with("advertised", name)
-    })?;
-    let resolved = timeout(limit, ladder_probe.resolve_one(Product::Mongo, server.clone())).await;
-    let resolved = match resolved {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(cause)) => {
-            return Err(because(
-                Kind::MongoMemberUnresolvable,
-                name,
-                "has a name that does not resolve on this box",
-                &cause,
-            ));
-        }
-        Err(_) => {
-            return Err(unusable(
-                Kind::MongoMemberUnresolvable,
-                name,
-                "has a name that did not resolve in time",
-            ));
-        }
-    };
-    let reached = connect::connect_server(Product::Mongo, resolved, left().min(limits.connect)).await;
-    let reached =
-        reached.map_err(|cause| because(Kind::MongoMemberUnreachable, name, UNREACHABLE, &cause))?;
-    hello::greet(ladder_probe, uri, reached, left())
-        .await
-        .map_err(|cause| because(Kind::MongoMemberUnusable, name, "is reachable but unusable", &cause))
-}
-
-/// `host:port` as replica sets write it; an IPv6 address is in brackets.
-fn server(name: &str) -> Option<Server> {
-    let (host, port) = name.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let host = match bare.parse() {
-        Ok(address) => Host::Address(address),
-        Err(_) if host.is_empty() || host.contains(['/', ':']) => return None,
-        Err(_) => Host::Name(host.to_owned()),
-    };
-    Some(Server { host, address: None, port })
-}
-
-fn unusable(kind: Kind, name: &str, what: &str) -> Cause {
-    Cause::external(
-        kind,
-        format!("The replica set member {name} {what}."),
-        "Make the name resolvable and its port open from this box, or rename the member: rs.reconfig().",
-    )
-}
-
-fn because(kind: Kind, name: &str, what: &str, inner: &Cause) -> Cause {
-    let mut cause = unusable(kind, name, what).with("because", &inner.sentence);
-    cause.evidence.extend(inner.evidence.iter().cloned());
-    cause
-}
 
 /// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
 pub(super) fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
@@ -385,74 +255,6 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
     })
 }
 
-/// A server's version.
-#[derive(Debug)]
-pub(super) struct Version {
-    words: String,
-    wire: i64,
-}
-
-/// The first and the last release of each wire version that had one.
-const RELEASES: [(i64, &str); 10] = [
-    (4, "3.2"),
-    (5, "3.4"),
-    (6, "3.6"),
-    (7, "4.0"),
-    (8, "4.2"),
-    (9, "4.4"),
-    (13, "5.0"),
-    (17, "6.0"),
-    (21, "7.0"),
-    (25, "8.0"),
-];
-
-/// The wire versions of MongoDB 3.2 and 3.6, the oldest and the newest that CircleCI documents.
-const DOCUMENTED: RangeInclusive<i64> = 4..=6;
-
-/// The wire version of MongoDB 5.1, which removed the commands by OP_QUERY that drivers of 3.2's time use.
-const WITHOUT_OLD_COMMANDS: i64 = 14;
-
-/// Asks for the version; a server that does not say it is known by its wire version.
-pub(super) async fn version(member: &mut Member) -> Version {
-    let wire = member.hello.wire_version;
-    let said = member.wire.command("admin", Document::new().with("buildInfo", 1)).await;
-    let words = said
-        .ok()
-        .and_then(|reply| reply.text("version").filter(|version| version.len() <= 40).map(str::to_owned));
-    let known =
-        || RELEASES.iter().rev().find(|(first, _)| *first <= wire).map_or("before 3.2", |(_, name)| name);
-    Version { words: words.unwrap_or_else(|| known().to_owned()), wire }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MongoDB {}; CircleCI documents 3.2 to 3.6", self.words)
-    }
-}
-
-impl Version {
-    /// A word about a version that the app's driver may not get along with.
-    pub(super) fn advice(&self) -> Option<Cause> {
-        let version = &self.words;
-        let sentence = if DOCUMENTED.contains(&self.wire) {
-            return None;
-        } else if self.wire < *DOCUMENTED.start() {
-            format!("The server runs MongoDB {version}, older than 3.2, the oldest that CircleCI documents.")
-        } else if self.wire >= WITHOUT_OLD_COMMANDS {
-            format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on it rejects the commands of drivers of that time."
-            )
-        } else {
-            format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that time."
-            )
-        };
-        let next_step =
-            "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
-        Some(Cause::config(Kind::MongoVersion, sentence, next_step))
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -478,23 +280,5 @@ mod tests {
         // 3.2 does not say when it wrote last, and an arbiter never does.
         assert_eq!(lagging("db3:27017", &hello(None, true), &primary), None);
         assert_eq!(lagging("db3:27017", &hello(Some(0), false), &primary), None);
-    }
-
-    #[test]
-    fn a_version_is_advised_about_unless_it_is_documented() {
-        let advice = |wire: i64| Version { words: "x".to_owned(), wire }.advice();
-        for documented in [4, 5, 6] {
-            assert_eq!(advice(documented), None, "{documented}");
-        }
-        for (wire, said) in [
-            (3, "older than 3.2"),
-            (7, "still accepts"),
-            (13, "still accepts"),
-            (14, "rejects"),
-            (25, "rejects"),
-        ] {
-            let cause = advice(wire).unwrap();
-            assert!(cause.sentence.contains(said), "{wire}: {cause:?}");
-        }
     }
 }

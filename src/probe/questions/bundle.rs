@@ -24,13 +24,12 @@ pub(super) async fn files(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let ground = inquiry.facts.ground;
     let mut wanted: Vec<(PathBuf, Option<u32>)> =
         BundleFile::ALL.iter().map(|file| (PathBuf::from(file.installed_path()), None)).collect();
-    let extra = ground.settings.extra.iter().filter(|extra| !extra.is_tree);
-    wanted.extend(extra.map(|extra| (extra.path.clone(), Some(extra.mode))));
     // Which files a tree should have only the source knows; how those in place may be read is seen here.
-    for (tree, mode) in source::installed_trees(&ground.settings.extra) {
-        let placed = source::placed_in(ground.root, &tree);
-        wanted.extend(placed?.into_iter().map(|path| (path, Some(mode))));
+    let (places, unlisted) = source::placed(ground.root, &ground.settings.extra);
+    if let Some((_, cause)) = unlisted.into_iter().next() {
+        return Err(cause.into());
     }
+    wanted.extend(places.into_iter().map(|(path, mode)| (path, Some(mode))));
     let mut present = 0;
     let (mut absent, mut odd) = (Vec::new(), Vec::new());
     for (path, mode) in &wanted {

@@ -36,7 +36,7 @@ async fn object(inquiry: &Inquiry<'_>, file: BundleFile) -> Result<Outcome, Stop
 pub(super) async fn extra(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let from = inquiry.facts.source().ok_or_else(no_source)?;
     inquiry.need(inquiry.facts.s3(&from)).await?;
-    let fetched = inquiry.facts.extra().await?;
+    let fetched = &inquiry.facts.beside().await?.extra;
     if fetched.is_empty() {
         return Ok(Outcome::not_asked("the bundle has no extra files"));
     }

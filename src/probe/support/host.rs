@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::facts::ProbeContext;
-use super::known::extra_files;
 use super::section::{Found, Section, on_a_thread};
 use crate::bundle::BundleFile;
 use crate::files::Root;
 use crate::record;
+use crate::source;
 
 /// How long reading one file may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -125,7 +125,7 @@ pub(super) async fn bundle_in_place(ground: &ProbeContext<'_>) -> Section {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
     let found = on_a_thread(LIMIT, move || {
         let four = BundleFile::ALL.iter().map(|file| PathBuf::from(file.installed_path()));
-        let paths = four.chain(extra_files(&root, &extra));
+        let paths = four.chain(source::placed(&root, &extra).0.into_iter().map(|(path, _)| path));
         let files: Vec<Value> = paths.map(|path| described(&root, &path)).collect();
         Ok(Found::json(json!({ "version": 1, "files": files })))
     });

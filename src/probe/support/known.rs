@@ -2,31 +2,26 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures_util::future::join_all;
 use tokio::time::{Duration, timeout};
 
 use super::super::facts::{Facts, ProbeContext, Stopped};
 use super::section::on_a_thread;
-use crate::bundle::{self, BundleFile, ExtraFile, Fetched};
+use crate::bundle::{self, BundleFile, Fetched};
 use crate::docker;
 use crate::files::Root;
 use crate::replicated::answers;
 use crate::secret::Secrets;
 use crate::settings::Extra;
+use crate::source::{self, InPlace};
 
 /// How long the source may take; the probe has just waited for it as well.
 const SOURCE: Duration = Duration::from_secs(10);
 
 /// How long reading the box's own files may take.
 const ON_BOX: Duration = Duration::from_secs(10);
-
-/// The most bytes of one file that are looked through for secrets.
-const LARGEST: u64 = 16 << 20;
-
-/// The most files of one tree of extra files.
-const MOST: usize = 1000;
 
 /// What may not be known.
 #[derive(Debug, Default)]
@@ -65,8 +60,7 @@ pub(super) async fn learn(ground: &ProbeContext<'_>) -> UnknownSecrets {
 /// The bundle in place, Replicated's token, the logins of registries.
 fn of_box(root: &Root, extra: &[Extra], secrets: &Secrets) -> UnknownSecrets {
     let mut doubts = UnknownSecrets::default();
-    // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
-    bundle::validate(&installed(root, extra, &mut doubts), secrets);
+    bundle::register_secrets(&installed(root, extra, &mut doubts), secrets);
     answers::register_daemon_token(root, secrets);
     for path in answers::FILES {
         if let Err(error) = fs::File::open(root.path(path)) {
@@ -84,9 +78,9 @@ async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
     let facts = Facts::new(ground);
     let fetching = async {
         let objects = join_all(BundleFile::ALL.map(async |file| (file, facts.object(file).await)));
-        tokio::join!(objects, facts.extra())
+        tokio::join!(objects, facts.beside())
     };
-    let Ok((objects, extra)) = timeout(SOURCE, fetching).await else {
+    let Ok((objects, beside)) = timeout(SOURCE, fetching).await else {
         return Some(format!("The source did not answer within {} s.", SOURCE.as_secs()));
     };
     let mut fetched = Fetched::default();
@@ -97,11 +91,11 @@ async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
             Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
         }
     }
-    match extra {
-        Ok(extra) => fetched.extra = extra.to_vec(),
+    match beside {
+        Ok(beside) => fetched.extra = beside.extra.clone(),
         Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
     }
-    bundle::validate(&fetched, ground.secrets);
+    bundle::register_secrets(&fetched, ground.secrets);
     doubt
 }
 
@@ -125,54 +119,14 @@ impl UnknownSecrets {
 
 /// The bundle in place, as far as it can be read.
 fn installed(root: &Root, extra: &[Extra], doubts: &mut UnknownSecrets) -> Fetched {
-    let mut fetched = Fetched::default();
-    for file in BundleFile::ALL {
-        let path = Path::new(file.installed_path());
-        match read(root, path) {
-            Ok(content) => {
-                fetched.files.insert(file, content);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => doubts.gone.push(file.installed_path()),
-            Err(error) => doubts.unread_unless_absent(path, &error),
-        }
+    let InPlace { fetched, absent, unread } = source::in_place(root, extra);
+    if !fetched.files.is_empty() {
+        // Otherwise nothing was ever placed.
+        doubts.gone.extend(absent.into_iter().map(BundleFile::installed_path));
     }
-    if fetched.files.is_empty() {
-        // Nothing was ever placed.
-        doubts.gone.clear();
-    }
-    for path in extra_files(root, extra) {
-        match read(root, &path) {
-            Ok(content) => fetched.extra.push(ExtraFile { path, mode: None, content }),
-            Err(error) => doubts.unread_unless_absent(&path, &error),
-        }
-    }
+    doubts.unread.extend(unread.into_iter().map(|(path, cause)| {
+        let why = cause.evidence.iter().find(|item| item.name == "error");
+        format!("{} ({})", path.display(), why.map_or(&cause.sentence, |item| &item.value))
+    }));
     fetched
-}
-
-/// The extra files in place, by their paths on the box; a directory that cannot be listed stands for what is in it.
-pub(super) fn extra_files(root: &Root, extra: &[Extra]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in extra {
-        let mut left = vec![entry.path.clone()];
-        while let Some(path) = left.pop().filter(|_| found.len() < MOST) {
-            let real = root.path(&path);
-            // A link is listed and not followed: it may lead anywhere, and round in a circle.
-            let is_directory = fs::symlink_metadata(&real).is_ok_and(|metadata| metadata.is_dir());
-            match fs::read_dir(&real) {
-                Ok(entries) if is_directory => {
-                    left.extend(entries.flatten().map(|found| path.join(found.file_name())));
-                }
-                _ => found.push(path),
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn read(root: &Root, path: &Path) -> io::Result<Vec<u8>> {
-    use io::Read as _;
-    let mut content = Vec::new();
-    fs::File::open(root.path(path))?.take(LARGEST).read_to_end(&mut content)?;
-    Ok(content)
 }

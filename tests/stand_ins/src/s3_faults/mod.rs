@@ -67,6 +67,8 @@ pub struct Call {
     pub path: String,
     /// As received.
     pub query: String,
+    /// The bytes that it asked for, if not for all.
+    pub range: Option<String>,
     /// The region it was signed for; nothing when it was not signed.
     pub region: Option<String>,
     /// The access key it was signed with.
@@ -153,6 +155,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         method: request.method().to_string(),
         path,
         query,
+        range: request.headers().get(header::RANGE).and_then(|it| it.to_str().ok()).map(str::to_owned),
         region,
         access_key: scope.as_ref().map(|scope| scope.access_key.clone()),
         status: None,

@@ -109,7 +109,9 @@ impl Rule {
             }
             _ => false,
         };
-        covered && !appeased
+        // The answer to a HEAD has no body that could be cut or corrupted.
+        let is_of_the_body = matches!(self.fault, Fault::CutShort(_) | Fault::Corrupted);
+        covered && !appeased && !(is_of_the_body && method == Method::HEAD)
     }
 }
 
