@@ -34,7 +34,7 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
     let mut validation = bundle::validate(&fetched, &world.settings.install.arguments, &world.secrets);
-    validation.findings.iter_mut().for_each(|finding| finding.cause.scrub(&world.secrets));
+    validation.findings.iter_mut().for_each(|finding| finding.scrub(&world.secrets));
     let airgap = AirgapPackage::of(&validation, &fetched);
     let what = visible(&url::shown(&what)).into_owned();
     Ok(printed(&validation.findings, &what, airgap.as_ref(), world.console.verbosity()))

@@ -8,6 +8,7 @@ use clap::CommandFactory;
 
 use crate::bake;
 use crate::boot::{self, order::Order};
+use crate::bundle::{self, BundleFile, Fetched};
 use crate::cause::Cause;
 use crate::check;
 use crate::cli::{self, Cli, Command, Output};
@@ -15,7 +16,7 @@ use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
 use crate::docker;
-use crate::files::Root;
+use crate::files::{self, Root};
 use crate::kind::Kind;
 use crate::probe;
 use crate::replicated::answers;
@@ -28,6 +29,9 @@ use crate::usage;
 /// How long a boot waits for its result to be read: the group has been told by then, and a pipe that nobody reads must
 /// not keep the program alive.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// The largest file of the bundle that is looked into for secrets, in bytes.
+const LARGEST_FILE: usize = 1024 * 1024;
 
 /// How long a word on the way is waited for.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -167,6 +171,7 @@ fn with_runtime<T>(
     // What is wrong with the file, the pull says that needs it.
     let _ = docker::register_logins(&root, secrets);
     answers::register_daemon_token(&root, secrets);
+    bundle::register_secrets(&in_place(&root), secrets);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
             |error| {
@@ -198,6 +203,17 @@ fn with_runtime<T>(
     // A task that is stuck in a system call must not keep a finished program alive.
     runtime.shutdown_background();
     came
+}
+
+/// The files of the bundle that are in place, as far as they can be read: whoever runs on this box may quote them.
+fn in_place(root: &Root) -> Fetched {
+    let mut fetched = Fetched::default();
+    for file in BundleFile::ALL {
+        if let Ok(content) = files::read_bounded(&root.path(file.installed_path()), LARGEST_FILE) {
+            fetched.files.insert(file, content);
+        }
+    }
+    fetched
 }
 
 fn verbosity(common: &cli::Common) -> Verbosity {

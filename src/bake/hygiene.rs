@@ -12,6 +12,7 @@ use crate::console::text;
 use crate::docker::engine::{Container, Engine};
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
 /// How a trace goes.
@@ -294,6 +295,14 @@ impl Hygiene {
             (_, 0) => format!("nothing of another box is left; {removed} removed"),
             (0, _) => format!("{errors} of another box"),
             _ => format!("{errors} of another box are left; {removed} removed"),
+        }
+    }
+
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        for left in &mut self.left {
+            left.cause.scrub(secrets);
+            left.name = secrets.foreign(&left.name);
         }
     }
 

@@ -123,6 +123,11 @@ pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOu
     checks.push(Check::from("binary", binary(&world.root.path(BINARY)).await));
     checks.push(hygiene_check(world, containers.as_deref().ok()));
 
+    for check in &mut checks {
+        check.detail = world.secrets.own(&check.detail);
+        check.failures.iter_mut().chain(&mut check.warnings).for_each(|cause| cause.scrub(&world.secrets));
+    }
+
     let is_fit = checks.iter().all(|check| check.outcome != CheckOutcome::Failed);
     let failed: usize = checks.iter().map(|check| check.failures.len()).sum();
     let is_quiet = world.console.verbosity() == Verbosity::Quiet;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::excerpt::Excerpt;
 use crate::cause::{Cause, Evidence};
 use crate::kind::Kind;
+use crate::secret::{Secrets, visible};
 
 /// Whether a finding keeps the bundle from being placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -53,6 +54,12 @@ impl Finding {
     /// Whether this finding keeps the bundle from being placed.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// Makes every free text fit to be shown; the excerpt is.
+    pub(crate) fn scrub(&mut self, secrets: &Secrets) {
+        self.cause.scrub(secrets);
+        self.file = visible(&self.file).into_owned();
     }
 
     /// The cause, with the place in the file as its first evidence.

@@ -15,7 +15,7 @@ use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
-use crate::secret::Secrets;
+use crate::secret::{Secrets, url, visible};
 
 pub use timeline::{ending, timeline};
 
@@ -273,7 +273,15 @@ impl Record {
 
     /// Makes every free text fit to be shown. Everything else is the program's own, by which a later boot decides.
     pub fn scrub(&mut self, secrets: &Secrets) {
-        self.source = crate::secret::url::shown(&self.source);
+        self.source = visible(&url::shown(&self.source)).into_owned();
+        let instance = self.instance.iter_mut().flat_map(|it| [&mut it.region, &mut it.availability_zone]);
+        let lifecycle = self.lifecycle.iter_mut().flat_map(|it| [&mut it.hook, &mut it.result]);
+        for text in instance.chain(lifecycle).flatten() {
+            *text = visible(text).into_owned();
+        }
+        if let Some(lifecycle) = &mut self.lifecycle {
+            lifecycle.group = visible(&lifecycle.group).into_owned();
+        }
         self.cause.iter_mut().chain(&mut self.warnings).for_each(|cause| cause.scrub(secrets));
         for stage in &mut self.stages {
             stage.detail = secrets.own(&stage.detail);

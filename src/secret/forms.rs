@@ -19,6 +19,9 @@ const SHORTEST_WITHIN: usize = 6;
 /// How much of a long secret is encoded; what is found grows over the rest. A multiple of three.
 const ENCODED: usize = 48;
 
+/// How long programs make lines of base64: PEM, MIME.
+const WRAPPED_AT: [usize; 2] = [64, 76];
+
 /// The shortest line of a text of several lines (a key) that is a secret by itself.
 const SHORTEST_LINE: usize = 8;
 
@@ -31,16 +34,28 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What was found, with the rest of what was encoded with it.
-    pub(super) fn grown(self, bytes: &[u8], found: Range<usize>) -> Range<usize> {
-        let belongs = |byte: &u8| match self {
+    /// What was found, with the rest of what was encoded with it: up to the end of the line, and beyond where that is as
+    /// long as lines of base64 are made.
+    pub(super) fn grown(self, text: &[u8], found: Range<usize>) -> Range<usize> {
+        let belongs = |byte: &&u8| match self {
             Form::Literal => false,
-            Form::Base64 => byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte),
+            // Its own characters may be escaped in turn.
+            Form::Base64 => byte.is_ascii_alphanumeric() || b"+/-_=%\\".contains(byte),
             Form::Hexadecimal => byte.is_ascii_hexdigit(),
         };
-        let before = bytes[..found.start].iter().rev().take_while(|byte| belongs(byte)).count();
-        let after = bytes[found.end..].iter().take_while(|byte| belongs(byte)).count();
-        found.start - before..found.end + after
+        let start = found.start - text[..found.start].iter().rev().take_while(belongs).count();
+        let mut end = found.end;
+        let mut line = start;
+        loop {
+            end += text[end..].iter().take_while(belongs).count();
+            let length = end - line;
+            let next = text[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            if self != Form::Base64 || next == 0 || !WRAPPED_AT.contains(&length) {
+                return start..end;
+            }
+            end += next;
+            line = end;
+        }
     }
 }
 

@@ -13,6 +13,9 @@ const LONGEST: usize = 4096;
 /// A shorter piece of a password with reserved characters is not taken for one of its own.
 const SHORTEST_PIECE: usize = 5;
 
+/// A shorter value of something that sounds secret is more likely a word of a sentence.
+const SHORTEST_GUESS: usize = 4;
+
 /// A value that is at least as long is a secret whatever its parameter is called.
 const LONG_VALUE: usize = 16;
 
@@ -46,6 +49,11 @@ impl Secrets {
         for (at, _) in text.match_indices("://").take(MOST) {
             in_address(window(&text[at + 3..]), &mut found);
         }
+        let is_quote = |c: char| c.is_whitespace() || "\"'`".contains(c);
+        text.split(is_quote)
+            .filter(|word| word.contains('@'))
+            .take(MOST)
+            .for_each(|word| misspelt(word, &mut found));
         in_assignments(text, &mut found);
         self.register_all(found);
     }
@@ -94,10 +102,21 @@ fn in_address<'t>(text: &'t str, found: &mut Vec<&'t str>) {
     }
 }
 
+/// The credentials in an address that lacks its scheme, or a slash of it: what lies between the first colon and the last
+/// `@`, and its pieces.
+fn misspelt<'t>(word: &'t str, found: &mut Vec<&'t str>) {
+    let credentials = window(word).rsplit_once('@').and_then(|(before, _)| before.split_once(':'));
+    let Some((_, credentials)) = credentials.filter(|_| !word.contains("://")) else { return };
+    let pieces = credentials.split(['@', '/', ':', '#', '?']).filter(|piece| piece.len() >= SHORTEST_PIECE);
+    found.push(credentials);
+    found.extend(pieces);
+}
+
 /// `name=value`, `name = "value"`, `"name": "value"`.
 fn in_assignments<'t>(text: &'t str, found: &mut Vec<&'t str>) {
     let quotes = ['"', '\''];
-    for line in text.lines() {
+    let is_comment = |line: &&str| line.trim_start().starts_with('#') && !line.starts_with("#!");
+    for line in text.lines().filter(|line| !is_comment(line)) {
         for (at, _) in line.match_indices(['=', ':']).take(MOST) {
             let before = line[..at].trim_end().trim_end_matches(quotes);
             let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -110,7 +129,9 @@ fn in_assignments<'t>(text: &'t str, found: &mut Vec<&'t str>) {
                 Some(inner) => inner.split(quotes).next(),
                 None => after.split(|c: char| c.is_whitespace() || ",;]}\"'".contains(c)).next(),
             };
-            found.extend(value.filter(|value| !is_harmless(value) && !value.starts_with('/')));
+            found.extend(
+                value.filter(|it| it.len() >= SHORTEST_GUESS && !is_harmless(it) && !it.starts_with('/')),
+            );
         }
     }
 }

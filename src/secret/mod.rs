@@ -223,28 +223,30 @@ impl Matcher {
 
     /// Adds each place where secrets stand in a view of the text.
     fn find(&self, view: &View<'_>, text: &str, found: &mut Vec<Range<usize>>) {
-        let bytes = view.bytes();
         // Secrets that overlap are one place: a text that repeats itself has as many as it has bytes.
         let mut open = 0..0;
-        let mut close =
-            |range: Range<usize>| found.extend(view.original(range).map(|it| on_boundaries(text, it)));
-        for hit in self.automaton.find_overlapping_iter(bytes) {
-            if open.start <= hit.start() && hit.end() <= open.end {
+        for hit in self.automaton.find_overlapping_iter(view.bytes()) {
+            let Some(place) = view.original(hit.range()) else { continue };
+            if open.start <= place.start && place.end <= open.end {
                 continue;
             }
-            let range = self.forms[hit.pattern().as_usize()].grown(bytes, hit.range());
-            if range.len() < SHORTEST_ANYWHERE {
-                let place = view.original(range.clone()).filter(|it| it.len() == range.len());
-                if place.is_some_and(|place| stands_alone(text, &on_boundaries(text, place))) {
-                    close(range);
+            if hit.len() < SHORTEST_ANYWHERE {
+                let place = on_boundaries(text, place);
+                if place.len() == hit.len() && stands_alone(text, &place) {
+                    found.push(place);
                 }
-            } else if range.start < open.end {
-                open = open.start.min(range.start)..open.end.max(range.end);
+                continue;
+            }
+            let form = self.forms[hit.pattern().as_usize()];
+            let place = on_boundaries(text, form.grown(text.as_bytes(), place));
+            if place.start < open.end && open.start < place.end {
+                open = open.start.min(place.start)..open.end.max(place.end);
             } else {
-                close(std::mem::replace(&mut open, range));
+                found.push(std::mem::replace(&mut open, place));
             }
         }
-        close(open);
+        found.push(open);
+        found.retain(|place| !place.is_empty());
     }
 
     fn begins_at_end_of(&self, line: &str) -> bool {

@@ -68,9 +68,14 @@ fn an_encoding_that_is_wrapped_or_long_goes_whole() {
     let encoded = STANDARD.encode(&secret);
     let lines: Vec<&str> =
         encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    for text in [encoded.clone(), hexadecimal(&secret), lines.join("\n")] {
+    for text in [encoded.clone(), hexadecimal(&secret)] {
         assert_eq!(secrets.scrub(&format!("a {text} b")), format!("a {REDACTED} b"));
     }
+    assert_eq!(secrets.scrub(&format!("a\n{}\nb", lines.join("\n"))), format!("a\n{REDACTED}\nb"));
+    // What follows on the next line is not a part of it.
+    let secrets = knowing(&["short-secret"]);
+    let text = format!("a {}\nnext", STANDARD.encode("short-secret"));
+    assert_eq!(secrets.scrub(&text), format!("a {REDACTED}\nnext"));
 }
 
 #[test]
@@ -163,6 +168,8 @@ fn what_a_process_is_given_is_known() {
     for known in ["arg/can@ary1", "token-canary4", "canary10"] {
         assert!(secrets.is_in(&format!("x {known} y")), "{known}");
     }
+    secrets.register_text("htp:/u:canary14@h me:canary15@h");
+    assert!(secrets.is_in("canary14") && secrets.is_in("canary15") && !secrets.is_in("me"));
     assert!(!secrets.is_in("true /etc/key.pem no-proxy"));
     secrets.register_text("[install]\nurl = \"https://h/x?token=canary11\"\narguments = [\"daemon-token=canary12\"]\nx_password = 'canary13'");
     for known in ["canary11", "canary12", "canary13"] {

@@ -234,14 +234,14 @@ fn assert_stays_closed(scene: &Scene, how: &str) {
 
 #[test]
 fn replicated_conf_is_closed_whoever_is_killed_in_the_install_stage() {
-    let scene = Scene::new();
-    let conf = scene.world.path(CONF).display().to_string();
     // The first as the real installer does it; the second for whatever another one may do.
     let ways = [
-        ("chmod(1)", format!("chmod a+r '{conf}'; chmod 0644 '{conf}'")),
-        ("chmod(2)", format!("\"$(type -P chmod)\" 0644 '{conf}'")),
+        ("chmod(1)", "chmod a+r 'CONF'; chmod 0644 'CONF'"),
+        ("chmod(2)", "\"$(type -P chmod)\" 0644 'CONF'"),
     ];
     for (way, opens) in ways {
+        let scene = Scene::new();
+        let opens = opens.replace("CONF", &scene.world.path(CONF).display().to_string());
         let script =
             format!("#!/bin/bash\nset -e\n{opens}\necho opened\nsleep 0.3\n{opens}\nexec sleep 60\n");
         scene.world.write(INSTALLER, script);
