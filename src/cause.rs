@@ -102,6 +102,7 @@ fn shortened(text: &str, most: usize) -> String {
 /// Its texts are as they were found: a secret may be learnt after the cause was made. Every sink makes them fit to be
 /// shown ([`Cause::scrub`]), whole, and shortens quotations only then, so that no half of a secret is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Recorded")]
 pub struct Cause {
     /// Stable and machine-readable: `area.what`, e.g. `s3.access_denied`.
     pub kind: Kind,
@@ -119,9 +120,39 @@ pub struct Cause {
     pub waited_seconds: Option<u64>,
 }
 
+/// A cause as it stands in a record, which another version of the agent may have written.
+#[derive(Deserialize)]
+struct Recorded {
+    kind: String,
+    class: Class,
+    sentence: String,
+    #[serde(default)]
+    evidence: Vec<Evidence>,
+    next_step: String,
+    waited_seconds: Option<u64>,
+}
+
+impl From<Recorded> for Cause {
+    fn from(recorded: Recorded) -> Cause {
+        let Recorded { kind, class, sentence, evidence, next_step, waited_seconds } = recorded;
+        let known = Kind::parse(&kind);
+        let cause = Cause {
+            kind: known.unwrap_or(Kind::CauseUnknown),
+            class,
+            sentence,
+            evidence,
+            next_step,
+            waited_seconds,
+        };
+        if known.is_some() { cause } else { cause.with("unknown kind", kind) }
+    }
+}
+
 impl Cause {
-    /// A cause of the given class. `next_step` is not optional: a failure that names no next step is not finished.
+    /// A cause of the given class, which must be one of [`Kind::classes`]. `next_step` is not optional: a failure that names
+    /// no next step is not finished.
     pub fn new(class: Class, kind: Kind, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+        debug_assert!(kind.classes().contains(&class), "{kind} is not listed with the class {class}");
         Cause {
             kind,
             class,
@@ -190,8 +221,8 @@ impl Cause {
         if causes.is_empty() {
             return Cause::host(
                 Kind::CauseUnknown,
-                "Something failed without saying why.",
-                "Look at the journal.",
+                "An operation failed without reporting a cause.",
+                "Check the journal: journalctl -u boot-agent.",
             );
         }
         let mut whole = causes.remove(leading);

@@ -12,7 +12,7 @@ use crate::bundle::{self, Fetched, Finding, Package, Validation};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{CommandContext, CommandOutput, Exit};
-use crate::console::layout::HANG;
+use crate::console::layout::{HANG, Screen};
 use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
@@ -23,7 +23,7 @@ use crate::settings::Source;
 pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
     let extra = &world.settings.extra;
     let (fetched, what) = match &flags.source {
-        None => (draft::installed(&world.root, extra)?, "what is installed".to_owned()),
+        None => (draft::installed(&world.root, extra)?, "the installed bundle".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
@@ -86,14 +86,12 @@ fn printed(
     airgap: Option<&AirgapPackage<'_>>,
     verbosity: Verbosity,
 ) -> CommandOutput {
-    let mut said = String::new();
+    let (mut said, screen) = (String::new(), Screen::stdout());
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
         said.push_str(&format!("{sign} {HANG}{finding}\n"));
         if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
-            let line = format!("{:>5} | ", position.line);
-            let below = " ".repeat(line.len() + excerpt.column - 1);
-            said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
+            said.push_str(&screen.excerpt(position.line, &excerpt.text, excerpt.column));
         }
         if verbosity == Verbosity::Verbose {
             said.push_str(&text::evidence(&finding.cause));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::cause::Cause;
 use crate::console::{Console, StageOutcome};
 use crate::files::Root;
-use crate::kind::Kind;
+use crate::kind::{Area, Kind};
 use crate::secret::Secrets;
 use crate::settings::Settings;
 
@@ -38,7 +38,7 @@ impl From<&Cause> for Exit {
     fn from(cause: &Cause) -> Exit {
         match cause.kind {
             Kind::SourceMissing | Kind::SourceInvalid => Exit::Usage,
-            kind if matches!(kind.area(), "settings" | "usage") => Exit::Usage,
+            kind if matches!(kind.area(), Area::Settings | Area::Usage) => Exit::Usage,
             _ if cause.waited_seconds.is_some() => Exit::Deadline,
             _ => Exit::Failed,
         }

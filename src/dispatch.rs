@@ -16,6 +16,7 @@ use crate::command::{CommandContext, CommandOutput, Exit};
 use crate::console::layout::Screen;
 use crate::console::{self, Console, Verbosity, in_one_line, text};
 use crate::docker;
+use crate::explain;
 use crate::files::{self, Root};
 use crate::kind::Kind;
 use crate::probe;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli, arguments: &[OsString]) -> Exit {
         Command::Check(flags) if flags.schema => Some(schema::Of::Check),
         Command::Bake(flags) if flags.schema => Some(schema::Of::Bake),
         Command::Status(flags) if flags.schema => Some(schema::Of::Status),
+        Command::Explain(flags) if flags.schema => Some(schema::Of::Explain),
         _ => None,
     };
     if let Some(of) = schema {
@@ -69,6 +71,7 @@ pub fn run(cli: Cli, arguments: &[OsString]) -> Exit {
         Command::Status(flags) => {
             status::run(&Root::new(common.root.clone()), flags, verbosity(common), &secrets)
         }
+        Command::Explain(flags) => explain::run(flags),
         Command::Boot(flags) => boot(common, flags, &secrets),
         Command::Bake(flags) => {
             with_runtime(common, Fragment::from_flags([]), true, &secrets, async |world| {

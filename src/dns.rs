@@ -224,7 +224,7 @@ impl Resolver {
                 let reason = error.cause(&path);
                 let cause = Cause::host(
                     Kind::DnsNoServer,
-                    format!("{} cannot be read, so no name can be resolved.", path.display()),
+                    format!("{} cannot be read, so DNS names cannot be resolved.", path.display()),
                     &reason.next_step,
                 );
                 Err(cause.with("because", &reason.sentence))

@@ -87,7 +87,7 @@ impl Access {
 
 /// A file whose new content is on disk beside it, and not yet in its place.
 #[derive(Debug)]
-#[must_use = "the file changes only when it is committed"]
+#[must_use = "the file does not change until it is committed"]
 pub struct Prepared {
     temporary: PathBuf,
     target: PathBuf,

@@ -195,7 +195,7 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let unusable = |said: String| {
         Cause::config(
             Kind::HttpCaBundle,
-            "The file that AWS_CA_BUNDLE names holds no certificates.",
+            "The file named by AWS_CA_BUNDLE contains no certificates.",
             "Correct or unset AWS_CA_BUNDLE.",
         )
         .with("file", file.display())
@@ -204,7 +204,7 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(certificates) if certificates.is_empty() => {
-            Err(unusable("no PEM block CERTIFICATE in it".to_owned()))
+            Err(unusable("it contains no PEM CERTIFICATE block".to_owned()))
         }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(unusable(error.to_string())),

@@ -51,7 +51,7 @@ pub(crate) async fn membership(
             Some(group) => Err(Cause::external(
                 Kind::LifecycleNotAMember,
                 format!("The Auto Scaling group {group} does not list this instance."),
-                "Correct lifecycle.group, or leave it empty so that the group is asked of AWS.",
+                "Correct lifecycle.group, or leave it empty to look the group up in AWS.",
             )
             .with("instance", instance_id)),
             None => Ok(None),
@@ -95,8 +95,8 @@ fn choose(hooks: Vec<Hook>, wanted: Option<&str>, group: &str) -> Result<Option<
         (None, 0 | 1) => Ok(hooks.into_iter().next()),
         (None, _) => Err(Cause::config(
             Kind::LifecycleHookAmbiguous,
-            format!("The Auto Scaling group {group} has several launch hooks, and only one is this boot's."),
-            "Set lifecycle.hook to the one that this boot is to complete.",
+            format!("The Auto Scaling group {group} has several launch hooks, and lifecycle.hook does not say which one to complete."),
+            "Set lifecycle.hook to the hook that this boot should complete.",
         )
         .with("launch hooks", names)),
     }

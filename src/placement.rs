@@ -26,7 +26,7 @@ pub(crate) fn access(root: &Root, mode: Option<u32>) -> Result<Access, Cause> {
         .ok_or_else(|| {
             Cause::host(
                 Kind::HostNoDockerGroup,
-                "This box has no group docker, to which the Replicated daemon belongs.",
+                "This box has no docker group, which the Replicated daemon needs.",
                 "Install Docker in the AMI, or: groupadd --system docker",
             )
         })?;
@@ -83,8 +83,8 @@ pub(crate) fn other_keys<'a>(different: impl Iterator<Item = (&'a Path, &'a Stat
     Some(
         Cause::config(
             Kind::BundleOtherKeys,
-            "The encryption keys at the source are not the ones in place, and are not put over them: what the app has encrypted can only be read with the right ones.",
-            "Compare both. Correct circleci-encryption-keys/ at the source, or move the keys on this box away.",
+            "The encryption keys at the source differ from the installed ones, which were not overwritten: without the right keys, the app cannot decrypt its data.",
+            "Compare both sets. Correct circleci-encryption-keys/ at the source, or move the installed keys out of the way.",
         )
         .with("differs", paths.join(", ")),
     )
@@ -99,7 +99,7 @@ pub(crate) fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> 
     Some(
         Cause::config(
             Kind::BundleDrift,
-            "The source differs from what is in place; Replicated reads its files at its first start only.",
+            "The source differs from the installed files; Replicated reads them at its first start only.",
             "To apply the source, replace this instance; or install again with: agent boot --force",
         )
         .with("differs", paths.join(", ")),

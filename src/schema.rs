@@ -17,6 +17,7 @@ pub(crate) enum Of {
     Check,
     Bake,
     Status,
+    Explain,
 }
 
 impl Of {
@@ -27,6 +28,7 @@ impl Of {
             Of::Check => "check",
             Of::Bake => "bake",
             Of::Status => "status",
+            Of::Explain => "explain",
         }
     }
 
@@ -37,6 +39,7 @@ impl Of {
             Of::Check => include_str!("schema/check.json"),
             Of::Bake => include_str!("schema/bake.json"),
             Of::Status => include_str!("schema/status.json"),
+            Of::Explain => include_str!("schema/explain.json"),
         }
     }
 }
@@ -87,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_schema_is_one_and_refers_to_nothing_that_is_not_in_it() {
-        for of in [Of::Boot, Of::Probe, Of::Check, Of::Bake, Of::Status] {
+        for of in [Of::Boot, Of::Probe, Of::Check, Of::Bake, Of::Status, Of::Explain] {
             let schema = schema(of).unwrap();
             jsonschema::meta::validate(&schema).unwrap();
             let text = schema.to_string();

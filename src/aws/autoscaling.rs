@@ -258,18 +258,18 @@ fn refused(refusal: &ErrorResponse, action: &str, group: Option<&str>, region: &
     match refusal.code.as_str() {
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => refusal.told(Cause::config(
             Kind::AutoscalingAccessDenied,
-            format!("This instance may not call autoscaling:{action}."),
+            format!("This instance is not allowed to call autoscaling:{action}."),
             format!("Add to the role's policy: {}", statement(action, group, region)),
         )),
         "ResourceContention" => refusal.told(Cause::external(
             Kind::AutoscalingContention,
-            "Auto Scaling is changing this group just now.",
+            "Another operation on this Auto Scaling group is in progress.",
             "Wait.",
         )),
         "ValidationError" => refusal.told(Cause::config(
             Kind::AutoscalingRefused,
-            format!("Auto Scaling refuses autoscaling:{action}: {}.", refusal.message.trim_end_matches('.')),
-            "Check the names of the group and the hook in agent.toml; without them the agent finds both itself.",
+            format!("Auto Scaling rejected autoscaling:{action}: {}.", refusal.message.trim_end_matches('.')),
+            "Check lifecycle.group and lifecycle.hook in agent.toml; if unset, the agent looks both up.",
         )),
         _ => refusal.unexpected(&SERVICE),
     }

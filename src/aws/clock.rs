@@ -68,7 +68,7 @@ impl ClockReading {
         }
         let cause = Cause::host(
             Kind::HostClockSkew,
-            format!("This box's clock is {} by {by}'s.", offset(own, server)),
+            format!("This box's clock is {} {by}'s.", offset(own, server)),
             SET_CLOCK,
         )
         .with("this box's time", own)
@@ -102,6 +102,6 @@ mod tests {
             assert!(matches!(judged(seconds), ClockState::Off(_)), "{seconds}");
         }
         let ClockState::Wrong(cause) = judged(-7200) else { panic!("two hours are wrong") };
-        assert_eq!(cause.sentence, "This box's clock is 2h behind by S3's.");
+        assert_eq!(cause.sentence, "This box's clock is 2h behind S3's.");
     }
 }

@@ -155,7 +155,7 @@ async fn of_instance(imds: &Imds) -> Result<Credentials, Cause> {
     let document: Document = serde_json::from_str(&text).map_err(|error| {
         unusable(
             role,
-            &format!("not a credentials document (line {}, column {})", error.line(), error.column()),
+            &format!("not a valid credentials document (line {}, column {})", error.line(), error.column()),
         )
     })?;
     match document {
@@ -174,14 +174,14 @@ fn no_role() -> Cause {
     Cause::external(
         Kind::AwsNoCredentials,
         "The metadata service has no credentials for this instance.",
-        "Wait if the instance has just been launched; else give its launch template an instance profile.",
+        "If the instance was just launched, wait; otherwise add an instance profile to its launch template.",
     )
 }
 
 fn nowhere() -> Cause {
     Cause::config(
         Kind::AwsNoCredentials,
-        "There are no AWS credentials: none in the environment, none in the profile files, and no instance role.",
+        "No AWS credentials: none in the environment, none in the profile files, and no instance role.",
         "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 }
@@ -189,8 +189,8 @@ fn nowhere() -> Cause {
 fn unusable(role: &str, said: &str) -> Cause {
     Cause::config(
         Kind::AwsRoleUnusable,
-        "The metadata service cannot give credentials for this instance's role.",
-        "Check the role's trust policy: it must let ec2.amazonaws.com assume it.",
+        "The metadata service cannot provide credentials for this instance's role.",
+        "Check the role's trust policy: it must allow ec2.amazonaws.com to assume the role.",
     )
     .with("role", role)
     .with("answer", said)
@@ -202,8 +202,8 @@ fn invalid(place: &str, error: &CredentialsError) -> Cause {
     }
     Cause::config(
         Kind::AwsCredentialsInvalid,
-        format!("The AWS credentials of {place} cannot be used."),
-        "Correct them, or remove them so that the instance's role is used.",
+        format!("The AWS credentials from {place} are invalid."),
+        "Correct them, or remove them to use the instance's role.",
     )
     .with_error(error)
 }

@@ -105,15 +105,15 @@ impl ErrorResponse {
             | "BandwidthLimitExceeded" => self.throttled(service),
             "ExpiredToken" | "ExpiredTokenException" | "RequestExpiredException" => Cause::external(
                 service.invalid_credentials,
-                format!("{name} says that the AWS credentials have expired."),
-                "Wait if they are the instance role's, which are renewed; else renew them.",
+                format!("The AWS credentials have expired, according to {name}."),
+                "If they come from the instance role, wait: they are renewed automatically. Otherwise renew them.",
             ),
             "InvalidAccessKeyId"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException"
             | "InvalidToken" => Cause::config(
                 service.invalid_credentials,
-                format!("{name} does not know these AWS credentials."),
+                format!("{name} does not recognize these AWS credentials."),
                 "Check AWS_ACCESS_KEY_ID and AWS_PROFILE; unset both to use the instance's role.",
             ),
             "SignatureDoesNotMatch" | "IncompleteSignature" | "AuthFailure" => Cause::config(
@@ -124,8 +124,8 @@ impl ErrorResponse {
             _ if self.status == 429 => self.throttled(service),
             _ if self.status >= 500 => Cause::external(
                 service.unavailable,
-                format!("{name} cannot answer now."),
-                "Wait; see https://health.aws.amazon.com/ if it lasts.",
+                format!("{name} is temporarily unavailable."),
+                "Wait; if it persists, see https://health.aws.amazon.com/.",
             ),
             _ => return None,
         };
@@ -139,14 +139,14 @@ impl ErrorResponse {
         let cause = if self.code.is_empty() || self.message.is_empty() {
             Cause::external(
                 service.bad_answer,
-                format!("What answers for {name} does not speak as {name} does."),
-                format!("Check {} and the proxy.", service.endpoint_variable),
+                format!("The endpoint for {name} did not return a valid {name} response."),
+                format!("Check {} and the proxy settings.", service.endpoint_variable),
             )
         } else {
             Cause::config(
                 service.bad_answer,
-                format!("{name} refuses the request: {}.", self.message.trim_end_matches('.')),
-                "Read the answer; look at the settings that it names.",
+                format!("{name} rejected the request: {}.", self.message.trim_end_matches('.')),
+                "Check the settings named in the response.",
             )
         };
         self.told(cause)
@@ -155,8 +155,8 @@ impl ErrorResponse {
     fn throttled(&self, service: &Service) -> Cause {
         Cause::external(
             service.throttled,
-            format!("{} asks to be asked less often.", service.name),
-            "Wait; if it lasts, find what else calls it from this account.",
+            format!("{} is throttling requests.", service.name),
+            "Wait; if it persists, find out what else in this account calls it.",
         )
     }
 
@@ -171,15 +171,17 @@ impl ErrorResponse {
         let sentence = match server {
             Some(server) => {
                 format!(
-                    "This box's clock is {} by {name}'s, which therefore refuses its requests.",
+                    "This box's clock is {} {name}'s, so {name} rejects its requests.",
                     offset(own, server)
                 )
             }
-            None => format!("This box's clock is wrong, and {name} therefore refuses its requests."),
+            None => format!("This box's clock is wrong, so {name} rejects its requests."),
         };
         let cause = Cause::host(service.clock_skew, sentence, SET_CLOCK).with("this box's time", own);
         match server {
-            Some(server) => cause.with("server's time", server).with("offset", offset(own, server)),
+            Some(server) => cause
+                .with("server's time", server)
+                .with("offset", offset(own, server).trim_end_matches(" of")),
             None => cause,
         }
     }
@@ -206,23 +208,28 @@ where
     let said = cause::chain(error);
     let (sentence, next_step) = if timed_out {
         (
-            format!("{name} did not answer in time."),
-            "Check the way out: route table, NAT gateway or VPC endpoint, security group, network ACL; or set HTTPS_PROXY.",
+            format!("{name} did not respond in time."),
+            "Check outbound connectivity: route table, NAT gateway or VPC endpoint, security group, network ACL; or set HTTPS_PROXY.",
         )
     } else if kind == Some(io::ErrorKind::ConnectionRefused) {
         (
             match proxy() {
-                Some(_) => format!("The connection to {name}, or to the proxy on the way, was refused."),
+                Some(_) => format!("The connection to {name}, or to the proxy in front of it, was refused."),
                 None => {
-                    format!("The connection to {name} was refused: the host is up and nothing listens there.")
+                    format!(
+                        "The connection to {name} was refused: the host is up, but nothing is listening on the port."
+                    )
                 }
             },
-            "Check the endpoint and the proxy.",
+            "Check the endpoint and the proxy settings.",
         )
     } else if matches!(kind, Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)) {
         (format!("There is no route to {name}."), "Check the route table of this subnet.")
     } else {
-        (format!("The connection to {name} broke."), "Wait; check the endpoint and the proxy if it lasts.")
+        (
+            format!("The connection to {name} was lost."),
+            "Wait; if it persists, check the endpoint and the proxy settings.",
+        )
     };
     let mut cause = Cause::external(service.unreachable, sentence, next_step).with("error", said);
     if let Some((variable, host)) = proxy() {
@@ -250,20 +257,20 @@ fn untrusted(service: &Service, error: &rustls::Error) -> Cause {
         rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => {
             Cause::host(
                 service.untrusted,
-                format!("By this box's clock, the certificate of {name} is not valid now."),
+                format!("According to this box's clock, the certificate of {name} has expired or is not yet valid."),
                 "Check the clock: chronyc tracking",
             )
             .with("this box's time", Timestamp::now())
         }
         rustls::Error::InvalidCertificate(_) => Cause::config(
             service.untrusted,
-            format!("The certificate that {name}'s address shows is not trusted: something on the way takes its place."),
-            "If a proxy opens TLS here, name its certificate authority in AWS_CA_BUNDLE.",
+            format!("The certificate presented for {name} is not trusted: something is intercepting the TLS connection."),
+            "If a proxy intercepts TLS here, point AWS_CA_BUNDLE at its CA certificate.",
         ),
         _ => Cause::external(
             service.untrusted,
-            format!("No TLS connection to {name} comes about."),
-            "Check the endpoint and the proxy.",
+            format!("The TLS handshake with {name} failed."),
+            "Check the endpoint and the proxy settings.",
         ),
     }
     .with_error(error)
@@ -307,7 +314,7 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
 
 pub(super) fn offset(own: Timestamp, server: Timestamp) -> String {
     let seconds = own.as_second() - server.as_second();
-    let direction = if seconds < 0 { "behind" } else { "ahead" };
+    let direction = if seconds < 0 { "behind" } else { "ahead of" };
     let length = humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
     format!("{length} {direction}")
 }

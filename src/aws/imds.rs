@@ -155,7 +155,7 @@ impl Imds {
             .header("x-aws-ec2-metadata-token-ttl-seconds", 1);
         let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
         super::clock::date_of(response.headers())
-            .ok_or_else(|| bad_answer(&self.endpoint, "token", "no header Date"))
+            .ok_or_else(|| bad_answer(&self.endpoint, "token", "no Date header"))
     }
 
     async fn checked(&self, name: &'static str, is_good: impl Fn(&str) -> bool) -> Result<String, Cause> {
@@ -263,8 +263,7 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
     let (sentence, next_step) = if refused {
         (
             "The metadata service refused the connection.",
-            "Check that this is an EC2 instance and that nothing on it rejects connections to the metadata service \
-             (iptables -S OUTPUT).",
+            "Check that this is an EC2 instance and that no local firewall rule rejects connections to the metadata service (iptables -S OUTPUT).",
         )
     } else if error.is_timeout() && error.is_connect() {
         (
@@ -274,20 +273,19 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
         )
     } else if error.is_timeout() && name == "token" {
         (
-            "The metadata service accepts connections but does not answer a token request: its hop limit is too small \
-             for a container, or it is off.",
+            "The metadata service accepts connections but does not respond to a token request: its hop limit is too small for a container, or it is disabled.",
             "Set the hop limit: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled \
              --http-put-response-hop-limit 2",
         )
     } else {
         (
-            "The metadata service did not answer.",
+            "The metadata service did not respond.",
             "Check the route to it: curl -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
              http://169.254.169.254/latest/api/token",
         )
     };
     let said = if error.is_timeout() && !refused {
-        format!("no answer within {} ms", ATTEMPT_TIMEOUT.as_millis())
+        format!("no response within {} ms", ATTEMPT_TIMEOUT.as_millis())
     } else {
         cause::chain(error)
     };
@@ -314,13 +312,12 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
         StatusCode::FORBIDDEN => disabled(endpoint),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Cause::config(
             Kind::ImdsV1Only,
-            "The metadata service knows no tokens (IMDSv2), and version 1 is not used: it gives the role's credentials \
-             to whoever makes this box send a request.",
+            "IMDSv2 is not available, and the agent never uses IMDSv1, which would give the role's credentials to anyone who can make this box send a request.",
             "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
              --http-endpoint enabled (in the launch template: MetadataOptions, HttpTokens: required).",
         )
         .with_url("endpoint", endpoint)
-        .with("answer to the token request", status),
+        .with("response to the token request", status),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
             unauthorized(endpoint, "token").with("answer", status)
         }
@@ -331,7 +328,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
 fn disabled(endpoint: &str) -> Cause {
     Cause::config(
         Kind::ImdsTokenRefused,
-        "The metadata service refuses this instance: it is disabled, or the request came through a proxy.",
+        "The metadata service rejected the request: it is disabled, or the request came through a proxy.",
         "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
          required",
     )
@@ -342,8 +339,8 @@ fn disabled(endpoint: &str) -> Cause {
 fn unauthorized(endpoint: &str, name: &str) -> Cause {
     Cause::external(
         Kind::ImdsUnauthorized,
-        "The metadata service does not accept the token that it has just given.",
-        "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT names one metadata service, not several behind one address.",
+        "The metadata service rejects the token that it has just issued.",
+        "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT points to one metadata service, not several behind one address.",
     )
     .with_url("endpoint", endpoint)
     .with("asked for", name)
@@ -353,8 +350,8 @@ fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         Cause::external(
             Kind::ImdsUnavailable,
-            "The metadata service answers that it cannot answer now.",
-            "Wait; if it lasts, see whether another program on this box floods the metadata service.",
+            "The metadata service is temporarily unavailable.",
+            "Wait; if it persists, check whether another program on this box is flooding the metadata service.",
         )
         .with_url("endpoint", endpoint)
         .with("asked for", name)
@@ -368,8 +365,7 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
     Cause::external(
         Kind::ImdsNoItem,
         format!("The metadata service has no {name}."),
-        "Wait if the instance has just been launched; else look at its network interfaces and at \
-         AWS_EC2_METADATA_SERVICE_ENDPOINT.",
+        "If the instance was just launched, wait; otherwise check its network interfaces and AWS_EC2_METADATA_SERVICE_ENDPOINT.",
     )
     .with_url("endpoint", endpoint)
     .with("item", name)
@@ -378,8 +374,8 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
 fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
     Cause::external(
         Kind::ImdsBadAnswer,
-        format!("What answers as the metadata service gives no valid {name}."),
-        "Check what answers at this address: a proxy or a captive portal must not.",
+        format!("The metadata endpoint returned an invalid {name}."),
+        "Check what responds at this address: it must not be a proxy or a captive portal.",
     )
     .with_url("endpoint", endpoint)
     .with("item", name)

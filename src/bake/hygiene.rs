@@ -40,13 +40,13 @@ const TRACES: &[Trace] = &[
     Trace {
         kind: Kind::HygieneReplicated,
         paths: &["/etc/default/replicated*", "/etc/sysconfig/replicated*"],
-        what: "the installer has written another box's address and its daemon's token there",
+        what: "it contains another instance's address and daemon token",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneReplicated,
         paths: &["/var/lib/replicated*"],
-        what: "it is the state of another box's Replicated",
+        what: "it is the Replicated state of another instance",
         way: Way::Remove,
     },
     Trace {
@@ -60,25 +60,25 @@ const TRACES: &[Trace] = &[
             "/etc/systemd/system/*.wants/replicated-ui.service",
             "/etc/systemd/system/*.wants/replicated-operator.service",
         ],
-        what: "it starts Replicated as another box had installed it",
+        what: "it starts another instance's Replicated",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneReplicated,
         paths: &["/usr/local/bin/replicated", "/usr/local/bin/replicatedctl"],
-        what: "the installer makes this wrapper anew on each box",
+        what: "the installer creates this wrapper on each instance",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneBootRecord,
         paths: &["/var/lib/boot-agent"],
-        what: "it is the record of another box's boot",
+        what: "it is another instance's boot record",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneAppData,
         paths: &["/data/circle"],
-        what: "databases and encryption keys of another box lie there, whose loss may be final",
+        what: "it contains databases and encryption keys of another instance, which may be the only copy",
         way: Way::ByHand,
     },
     Trace {
@@ -86,13 +86,13 @@ const TRACES: &[Trace] = &[
         // Emptied and not removed: without the file systemd takes the next boot for the first one ever, and resets by
         // its presets which units are enabled (machine-id(5)).
         paths: &["/etc/machine-id"],
-        what: "every instance would have the same machine id",
+        what: "every instance would have the same machine ID",
         way: Way::Empty,
     },
     Trace {
         kind: Kind::HygieneMachineId,
         paths: &["/var/lib/dbus/machine-id"],
-        what: "every instance would have the same machine id",
+        what: "every instance would have the same machine ID",
         way: Way::Remove,
     },
     Trace {
@@ -104,13 +104,13 @@ const TRACES: &[Trace] = &[
             "/var/lib/cloud/sem",
             "/var/log/cloud-init*.log",
         ],
-        what: "it is cloud-init's memory of another box, its user-data among it",
+        what: "it is cloud-init's state of another instance, including its user-data",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneCredentialKey,
         paths: &["/var/lib/systemd/credential.secret"],
-        what: "every instance would encrypt its credentials with the same key",
+        what: "every instance would share one credential encryption key",
         way: Way::Remove,
     },
 ];
@@ -162,15 +162,21 @@ pub(super) fn scan(
     }
     for file in BundleFile::ALL {
         for path in matching(root, file.installed_path())? {
-            found.path(Kind::HygieneBundle, path, "it is another box's, with its secrets", Way::Remove, true);
+            found.path(
+                Kind::HygieneBundle,
+                path,
+                "it belongs to another instance and contains its secrets",
+                Way::Remove,
+                true,
+            );
         }
     }
     for extra in &settings.extra {
         // A tree may hold what the image has of its own, and what cannot be had again.
         let (way, what) = if extra.is_tree {
-            (Way::ByHand, "the bundle places files there, and there are some in the image")
+            (Way::ByHand, "the bundle installs files there, and the image already contains some")
         } else {
-            (Way::Remove, "the bundle places it, and it is in the image")
+            (Way::Remove, "the bundle installs it, and the image already contains one")
         };
         for path in matching(root, &extra.path.to_string_lossy())? {
             found.path(Kind::HygieneBundle, path, what, way, !extra.is_tree);
@@ -181,16 +187,15 @@ pub(super) fn scan(
         ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"].iter().any(|file| root.path(file).exists());
     for path in matching(root, HOST_KEYS)? {
         if has_cloud_init {
-            let what = "every instance would have the same SSH host key; cloud-init makes new ones";
+            let what = "every instance would have the same SSH host key; cloud-init generates new ones";
             found.path(Kind::HygieneSshHostKey, path, what, Way::Remove, true);
         } else {
-            let what =
-                "every instance has the same SSH host key, and without cloud-init nothing makes new ones";
+            let what = "every instance would have the same SSH host key, and without cloud-init nothing generates new ones";
             found.path(Kind::HygieneSshHostKey, path, what, Way::ByHand, false);
         }
     }
     for path in matching(root, REGISTRY_LOGINS)? {
-        let what = "the image carries registry logins; boot uses them for images that are missing";
+        let what = "the image contains registry logins, which a boot uses to pull missing images";
         found.path(Kind::HygieneRegistryLogin, path, what, Way::ByHand, false);
     }
     for container in containers.unwrap_or_default() {
@@ -211,8 +216,8 @@ pub(super) fn refuse_box_in_use(containers: &[Container]) -> Result<(), Cause> {
     };
     Err(Cause::config(
         Kind::BakeBoxInUse,
-        "Replicated runs on this box: --clean would remove what it lives on, so nothing was removed.",
-        "Bake on a machine that serves nobody; or, if this one may go: stop the app and Replicated first.",
+        "Replicated is running on this machine: --clean would remove its state, so nothing was removed.",
+        "Bake on a machine that is not in service; to clean this one anyway, stop the app and Replicated first.",
     )
     .with("container", format!("{}: {}", running.name, running.status)))
 }
@@ -231,7 +236,9 @@ impl Hygiene {
             Way::Remove => format!("Remove it: agent bake --clean, or rm -rf {shown}"),
             Way::Empty => format!("Empty it: agent bake --clean, or truncate --size 0 {shown}"),
             Way::ByHand => {
-                format!("Look at it; remove it by hand if it must not be in the image: rm -rf {shown}")
+                format!(
+                    "Inspect it, and remove it by hand if it does not belong in the image: rm -rf {shown}"
+                )
             }
         };
         let cause = Cause::config(kind, format!("{shown} is in the image: {what}."), next_step);
@@ -247,7 +254,7 @@ impl Hygiene {
 
     fn container(&mut self, container: &Container) {
         let name = format!("the container {}", container.name);
-        let what = "it is another box's, with its token in its environment";
+        let what = "it belongs to another instance and has its token in its environment";
         let cause = Cause::config(
             Kind::HygieneContainer,
             format!("The container {} is in the image: {what}.", container.name),
@@ -291,8 +298,8 @@ impl Hygiene {
         let count = |of: fn(&&Left) -> bool| self.left.iter().filter(of).count();
         let (removed, errors) = (count(|left| left.removed), count(|left| left.is_error && !left.removed));
         match (removed, errors) {
-            (0, 0) => "nothing of another box".to_owned(),
-            (_, 0) => format!("nothing of another box is left; {removed} removed"),
+            (0, 0) => "no leftovers from another instance".to_owned(),
+            (_, 0) => format!("no leftovers from another instance; {removed} removed"),
             (0, _) => format!("{errors} of another box"),
             _ => format!("{errors} of another box are left; {removed} removed"),
         }

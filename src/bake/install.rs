@@ -49,7 +49,10 @@ pub(super) async fn fetch(
     wanted: &BakePlan,
 ) -> Result<Achieved<Option<Installer>>, Cause> {
     let Some(replicated) = &wanted.replicated else {
-        return Ok(Achieved::skipped(None, "images.toml has no [replicated], so none is pinned"));
+        return Ok(Achieved::skipped(
+            None,
+            "images.toml has no [replicated] section, so the installer is not pinned",
+        ));
     };
     let arguments = &world.settings.install.arguments;
     let client = http::build(Http::new(world.root.clone()).outgoing()?)?;
@@ -117,9 +120,9 @@ async fn download(
     let fetched = wait::until(world.settings.images_wait, wait::is_external, waiting, attempt).await;
     let (content, sha256) = fetched.map_err(|mut cause| {
         if cause.kind == Kind::InstallerChecksum {
-            cause.next_step = format!("Look at what changed, then correct replicated.{key} in images.toml.");
+            cause.next_step = format!("Find out what changed, then correct replicated.{key} in images.toml.");
         } else if wait::is_external(&cause) {
-            cause.next_step = "Open the way to the URL (route, NAT, proxy), and bake again.".to_owned();
+            cause.next_step = "Make the URL reachable (route, NAT, proxy), and bake again.".to_owned();
         } else {
             cause = correct_versions(cause);
         }
@@ -181,7 +184,7 @@ pub(super) async fn enable_unit(root: &Root) -> Result<Achieved<()>, Cause> {
         return Err(Cause::host(
             Kind::UnitNotEnabled,
             format!("systemd did not enable {}.", unit::NAME),
-            format!("Look at why: systemctl enable {}", unit::NAME),
+            format!("See why: systemctl enable {}", unit::NAME),
         )
         .with("systemctl", said));
     }
@@ -195,10 +198,10 @@ pub(super) async fn enable_unit(root: &Root) -> Result<Achieved<()>, Cause> {
 pub(super) fn settings(root: &Root) -> Result<Achieved<()>, Cause> {
     let path = root.path(SETTINGS_FILE);
     if path.exists() {
-        return Ok(Achieved::skipped((), format!("{} is there", path.display())));
+        return Ok(Achieved::skipped((), format!("{} exists", path.display())));
     }
     files::commit_all(vec![prepare(root, SETTINGS_FILE, SETTINGS.as_bytes(), 0o644)?])?;
-    Ok(Achieved::done((), format!("{} with every key, each at its default", path.display())))
+    Ok(Achieved::done((), format!("{} with every key at its default", path.display())))
 }
 
 /// Whether the unit is started at every boot, and what systemd says of it.
@@ -226,8 +229,8 @@ async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
     let output = tokio::time::timeout(SYSTEMCTL, command.output()).await.map_err(|_| {
         Cause::host(
             Kind::UnitSystemctl,
-            format!("systemctl {word} did not end within {} s.", SYSTEMCTL.as_secs()),
-            "Look at what systemd does: systemctl list-jobs.",
+            format!("systemctl {word} did not finish within {} s.", SYSTEMCTL.as_secs()),
+            "See what systemd is doing: systemctl list-jobs.",
         )
     })?;
     let output = output.map_err(|error| no_systemctl(&error))?;
@@ -238,8 +241,8 @@ async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
 fn no_systemctl(error: &io::Error) -> Cause {
     Cause::config(
         Kind::UnitSystemctl,
-        "systemctl cannot be run, so the unit cannot be enabled.",
-        "Bake an image that has systemd; on Debian: apt-get install systemd.",
+        "systemctl is not available, so the unit cannot be enabled.",
+        "Use a base image with systemd; on Debian: apt-get install systemd.",
     )
     .with_error(error)
 }

@@ -54,7 +54,7 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
     let needed = installer.as_ref().map(|installer| installer.release.images()).unwrap_or_default();
     let images = Step::run(console, "images", async |step| {
         for image in wanted.add(needed) {
-            step.note(Level::Info, format!("{image}: added, since the installer starts it"), None);
+            step.note(Level::Info, format!("{image}: added, because the installer starts it"), None);
         }
         pull::pull(step, engine, &wanted.images, settings.images_wait).await
     })
@@ -86,8 +86,8 @@ fn alone(root: &Root) -> Result<File, Cause> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Cause::host(
             Kind::BakeOtherRuns,
-            "Another bake of this image is running.",
-            "Wait for its end; pgrep -a agent shows it.",
+            "Another agent bake is running on this machine.",
+            "Wait for it to finish; pgrep -a agent shows it.",
         )),
         Err(TryLockError::Error(error)) => Err(files::failed("lock", &path, &error)),
     }
@@ -102,7 +102,7 @@ fn printed(lock: &Lock, hygiene: &Hygiene) -> CommandOutput {
         format!("{} {baked}\n", text::green("✓"))
     } else {
         format!(
-            "{} {baked}; not fit to ship: remove what another box left (agent bake --clean)\n",
+            "{} {baked}; not ready to ship: remove the leftovers from another instance (agent bake --clean)\n",
             text::red("✗")
         )
     });

@@ -150,8 +150,8 @@ impl BakePlan {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Cause::config(
                     Kind::SettingsMissing,
-                    format!("There is no {}, which says what to bake.", file.display()),
-                    "Write it; packer/images.toml of this project is an example.",
+                    format!("{} does not exist; it lists what to bake.", file.display()),
+                    "Create it; see packer/images.toml in this project for an example.",
                 ));
             }
             Err(error) => return Err(files::failed("read", file, &error)),
@@ -179,7 +179,7 @@ impl BakePlan {
             let alias = image.alias().map(|alias| format!("the alias {alias}"));
             for name in [format!("the reference {}", image.reference)].into_iter().chain(alias) {
                 if !names.insert(name.clone()) {
-                    return Err(invalid(&format!("{name} stands there twice")));
+                    return Err(invalid(&format!("{name} is listed twice")));
                 }
             }
         }
@@ -240,12 +240,12 @@ mod tests {
             ("[[image]]\nreference = \"a b\"\n".to_owned(), Kind::SettingsInvalid, "line 2"),
             (format!("{image}alias = 3\n"), Kind::SettingsInvalid, "true, or a name and tag"),
             (format!("{image}digest = \"sha256:1\"\n"), Kind::SettingsInvalid, "is not a digest"),
-            (format!("{image}{image}"), Kind::SettingsInvalid, "the reference a:1 stands there twice"),
+            (format!("{image}{image}"), Kind::SettingsInvalid, "the reference a:1 is listed twice"),
             (
                 "[[image]]\nreference = \"quay.io/a:1\"\nalias = true\n[[image]]\nreference = \"a:1\"\nalias = true\n"
                     .to_owned(),
                 Kind::SettingsInvalid,
-                "the alias a:1 stands there twice",
+                "the alias a:1 is listed twice",
             ),
             ("[replicated]\nurl = \"get.replicated.com\"\n".to_owned(), Kind::SettingsInvalid, "replicated.url"),
             (

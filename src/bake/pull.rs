@@ -106,19 +106,23 @@ async fn one(
 
 fn absent(image: &PlannedImage, name: &str) -> Cause {
     let next_step = if image.pull {
-        "Look at whether something removes images from this engine, and bake again.".to_owned()
+        "Check whether something removes images from this engine, and bake again.".to_owned()
     } else {
-        format!("Load it (docker load), or let it be pulled: remove pull = false from {}.", image.reference)
+        format!("Load it (docker load), or remove pull = false from {} to have it pulled.", image.reference)
     };
-    Cause::config(Kind::ImagesMissing, format!("The image {name} is not on this engine."), next_step)
-        .with("image", &image.reference)
+    Cause::config(
+        Kind::ImagesMissing,
+        format!("The Docker engine does not have the image {name}."),
+        next_step,
+    )
+    .with("image", &image.reference)
 }
 
 fn unreadable_id(image: &PlannedImage, why: &str) -> Cause {
     Cause::host(
         Kind::DockerError,
-        format!("The engine gives the image {} an id that this agent cannot read.", image.reference),
-        "Look at the engine's version and its image store: docker info.",
+        format!("The Docker engine reports an ID for the image {} that is not a digest.", image.reference),
+        "Check the engine's version and image store: docker info.",
     )
     .with("error", why)
 }
@@ -150,7 +154,7 @@ impl Shown<'_> {
                 Some(pull) if pull.bytes > 0 => {
                     format!("{name}: pulled, {} layers, {}", pull.layers, HumanBytes(pull.bytes))
                 }
-                _ => format!("{name}: all of it is there"),
+                _ => format!("{name}: already complete"),
             };
             self.step.note(Level::Info, said, None);
         }

@@ -85,7 +85,7 @@ impl Release {
                 Cause::config(
                     Kind::InstallerUnknownArgument,
                     format!(
-                        "The installer of Replicated {} does not know the {what} {} and would exit with 1.",
+                        "The installer of Replicated {} does not support the {what} {} and would exit with code 1.",
                         self.edition.version,
                         unknown.join(", ")
                     ),
@@ -105,7 +105,7 @@ fn known(edition: &Edition) -> String {
 fn other_version(image: &str, asked: &str, found: &str) -> Cause {
     Cause::config(
         Kind::InstallerOtherVersion,
-        format!("images.toml asks for {image} {asked}, but the script that was downloaded starts {found}."),
+        format!("images.toml asks for {image} {asked}, but the downloaded script starts {found}."),
         "Correct the version under [replicated] in images.toml, or the url.",
     )
 }

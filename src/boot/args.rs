@@ -21,7 +21,7 @@ pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Ca
         [source] => Source::parse(source),
         [_, surplus, ..] => Err(Cause::config(
             Kind::SourceInvalid,
-            format!("\"{surplus}\" is one argument too many."),
+            format!("Unexpected argument \"{surplus}\"."),
             "Give one source: agent boot s3://bucket/prefix",
         )),
     }

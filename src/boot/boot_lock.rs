@@ -47,7 +47,7 @@ pub(super) async fn take_or_follow(
     let path = root.path(LOCK_FILE);
     let without = |error: &io::Error| {
         let cause = Some(files::failed("lock", &path, error));
-        let text = "booting without a lock against a second boot:".to_owned();
+        let text = "booting without the lock that prevents a second boot:".to_owned();
         console.emit(Event::Note { stage: None, level: Level::Warning, text, cause });
         Ok(LockOutcome::Acquired(BootLock { _lock: None }))
     };

@@ -14,7 +14,7 @@ use super::run::Stage;
 pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, Cause> {
     let requests = bundle::requests(&bundle.databases);
     if requests.is_empty() {
-        return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
+        return Ok(Achieved::skipped((), "the bundle sets no database address that can be determined"));
     }
     let ladder_probe = ladder_probe(stage.run.http.names(), &stage.run.root);
     let climbed = stage

@@ -52,7 +52,8 @@ pub(super) fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
     }
     let mut own = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     if let Some(variable) = own.find(|name| name.starts_with(crate::settings::ENVIRONMENT_PREFIX)) {
-        let text = format!("working in place: {variable} is set here, and {} would not see it", unit::NAME);
+        let text =
+            format!("running in this process: {variable} is set here, and {} would not see it", unit::NAME);
         world.console.note(Level::Warning, text);
         return false;
     }
@@ -77,6 +78,13 @@ pub(super) async fn hand_over(
     limit: Duration,
 ) -> Result<Delegated, Cause> {
     let source = source.to_string();
+    let is_early = is_early().await;
+    if is_early && crate::record::boot_runs(&world.root) {
+        // It waits for the stage of cloud-init that waits for this process.
+        if let Err(cause) = systemctl(&["stop", unit::NAME]).await {
+            return Ok(Delegated::Refused(cause));
+        }
+    }
     let lock = loop {
         match boot_lock::take_or_follow(&world.root, &world.console, limit).await? {
             LockOutcome::Acquired(lock) => break lock,
@@ -108,10 +116,10 @@ pub(super) async fn hand_over(
     } else {
         drop(lock);
     }
-    if is_early().await {
+    if is_early {
         return Ok(Delegated::Deferred);
     }
-    world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
+    world.console.note(Level::Info, format!("delegated to {}: following it", unit::NAME));
     follow(world, before, limit).await.map(Delegated::Ended)
 }
 
@@ -140,7 +148,8 @@ async fn start() -> Result<(), Cause> {
     systemctl(&["restart", "--no-block", unit::NAME]).await.map(drop)
 }
 
-/// Whether this runs in a part of cloud-init that comes before the network, as a boothook does, for which the unit waits.
+/// Whether this runs in a part of cloud-init up to its network stage, as a boothook does: a boot waits for the end of that
+/// stage, and so must not be followed from within it.
 async fn is_early() -> bool {
     let network = systemctl(&["show", "--property=ActiveState", "--value", "network-online.target"]).await;
     let system = systemctl(&["show", "--property=SystemState", "--value"]).await;
@@ -178,7 +187,7 @@ async fn follow(
                     Kind::UnitNoResult,
                     format!("{} ended without a result.", unit::NAME),
                     format!(
-                        "Look at journalctl --unit {}; to work in place: agent boot --foreground",
+                        "Check journalctl --unit {}; to run in this process instead: agent boot --foreground",
                         unit::NAME
                     ),
                 )
@@ -187,7 +196,7 @@ async fn follow(
             (_, None) if started.elapsed() >= limit => {
                 break Err(Cause::host(
                     Kind::UnitRuns,
-                    format!("{} has not ended.", unit::NAME),
+                    format!("{} is still running.", unit::NAME),
                     "See what it is waiting for: agent status",
                 )
                 .after_waiting(started.elapsed()));
@@ -220,14 +229,14 @@ fn is_answer(cause: &Cause) -> bool {
     cause.kind == Kind::UnitRefused
 }
 
-async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
+pub(super) async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
     let mut command = Command::new("systemctl");
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let failed = |kind, said: &str| {
         Cause::host(
             kind,
-            format!("systemd does not do what it was asked for with {}.", unit::NAME),
-            format!("Look at systemctl status {}", unit::NAME),
+            format!("systemd rejected {}.", unit::NAME),
+            format!("Check systemctl status {}", unit::NAME),
         )
         .with("asked", format!("systemctl {}", arguments.join(" ")))
         .with("answer", said)

@@ -79,12 +79,10 @@ fn is_outage_elsewhere(record: &Record) -> bool {
 impl fmt::Display for Consequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Consequence::Unknown => f.write_str("could report to nobody, since the group is unknown"),
-            Consequence::NoGroup => {
-                f.write_str("report to nobody: this instance is in no Auto Scaling group")
-            }
+            Consequence::Unknown => f.write_str("could not report to a group, since the group is unknown"),
+            Consequence::NoGroup => f.write_str("not report: this instance is not in an Auto Scaling group"),
             Consequence::NothingPending(group) => {
-                write!(f, "report nothing: no lifecycle action of group {group} is pending")
+                write!(f, "not report: no lifecycle action of group {group} is pending")
             }
             Consequence::Abandon(lifecycle, hook) => {
                 write!(f, "complete hook {hook} of group {} with ABANDON", lifecycle.group)
@@ -147,8 +145,7 @@ fn write_to_console(run: &Run, cause: &Cause) {
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
     if let Ok(mut console) = opened {
         let record = run.record();
-        let instance =
-            record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+        let instance = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
         let cause = cause.scrubbed(&run.secrets);
         let text = format!(
             "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
@@ -177,6 +174,6 @@ async fn upload(run: &Run, aws: &Aws) {
     match tokio::time::timeout(UPLOAD_DEADLINE, put).await {
         Ok(Ok(())) => run.console.note(Level::Info, format!("report: s3://{}/{key}", location.bucket)),
         Ok(Err(cause)) => run.warn(None, cause),
-        Err(_) => run.console.note(Level::Warning, "the report was not uploaded: S3 took too long"),
+        Err(_) => run.console.note(Level::Warning, "the report was not uploaded: S3 did not respond in time"),
     }
 }

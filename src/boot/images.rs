@@ -9,6 +9,7 @@ use crate::docker::engine::Engine;
 use crate::docker::images::{self, Applied, Plan};
 use crate::docker::lock::{self, Lock};
 use crate::docker::pull::PullProgress;
+use crate::kind::Area;
 use crate::wait;
 
 use super::run::Stage;
@@ -21,14 +22,14 @@ pub(super) async fn bring(
     address: Ipv4Addr,
 ) -> Result<Achieved<Option<Lock>>, Cause> {
     let settings = &stage.run.settings;
-    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.area() == "docker";
+    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.area() == Area::Docker;
     let file = stage.run.root.path(lock::FILE);
     // A long lock is read while the engine lists its images; one that cannot be read is no reason to wait for that.
     let listing = async { Ok(engine.images().await) };
     let (listed, lock) = tokio::try_join!(listing, async { Lock::read(&file) })?;
     let Some(lock) = lock else {
         stage.until(settings.images_wait, is_worth_waiting, async || engine.ping().await).await?;
-        return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
+        return Ok(Achieved::skipped(None, "the engine responds; no image lock, so no images to verify"));
     };
     let progress = Progress { stage, pulls: Mutex::default() };
     let mut listed = Some(listed);

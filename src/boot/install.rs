@@ -41,7 +41,7 @@ struct Verified {
     operator: Option<Operator>,
 }
 
-/// Runs the installer, unless Replicated's containers run already as they should.
+/// Runs the installer, unless Replicated's containers are running already as they should.
 pub(super) async fn install(
     stage: &Stage<'_>,
     engine: &Engine,
@@ -63,7 +63,7 @@ pub(super) async fn install(
             installer::restore_access(&run.root, placement::access(&run.root, None)?)?;
             note_installed(run);
         }
-        return Ok(Achieved::skipped((), "Replicated's containers run"));
+        return Ok(Achieved::skipped((), "Replicated's containers are running"));
     }
     if stage.is_dry_run() {
         let script = to_run(run, lock, &arguments)?;
@@ -87,7 +87,10 @@ pub(super) async fn install(
     note_installed(run);
     Ok(Achieved::done(
         (),
-        format!("installer ended after {}, its containers run", crate::console::human(report.took)),
+        format!(
+            "the installer finished in {}; its containers are running",
+            crate::console::human(report.took)
+        ),
     ))
 }
 
@@ -133,14 +136,14 @@ fn warn_of_refused(stage: &Stage<'_>, guard: &FetchGuard) {
     for url in guard.refused() {
         let cause = Cause::config(
             Kind::InstallerFetchRefused,
-            "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
-            "Nothing, if Replicated works: the installer did without it.",
+            "The Replicated installer tried to fetch something that is not in the image lock, and was blocked.",
+            "No action needed if Replicated works: the installer continued without it.",
         );
         stage.warn(cause.with("refused", url));
     }
 }
 
-/// Whether Replicated's containers run as they should, which is waited for on a box where they did: after a reboot, systemd
+/// Whether Replicated's containers are running as they should, which is waited for on a box where they did: after a reboot, systemd
 /// may still be starting them.
 ///
 /// # Errors
@@ -158,7 +161,10 @@ async fn runs_already(
         None => {
             let baked = answers::installed_for(&stage.run.root);
             if let Some(address) = baked.filter(|address| *address != identity.local_ipv4) {
-                stage.progress(format!("the image has the Replicated of {address}, another box"), None);
+                stage.progress(
+                    format!("the image contains Replicated as installed for {address}, another instance"),
+                    None,
+                );
                 return Ok(false);
             }
             Duration::ZERO
@@ -172,7 +178,7 @@ async fn runs_already(
         if instance.is_some_and(|instance| instance.completed_at.is_some()) {
             return Err(cause);
         }
-        stage.progress("installing again, since other images run than the locked ones", None);
+        stage.progress("installing again, because the running images are not the locked ones", None);
     }
     Ok(false)
 }
@@ -193,7 +199,10 @@ fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) 
         }
     } else {
         for file in answers::forget(&run.root)? {
-            stage.progress(format!("removed {}, the answers of another box", file.display()), None);
+            stage.progress(
+                format!("removed {}, left by another instance's installer run", file.display()),
+                None,
+            );
         }
     }
     run.update(|record| {
@@ -261,7 +270,7 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) ->
     if expected.is_none() {
         stage.warn(Cause::config(
             Kind::InstallerUnverified,
-            "The installer is fetched without a checksum and runs as root.",
+            "The installer is downloaded without a checksum and runs as root.",
             "Set install.sha256.",
         ));
     }

@@ -84,7 +84,8 @@ impl Heartbeats {
             while Instant::now() < limit {
                 due.tick().await;
                 if let Some(stood) = run.standstill() {
-                    let text = format!("no heartbeat sent: this boot has not moved for {}", human(stood));
+                    let text =
+                        format!("no heartbeat sent: this boot has made no progress for {}", human(stood));
                     run.console.note(Level::Warning, text);
                     continue;
                 }

@@ -8,6 +8,7 @@
 mod airgap;
 mod args;
 mod boot_lock;
+mod cloud_init;
 mod databases;
 mod delegate;
 mod dry_run;
@@ -20,6 +21,7 @@ mod install;
 mod lifecycle;
 pub(crate) mod order;
 mod place;
+mod power;
 mod ready;
 mod report;
 mod run;
@@ -27,6 +29,7 @@ mod user_data;
 mod validate;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,12 +46,13 @@ use crate::docker::engine::Engine;
 use crate::http::Http;
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record, ending, timeline};
-use crate::settings::Source;
+use crate::settings::{self, Source};
 use crate::unit;
 
 pub(crate) use args::names_source;
 use args::source;
 use boot_lock::{BootLock, LockOutcome};
+use cloud_init::NetworkStage;
 use delegate::Delegated;
 use lifecycle::{Heartbeats, Lifecycle};
 use order::Order;
@@ -67,6 +71,9 @@ const INSTALL: &str = "install";
 const READY: &str = "ready";
 const REPORT: &str = "report";
 
+/// How long after cloud-init's network stage the engine's socket is looked for without a pause between attempts.
+const SOCKET_SOON: Duration = Duration::from_secs(2);
+
 const STAGES: [&str; 11] =
     [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
@@ -83,7 +90,7 @@ async fn procedure(
     let imds = Imds::new(&run.http, &imds::endpoint(environment))?;
     let engine = Engine::connect(&run.root, environment("DOCKER_HOST").as_deref())?;
 
-    let identity = run.stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
+    let identity = run.early_stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
     if let Some(order) = order {
         match run.is_dry() {
             true => order.check(&identity.instance_id)?,
@@ -96,7 +103,7 @@ async fn procedure(
 
     let lifecycle = async {
         let found = run
-            .stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
+            .early_stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
             .await?;
         if let Some(lifecycle) = found {
             told.keep_waiting(run, lifecycle, deadline);
@@ -104,21 +111,36 @@ async fn procedure(
         Ok::<(), Cause>(())
     };
     // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
-    let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
+    let fetch =
+        async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
     let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
-    run.stage(PLACE, async |stage| {
+    run.early_stage(PLACE, async |stage| {
+        if place::needs_volumes(&bundle) {
+            stage.after_network_stage().await;
+        }
         run.require_record()?;
         place::place(stage, &bundle)
     })
     .await?;
 
-    let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
-    let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
+    let databases = run.early_stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
+    // An image and a package may need the space that the disk is growing by, and a volume that is mounted meanwhile.
+    let images = run.stage(IMAGES, async |stage| {
+        // systemd opens the engine's socket right after that.
+        if stage.after_network_stage().await {
+            engine.socket_appears(SOCKET_SOON).await;
+        }
+        images::bring(stage, &engine, identity.local_ipv4).await
+    });
     let package = async {
         let Some(path) = &bundle.replicated.airgap_path else { return Ok(()) };
-        run.stage(AIRGAP, async |stage| airgap::place(stage, source, &bundle, path, aws).await).await
+        run.stage(AIRGAP, async |stage| {
+            stage.after_network_stage().await;
+            airgap::place(stage, source, &bundle, path, aws).await
+        })
+        .await
     };
     let ((), lock, ()) = tokio::try_join!(databases, images, package)?;
 
@@ -169,16 +191,19 @@ impl Discovered {
 /// [`order::ANOTHER_BOX`], after which nothing is left of that order. A failed boot is no error: it is printed with its
 /// cause.
 pub(crate) async fn run(
-    world: CommandContext,
+    mut world: CommandContext,
     flags: &cli::Boot,
     order: Option<Order>,
 ) -> Result<RunResult, Cause> {
     // User-data comes before the settings of the image, as it does when cloud-init runs it.
-    if flags.unit
-        && order.is_none()
-        && let Some(order) = user_data::order(&world).await
-    {
-        return Ok(RunResult::Ordered(order));
+    if flags.unit && order.is_none() {
+        if let Some(order) = user_data::order(&world).await {
+            return Ok(RunResult::Ordered(order));
+        }
+        // Whatever else the user-data is may write the settings file in that stage.
+        wait_for_network_stage(&world).await;
+        let (file, given) = (world.own_settings_file.as_deref(), order::flags(flags, None));
+        world.settings = settings::load(&world.root, file, std::env::vars_os(), given, &world.secrets)?;
     }
     let source = match source(&world.settings, &flags.words) {
         Err(cause) if flags.unit && cause.kind == Kind::SourceMissing => {
@@ -274,9 +299,26 @@ async fn another_process(
     }
 }
 
+/// Waits for cloud-init's network stage, for a boot that has not begun.
+async fn wait_for_network_stage(world: &CommandContext) {
+    let mut is_said = false;
+    let say = |level, text: &str, cause: &Cause| {
+        let (text, cause) = (text.to_owned(), Some(cause.clone()));
+        world.console.emit(Event::Note { stage: None, level, text, cause });
+    };
+    let waiting = |cause: &Cause| {
+        if !std::mem::replace(&mut is_said, true) {
+            say(Level::Info, "waiting:", cause);
+        }
+    };
+    if let Err(cause) = NetworkStage::of(&world.root).wait(waiting).await {
+        say(Level::Warning, "going on without it:", &cause);
+    }
+}
+
 /// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
 fn nothing_to_boot(console: &Console) -> CommandOutput {
-    let said = "no source yet: waiting for user-data";
+    let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });
     console.emit(Event::Over);
     CommandOutput {
@@ -320,8 +362,13 @@ async fn supervise(
         None
     });
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
-    let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::new(root, settings, console, http, secrets, flags.force, begun);
+    let mut begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
+    let mut network_stage = NetworkStage::over();
+    if flags.unit {
+        begun.switched_on_at = power::switched_on(begun.started_at);
+        network_stage = NetworkStage::of(&root);
+    }
+    let run = Run::new(root, settings, console, http, secrets, flags.force, network_stage, begun);
     let writer = tokio::spawn(run.clone().keep_written());
     let mut told = Discovered::default();
     let ended = tokio::select! {
@@ -419,8 +466,12 @@ impl Stop {
     fn new() -> Result<Self, Cause> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Cause::host(Kind::HostSignals, "Cannot install signal handlers.", "Look at the journal.")
-                    .with_error(&error)
+                Cause::host(
+                    Kind::HostSignals,
+                    "Signal handlers cannot be installed.",
+                    "Check the journal: journalctl -u boot-agent.",
+                )
+                .with_error(&error)
             })
         };
         Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })

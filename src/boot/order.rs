@@ -55,7 +55,7 @@ impl Order {
         serde_json::from_slice(&text).map(Some).map_err(|error| {
             Cause::host(
                 Kind::OrderUnreadable,
-                format!("{} does not say what to boot.", path.display()),
+                format!("{} cannot be read as a boot request.", path.display()),
                 "Give the source again: agent boot s3://bucket/prefix",
             )
             .with("error", error)
@@ -88,7 +88,10 @@ impl Order {
         match &self.instance {
             Some(other) if other != instance_id => Err(Cause::config(
                 ANOTHER_BOX,
-                format!("This image was made from another instance, {other}, which booted {}.", self.source),
+                format!(
+                    "This image was created from another instance, {other}, which booted {}.",
+                    self.source
+                ),
                 "Clean the image before it ships: agent bake --clean",
             )),
             _ => Ok(()),
@@ -139,6 +142,7 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::cloud_init::NetworkStage;
     use super::*;
     use crate::secret::Secrets;
 
@@ -162,20 +166,10 @@ mod tests {
         )
         .unwrap();
         let http = crate::http::Http::new(root.clone());
-        let console = crate::console::Console::of_this_process(
-            crate::console::Verbosity::Quiet,
-            false,
-            Secrets::default(),
-        );
-        Run::new(
-            root,
-            settings,
-            console,
-            http,
-            Secrets::default(),
-            false,
-            crate::record::Record::begin(String::new(), None),
-        )
+        let verbosity = crate::console::Verbosity::Quiet;
+        let console = crate::console::Console::of_this_process(verbosity, false, Secrets::default());
+        let record = crate::record::Record::begin(String::new(), None);
+        Run::new(root, settings, console, http, Secrets::default(), false, NetworkStage::over(), record)
     }
 
     #[test]

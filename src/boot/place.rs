@@ -23,7 +23,7 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
         }
     }
     if different.is_empty() {
-        return Ok(Achieved::skipped((), "every file is in place"));
+        return Ok(Achieved::skipped((), "all files are in place"));
     }
     let is_installed = run.record().instance.is_some_and(|instance| instance.installed_at.is_some());
     if is_installed && !run.force {
@@ -52,6 +52,12 @@ pub(super) fn place(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, 
     files::commit_all(files::prepare_all(&wanted)?)?;
     let names: Vec<_> = different.iter().map(|(wanted, ..)| file_name(wanted.path)).collect();
     Ok(Achieved::done((), format!("placed {}", names.join(", "))))
+}
+
+/// Whether a file goes to where cloud-init may mount a volume. `/etc` is on the root file system, which is there from the
+/// start.
+pub(super) fn needs_volumes(bundle: &Bundle) -> bool {
+    bundle.placements().any(|wanted| !wanted.path.starts_with("/etc"))
 }
 
 fn would(state: &State, path: &Path) -> String {

@@ -76,7 +76,7 @@ async fn until_ready(
                 if since.elapsed() >= settings.app_steady {
                     return Ok(Achieved::done((), READY));
                 }
-                stage.progress("ready; checking that it stays ready", None);
+                stage.progress("ready; checking that it remains ready", None);
             }
             Err(cause) => {
                 steady_since = None;

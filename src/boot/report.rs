@@ -108,7 +108,7 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
         }
         (Some(state), ActionResult::Continue) if state.is_leaving() => Err(Cause::host(
             Kind::LifecycleLeaving,
-            "The Auto Scaling group gave up on this instance before the boot finished, and is terminating it.",
+            "The Auto Scaling group's hook timed out before the boot finished, and the group is terminating this instance.",
             "Raise the hook's heartbeat timeout; see what took so long: agent status",
         )
         .with("lifecycle state", state)

@@ -19,6 +19,8 @@ use crate::secret::Secrets;
 use crate::settings::Settings;
 use crate::wait;
 
+use super::cloud_init::NetworkStage;
+
 /// How often the record of a run is written at most, while nothing that must not be lost changes.
 const WRITE_EVERY: Duration = Duration::from_millis(25);
 
@@ -26,6 +28,9 @@ const WRITE_EVERY: Duration = Duration::from_millis(25);
 /// no longer told that the boot goes on.
 const PULSE: Duration = Duration::from_secs(1);
 const STANDSTILL: Duration = Duration::from_secs(60);
+
+/// How long cloud-init's network stage is waited for without a word.
+const WORTH_SAYING: Duration = Duration::from_secs(2);
 
 /// What every stage works with. One per process; shared with the heartbeats.
 pub(crate) struct Run {
@@ -37,6 +42,7 @@ pub(crate) struct Run {
     /// Replace files and install again although this box has completed.
     pub(crate) force: bool,
     is_dry: bool,
+    network_stage: NetworkStage,
     moved_at: Mutex<tokio::time::Instant>,
     record: Mutex<Record>,
     is_noted: Notify,
@@ -61,6 +67,7 @@ impl Run {
         http: Http,
         secrets: Secrets,
         force: bool,
+        network_stage: NetworkStage,
         record: Record,
     ) -> Arc<Self> {
         Arc::new(Run {
@@ -71,6 +78,7 @@ impl Run {
             secrets,
             force,
             is_dry: false,
+            network_stage,
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
@@ -95,6 +103,7 @@ impl Run {
             secrets,
             force,
             is_dry: true,
+            network_stage: NetworkStage::over(),
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
@@ -153,6 +162,25 @@ impl Run {
         let mut record = self.record();
         record.scrub(&self.secrets);
         record
+    }
+
+    /// The same for a stage that may begin before cloud-init's network stage has ended. What fails until then is tried
+    /// again after it: names, groups and space on the disk may come with it.
+    pub(crate) async fn early_stage<T>(
+        &self,
+        name: &'static str,
+        work: impl AsyncFn(&Stage<'_>) -> Result<Achieved<T>, Cause>,
+    ) -> Result<T, Cause> {
+        // Boxed: the compiler counts how deep futures lie in each other.
+        Box::pin(self.stage(name, async |stage| match work(stage).await {
+            Err(cause) if !self.network_stage.is_over().await => {
+                stage.waiting(&cause);
+                stage.after_network_stage().await;
+                work(stage).await
+            }
+            done => done,
+        }))
+        .await
     }
 
     /// A copy of the record as it stands.
@@ -221,7 +249,7 @@ impl Run {
             Some(Err(cause)) => Err(Cause {
                 kind: Kind::RecordUnwritable,
                 sentence: format!(
-                    "The record of this boot cannot be saved, so nothing is installed: {}",
+                    "The record of this boot cannot be saved, so nothing was installed: {}",
                     cause.sentence
                 ),
                 ..cause.clone()
@@ -330,6 +358,22 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// Waits for the end of cloud-init's network stage; says whether it had to. If the end does not come, the boot goes
+    /// on with a warning.
+    pub(crate) async fn after_network_stage(&self) -> bool {
+        let (mut since, began) = (None, Instant::now());
+        let waiting = |cause: &Cause| {
+            since.get_or_insert(began);
+            // At every first boot for a moment: nothing to read about.
+            if began.elapsed() >= WORTH_SAYING { self.waiting(cause) } else { self.note_wait(cause) }
+        };
+        let ended = self.run.network_stage.wait(waiting).await;
+        if let Err(cause) = ended {
+            self.warn(cause);
+        }
+        since.is_some()
+    }
+
     /// In a dry run: whether a boot would wait now.
     pub(crate) fn would_wait(&self) -> bool {
         self.is_dry_run() && !self.run.locked().stages[self.index].waits.is_empty()
@@ -342,6 +386,12 @@ impl<'a> Stage<'a> {
 
     /// Says what the stage waits for. The record keeps each kind of wait once, from when to when.
     pub(crate) fn waiting(&self, cause: &Cause) {
+        self.note_wait(cause);
+        let waited = self.started.elapsed();
+        self.run.console.emit(Event::Waiting { stage: self.name, cause: cause.clone(), waited });
+    }
+
+    fn note_wait(&self, cause: &Cause) {
         let now = Timestamp::now();
         self.run.note(|record| match record.stages[self.index].waits.last_mut() {
             Some(wait) if wait.cause.kind == cause.kind => {
@@ -353,8 +403,6 @@ impl<'a> Stage<'a> {
                 record.stages[self.index].waits.push(wait);
             }
         });
-        let waited = self.started.elapsed();
-        self.run.console.emit(Event::Waiting { stage: self.name, cause: cause.clone(), waited });
     }
 
     /// Says how the stage advances; `bytes` are done and in all.

@@ -42,11 +42,13 @@ pub(super) async fn order(world: &CommandContext) -> Option<Order> {
     let (text, cause, order) = match asked {
         Ok(None) => ("this instance has no user-data", None, None),
         Ok(Some(content)) => match order_in(&content, world) {
-            Some(order) => {
-                ("the user-data says what to boot: not waiting for cloud-init to run it", None, Some(order))
-            }
+            Some(order) => (
+                "the user-data is an agent boot command: not waiting for cloud-init to run it",
+                None,
+                Some(order),
+            ),
             None => (
-                "the user-data is more than one agent boot command: waiting for cloud-init to run it",
+                "the user-data is not a single agent boot command: waiting for cloud-init to run it",
                 None,
                 None,
             ),

@@ -15,7 +15,7 @@ pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<
         stage.warn(finding.located());
     }
     let Some(bundle) = validation.bundle else {
-        return Err(bundle::invalid(&validation.findings, "nothing of it was placed"));
+        return Err(bundle::invalid(&validation.findings, "nothing was installed"));
     };
     let detail = match warnings.len() {
         0 => "valid".to_owned(),

@@ -267,7 +267,7 @@ impl Settings<'_> {
         match host::flaw(&host) {
             None => Some((host, at)),
             Some(flaw) => {
-                let next_step = format!("Write the host name or address alone; the port belongs in {port}.");
+                let next_step = format!("Write only the host name or address; the port belongs in {port}.");
                 self.wrong(notes, at, format!("The host name in {variable} {flaw}."), &next_step);
                 None
             }

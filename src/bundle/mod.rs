@@ -56,7 +56,6 @@ mod tests;
 pub(crate) use addresses::is_of_services;
 pub use addresses::{Address, DatabaseUri, SERVICE_DATABASES, requests, stable_names};
 pub(crate) use circleconfig::{ENCRYPTION_KEYS, PLACE as CIRCLECONFIG};
-pub use excerpt::Excerpt;
 pub use fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use package::Package;

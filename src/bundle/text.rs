@@ -51,7 +51,9 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
             0,
             Cause::config(
                 Kind::BundleByteOrderMark,
-                format!("{shown} begins with a byte order mark, which neither Replicated nor bash skips."),
+                format!(
+                    "{shown} begins with a byte order mark (BOM), which neither Replicated nor bash skips."
+                ),
                 format!("Remove it: {}", name.converted("tail -c +4")),
             ),
         );
@@ -183,7 +185,9 @@ pub(super) fn pasted(
                     at,
                     Cause::config(
                         Kind::BundleCurlyQuote,
-                        format!("The curly quote {c}, pasted from a document, does not quote anything here."),
+                        format!(
+                            "The curly quote {c} is not a quote here; it was probably pasted from a document."
+                        ),
                         format!("Replace each curly quote on this line with a straight {straight}."),
                     ),
                 );
@@ -207,7 +211,7 @@ pub(super) fn pasted(
                             "Invisible character U+{:04X}, probably pasted from a document.",
                             u32::from(c)
                         ),
-                        format!("Delete it; this shows it: {}", name.given_to("cat -A")),
+                        format!("Delete it; to locate it: {}", name.given_to("cat -A")),
                     ),
                 );
             }

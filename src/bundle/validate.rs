@@ -196,9 +196,9 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
         let of_the_four = BundleFile::ALL.iter().find(|file| Path::new(file.installed_path()) == path);
         let again = seen.insert(path, ()).is_some();
         let sentence = match of_the_four {
-            Some(file) => format!("The extra file {name} is in the place of {file}."),
+            Some(file) => format!("The extra file {name} has the same path as {file}."),
             None if !clean => {
-                format!("The path {name:?} of an extra file is not absolute, or goes through \"..\".")
+                format!("The path {name:?} of an extra file is not absolute, or contains \"..\".")
             }
             None if again => format!("Two extra files have the path {name}."),
             None => continue,

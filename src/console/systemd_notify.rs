@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::{Event, LAST_WORDS, Renderer, human, write_within};
+use super::event::{Event, LAST_WORDS, Renderer, human};
+use super::outlet::write_within;
 
 /// How often READY=1 is sent to a systemd that is busy, and the pause between; everything else is said again anyway.
 const TRIES: u32 = 20;

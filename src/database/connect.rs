@@ -255,7 +255,7 @@ fn unresolved(server: &Server, waited: Duration) -> Cause {
             "{server} could not be resolved within {} ms, while another server answered.",
             waited.as_millis()
         ),
-        "Check the zone of this name and the name servers in /etc/resolv.conf.",
+        "Check this name's zone and the name servers in /etc/resolv.conf.",
     )
     .with("name", server)
 }

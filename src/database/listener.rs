@@ -43,7 +43,7 @@ impl fmt::Display for Listener {
             Listener::Redis => "a Redis server",
             Listener::Mail => "an SMTP or FTP server",
             Listener::Tls => "a TLS server",
-            Listener::ClosesAtOnce => "a proxy or a server that closes every connection at once",
+            Listener::ClosesAtOnce => "a proxy or a server that closes every connection immediately",
         })
     }
 }

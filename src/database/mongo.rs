@@ -105,7 +105,7 @@ pub(super) async fn climb(
             (outcomes.collect(), Some(version))
         }
         Err(_) => {
-            let cause = errors::silent(&server, "the question for privileges", limit);
+            let cause = errors::silent(&server, "the privilege query", limit);
             (databases.iter().map(|_| Err(cause.clone())).collect(), None)
         }
     };

@@ -26,7 +26,7 @@ use super::tls::Terms;
 use super::uri::postgres::{SessionTarget, SslMode, Wish};
 use super::uri::{Host, PostgresUri, Product, Server};
 use crate::cause::Cause;
-use crate::kind::Kind;
+use crate::kind::{Area, Kind};
 use attempt::{Attempt, told_of_both};
 use channel::{Channel, HandedStream, TlsPlan};
 
@@ -120,9 +120,9 @@ impl Visit<'_> {
         let on_socket = matches!(self.server.host, Host::Socket(_));
         let (first, second) = match self.uri.tls.mode {
             _ if on_socket => (TlsPlan::Plaintext("on a Unix socket"), None),
-            SslMode::Disable => (TlsPlan::Plaintext("as sslmode=disable says"), None),
-            SslMode::Allow => (TlsPlan::Plaintext("as sslmode=allow prefers"), Some(TlsPlan::Required)),
-            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS did not do"))),
+            SslMode::Disable => (TlsPlan::Plaintext("per sslmode=disable"), None),
+            SslMode::Allow => (TlsPlan::Plaintext("preferred by sslmode=allow"), Some(TlsPlan::Required)),
+            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS failed"))),
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (TlsPlan::Required, None),
         };
         let attempt = self.attempt_with(first, stream).await;
@@ -395,5 +395,6 @@ fn worth_another_way(cause: &Cause) -> bool {
         Kind::PostgresNoRole,
         Kind::PostgresTlsRequired,
     ];
-    refused_by_rule.contains(&cause.kind) || (cause.kind.area() == "tls" && cause.kind != channel::REFUSED)
+    refused_by_rule.contains(&cause.kind)
+        || (cause.kind.area() == Area::Tls && cause.kind != channel::REFUSED)
 }

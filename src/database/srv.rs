@@ -51,7 +51,7 @@ impl LadderProbe {
             return Err(Cause::config(
                 Kind::MongoSrvForeign,
                 format!(
-                    "The SRV record of {name} names a server outside {domain}, which every driver refuses."
+                    "The SRV record of {name} points to a server outside {domain}, which every driver rejects."
                 ),
                 "Correct the SRV records, or list the servers in a mongodb:// URI.",
             )
@@ -70,8 +70,8 @@ impl LadderProbe {
         if texts.len() > 1 {
             return Err(Cause::config(
                 Kind::MongoUri,
-                format!("The name {name} has more than one TXT record, which every driver refuses."),
-                "Leave one TXT record.",
+                format!("The name {name} has more than one TXT record, which every driver rejects."),
+                "Keep only one TXT record.",
             ));
         }
         for text in texts {

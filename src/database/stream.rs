@@ -92,7 +92,7 @@ impl AsyncRead for LimitedStream {
         match self.left.checked_sub(read) {
             Some(left) => self.left = left,
             None => {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "the server sends without end");
+                let error = io::Error::new(io::ErrorKind::InvalidData, "the server does not stop sending");
                 return Poll::Ready(Err(error));
             }
         }

@@ -2,18 +2,17 @@
 //!
 //! OpenSSL because MongoDB 3.2 offers no ECDHE, and because its verdicts are the ones that libpq would give.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{ConnectConfiguration, SslConnector, SslMethod, SslRef, SslVerifyMode, SslVersion};
+use openssl::ssl::{ConnectConfiguration, SslConnector, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::store::X509StoreBuilder;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
 use super::connect::Stream;
-use super::uri::{Host, Password, Product, Server};
+use super::uri::{Host, Product, Server};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
@@ -21,20 +20,14 @@ use crate::kind::Kind;
 mod chain;
 mod files;
 mod stepwise;
+mod terms;
 mod verdict;
 
 use chain::Objection;
 use stepwise::Stepwise;
 
+pub(super) use terms::{Authorities, ClientCertificate, Terms, Verify};
 pub(super) use verdict::after_handshake;
-
-/// Where the certificates of the known authorities are, by distribution: Debian, Red Hat, SUSE, Alpine.
-const SYSTEM_STORES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// A connection inside TLS.
 pub(super) type TlsStream = SslStream<Stepwise>;
@@ -43,72 +36,6 @@ pub(super) type TlsStream = SslStream<Stepwise>;
 /// handshake messages into one record (OpenSSL's do not) may have asked unnoticed.
 pub(super) fn asked_for_certificate(stream: &TlsStream) -> bool {
     stream.get_ref().asked_for_certificate()
-}
-
-/// How much of the server's certificate is verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verify {
-    Nothing,
-    /// It was issued by a known authority.
-    Chain,
-    /// And it carries the server's name.
-    Name,
-}
-
-/// Which authorities are known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Authorities {
-    System,
-    File(PathBuf),
-}
-
-/// The client's own certificate, as paths of the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ClientCertificate {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
-    pub(super) key_password: Option<Password>,
-    /// libpq refuses a key that others can read; the MongoDB drivers do not look.
-    pub(super) key_must_be_private: bool,
-}
-
-/// What a URI demands of TLS, in terms common to both kinds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) kind: Product,
-    pub(super) verify: Verify,
-    pub(super) authorities: Authorities,
-    pub(super) identity: Option<ClientCertificate>,
-    pub(super) send_name: bool,
-    pub(super) least: Option<SslVersion>,
-    pub(super) most: Option<SslVersion>,
-    /// The application protocol to announce, length first; empty for none.
-    pub(super) protocol: &'static [u8],
-}
-
-impl Terms {
-    /// Terms that any server meets which speaks TLS at all, to learn whether one does.
-    pub(super) fn anything(kind: Product) -> Self {
-        Terms {
-            kind,
-            verify: Verify::Nothing,
-            authorities: Authorities::System,
-            identity: None,
-            send_name: true,
-            least: None,
-            most: None,
-            protocol: &[],
-        }
-    }
-
-    /// The setting that names the authorities, for next steps.
-    fn authorities_setting(&self) -> &'static str {
-        match self.kind {
-            Product::Postgres => "sslrootcert",
-            Product::Mongo => "tlsCAFile",
-            Product::Vault => "the system's trust store",
-        }
-    }
 }
 
 type Seen = Arc<Mutex<Option<Objection>>>;
@@ -216,12 +143,8 @@ fn configure(terms: &Terms, root: &Root, server: &Server, seen: Seen) -> Result<
 }
 
 fn unusable(error: &ErrorStack) -> Cause {
-    Cause::host(
-        Kind::TlsUnusable,
-        "OpenSSL cannot be set up in this process.",
-        "Report this as a fault of boot-agent.",
-    )
-    .with("error", error)
+    Cause::host(Kind::TlsUnusable, "OpenSSL could not be initialized.", "Report this as a bug in boot-agent.")
+        .with("error", error)
 }
 
 #[cfg(test)]

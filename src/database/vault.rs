@@ -50,7 +50,7 @@ pub(super) async fn climb(
             Err(cause) => return progress.failed(Rung::Tls, for_vault(cause), started.elapsed()),
         }
     } else {
-        (reached.stream, "no TLS, as VAULT__SCHEME=http says".to_owned())
+        (reached.stream, "no TLS, per VAULT__SCHEME=http".to_owned())
     };
     let tls_took = started.elapsed();
 

@@ -71,7 +71,7 @@ fn completed(mut logins: HashMap<String, Login>) -> Result<HashMap<String, Login
 fn not_understood(why: &str) -> Cause {
     Cause::config(
         Kind::RegistryCredentials,
-        format!("The registry logins in {FILE} cannot be understood."),
+        format!("The registry logins in {FILE} cannot be parsed."),
         "Log in again with docker login, or remove the file.",
     )
     .with("error", why)
@@ -105,7 +105,7 @@ impl Login {
     fn complete(&mut self) -> Result<(), String> {
         if let Some(auth) = self.auth.as_deref().filter(|auth| !auth.is_empty()) {
             let decoded = STANDARD.decode(auth.trim()).map_err(|_| "auth is not base64".to_owned())?;
-            let decoded = String::from_utf8(decoded).map_err(|_| "auth is not text".to_owned())?;
+            let decoded = String::from_utf8(decoded).map_err(|_| "auth is not UTF-8".to_owned())?;
             let (user, password) = decoded.split_once(':').ok_or("auth is not user:password")?;
             self.username = Some(user.to_owned());
             self.password = Some(password.trim_end_matches('\0').to_owned());

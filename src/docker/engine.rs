@@ -28,6 +28,8 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// How long one question may take. A healthy engine answers in milliseconds, one that is under load in a second or two.
 const ANSWER: Duration = Duration::from_secs(10);
 
+const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
+
 /// The time limit that is handed to the client library, which counts in whole seconds. It bounds only what this module
 /// does not bound itself, so it has to be longer than every limit of its own.
 const LIBRARY_TIMEOUT: u64 = 24 * 3600;
@@ -75,7 +77,7 @@ impl Engine {
                 _ => {
                     return Err(Cause::config(
                         Kind::DockerAddress,
-                        "DOCKER_HOST is not an address that this agent can use.",
+                        "DOCKER_HOST is not a supported address.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
                     .with_url("DOCKER_HOST", host));
@@ -98,6 +100,18 @@ impl Engine {
     pub async fn ping(&self) -> Result<(), Cause> {
         let docker = self.client()?;
         self.answer("answer", docker.ping()).await.map(drop)
+    }
+
+    /// Returns when the engine's socket is there, or after `limit`.
+    pub async fn socket_appears(&self, limit: Duration) {
+        let Address::Socket(path) = &self.address else { return };
+        let appears = async {
+            while !path.exists() {
+                tokio::time::sleep(LOOK_FOR_SOCKET_EVERY).await;
+            }
+        };
+        // What is missing then is for whoever asks the engine to say.
+        let _ = tokio::time::timeout(limit, appears).await;
     }
 
     /// Storage and version.
@@ -271,10 +285,10 @@ impl Engine {
         Cause::host(
             Kind::DockerSilent,
             format!(
-                "The Docker engine takes connections and did not {doing} within {} s.",
+                "The Docker engine accepts connections but did not {doing} within {} s.",
                 self.patience.as_secs_f32()
             ),
-            "Look at what the engine does: journalctl -u docker -n 50.",
+            "See what the engine is doing: journalctl -u docker -n 50.",
         )
         .with("engine", &self.address)
     }
@@ -283,17 +297,17 @@ impl Engine {
         let cause = match (error, connection_error(error)) {
             (Error::SocketNotFoundError(_), _) | (_, Some(io::ErrorKind::NotFound)) => Cause::host(
                 Kind::DockerSocketMissing,
-                "The Docker engine has no socket: it is not running, or not installed.",
+                "The Docker engine's socket does not exist: Docker is not running, or not installed.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (_, Some(io::ErrorKind::PermissionDenied)) => Cause::host(
                 Kind::DockerPermission,
-                "This user may not speak to the Docker engine.",
-                "Run this as root, or as a member of the group docker.",
+                "This user is not allowed to access the Docker engine.",
+                "Run this as root, or as a member of the docker group.",
             ),
             (_, Some(io::ErrorKind::ConnectionRefused)) => Cause::host(
                 Kind::DockerDown,
-                "The Docker engine is down: its socket is there, and nothing listens on it.",
+                "The Docker engine is down: its socket exists, but nothing is listening on it.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (Error::DockerResponseServerError { status_code: 404, .. }, _)
@@ -302,18 +316,18 @@ impl Engine {
                 Cause::host(
                     Kind::DockerNoContainer,
                     "The container does not exist.",
-                    "Look at what runs: docker ps -a.",
+                    "See the existing containers: docker ps -a.",
                 )
             }
             (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }, _) => Cause::host(
                 Kind::DockerError,
-                format!("The Docker engine could not {doing}."),
-                "Look at the engine's log: journalctl -u docker -n 50.",
+                format!("The Docker engine failed to {doing}."),
+                "Check the engine's log: journalctl -u docker -n 50.",
             ),
             _ => Cause::host(
                 Kind::DockerDown,
-                format!("The connection to the Docker engine broke before it could {doing}."),
-                "Look at whether it runs: systemctl status docker; journalctl -u docker -n 50.",
+                format!("The connection to the Docker engine was lost before it could {doing}."),
+                "Check that it is running: systemctl status docker; journalctl -u docker -n 50.",
             ),
         };
         cause.with("engine", &self.address).with_error(error)

@@ -52,7 +52,7 @@ impl Engine {
                 return Err(Cause::host(
                     Kind::DockerNoContainer,
                     format!("The container {container} does not exist."),
-                    "Look at what runs: docker ps -a.",
+                    "See the existing containers: docker ps -a.",
                 )
                 .with("container", container));
             }
@@ -86,16 +86,16 @@ impl Engine {
             return Err(Cause::host(
                 Kind::DockerExecTimeout,
                 format!(
-                    "{} in the container {container} did not end within {} s.",
+                    "{} in the container {container} did not finish within {} s.",
                     command.join(" "),
                     deadline.as_secs()
                 ),
-                format!("Look at what the container does: docker logs --tail 50 {container}."),
+                format!("See what the container is doing: docker logs --tail 50 {container}."),
             )
             .with("container", container));
         };
         let (stdout, stderr) = outputs?;
-        let ended = self.answer("say how a command ended", docker.inspect_exec(&created.id)).await?;
+        let ended = self.answer("report how a command ended", docker.inspect_exec(&created.id)).await?;
         guard.armed = false;
         Ok(Executed { exit_code: ended.exit_code.unwrap_or(-1), stdout, stderr })
     }
@@ -104,7 +104,7 @@ impl Engine {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         if let StartExecResults::Attached { mut output, input: _input } = started {
             while let Some(piece) = output.next().await {
-                let piece = piece.map_err(|error| self.failed("pass on the output of a command", &error))?;
+                let piece = piece.map_err(|error| self.failed("relay the output of a command", &error))?;
                 let kept = if matches!(piece, LogOutput::StdErr { .. }) { &mut stderr } else { &mut stdout };
                 let room = OUTPUT_LIMIT.saturating_sub(kept.len());
                 let bytes = piece.as_ref();
@@ -119,7 +119,7 @@ impl Engine {
 fn not_running(container: &str) -> Cause {
     Cause::host(
         Kind::DockerNotRunning,
-        format!("The container {container} is there and does not run."),
+        format!("The container {container} exists but is not running."),
         format!(
             "See how it ended: docker ps -a --filter name={container}; docker logs --tail 50 {container}."
         ),

@@ -133,7 +133,7 @@ impl Plan {
     /// # Errors
     /// That cause.
     pub fn judge(&self) -> Result<(), Cause> {
-        let next_step = "Let a boot put it right: agent boot; or bake a new AMI.";
+        let next_step = "Let a boot correct it: agent boot; or bake a new AMI.";
         refuse(self).map_err(|cause| Cause {
             class: Class::Host,
             next_step: next_step.to_owned(),
@@ -144,7 +144,7 @@ impl Plan {
         let cause = Cause::host(
             Kind::ImagesUntagged,
             format!(
-                "The image that Replicated looks up as {}{} is here without that name.",
+                "The image that Replicated looks up as {}{} is present but not tagged with that name.",
                 first.name,
                 and_others(others)
             ),
@@ -216,8 +216,11 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
     let Some(digest) = &locked.digest else {
         return Err(Cause::config(
             Kind::ImagesNoDigest,
-            format!("The image {} is missing, and the lock has no digest to pull it by.", locked.reference),
-            "Bake a new AMI, or add the image's digest to the lock.",
+            format!(
+                "The image {} is missing, and the image lock has no digest to pull it by.",
+                locked.reference
+            ),
+            "Bake a new AMI, or add the image's digest to the image lock.",
         )
         .with("image", &locked.reference));
     };
@@ -227,11 +230,14 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
         Some(id) if id == locked.id.as_str() => Ok(()),
         found => Err(Cause::config(
             Kind::ImagesWrongContent,
-            format!("The image {} was pulled by its digest and is not what the lock says.", locked.reference),
-            "Bake a new lock: its id and its digest do not belong together.",
+            format!(
+                "The image {} was pulled by its digest but does not have the locked ID.",
+                locked.reference
+            ),
+            "Bake a new image lock: its ID and its digest do not belong together.",
         )
         .with("image", name)
-        .with("id in the lock", &locked.id)
+        .with("ID in the lock", &locked.id)
         .with("id found", found.as_deref().unwrap_or("none"))),
     }
 }
@@ -247,8 +253,8 @@ pub fn unfulfilled(lock: &Lock, images: &[LocalImage]) -> Vec<Cause> {
     let unnamed = plan.to_tag.into_iter().map(|naming| {
         Cause::config(
             Kind::ImagesUnnamed,
-            format!("The content of the image {} is on this box without that name.", naming.name),
-            format!("Give it the name: docker tag {} {}", naming.id, naming.name),
+            format!("The image {} is present but not tagged with that name.", naming.name),
+            format!("Tag it: docker tag {} {}", naming.id, naming.name),
         )
     });
     missing.filter_map(alone).chain(wrong.filter_map(alone)).chain(unnamed).collect()
@@ -274,7 +280,7 @@ fn refuse(plan: &Plan) -> Result<(), Cause> {
         let mut cause = Cause::config(
             Kind::ImagesWrongId,
             format!(
-                "The name {}{} is on another image than the one that was locked.",
+                "The tag {}{} points to a different image than the locked one.",
                 first.locked.reference,
                 and_others(others)
             ),
@@ -283,7 +289,7 @@ fn refuse(plan: &Plan) -> Result<(), Cause> {
         for wrong in &plan.wrong_id {
             cause = cause
                 .with("image", &wrong.locked.reference)
-                .with("id in the lock", &wrong.locked.id)
+                .with("ID in the lock", &wrong.locked.id)
                 .with("id found", &wrong.found);
         }
         return Err(cause);
@@ -306,7 +312,7 @@ fn worst(failures: Vec<(&LockedImage, Cause)>) -> Option<Cause> {
     let mut cause = failures[chosen].1.clone();
     for (nth, (locked, other)) in failures.iter().enumerate() {
         if nth != chosen {
-            cause = cause.with("failed as well", format!("{}: {other}", locked.reference));
+            cause = cause.with("failed too", format!("{}: {other}", locked.reference));
         }
     }
     Some(cause)

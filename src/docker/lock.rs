@@ -23,7 +23,7 @@ const VERSION: u32 = 2;
 /// The versions that it reads. Version 1 knew neither the operator's script nor the installer's version and arguments.
 const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
-const NEXT_STEP: &str = "Write the lock again with agent bake, or correct the line.";
+const NEXT_STEP: &str = "Recreate the lock with agent bake, or correct the line.";
 
 /// What was pre-pulled; see [`Lock::parse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,8 +144,8 @@ impl Lock {
         {
             return Err(Cause::config(
                 Kind::LockVersion,
-                format!("The image lock has version {found}; this agent reads versions 1 to {VERSION}."),
-                "Write the lock again with the agent that is installed: agent bake.",
+                format!("The image lock has version {found}; this agent supports versions 1 to {VERSION}."),
+                "Recreate the lock with the installed agent: agent bake.",
             ));
         }
         let mut lock = read.map_err(|error| unreadable(text, &error))?;
@@ -176,7 +176,7 @@ impl Lock {
     /// `lock.value`, if a string in it cannot be written as TOML.
     pub fn to_text(&self) -> Result<String, Cause> {
         let text = toml::to_string(self).map_err(|error| {
-            Cause::config(Kind::LockValue, "The image lock cannot be written as TOML.", NEXT_STEP)
+            Cause::config(Kind::LockValue, "The image lock cannot be serialized as TOML.", NEXT_STEP)
                 .with_error(&error)
         })?;
         Ok(format!("{HEADING}{text}"))
@@ -211,7 +211,7 @@ impl Lock {
                 if names.insert((key, name.clone()), &image.id).is_some() {
                     return Err(Cause::config(
                         Kind::LockDuplicate,
-                        format!("The image lock has two images with the {key} {name}."),
+                        format!("The image lock lists two images with the {key} {name}."),
                         NEXT_STEP,
                     )
                     .with(key, name));
@@ -225,11 +225,11 @@ impl Lock {
 fn unreadable(text: &str, error: &toml::de::Error) -> Cause {
     let words = error.message();
     let (kind, sentence) = if words.starts_with("unknown field") {
-        (Kind::LockUnknownKey, "The image lock has a key that this agent does not know")
+        (Kind::LockUnknownKey, "The image lock has a key that this agent does not support")
     } else if text.parse::<toml::Table>().is_ok() {
-        (Kind::LockValue, "The image lock has a value that is missing or wrong")
+        (Kind::LockValue, "The image lock has a missing or invalid value")
     } else {
-        (Kind::LockSyntax, "The image lock is not TOML")
+        (Kind::LockSyntax, "The image lock is not valid TOML")
     };
     let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     let place = line.map_or_else(String::new, |line| format!(", line {line}"));

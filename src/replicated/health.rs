@@ -91,9 +91,9 @@ pub async fn ask(client: &reqwest::Client, targets: &[Target]) -> Vec<Result<(),
 /// `app.health` (host).
 pub async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Cause> {
     let next_step = if target.name == FRONTEND {
-        "Look at what the app says: docker logs --tail 50 frontend.".to_owned()
+        "Check the app's log: docker logs --tail 50 frontend.".to_owned()
     } else {
-        format!("Ask it by hand: curl -v {}; and look at its container's log.", url::shown(&target.url))
+        format!("Query it by hand: curl -v {}; and check its container's log.", url::shown(&target.url))
     };
     let failed =
         |sentence: String| Cause::host(Kind::AppHealth, sentence, &next_step).with_url("url", &target.url);
@@ -112,17 +112,18 @@ pub async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Ca
         Ok(Ok((status, _))) if status.is_success() => Ok(()),
         Ok(Ok((status, body))) => {
             let text = String::from_utf8_lossy(&body);
-            let cause = failed(format!("{} answers its health check with {status}.", target.name));
+            let cause = failed(format!("The health check of {} returned {status}.", target.name));
             Err(cause.with("status", status.as_u16()).with_quote("answer", &text, QUOTED))
         }
         Ok(Err(error)) if error.is_connect() => {
-            Err(failed(format!("{} does not take connections yet.", target.name))
+            Err(failed(format!("{} is not accepting connections yet.", target.name))
                 .with("error", chain(&error)))
         }
-        Ok(Err(error)) => Err(failed(format!("{} could not be asked for its health.", target.name))
-            .with("error", chain(&error))),
+        Ok(Err(error)) => {
+            Err(failed(format!("The health check of {} failed.", target.name)).with("error", chain(&error)))
+        }
         Err(_) => Err(failed(format!(
-            "{} did not answer its health check within {} s.",
+            "The health check of {} timed out after {} s.",
             target.name,
             ANSWER.as_secs()
         ))),
@@ -222,7 +223,7 @@ mod tests {
             ["500", "database gone"]
         );
         let word = |nth: usize| results[nth].as_ref().unwrap_err().sentence.clone();
-        assert!(word(2).contains("did not answer") && word(3).contains("did not answer"));
-        assert!(word(4).contains("does not take connections"));
+        assert!(word(2).contains("timed out") && word(3).contains("timed out"));
+        assert!(word(4).contains("is not accepting connections"));
     }
 }

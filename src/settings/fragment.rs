@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::inputs::Inputs;
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// What every environment variable of the agent's settings starts with.
 pub const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
@@ -56,7 +57,11 @@ impl Fragment {
                 return Err(unknown(name, &candidates, "the environment"));
             };
             let text = value.to_str().ok_or_else(|| {
-                Cause::config(Kind::SettingsType, format!("{name} is not text."), format!("Correct {name}."))
+                Cause::config(
+                    Kind::SettingsType,
+                    format!("{name} is not valid UTF-8."),
+                    format!("Correct {name}."),
+                )
             })?;
             insert(&mut table, path, typed(text, default));
         }
@@ -80,7 +85,7 @@ impl Fragment {
             Err(error) => Err(Cause::config(
                 Kind::SettingsType,
                 format!(
-                    "A setting in {} is of the wrong type: {}.",
+                    "A setting in {} has the wrong type: {}.",
                     self.origin,
                     error.message().trim().trim_end_matches('.')
                 ),
@@ -98,12 +103,8 @@ impl Fragment {
 /// The tree of known keys, with their defaults: the merged type itself is the list.
 fn known_keys() -> Result<Table, Cause> {
     let mut known = Table::try_from(Inputs::default()).map_err(|error| {
-        Cause::host(
-            Kind::SettingsDefaults,
-            "The built-in settings cannot be read.",
-            "Install this agent again.",
-        )
-        .with_error(&error)
+        Cause::host(Kind::SettingsDefaults, "The built-in settings cannot be read.", "Reinstall the agent.")
+            .with_error(&error)
     })?;
     let extra = super::inputs::Extra { object: String::new(), path: String::new(), mode: String::new() };
     if let Ok(table) = Table::try_from(extra) {
@@ -136,20 +137,11 @@ fn refuse_unknown(given: &Table, known: &Table, prefix: &str, origin: &str) -> R
 }
 
 fn unknown(name: &str, candidates: &[String], origin: &str) -> Cause {
-    let nearest = candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2));
-    let next_step = match nearest {
-        Some((_, candidate)) => format!("Did you mean {candidate}? Correct {origin}."),
-        None => format!("Remove it from {origin}; the known ones are: {}.", candidates.join(", ")),
+    let next_step = match closest(name, candidates.iter().map(String::as_str)) {
+        Some(candidate) => format!("Did you mean {candidate}? Correct {origin}."),
+        None => format!("Remove it from {origin}; the known settings are: {}.", candidates.join(", ")),
     };
-    Cause::config(
-        Kind::SettingsUnknownKey,
-        format!("{name} in {origin} is no setting of the agent."),
-        next_step,
-    )
+    Cause::config(Kind::SettingsUnknownKey, format!("Unknown setting {name} in {origin}."), next_step)
 }
 
 fn leaf_paths(table: &Table, above: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {

@@ -48,7 +48,7 @@ fn unknown_keys_are_errors_that_name_the_nearest() {
         ("sorce = \"s3://b/p\"", "sorce", "Did you mean source?"),
         ("[databases]\nwiat = \"1m\"", "databases.wiat", "Did you mean databases.wait?"),
         ("[[extra]]\nobjekt = \"a\"\npath = \"/a\"", "extra.objekt", "Did you mean extra.object?"),
-        ("[telemetry]\nurl = \"x\"", "telemetry", "the known ones are"),
+        ("[telemetry]\nurl = \"x\"", "telemetry", "the known settings are"),
     ] {
         let cause = settings_of(text).unwrap_err();
         assert_eq!(cause.kind, Kind::SettingsUnknownKey);

@@ -87,7 +87,7 @@ fn unreadable(path: &Path, error: &ReadError) -> Cause {
         ReadError::TooLarge { size, limit } => Cause::config(
             Kind::SourceTooLarge,
             format!("{shown} is too large for this file of a bundle."),
-            "Check that it is the right file.",
+            "Check that this is the intended file.",
         )
         .with("size", format!("{size} bytes, at most {limit}")),
         ReadError::Io(error) => files::failed("read", path, error),

@@ -113,7 +113,7 @@ pub(crate) async fn fetch_beside(
 fn no_region(location: &Location) -> Cause {
     Cause::config(
         Kind::AwsNoRegion,
-        format!("{location} cannot be asked for without a region."),
+        format!("{location} cannot be fetched without a region."),
         "Set AWS_REGION.",
     )
 }

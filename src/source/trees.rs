@@ -69,7 +69,7 @@ pub(super) fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
     }
     Err(Cause::config(
         Kind::SourceUnsafeKey,
-        format!("An object's name leads out of {}.", directory.display()),
+        format!("An object's key points outside {}.", directory.display()),
         "Remove the object from the source.",
     )
     .with("object", below))
@@ -97,7 +97,7 @@ pub(super) fn walk(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
             return Err(Cause::config(
                 Kind::SourceTooMany,
                 format!("{} holds more than {TREE_LIMIT} files.", directory.display()),
-                "Check that it is the directory it should be.",
+                "Check that this is the intended directory.",
             ));
         }
     }

@@ -5,6 +5,8 @@ mod plot;
 use std::io;
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{CommandOutput, Exit};
@@ -25,7 +27,7 @@ pub(crate) fn run(
     let mut record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
             Kind::RecordNone,
-            "This instance has not been booted by the agent.",
+            "The agent has not booted this instance.",
             "Boot it: agent boot s3://bucket/prefix",
         )
     })?;
@@ -37,6 +39,8 @@ pub(crate) fn run(
     };
     let mut json = record.to_json();
     json["is_running"] = is_running.into();
+    let path = record::critical_path(&record.stages, Timestamp::now());
+    json["critical_path"] = path.into_iter().map(|index| record.stages[index].name.as_str()).collect();
     let text = match flags.plot.as_deref() {
         Some(file) if file == Path::new("-") => plot::plot(&record),
         Some(file) => {

@@ -238,7 +238,7 @@ fn where_tables_would_be_created() {
     postgres.sql("postgres", "alter role lost reset search_path");
     postgres.sql("circle", "drop schema lost; revoke all on schema public from public");
     let cause = node.breaks(&of("lost", "circle"), Rung::Database, denied, Config, "USAGE");
-    assert!(cause.sentence.contains("may not use the schema public"), "{cause:?}");
+    assert!(cause.sentence.contains("has no USAGE privilege on the schema public"), "{cause:?}");
     postgres.sql("circle", "drop schema public");
     node.breaks(&of("lost", "circle"), Rung::Database, nowhere, Config, "CREATE SCHEMA public");
 

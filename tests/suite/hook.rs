@@ -206,7 +206,7 @@ fn a_hook_that_expired_during_the_boot_is_no_success() {
     let scene = launched(hook_of(4));
     scene.auto_scaling.inject(Fault::Deny(HEARTBEAT.into()));
     scene.stand_in("timeline", "0 starting started true 503\n6 started started false 200\n");
-    scene.boots().assert_code(1).assert_says("is terminating it").assert_silent_about("acknowledged");
+    scene.boots().assert_code(1).assert_says("terminating this instance").assert_silent_about("acknowledged");
     assert_eq!(scene.state(), "Terminating");
     let record = scene.record();
     assert_eq!(record["cause"]["kind"], "lifecycle.leaving");
@@ -300,7 +300,7 @@ fn completing_denied_names_the_action_and_the_statement() {
     scene.auto_scaling.inject(Fault::Deny(COMPLETE.into()));
     let finished = scene.boots();
     finished.assert_code(1).assert_silent_about("in service after");
-    finished.assert_says("may not call autoscaling:CompleteLifecycleAction");
+    finished.assert_says("is not allowed to call autoscaling:CompleteLifecycleAction");
     finished.assert_says(
         r#"{"Effect":"Allow","Action":"autoscaling:CompleteLifecycleAction","Resource":"arn:aws:autoscaling:us-east-1:*:autoScalingGroup:*:autoScalingGroupName/services-box"}"#,
     );

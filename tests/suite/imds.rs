@@ -64,7 +64,7 @@ fn refused_with(fault: Fault, kind: &str) -> String {
 #[test]
 fn a_dead_service_ends_the_boot_when_the_wait_is_over() {
     for (fault, words) in [
-        (Fault::Dead, "does not answer a token request"),
+        (Fault::Dead, "does not respond to a token request"),
         (Fault::TokenSilent, "hop limit"),
         (Fault::RefusedFor(Duration::from_secs(600)), "refused the connection"),
     ] {

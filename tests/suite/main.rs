@@ -27,6 +27,7 @@ mod diagnosis_postgres;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
 mod dry_run;
+mod explain;
 mod front;
 mod full_disk;
 mod harness;

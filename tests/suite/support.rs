@@ -344,7 +344,7 @@ fn without_root_what_cannot_be_scrubbed_for_certain_is_held_back() {
     bundle.assert_true(&finished);
     // The list itself could be had, so it is the bundle that could not.
     assert!(bundle.read("docker/containers.json").contains("\"frontend\""));
-    assert!(bundle.gap("containers/frontend.log").contains("held back"));
+    assert!(bundle.gap("containers/frontend.log").contains("withheld"));
     assert!(bundle.read("MANIFEST.txt").contains("! Not read: /etc/settings.conf ("));
     assert!(bundle.read("boot.json").contains("in_service"));
 }
@@ -365,7 +365,7 @@ fn secrets_that_were_removed_from_the_box_are_learnt_at_the_source_or_the_logs_h
     let (finished, bundle) = bundle_of(guarded.agent(&[]).env("AWS_ENDPOINT_URL_S3", nobody), &[]);
     bundle.assert_clean();
     bundle.assert_true(&finished);
-    assert!(bundle.gap("containers/frontend.log").contains("held back"));
+    assert!(bundle.gap("containers/frontend.log").contains("withheld"));
 }
 
 /// `agent` where commands are looked for in one directory alone.
@@ -415,7 +415,7 @@ fn commands_that_hang_or_fail_are_named_and_are_given_no_secret() {
     assert_eq!(bundle.listed("units.txt")["cut"], "incomplete: systemctl: of no use");
     assert_eq!(bundle.read("journal/boot-agent.log"), "half\n");
     let cut = bundle.listed("journal/boot-agent.log")["cut"].as_str().unwrap();
-    assert!(cut.contains("did not end within"), "{cut}");
+    assert!(cut.contains("did not finish within"), "{cut}");
     let seen = fs::read_to_string(seen).unwrap();
     assert!(!seen.contains(WORD) && !seen.contains("Environment") && seen.contains("replicated*"), "{seen}");
 }

@@ -61,9 +61,10 @@ pub(super) async fn read(
             return Err(failure::body_cut(request, length, "the body ended early"));
         }
         match md5 {
-            Some(md5) if hex(&Md5::digest(&body)) != md5 => {
-                Err(failure::checksum(request, &format!("the ETag is {md5}, the body's MD5 is another")))
-            }
+            Some(md5) if hex(&Md5::digest(&body)) != md5 => Err(failure::checksum(
+                request,
+                &format!("the ETag is {md5}, which is not the MD5 of the body"),
+            )),
             _ => Ok(()),
         }
     });

@@ -16,8 +16,8 @@ use super::json::{Member, Node};
 use super::package::Package;
 use super::text::has_placeholder;
 use crate::cause::Cause;
-use crate::database::uri::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 use keys::Shape;
 
 /// What the rest of a boot wants to know of `replicated.conf`.
@@ -122,7 +122,7 @@ fn same_key_twice(before: &str, key: &str) -> Cause {
     Cause::config(
         Kind::BundleJsonDuplicateKey,
         format!("{before:?} and {key:?} are the same key to Replicated, which uses the last one."),
-        "Keep one of them.",
+        "Keep only one of them.",
     )
 }
 

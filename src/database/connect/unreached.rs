@@ -120,8 +120,8 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
         ),
         ConnectFailure::Other => Cause::external(
             Kind::TcpFailed,
-            format!("{subject} could not be connected to."),
-            format!("Check that {product} is running there, and the network in between."),
+            format!("The connection to {subject} failed."),
+            format!("Check that {product} is running there, and check the network in between."),
         ),
     };
     failures.iter().fold(cause, |cause, failure| {

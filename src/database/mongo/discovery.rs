@@ -379,7 +379,7 @@ fn unusable(kind: Kind, name: &str, what: &str) -> Cause {
     Cause::external(
         kind,
         format!("The replica set member {name} {what}."),
-        "Make the name resolvable and its port open from this box, or rename the member: rs.reconfig().",
+        "Make the name resolvable and its port reachable from this box, or rename the member: rs.reconfig().",
     )
 }
 

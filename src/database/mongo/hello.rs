@@ -190,7 +190,7 @@ pub(super) async fn greet(
             Err(cause) => return Err(instead_of_tls(uri, &server, &place, cause).await),
         }
     } else {
-        (stream, "no TLS, as the URI says".to_owned())
+        (stream, "no TLS, per the URI".to_owned())
     };
     let mut wire = Wire::new(stream);
     let left = limit.saturating_sub(started.elapsed());

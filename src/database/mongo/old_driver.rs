@@ -41,8 +41,8 @@ pub(super) async fn without_tls(uri: &MongoUri, place: &Place) -> Option<Cause> 
         hello::ask(&mut Wire::new(stream)).await.ok()
     });
     let old = match answers.await {
-        Ok(Some(_)) => "connect without TLS: the server allows it, and the traffic can be read",
-        _ => "cannot connect: the server does not answer without TLS",
+        Ok(Some(_)) => "connect without TLS: the server allows it, and the traffic is not encrypted",
+        _ => "cannot connect: the server does not respond without TLS",
     };
     Some(warning(uri, java::PLAINTEXT)?.with(TODAYS, "connect with TLS").with(OLD, old))
 }

@@ -186,13 +186,13 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
         let warning = (!unseen.is_empty()).then(|| {
             Cause::config(
                 Kind::MongoNarrowRole,
-                format!("{user} may read and write {database}, and lacks actions that readWrite includes."),
+                format!("{user} can read and write {database}, but lacks actions that readWrite includes."),
                 grant(user, database),
             )
             .with("missing", unseen.join(", "))
         });
         return Judgement {
-            outcome: Ok(format!("{user} may read and write {database}")),
+            outcome: Ok(format!("{user} can read and write {database}")),
             warnings: warning.into_iter().collect(),
         };
     }
@@ -222,12 +222,14 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
         let on = shortened(&named);
         let warning = Cause::config(
             Kind::MongoNarrowRole,
-            format!("{user} may use single collections of {database} only: the app cannot use a new one."),
+            format!(
+                "{user} has access to individual collections of {database} only: the app cannot use new ones."
+            ),
             grant(user, database),
         )
         .with("collections", &on);
         return Judgement {
-            outcome: Ok(format!("{user} may read and write the collections {on} of {database}")),
+            outcome: Ok(format!("{user} can read and write the collections {on} of {database}")),
             warnings: vec![warning],
         };
     }
@@ -267,7 +269,7 @@ fn judge_roles(roles: &[Value], database: &str, user: &str) -> Result<String, Ca
     let is_custom =
         held.iter().any(|(role, _)| !OTHER_ROLES.contains(role) && !SUFFICIENT_ROLES.contains(role));
     if is_enough || is_custom {
-        return Ok(format!("{user} may read and write {database}, by its roles"));
+        return Ok(format!("{user} can read and write {database}, through its roles"));
     }
     let held: Vec<String> = held.into_iter().map(|(role, db)| format!("{role} on {db}")).collect();
     Err(no_role(user, "read and write", database)
@@ -275,7 +277,11 @@ fn judge_roles(roles: &[Value], database: &str, user: &str) -> Result<String, Ca
 }
 
 fn no_role(user: &str, what: &str, database: &str) -> Cause {
-    Cause::config(Kind::MongoNoRole, format!("{user} may not {what} {database}."), grant(user, database))
+    Cause::config(
+        Kind::MongoNoRole,
+        format!("{user} is not allowed to {what} {database}."),
+        grant(user, database),
+    )
 }
 
 fn grant(user: &str, database: &str) -> String {

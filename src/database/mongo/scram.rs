@@ -109,7 +109,7 @@ impl Exchange {
         let iterations = field("i=").and_then(|count| count.parse::<usize>().ok());
         let iterations = iterations
             .filter(|count| (FEWEST_ITERATIONS..=MOST_ITERATIONS).contains(count))
-            .ok_or(Fault::Server("a number of iterations outside 4096 to 200000"))?;
+            .ok_or(Fault::Server("an iteration count outside 4096 to 200000"))?;
 
         let digest = self.mechanism.digest();
         let mut salted = vec![0; digest.size()];

@@ -58,7 +58,7 @@ fn single(
         warnings.push(
             Cause::config(
                 Kind::MongoSingleSeed,
-                format!("{} is a member of the replica set {set}, and the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
+                format!("{} is a member of the replica set {set}, but the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
                 format!("List all members in the URI and add replicaSet={set}."),
             )
             .with("members", hello.members.join(", ")),
@@ -85,7 +85,7 @@ fn single(
         if hello.primary.is_some() { Class::Config } else { Class::External },
         Kind::MongoNotPrimary,
         format!(
-            "{} is a {}, which takes no writes, and the URI names no other server.",
+            "{} is a {}, which accepts no writes, and the URI lists no other server.",
             seed.server,
             hello.state()
         ),
@@ -160,7 +160,7 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
         Cause::external(
             Kind::MongoLag,
             format!("{name} is {} s behind the primary.", behind / 1000),
-            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would lose time or data.",
+            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would be slow or lose data.",
         )
     })
 }
@@ -171,8 +171,8 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     if let Some(name) = names.first() {
         return Cause::config(
             Kind::MongoSetNameMismatch,
-            format!("The URI asks for the replica set {wanted}, and the servers belong to {name}."),
-            format!("Write replicaSet={name} in the URI, if these are the right servers."),
+            format!("The URI specifies the replica set {wanted}, but the servers belong to {name}."),
+            format!("If these are the right servers, write replicaSet={name} in the URI."),
         );
     }
     if let Some(seed) = seeds.iter().find(|seed| !seed.hello.is_writable && !seed.hello.is_mongos) {
@@ -182,7 +182,7 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
         seeds.iter().map(|seed| format!("{} {}", seed.server, seed.hello.state())).collect();
     Cause::config(
         Kind::MongoNotAReplicaSet,
-        format!("The URI asks for the replica set {wanted}, and the server is not in a replica set."),
+        format!("The URI specifies the replica set {wanted}, but the server is not in a replica set."),
         "Remove replicaSet from the URI, or start mongod with replSetName and initiate the set.",
     )
     .with("servers", states.join(", "))
@@ -211,8 +211,8 @@ fn stray(wanted: &str, member: &Member) -> Cause {
 fn standalone_among_several(seed: &Member) -> Cause {
     Cause::config(
         Kind::MongoNotAReplicaSet,
-        format!("{} is a standalone server in a URI that names several: drivers ignore it.", seed.server),
-        "Name this one server alone in the URI, or only the members of one replica set.",
+        format!("{} is a standalone server in a URI that lists several: drivers ignore it.", seed.server),
+        "List only this server in the URI, or only the members of one replica set.",
     )
 }
 
@@ -243,7 +243,7 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
     let set = ours.iter().find_map(|seed| seed.hello.set_name.as_deref()).unwrap_or_default();
     let cause = Cause::external(
         Kind::MongoNoPrimary,
-        format!("The replica set {set} has no primary, so it takes no writes."),
+        format!("The replica set {set} has no primary, so it accepts no writes."),
         "Wait for the election; if there is none, start the members that are down: a majority must see each other.",
     );
     let cause = members.iter().fold(cause, |cause, (name, member)| {

@@ -63,15 +63,15 @@ impl Version {
             format!("The server runs MongoDB {version}, older than 3.2, the oldest that CircleCI documents.")
         } else if self.wire >= WITHOUT_OLD_COMMANDS {
             format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on it rejects the commands of drivers of that time."
+                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on, it rejects the commands of drivers of that era."
             )
         } else {
             format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that time."
+                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that era."
             )
         };
         let next_step =
-            "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
+            "Ask CircleCI whether your release supports this version; 3.2.11 and 3.6.6 are documented.";
         Some(Cause::config(Kind::MongoVersion, sentence, next_step))
     }
 }

@@ -61,7 +61,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Connection(error) => error.fmt(f),
-            Failure::Foreign(bytes) => write!(f, "an answer that begins {}", bytes.escape_ascii()),
+            Failure::Foreign(bytes) => write!(f, "a response that begins {}", bytes.escape_ascii()),
             Failure::NotMongo(what) => f.write_str(what),
             Failure::Refused(refusal) => write!(f, "{} ({} {})", refusal.message, refusal.code, refusal.name),
         }
@@ -136,7 +136,7 @@ impl Wire {
         let (flags, sections) = reply.split_at_checked(4).ok_or(Malformed)?;
         let flags = u32::from_le_bytes(flags.try_into().map_err(|_| Malformed)?);
         if flags & MORE_TO_COME != 0 {
-            return Err(Failure::NotMongo("a reply that announces another, unasked".to_owned()));
+            return Err(Failure::NotMongo("a reply that announces another one, unrequested".to_owned()));
         }
         let end =
             if flags & CHECKSUM_PRESENT != 0 { sections.len().saturating_sub(4) } else { sections.len() };
@@ -183,7 +183,7 @@ impl Wire {
         let length =
             usize::try_from(field(0)).ok().filter(|length| (HEADER..=LONGEST_REPLY).contains(length));
         let Some(length) = length else {
-            return Err(Failure::NotMongo(format!("a reply said to be {} bytes long", field(0))));
+            return Err(Failure::NotMongo(format!("a reply with a declared length of {} bytes", field(0))));
         };
         // Read as it arrives, so that a length alone makes nothing be allocated.
         let expected = length - HEADER;
@@ -204,7 +204,7 @@ fn refused(reply: Document) -> Result<Document, Failure> {
         return Ok(reply);
     }
     let Some(message) = message else {
-        return Err(Failure::NotMongo("a reply that is neither good nor an error".to_owned()));
+        return Err(Failure::NotMongo("a reply that is neither a success nor an error".to_owned()));
     };
     Err(Failure::Refused(Refusal {
         code: reply.number("code").unwrap_or(0),

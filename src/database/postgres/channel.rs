@@ -119,7 +119,7 @@ pub(super) async fn negotiate(
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(errors::closed(server).with("error", error)),
-            Err(_) => return Err(errors::silent(server, "the question for TLS", limit)),
+            Err(_) => return Err(errors::silent(server, "the TLS request", limit)),
         };
         match (answer.first(), wanted) {
             (Some(b'S'), _) if answer.len() == 1 => {}
@@ -161,7 +161,7 @@ async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
 fn refused(server: &Server) -> Cause {
     Cause::config(
         REFUSED,
-        format!("{server} does not support TLS, and the URI requires it."),
+        format!("{server} does not support TLS, but the URI requires it."),
         "Enable TLS in PostgreSQL (ssl = on), or use a weaker sslmode in the URI.",
     )
 }

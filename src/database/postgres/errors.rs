@@ -63,7 +63,7 @@ pub(super) fn of_login(
     let cause = if uri.password.is_none() && said.contains("password missing") {
         Cause::config(
             Kind::PostgresNoPassword,
-            format!("{server} asks for a password, and the URI has none."),
+            format!("{server} requires a password, but the URI has none."),
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         )
     } else if said.contains("unsupported authentication") || said.contains("unsupported SASL") {
@@ -72,9 +72,9 @@ pub(super) fn of_login(
         Cause::config(
             Kind::PostgresChannelBinding,
             format!(
-                "The URI has channel_binding=require, and {server} logs this user in without channel binding."
+                "The URI has channel_binding=require, but {server} logs this user in without channel binding."
             ),
-            "Channel binding needs TLS and a scram-sha-256 password: set both up, or write channel_binding=prefer.",
+            "Channel binding needs TLS and a scram-sha-256 password: set up both, or write channel_binding=prefer.",
         )
     } else if error.is_closed() {
         return (Rung::Auth, closed(server));
@@ -85,7 +85,7 @@ pub(super) fn of_login(
             format!(
                 "{server} failed to prove that it knows the password: it may not be the intended server."
             ),
-            "Check that the address leads to the database itself; a proxy that terminates TLS breaks channel binding.",
+            "Check that the address is the database itself; a proxy that terminates TLS breaks channel binding.",
         )
     } else {
         garbage(server)
@@ -97,7 +97,7 @@ pub(super) fn of_login(
 /// nothing else tells that this is what it misses.
 fn with_certificate(terms: &Terms, asked: bool, cause: Cause) -> Cause {
     if asked && terms.identity.is_none() && cause.kind == NO_ENTRY {
-        return cause.with("client certificate", "the server asks for one, and the URI names none");
+        return cause.with("client certificate", "the server requests one, and the URI sets none");
     }
     cause
 }
@@ -148,7 +148,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Auth,
             Cause::config(
                 Kind::PostgresNoRole,
-                format!("{server} has no role {user}, or the role may not log in."),
+                format!("{server} has no role {user}, or the role is not allowed to log in."),
                 "Create the role (CREATE ROLE … LOGIN), or correct the user in the URI.",
             ),
         ),
@@ -161,15 +161,15 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
                 format!(
                     "{server} rejects {user} on {database} from this address: a reject entry in pg_hba.conf matches."
                 ),
-                "Put an entry that lets this user in above the reject entry of pg_hba.conf, and reload PostgreSQL.",
+                "Put an entry that admits this user above the reject entry in pg_hba.conf, and reload PostgreSQL.",
             ),
         ),
         ("28000", _) if refusal.message().contains("valid client certificate") => (
             Rung::Auth,
             Cause::config(
                 Kind::TlsClientCertificateRequired,
-                format!("{server} requires a client certificate of {user} (clientcert in pg_hba.conf)."),
-                "Put a client certificate on this box and name it with sslcert and sslkey, or remove clientcert from the entry in pg_hba.conf.",
+                format!("{server} requires a client certificate from {user} (clientcert in pg_hba.conf)."),
+                "Put a client certificate on this box and set sslcert and sslkey to it, or remove clientcert from the entry in pg_hba.conf.",
             ),
         ),
         ("28000", _) => (
@@ -177,7 +177,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::config(
                 NO_ENTRY,
                 format!(
-                    "{server} does not let {user} into {database} from this address: no entry of pg_hba.conf allows it."
+                    "{server} does not admit {user} to {database} from this address: no pg_hba.conf entry allows it."
                 ),
                 "Add a pg_hba.conf entry for this user, database and subnet, and reload PostgreSQL.",
             ),
@@ -187,14 +187,14 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::config(
                 Kind::PostgresNoDatabase,
                 format!("{server} has no database {database}."),
-                "Create the database or restore it, or correct its name in the URI.",
+                "Create or restore the database, or correct its name in the URI.",
             ),
         ),
         ("42501", _) => (
             Rung::Database,
             Cause::config(
                 Kind::PostgresNoPrivilege,
-                format!("{user} may not use {database} on {server}."),
+                format!("{user} is not allowed to use {database} on {server}."),
                 format!("GRANT ALL ON DATABASE {database} TO {user}, or make it the owner."),
             ),
         ),
@@ -203,15 +203,15 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::external(
                 Kind::PostgresTooManyConnections,
                 format!("{server} has no free connection slots."),
-                "Raise max_connections (or the role's limit), or end idle connections.",
+                "Raise max_connections (or the role's limit), or close idle connections.",
             ),
         ),
         ("57P03", _) => (
             Rung::Auth,
             Cause::external(
                 STARTING_UP,
-                format!("{server} is starting up, shutting down or recovering, and accepts no logins."),
-                "Wait for it; its log says how far it is.",
+                format!("{server} is starting up, shutting down or recovering, and is not accepting logins."),
+                "Wait for it; its log shows the progress.",
             ),
         ),
         ("57P01" | "57P02", _) => (
@@ -219,7 +219,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::external(
                 Kind::PostgresShuttingDown,
                 format!("{server} is shutting down."),
-                "Wait for it, or start it again.",
+                "Wait for it, or restart it.",
             ),
         ),
         ("55000", _) => (
@@ -261,8 +261,8 @@ fn other(server: &Server, code: &str) -> Cause {
     Cause::new(
         class,
         Kind::PostgresRefused,
-        format!("{server} refuses this login or query."),
-        "Look at the server's own words above, and at its log.",
+        format!("{server} rejected this login or query."),
+        "See the server's message above, and its log.",
     )
 }
 
@@ -270,7 +270,7 @@ fn other(server: &Server, code: &str) -> Cause {
 pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
     let mut cause = Cause::config(
         Kind::PostgresTlsRequired,
-        format!("{server} accepts this user over TLS only, and the URI has sslmode=disable."),
+        format!("{server} accepts this user only over TLS, but the URI has sslmode=disable."),
         "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
     );
     cause.evidence.clone_from(&refused.evidence);
@@ -281,8 +281,8 @@ pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
 pub(super) fn closed(server: &Server) -> Cause {
     Cause::external(
         CLOSED,
-        format!("{server} accepts connections and closes them without an answer."),
-        "Check that the port is PostgreSQL's, and look at its log; a proxy or load balancer with no live server behind it does the same.",
+        format!("{server} accepts connections but closes them without responding."),
+        "Check that this is PostgreSQL's port, and check its log; a proxy or load balancer without a healthy server behind it does the same.",
     )
 }
 
@@ -290,8 +290,8 @@ pub(super) fn closed(server: &Server) -> Cause {
 pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
         SILENT,
-        format!("{server} accepts connections and does not answer {what}."),
-        "Check that the server is not hung (its log, its load), and that the port is PostgreSQL's.",
+        format!("{server} accepts connections but does not respond to {what}."),
+        "Check that the server is not hung (its log, its load), and that this is PostgreSQL's port.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
 }
@@ -321,12 +321,12 @@ pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> 
         Listener::Postgres => None,
         Listener::ClosesAtOnce => Some(Cause::external(
             CLOSED,
-            format!("{server} accepts connections and closes each at once."),
-            "Look for a proxy or load balancer there with no live PostgreSQL behind it, and at the server's log.",
+            format!("{server} accepts connections and closes them immediately."),
+            "Check for a proxy or load balancer with no healthy PostgreSQL behind it, and check the server's log.",
         )),
         other => Some(Cause::config(
             NOT_POSTGRES,
-            format!("What listens on {server} is {other}, not PostgreSQL."),
+            format!("{server} is {other}, not PostgreSQL."),
             "Correct host and port in the URI.",
         )),
     }
@@ -335,7 +335,7 @@ pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> 
 fn garbage(server: &Server) -> Cause {
     Cause::config(
         NOT_POSTGRES,
-        format!("What listens on {server} is not PostgreSQL."),
+        format!("{server} does not speak the PostgreSQL protocol."),
         "Correct host and port in the URI.",
     )
 }

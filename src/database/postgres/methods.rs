@@ -18,10 +18,10 @@ pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
     };
     Cause::config(
         Kind::PostgresAuthMethod,
-        format!("{server} wants this user to log in by {method}, which the app cannot do."),
+        format!("{server} requires this user to log in by {method}, which the app does not support."),
         "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
     )
-    .with("method asked for", method)
+    .with("requested method", method)
 }
 
 /// What libpq makes of a login by a method that `require_auth` does not allow.
@@ -40,7 +40,7 @@ pub(super) fn by_require_auth(uri: &PostgresUri, server: &Server, heard: &[u8]) 
         Cause::config(
             Kind::PostgresRequireAuth,
             format!(
-                "The URI has require_auth={required}, and {server} logs this user in by the method {used}."
+                "The URI has require_auth={required}, but {server} logs this user in by the method {used}."
             ),
             "Correct require_auth in the URI, or the method of the user's entry in pg_hba.conf.",
         )

@@ -85,8 +85,8 @@ pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Op
 fn refused(who: &str, what: &str) -> Cause {
     Cause::external(
         Kind::PostgresPoolerRefused,
-        format!("{who} refuses this {what}."),
-        "Look at the pooler's own words above, and at its log.",
+        format!("{who} rejected this {what}."),
+        "See the pooler's message above, and its log.",
     )
 }
 
@@ -112,7 +112,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::config(
                 Kind::PostgresAuthRejected,
-                format!("{who} rejects {user} by its rules of authentication."),
+                format!("{who} rejects {user}: its authentication rules do not allow this login."),
                 "Check the pooler's authentication settings (PgBouncer: auth_type, auth_hba_file) for this user.",
             ),
         ),
@@ -136,7 +136,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 Kind::PostgresTooManyConnections,
-                format!("{who} has reached its limit of clients."),
+                format!("{who} has reached its client limit."),
                 "Raise the pooler's limit (PgBouncer: max_client_conn, max_db_connections), or end idle connections.",
             ),
         ),
@@ -144,7 +144,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::config(
                 Kind::PostgresStartupParameter,
-                format!("{who} refuses a startup parameter that the URI sets."),
+                format!("{who} rejects a startup parameter set by the URI."),
                 "Remove the parameter from the URI (often options), or list it in PgBouncer's ignore_startup_parameters.",
             ),
         ),
@@ -152,7 +152,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::config(
                 Kind::PostgresTlsRequired,
-                format!("{who} accepts clients over TLS only."),
+                format!("{who} accepts clients only over TLS."),
                 "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
             ),
         ),
@@ -160,8 +160,8 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 SERVER_DOWN,
-                format!("{who} answers, and the database server behind it does not."),
-                "Check that the PostgreSQL server behind the pooler is up, and that the pooler's host and port for it are right.",
+                format!("{who} responds, but the database server behind it does not."),
+                "Check that the PostgreSQL server behind the pooler is up, and that the pooler has its correct host and port.",
             ),
         ),
         Meaning::ServerRefuses => (
@@ -169,7 +169,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::external(
                 Kind::PostgresPoolerLogin,
                 format!("{who} cannot log in to the database server behind it."),
-                "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); the pooler's log says which.",
+                "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); see the pooler's log.",
             ),
         ),
         Meaning::ServerDatabase => (
@@ -177,7 +177,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::config(
                 Kind::PostgresNoDatabase,
                 format!(
-                    "{who} answers, and the database server behind it does not have the database that {database} stands for."
+                    "{who} responds, but the database server behind it does not have the database that {database} maps to."
                 ),
                 "Create the database on that server, or correct dbname for it in the pooler (PgBouncer: [databases]).",
             ),
@@ -186,16 +186,16 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 Kind::PostgresTooManyConnections,
-                format!("{who} answers, and the database server behind it has no free connection slots."),
-                "Raise max_connections of that server, lower the pool's size, or end idle connections.",
+                format!("{who} responds, but the database server behind it has no free connection slots."),
+                "Raise max_connections on that server, reduce the pool size, or close idle connections.",
             ),
         ),
         Meaning::ServerStarting => (
             Rung::Auth,
             Cause::external(
                 Kind::PostgresStartingUp,
-                format!("{who} answers, and the database server behind it is starting up or shutting down."),
-                "Wait for that server; its log says how far it is.",
+                format!("{who} responds, but the database server behind it is starting up or shutting down."),
+                "Wait for that server; its log shows the progress.",
             ),
         ),
         Meaning::Waiting => (
@@ -203,7 +203,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::external(
                 Kind::PostgresPoolerBusy,
                 format!("{who} has no free connection to the database server behind it."),
-                "Raise the pool's size (PgBouncer: default_pool_size, query_wait_timeout), or end long transactions.",
+                "Increase the pool size (PgBouncer: default_pool_size, query_wait_timeout), or end long transactions.",
             ),
         ),
         Meaning::ShuttingDown => (
@@ -211,14 +211,14 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::external(
                 Kind::PostgresShuttingDown,
                 format!("{who} is shutting down."),
-                "Wait for the pooler, or start it again.",
+                "Wait for the pooler, or restart it.",
             ),
         ),
         Meaning::AdminConsole => (
             Rung::Database,
             Cause::config(
                 Kind::PostgresAdminConsole,
-                format!("{who} offers its admin console under this database name, and no database."),
+                format!("This database name is the admin console of {who}, not a database."),
                 "Write the name of the app's database after the port in the URI.",
             ),
         ),
@@ -226,8 +226,8 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 Kind::PostgresPoolerRefused,
-                format!("{who} says that its own configuration is wrong."),
-                "Look at the pooler's log, and correct its configuration.",
+                format!("{who} reports an error in its own configuration."),
+                "Check the pooler's log, and correct its configuration.",
             ),
         ),
     }
@@ -238,8 +238,8 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
 pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
     Cause::external(
         SERVER_DOWN,
-        format!("A connection pooler on {server} accepts the login, and gets no connection to the database server behind it."),
-        "Check that the PostgreSQL server behind the pooler is up and lets the pooler in; the pooler's log says which.",
+        format!("A connection pooler on {server} accepts the login, but gets no connection to the database server behind it."),
+        "Check that the PostgreSQL server behind the pooler is up and accepts the pooler's login; see the pooler's log.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
 }

@@ -122,7 +122,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, data
         if !is_in(&offered, name) {
             return Some(Cause::config(
                 Kind::PostgresExtensionUnavailable,
-                format!("{database} has no extension {name}, and the server has none to install."),
+                format!("{database} lacks the extension {name}, and it is not available on the server."),
                 format!("Install postgresql-contrib on the database server. {create}"),
             ));
         }
@@ -131,7 +131,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, data
         }
         Some(Cause::config(
             Kind::PostgresExtensionMissing,
-            format!("{database} has no extension {name}, and this user may not create it."),
+            format!("{database} lacks the extension {name}, and this user is not allowed to create it."),
             create,
         ))
     });
@@ -157,14 +157,14 @@ impl ServerFacts {
                 true => Cause::config(
                     Kind::PostgresNoPrivilege,
                     format!(
-                        "{user} may not use the schema public of {database}, so it finds and creates no tables."
+                        "{user} has no USAGE privilege on the schema public of {database}, so it can neither find nor create tables."
                     ),
                     grant("public"),
                 ),
                 false => Cause::config(
                     Kind::PostgresNoSchema,
                     format!(
-                        "No schema of the search path exists in {database}, so {user} finds and creates no tables."
+                        "No schema of the search path exists in {database}, so {user} can neither find nor create tables."
                     ),
                     format!(
                         "In {database}: CREATE SCHEMA public AUTHORIZATION {user}; or correct the role's search_path."
@@ -176,7 +176,7 @@ impl ServerFacts {
         if !self.may_create {
             return Err(Cause::config(
                 Kind::PostgresNoPrivilege,
-                format!("{user} may not create tables in the schema {schema} of {database}."),
+                format!("{user} is not allowed to create tables in the schema {schema} of {database}."),
                 grant(schema),
             )
             .with("missing", format!("CREATE on schema {schema}"))
@@ -185,12 +185,12 @@ impl ServerFacts {
         if let Some(tables) = &self.closed_tables {
             return Err(Cause::config(
                 Kind::PostgresNoPrivilege,
-                format!("{user} may not read and write all tables of {database}."),
+                format!("{user} is not allowed to read and write all tables of {database}."),
                 format!("In {database}: GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; or make it their owner."),
             )
             .with("tables", tables));
         }
-        Ok(format!("{database}: {user} may create, read and write tables in {schema}"))
+        Ok(format!("{database}: {user} can create, read and write tables in {schema}"))
     }
 
     /// Whether the server takes writes, and is what `target_session_attrs` asks for.
@@ -201,7 +201,7 @@ impl ServerFacts {
             return Err(Cause::config(
                 Kind::PostgresStandby,
                 format!(
-                    "{server} is a standby, which target_session_attrs asks for, and the app needs to write."
+                    "{server} is a standby, as target_session_attrs requests, but the app needs to write."
                 ),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
@@ -225,7 +225,7 @@ impl ServerFacts {
         if matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly) {
             return Err(Cause::config(
                 Kind::PostgresTarget,
-                format!("{server} is a primary, and target_session_attrs in the URI asks for a standby."),
+                format!("{server} is a primary, but target_session_attrs in the URI requests a standby."),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
         }

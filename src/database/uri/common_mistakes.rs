@@ -1,7 +1,7 @@
 //! The mistakes that people make in database URIs, each recognised for what it is before the grammar misreads it.
 
+use super::address::{Product, UriError};
 use super::scan::{Span, error, error_at};
-use super::{Product, UriError};
 
 /// Characters that must be percent-encoded in a user name or password, with their encodings.
 const RESERVED: [(char, &str); 5] = [('@', "%40"), ('/', "%2F"), (':', "%3A"), ('#', "%23"), ('?', "%3F")];
@@ -26,7 +26,7 @@ pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     Err(error(
         kind,
         what,
-        "Look for a quotation mark that is missing, so that more was taken for the URI than it is.",
+        "Check for a missing quotation mark, which makes the URI include the text after it.",
     ))
 }
 
@@ -157,9 +157,9 @@ pub(super) fn scheme(kind: Product, text: &str) -> Result<&'static str, UriError
     } else if lower.starts_with("jdbc:") {
         format!("begins with jdbc: instead of {expected}")
     } else if other.schemes().iter().any(|scheme| lower.starts_with(scheme)) {
-        format!("is one of {}: {expected} was expected", other.name())
+        format!("is a {} URI instead of {expected}", other.name())
     } else if kind.schemes().iter().any(|scheme| lower.starts_with(scheme)) {
-        format!("has a scheme in capital letters instead of {expected}")
+        format!("has an upper-case scheme instead of {expected}")
     } else {
         format!("does not begin with {expected}")
     };
@@ -188,8 +188,8 @@ pub(super) fn characters(
         return Err(error_at(
             kind,
             offset,
-            format!("still has a placeholder in angle brackets for its {}", part(offset)),
-            "Put the real value in place of the placeholder, brackets included.",
+            format!("still has a placeholder in angle brackets as its {}", part(offset)),
+            "Replace the placeholder, brackets included, with the real value.",
         ));
     }
     for (offset, character) in text.char_indices() {

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Password;
+use super::address::Password;
 use super::mongo::{Credentials, MongoUri, Seeds};
 use super::options::{TLS_FILES_AND_CHECKS, java_boolean};
 use crate::cause::Cause;
@@ -202,8 +202,8 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
             let parts = parts.join(" and ");
             warnings.push(Cause::config(
                 PLUS,
-                format!("The {parts} in the MongoDB URI has a +, which the app's Java driver (3.x) reads as a space."),
-                "Write each + as %2B, which every driver reads as a +, or as %20 if a space is meant.",
+                format!("The {parts} in the MongoDB URI has a +, which the app's Java driver (3.x) decodes as a space."),
+                "Write each + as %2B, which every driver decodes as +, or as %20 if a space is meant.",
             ));
             old.credentials = Some(Credentials {
                 user: reading.user,
@@ -216,8 +216,8 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     if uri.tls.on && !reading.tls {
         warnings.push(Cause::config(
             PLAINTEXT,
-            "The MongoDB URI turns TLS on with tls=true, which older Java drivers (3.8 and before) ignore: the app connects without TLS.",
-            "Write ssl=true, which every driver reads.",
+            "The MongoDB URI enables TLS with tls=true, which older Java drivers (3.8 and before) ignore: the app connects without TLS.",
+            "Write ssl=true, which every driver supports.",
         ));
         old.in_plaintext = true;
     }
@@ -235,18 +235,18 @@ fn refused(refusal: Rejection) -> Cause {
         Rejection::Scheme => {
             return Cause::config(
                 Kind::MongoUriSrv,
-                "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not know: the app may not start.",
+                "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not support: the app may not start.",
                 "List the servers: mongodb://HOST:27017,HOST:27017/DATABASE?replicaSet=NAME&ssl=true.",
             );
         }
         Rejection::SlashInOptions => (
-            "it has a / after the ?, and the driver cuts it at the last /",
-            "Write each / after the ? as %2F, which every driver reads as a /.",
+            "it has a / after the ?, and the driver splits it at the last /",
+            "Write each / after the ? as %2F, which every driver decodes as /.",
         ),
         Rejection::NoSlash => ("it has options without a / before the ?", "Write a / before the ?."),
         Rejection::Mechanism => (
-            "it names an authMechanism that the driver does not know",
-            "Remove authMechanism: each driver then chooses the best that it and the user have.",
+            "it has an authMechanism that the driver does not support",
+            "Remove authMechanism: each driver then chooses the strongest one that both it and the user support.",
         ),
         Rejection::Socket => (
             "the driver does not support Unix sockets",
@@ -257,7 +257,7 @@ fn refused(refusal: Rejection) -> Cause {
             "it cannot decode the credentials",
             "Percent-encode every special character of user and password.",
         ),
-        Rejection::Host | Rejection::Port => ("it cannot read the hosts", "Write each server as host:port."),
+        Rejection::Host | Rejection::Port => ("it cannot parse the hosts", "Write each server as host:port."),
         Rejection::Option => ("it has an option without =", "Write every option as name=value."),
     };
     Cause::config(
@@ -286,11 +286,9 @@ fn ignored_options(uri: &MongoUri, text: &str) -> Option<Cause> {
         return None;
     }
     let next_step = match (&uri.tls.ca_file, &uri.tls.certificate_key_file) {
-        (_, Some(_)) => "Put CA and client certificate into the Java key stores of the app.",
-        (Some(_), None) => {
-            "Add the CA to the Java trust store of the app; this program verifies with the file."
-        }
-        (None, None) => "Use a certificate that Java trusts and that names the server.",
+        (_, Some(_)) => "Add the CA and the client certificate to the app's Java trust and key stores.",
+        (Some(_), None) => "Add the CA to the app's Java trust store; boot-agent verifies with the file.",
+        (None, None) => "Use a certificate that Java trusts and that is issued for the server's name.",
     };
     Some(Cause::config(
         Kind::MongoUriTlsOption,
@@ -311,9 +309,9 @@ pub(super) fn without_set(uri: &MongoUri) -> Option<Cause> {
     Some(Cause::config(
         Kind::MongoUriNoReplicaSet,
         format!(
-            "The MongoDB URI names {} servers and no replicaSet: drivers cannot tell members of another set.",
+            "The MongoDB URI lists {} servers and no replicaSet: drivers cannot detect members of another set.",
             servers.len()
         ),
-        "Add replicaSet=NAME; rs.conf()._id is the name. Only a list of mongos routers goes without.",
+        "Add replicaSet=NAME; rs.conf()._id is the name. Only a list of mongos routers needs none.",
     ))
 }

@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{Host, Password, Product, Server, UriError};
+use super::conflicts;
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError, conflicts};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -168,7 +169,7 @@ pub fn parse(text: &str) -> Result<MongoUri, UriError> {
         return Err(error_at(
             KIND,
             query.at - 1,
-            "has options without a / before the ?, which older drivers refuse",
+            "has options without a / before the ?, which older drivers reject",
             "Write a / between the hosts and the ?.",
         ));
     }
@@ -180,8 +181,8 @@ pub fn parse(text: &str) -> Result<MongoUri, UriError> {
             warnings.push(
                 Cause::config(
                     Kind::MongoUriSemicolon,
-                    "The MongoDB URI has a ; among its options: Java drivers take it for a separator, others for part of a value.",
-                    "Write & between options, and %3B for a ; that belongs to a value.",
+                    "The MongoDB URI has a ; in its options: Java drivers treat it as a separator, others as part of a value.",
+                    "Write & between options, and %3B for a ; within a value.",
                 )
                 .with("column", piece.at),
             );
@@ -226,7 +227,7 @@ fn no_host(at: usize) -> UriError {
     error_at(
         KIND,
         at,
-        "names no host",
+        "has no host",
         "Write the host after the @: mongodb://user:password@host:27017/database.",
     )
 }
@@ -237,8 +238,8 @@ fn servers(parts: &Parts<'_>) -> Result<Vec<Server>, UriError> {
             return Err(error_at(
                 KIND,
                 parts.hosts.at,
-                "names a Unix socket without percent-encoding its slashes",
-                "Write each / of the socket's path as %2F.",
+                "has a Unix socket whose slashes are not percent-encoded",
+                "Write each / of the socket path as %2F.",
             ));
         }
         return Err(no_host(parts.hosts.at));
@@ -253,7 +254,7 @@ fn servers(parts: &Parts<'_>) -> Result<Vec<Server>, UriError> {
                 return Err(error_at(
                     KIND,
                     port.at,
-                    "gives a Unix socket a port",
+                    "has a port after a Unix socket",
                     "Remove the : and the port after the socket's path.",
                 ));
             }
@@ -284,7 +285,7 @@ fn srv(parts: &Parts<'_>, options: &Options) -> Result<Seeds, UriError> {
             KIND,
             offset,
             what,
-            "With mongodb+srv:// write one DNS name and no port; the SRV records give the servers.",
+            "With mongodb+srv://, write one DNS name and no port; the SRV records list the servers.",
         ))
     };
     if parts.hosts.text.is_empty() {
@@ -306,7 +307,7 @@ fn srv(parts: &Parts<'_>, options: &Options) -> Result<Seeds, UriError> {
             service: options.text("srvServiceName").unwrap_or("mongodb").to_owned(),
             at_most: options.number("srvMaxHosts").and_then(|number| number.try_into().ok()).unwrap_or(0),
         }),
-        _ => wrong(entry.at, "has the scheme mongodb+srv and an address instead of a name"),
+        _ => wrong(entry.at, "has the scheme mongodb+srv and an IP address instead of a name"),
     }
 }
 
@@ -324,7 +325,7 @@ fn database(parts: &Parts<'_>) -> Result<Option<String>, UriError> {
         return Err(error_at(
             KIND,
             path.at,
-            "names a database that cannot exist",
+            "has an invalid database name",
             "Correct the name after the /: at most 63 bytes, without / \\ . \" $ * < > : | ? and spaces.",
         ));
     }
@@ -355,7 +356,7 @@ fn credentials(
         return match mechanism {
             Some(mechanism) => Err(error(
                 KIND,
-                format!("names the mechanism {mechanism} and no user"),
+                format!("has the mechanism {mechanism} and no user"),
                 "Write user:password@ before the host, or remove authMechanism.",
             )),
             None => {
@@ -385,15 +386,15 @@ fn credentials(
         return Err(error_at(
             KIND,
             at,
-            "gives a password to the mechanism MONGODB-X509, which takes none",
+            "has a password with the mechanism MONGODB-X509, which takes none",
             "Remove the password, or the authMechanism.",
         ));
     }
     if mechanism == Some("MONGODB-CR") {
         warnings.push(Cause::config(
             Kind::MongoUriOldMechanism,
-            "The MongoDB URI names the mechanism MONGODB-CR, which MongoDB 4.0 removed.",
-            "Remove authMechanism: drivers then ask the server which mechanism it has.",
+            "The MongoDB URI has the mechanism MONGODB-CR, which MongoDB 4.0 removed.",
+            "Remove authMechanism: drivers then negotiate the mechanism with the server.",
         ));
     }
     let written = options.text("authSource");
@@ -401,7 +402,7 @@ fn credentials(
         return Err(error_at(
             KIND,
             options.place("authSource").unwrap_or(0),
-            "gives a mechanism whose users live outside an authSource other than $external",
+            "has an authSource other than $external, although its mechanism uses external users",
             "Write authSource=$external, or remove it.",
         ));
     }
@@ -427,8 +428,8 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
         return Err(error_at(
             KIND,
             options.place("ssl").or(options.place("tls")).unwrap_or(0),
-            "turns TLS on and off at once with tls and ssl",
-            "Keep one of tls and ssl.",
+            "has contradictory values for tls and ssl",
+            "Keep only one of tls and ssl.",
         ));
     }
     let truth = |name| options.truth(name) == Some(true);
@@ -446,15 +447,15 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
     if configured && first.is_none() && !tls.on {
         warnings.push(Cause::config(
             Kind::MongoUriTlsUnused,
-            "The MongoDB URI has TLS options and does not turn TLS on: older drivers connect without it.",
+            "The MongoDB URI has TLS options but does not enable TLS: older drivers connect without it.",
             "Add ssl=true to the URI.",
         ));
     }
     if tls.on && tls.allow_invalid_certificates {
         warnings.push(Cause::config(
             Kind::MongoUriTlsUnverified,
-            "The MongoDB URI turns off verification of the server's certificate, which the app's Java driver ignores: it verifies.",
-            "Use a certificate that Java trusts; tlsCAFile names the CA for this program.",
+            "The MongoDB URI disables verification of the server's certificate; the app's Java driver ignores that and verifies.",
+            "Use a certificate that Java trusts; tlsCAFile sets the CA for boot-agent.",
         ));
     }
     Ok(tls)

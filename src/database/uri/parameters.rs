@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::address::{Product, UriError};
 use super::pgjdbc;
 use super::scan::{Pair, error, error_at};
-use super::{Product, UriError, closest};
 use crate::cause::Cause;
+use crate::suggest::closest;
 
 /// What a parameter accepts.
 #[derive(Debug, Clone, Copy)]
@@ -177,7 +178,7 @@ impl Parameters {
         if self.get("gssencmode") == Some("require") {
             return Err(error(
                 Product::Postgres,
-                "requires Kerberos encryption (gssencmode=require), and the app has no Kerberos credentials",
+                "requires Kerberos encryption (gssencmode=require), but the app has no Kerberos credentials",
                 "Remove gssencmode, and write sslmode=require for TLS.",
             ));
         }
@@ -216,9 +217,9 @@ fn unknown(pair: &Pair<'_>) -> UriError {
         && pair.key.len() <= 40
         && pair.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let what = if named {
-        format!("has the parameter {}, which libpq does not know and refuses", pair.key)
+        format!("has the parameter {}, which libpq rejects as unknown", pair.key)
     } else {
-        "has a parameter that libpq does not know and refuses".to_owned()
+        "has a parameter that libpq rejects as unknown".to_owned()
     };
     let known = PARAMETERS.iter().map(|(name, _)| *name).chain(pgjdbc::names());
     let next_step = match named.then(|| closest(&pair.key, known)).flatten() {

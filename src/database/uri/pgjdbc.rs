@@ -162,8 +162,8 @@ pub(super) fn warning(names: &[&str]) -> Cause {
     Cause::config(
         Kind::PostgresUriJdbcParameter,
         format!(
-            "The PostgreSQL URI has {parameters}, which only the JDBC driver knows; libpq refuses such a URI."
+            "The PostgreSQL URI has {parameters}, which only the JDBC driver supports; libpq rejects such a URI."
         ),
-        "Keep them only for a release 2.x of the app, which uses the JDBC driver; for 1.x remove them.",
+        "Keep them only for release 2.x of the app, which uses the JDBC driver; for 1.x, remove them.",
     )
 }

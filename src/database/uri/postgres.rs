@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{Host, Password, Product, Server, UriError};
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -182,14 +182,14 @@ pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
     if parameters.is_emptied("user") {
         return Err(error(
             KIND,
-            "names an empty user by user=, which overrides the one before the @",
+            "has an empty user= parameter, which overrides the user before the @",
             "Remove user= from the parameters, or write the user there.",
         ));
     }
     if user.is_none() {
         warnings.push(Cause::config(
             Kind::PostgresUriNoUser,
-            "The PostgreSQL URI names no user, so the name of the process's own user would be taken.",
+            "The PostgreSQL URI has no user, so the client would use the name of the operating system's user.",
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         ));
     }
@@ -234,7 +234,7 @@ fn elsewhere(parameters: &Parameters) -> Option<Cause> {
         Cause::config(
             Kind::PostgresUriFile,
             format!(
-                "The PostgreSQL URI takes values from a file by {}, which neither this check nor the JDBC driver reads.",
+                "The PostgreSQL URI takes values from a file with {}, which neither boot-agent nor the JDBC driver supports.",
                 named.join(" and ")
             ),
             "Write host, user, password and database in the URI itself.",
@@ -260,7 +260,7 @@ fn emptied(parameters: &Parameters, parts: &Parts<'_>) -> Option<Cause> {
         let written = names.iter().map(|name| format!("{name}=")).collect::<Vec<_>>().join(" and ");
         Cause::config(
             Kind::PostgresUriEmptied,
-            format!("{written} in the PostgreSQL URI has no value and overrides with nothing what stands before the ?."),
+            format!("{written} in the PostgreSQL URI has no value and overrides what is before the ? with nothing."),
             format!("Remove {written}."),
         )
     })
@@ -298,14 +298,14 @@ fn servers(parameters: &mut Parameters, parts: &Parts<'_>) -> Result<Vec<Server>
     if !addresses.is_empty() && addresses.len() != hosts.len() {
         return Err(error(
             KIND,
-            format!("names {} hosts and {} values of hostaddr", hosts.len(), addresses.len()),
+            format!("has {} hosts and {} hostaddr values", hosts.len(), addresses.len()),
             "Give one hostaddr for each host, or none.",
         ));
     }
     if ports.len() != 1 && ports.len() != hosts.len() {
         return Err(error(
             KIND,
-            format!("names {} ports and {} hosts", ports.len(), hosts.len()),
+            format!("has {} ports and {} hosts", ports.len(), hosts.len()),
             "Give one port for all hosts, or one for each.",
         ));
     }
@@ -349,7 +349,7 @@ fn local_only(servers: &[Server]) -> Option<Cause> {
     Some(
         Cause::config(
             Kind::PostgresUriNoHost,
-            "The PostgreSQL URI names no host, so a server on this very machine is meant.",
+            "The PostgreSQL URI has no host, so the client would connect to this machine.",
             "Write the database's host name after the @.",
         )
         .with("socket", socket.display()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Host, Password, Product, Server, UriError};
+use super::address::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
 
 /// Vault as `VAULT__SCHEME`, `VAULT__HOST`, `VAULT__PORT`, `VAULT__CLIENT_TOKEN` and `VAULT__TRANSIT_MOUNT` address it.

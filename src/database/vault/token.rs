@@ -75,13 +75,13 @@ impl Token {
                 Some(Cause::config(
                     Kind::VaultTokenExpiring,
                     format!("The Vault token expires in {left} unless it is renewed."),
-                    "Renew it: VAULT_TOKEN=… vault token renew; and find out why the app has not.",
+                    "Renew it: VAULT_TOKEN=… vault token renew; and find out why the app did not.",
                 ))
             }
             _ if !self.longest.is_zero() => Some(Cause::config(
                 Kind::VaultTokenMaxTtl,
                 format!(
-                    "The Vault token has an explicit maximum life of {}, whatever is renewed.",
+                    "The Vault token has an explicit maximum TTL of {}, which renewals cannot extend.",
                     human(self.longest)
                 ),
                 PERIODIC,
@@ -99,7 +99,7 @@ impl Token {
             Cause::config(
                 Kind::VaultTokenUses,
                 format!(
-                    "The Vault token can be used {} more times only; each check uses some of them.",
+                    "The Vault token has only {} uses left; each check consumes some of them.",
                     self.uses
                 ),
                 "Create a token without -use-limit, and set VAULT__CLIENT_TOKEN.",
@@ -108,8 +108,8 @@ impl Token {
         let root = self.is_root.then(|| {
             Cause::config(
                 Kind::VaultRootToken,
-                "VAULT__CLIENT_TOKEN is a root token: whoever reads the bundle controls Vault.",
-                "Create a token with a policy for the transit mount alone, and revoke this one.",
+                "VAULT__CLIENT_TOKEN is a root token: anyone who can read the bundle controls Vault.",
+                "Create a token with a policy for the transit mount only, and revoke this one.",
             )
         });
         ends.into_iter().chain(uses).chain(root).collect()

@@ -40,22 +40,22 @@ pub(super) async fn ask(
                 }
             }
             // The default policy allows the question; a token without it may all the same use the engine.
-            403 => return Ok(format!("{mount}/: Vault does not tell this token what it may do there")),
+            403 => return Ok(format!("{mount}/: Vault does not let this token query its capabilities")),
             _ => return Err(errors::unexpected(server, &answer)),
         }
     }
     if !denied.is_empty() {
         return Err(Cause::config(
             Kind::VaultNoCapability,
-            format!("The Vault token may not use the transit engine at {mount}/ as the app does."),
-            format!("Give its policy: path \"{mount}/*\" {{ capabilities = [\"create\", \"read\", \"update\", \"list\"] }}"),
+            format!("The Vault token lacks capabilities on the transit engine at {mount}/ that the app needs."),
+            format!("Add to its policy: path \"{mount}/*\" {{ capabilities = [\"create\", \"read\", \"update\", \"list\"] }}"),
         )
         .with("denied", denied.join(", ")));
     }
     Ok(match is_listed {
-        true => format!("{mount}/ is mounted, the token may create keys, encrypt and decrypt"),
+        true => format!("{mount}/ is mounted; the token can create keys, encrypt and decrypt"),
         false => {
-            format!("the token may create keys, encrypt and decrypt at {mount}/; it may not list mounts")
+            format!("the token can create keys, encrypt and decrypt at {mount}/; it cannot list mounts")
         }
     })
 }
