@@ -23,7 +23,7 @@ use crate::probe;
 use crate::replicated::answers;
 use crate::schema;
 use crate::secret::Secrets;
-use crate::settings::{self, Fragment};
+use crate::settings::{self, Fragment, Settings};
 use crate::status;
 use crate::usage;
 
@@ -72,7 +72,7 @@ pub fn run(cli: Cli, arguments: &[OsString]) -> Exit {
             status::run(&Root::new(common.root.clone()), flags, verbosity(common), &secrets)
         }
         Command::Explain(flags) => explain::run(flags),
-        Command::Boot(flags) => boot(common, flags, &secrets),
+        Command::Boot(flags) => boot(common, flags, None, &secrets),
         Command::Bake(flags) => {
             with_runtime(common, Fragment::from_flags([]), true, &secrets, async |world| {
                 bake::run(world, flags).await
@@ -95,13 +95,14 @@ pub fn run(cli: Cli, arguments: &[OsString]) -> Exit {
 
 /// Says what is wrong with a command line, in the form that it asks for.
 pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let secrets = secrets_of_process(arguments);
+    report_misuse(error, arguments, &secrets);
     let wants_json = arguments.iter().any(|argument| argument == "--output=json")
         || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
     if !error.use_stderr() {
         let _ = error.print();
         return Exit::Good;
     }
-    let secrets = secrets_of_process(arguments);
     if wants_json {
         return print(failed(&usage::cause(error), &secrets), Output::Json, None);
     }
@@ -119,6 +120,17 @@ fn secrets_of_process(arguments: &[OsString]) -> Secrets {
     secrets
 }
 
+/// Reports a boot whose command line cannot be understood, where nobody but the group is there to be told.
+fn report_misuse(error: &clap::Error, arguments: &[OsString], secrets: &Secrets) {
+    if error.use_stderr()
+        && let Some(Cli { common, command: Command::Boot(flags) }) = usage::understood(arguments)
+        && !boot::is_attended(&flags)
+    {
+        // What comes of it has been said meanwhile.
+        let _ = boot(&common, &flags, Some(usage::cause(error)), secrets);
+    }
+}
+
 fn failed(cause: &Cause, secrets: &Secrets) -> CommandOutput {
     let cause = cause.scrubbed(secrets);
     CommandOutput {
@@ -128,24 +140,35 @@ fn failed(cause: &Cause, secrets: &Secrets) -> CommandOutput {
     }
 }
 
-fn boot(common: &cli::Common, flags: &cli::Boot, secrets: &Secrets) -> Result<CommandOutput, Cause> {
-    let mut order = match boot::names_source(flags) {
-        true => None,
-        false => match Order::read(&Root::new(common.root.clone())) {
-            // The user-data may say it again, and the group must be told in any case.
-            Err(cause) if flags.unit => {
-                tell(&cause, secrets);
-                None
-            }
-            read => read?,
+/// Boots, or reports the `fault` of a command line that cannot be understood.
+fn boot(
+    common: &cli::Common,
+    flags: &cli::Boot,
+    fault: Option<Cause>,
+    secrets: &Secrets,
+) -> Result<CommandOutput, Cause> {
+    let root = Root::new(common.root.clone());
+    let (mut order, mut fault) = match fault {
+        None if !boot::names_source(flags) => match Order::read(&root) {
+            Ok(order) => (order, None),
+            Err(cause) => (None, Some(cause)),
         },
+        fault => (None, fault),
     };
     // An order's settings go with it, so they are read anew for each.
     loop {
         let set = boot::order::flags(flags, order.as_ref());
-        match with_runtime(common, set, true, secrets, async |world| boot::run(world, flags, order).await) {
+        let config = common.config.as_deref();
+        let (settings, unusable) = settings::load_usable(&root, config, std::env::vars_os, set, secrets)?;
+        let fault_now = unusable.or_else(|| fault.clone());
+        let booting = async |world| boot::run(world, flags, order, fault_now).await;
+        match in_runtime(common, settings, true, secrets, booting) {
             Ok(boot::RunResult::Ended(printed)) => return Ok(printed),
-            Ok(boot::RunResult::Ordered(new)) => order = Some(new),
+            // The user-data says again what the order on disk does not.
+            Ok(boot::RunResult::Ordered(new)) => {
+                fault.take().as_ref().inspect(|cause| tell(cause, secrets));
+                order = Some(new);
+            }
             Err(cause) if cause.kind == boot::order::ANOTHER_BOX => {
                 tell(&cause, secrets);
                 order = None;
@@ -171,6 +194,17 @@ fn with_runtime<T>(
 ) -> Result<T, Cause> {
     let root = Root::new(common.root.clone());
     let settings = settings::load(&root, common.config.as_deref(), std::env::vars_os(), flags, secrets)?;
+    in_runtime(common, settings, is_long, secrets, command)
+}
+
+fn in_runtime<T>(
+    common: &cli::Common,
+    settings: Settings,
+    is_long: bool,
+    secrets: &Secrets,
+    command: impl AsyncFnOnce(CommandContext) -> Result<T, Cause>,
+) -> Result<T, Cause> {
+    let root = Root::new(common.root.clone());
     // What is wrong with the file, the pull says that needs it.
     let _ = docker::register_logins(&root, secrets);
     answers::register_daemon_token(&root, secrets);

@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
 use crate::cause::Cause;
 use crate::kind::Kind;
@@ -91,7 +91,18 @@ impl Access {
 pub struct Prepared {
     temporary: PathBuf,
     target: PathBuf,
-    committed: bool,
+    stands: Stands,
+}
+
+/// Where the contents of a [`Prepared`] file stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// The new one beside the target.
+    Beside,
+    /// The new one in place, the old one beside it.
+    Exchanged,
+    /// The new one in place, where there was none.
+    InPlace,
 }
 
 impl Prepared {
@@ -111,13 +122,9 @@ impl Prepared {
     fn unsynced(target: PathBuf, content: &[u8], access: Access) -> io::Result<(Self, File)> {
         let directory = parent(&target);
         fs::create_dir_all(directory)?;
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let temporary = directory.join(format!(".{}.boot-agent-new", name.to_string_lossy()));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let prepared = Prepared { temporary, target, committed: false };
+        refuse_directory(&target)?;
+        let temporary = remove_leftover(&target)?;
+        let prepared = Prepared { temporary, target, stands: Stands::Beside };
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&prepared.temporary)?;
         file.write_all(content)?;
@@ -133,14 +140,59 @@ impl Prepared {
     /// # Errors
     /// What the file system said; the target is then unchanged, or changed and perhaps not yet durable.
     pub fn commit(mut self) -> io::Result<()> {
-        self.rename()?;
+        fs::rename(&self.temporary, &self.target)?;
+        self.stands = Stands::InPlace;
         File::open(parent(&self.target))?.sync_all()
     }
 
-    fn rename(&mut self) -> io::Result<()> {
-        fs::rename(&self.temporary, &self.target)?;
-        self.committed = true;
+    /// Puts the new content in place, so that it can be taken back.
+    fn exchange(&mut self) -> io::Result<()> {
+        refuse_directory(&self.target)?;
+        let exchanged =
+            renameat2(AT_FDCWD, &self.temporary, AT_FDCWD, &self.target, RenameFlags::RENAME_EXCHANGE);
+        self.stands = match exchanged.map_err(io::Error::from) {
+            Ok(()) => Stands::Exchanged,
+            // Nothing to keep, or a file system that cannot exchange.
+            Err(_) => {
+                fs::rename(&self.temporary, &self.target)?;
+                Stands::InPlace
+            }
+        };
         Ok(())
+    }
+
+    /// Takes back what [`Prepared::exchange`] did; a file that was not there before is removed.
+    fn take_back(&mut self) -> io::Result<()> {
+        match self.stands {
+            Stands::Beside => {}
+            Stands::Exchanged => fs::rename(&self.temporary, &self.target)?,
+            Stands::InPlace => fs::remove_file(&self.target)?,
+        }
+        // Nothing is left beside the target.
+        self.stands = Stands::InPlace;
+        Ok(())
+    }
+}
+
+fn refuse_directory(target: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(target) {
+        Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a killed run may have left beside `target`; returns where that is.
+///
+/// # Errors
+/// What the file system said.
+pub fn remove_leftover(target: &Path) -> io::Result<PathBuf> {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let temporary = parent(target).join(format!(".{}.boot-agent-new", name.to_string_lossy()));
+    match fs::remove_file(&temporary) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+        }
+        _ => Ok(temporary),
     }
 }
 
@@ -175,16 +227,24 @@ fn sync_together(files: &[(&Path, File)]) -> Result<(), Cause> {
 }
 
 /// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
-/// once.
+/// once. If one cannot be put in place, those before it are taken back.
 ///
 /// # Errors
-/// `host.file`; some of the files may then be in place.
-pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
+/// `host.file`; everything is then as it was, unless the cause says what could not be taken back.
+pub fn commit_all(mut files: Vec<Prepared>) -> Result<(), Cause> {
     let mut directories = BTreeSet::new();
-    for mut file in files {
-        file.rename().map_err(|error| failed("replace", &file.target, &error))?;
-        directories.insert(parent(&file.target).to_path_buf());
+    for index in 0..files.len() {
+        directories.insert(parent(&files[index].target).to_path_buf());
+        let Err(error) = files[index].exchange() else { continue };
+        let mut cause = failed("replace", &files[index].target, &error);
+        for file in files[..index].iter_mut().rev() {
+            if let Err(error) = file.take_back() {
+                cause = cause.with("not taken back", format!("{}: {error}", file.target.display()));
+            }
+        }
+        return Err(cause);
     }
+    // Whatever happens from here on, the new files stand; the old ones go with the values.
     let mut opened = Vec::with_capacity(directories.len());
     for directory in &directories {
         let file = File::open(directory).map_err(|error| failed("open", directory, &error))?;
@@ -195,7 +255,7 @@ pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        if !self.committed {
+        if self.stands != Stands::InPlace {
             // Nothing to add to the failure that brought us here, and the next run overwrites the file.
             let _ = fs::remove_file(&self.temporary);
         }
@@ -206,6 +266,18 @@ fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
+    }
+}
+
+/// Does `work` on a thread of its own, so that a disk that does not answer stops nobody but it.
+pub async fn off_task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // Cancelled, which happens only when the whole program ends.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -231,12 +303,14 @@ pub enum ReadError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// Others than root and this user may write it, or own it; says how.
+    Unsafe(String),
     /// Anything else that the file system said.
     Io(io::Error),
 }
 
 impl ReadError {
-    /// The cause for a file of this box: `host.file` or `host.permission`.
+    /// The cause for a file of this box: `host.file`, `host.unsafe_file` or `host.permission`.
     pub fn cause(&self, path: &Path) -> Cause {
         let path_shown = path.display();
         match self {
@@ -246,6 +320,11 @@ impl ReadError {
                 Kind::HostFile,
                 format!("{path_shown} is {what}, not a regular file."),
                 format!("Replace it with a regular file: ls -ld {path_shown}"),
+            ),
+            ReadError::Unsafe(how) => Cause::host(
+                Kind::HostUnsafeFile,
+                format!("{path_shown} is not used, since somebody else could have written it: {how}."),
+                format!("Check what it says, then: chown root: {path_shown} && chmod go-w {path_shown}"),
             ),
             ReadError::TooLarge { size, limit } => Cause::host(
                 Kind::HostFile,
@@ -275,11 +354,20 @@ impl From<io::Error> for ReadError {
 /// # Errors
 /// [`ReadError`].
 pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+    read(path, limit, |_| Ok(()))
+}
+
+fn read(
+    path: &Path,
+    limit: usize,
+    accept: impl FnOnce(&fs::Metadata) -> Result<(), ReadError>,
+) -> Result<Vec<u8>, ReadError> {
     regular(&fs::metadata(path)?)?;
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     regular(&metadata)?;
+    accept(&metadata)?;
     let too_large = |size: u64| ReadError::TooLarge { size, limit };
     if metadata.len() > limit as u64 {
         return Err(too_large(metadata.len()));
@@ -288,6 +376,24 @@ pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
     // One byte more than allowed shows a file that is still growing, or one of /proc that gives its size as 0.
     file.take(limit as u64 + 1).read_to_end(&mut content)?;
     if content.len() > limit { Err(too_large(content.len() as u64)) } else { Ok(content) }
+}
+
+/// As [`read_bounded`], for a file that decides what root does on this box: it must belong to root or to the user of this
+/// process, and nobody else may write it.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_trusted(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+    read(path, limit, |metadata| {
+        if metadata.mode() & 0o002 != 0 {
+            return Err(ReadError::Unsafe(format!("its mode is {:04o}", metadata.mode() & 0o7777)));
+        }
+        match metadata.uid() {
+            0 => Ok(()),
+            owner if owner == nix::unistd::geteuid().as_raw() => Ok(()),
+            owner => Err(ReadError::Unsafe(format!("it belongs to the user with the id {owner}"))),
+        }
+    })
 }
 
 fn regular(metadata: &fs::Metadata) -> Result<(), ReadError> {
@@ -368,6 +474,45 @@ mod tests {
         assert_eq!(fs::read(&target).unwrap(), b"whole");
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o7777, 0o640);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn when_one_of_many_cannot_be_placed_all_are_as_they_were() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let access = Access { mode: 0o640, owner: None };
+        for old in ["old", "last"] {
+            fs::write(path(old), "before").unwrap();
+        }
+        let wanted: Vec<_> =
+            ["old", "new", "last"].map(|name| (path(name), b"after".as_slice(), access)).into();
+        let prepared = prepare_all(&wanted).unwrap();
+        // It has become a directory meanwhile.
+        fs::remove_file(path("last")).unwrap();
+        fs::create_dir(path("last")).unwrap();
+        assert_eq!(commit_all(prepared).unwrap_err().kind, Kind::HostFile);
+        assert_eq!(fs::read(path("old")).unwrap(), b"before");
+        assert!(!path("new").exists());
+        fs::remove_dir(path("last")).unwrap();
+
+        fs::create_dir_all(path("directory")).unwrap();
+        let mut wanted = wanted;
+        wanted.push((path("directory"), b"after", access));
+        assert_eq!(prepare_all(&wanted).unwrap_err().kind, Kind::HostFile);
+        assert!(!fs::read_dir(directory.path()).unwrap().flatten().any(|it| it.file_name().len() > 10));
+    }
+
+    #[test]
+    fn only_trusted_files_decide() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.toml");
+        fs::write(&path, "x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        assert_eq!(read_trusted(&path, 9).unwrap(), b"x");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let cause = read_trusted(&path, 9).unwrap_err().cause(&path);
+        assert_eq!(cause.kind, Kind::HostUnsafeFile);
+        assert!(cause.sentence.contains("0666"), "{cause}");
     }
 
     #[test]

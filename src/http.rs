@@ -20,7 +20,7 @@ use rustls_native_certs::load_certs_from_paths;
 
 use crate::cause::Cause;
 use crate::dns::{self, Resolver};
-use crate::files::Root;
+use crate::files::{self, Root};
 use crate::kind::Kind;
 use connector::SdkConnector;
 
@@ -43,6 +43,9 @@ const ROOT_FILES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// The most bytes of certificates that are read from one file. All of Mozilla's have a quarter of a megabyte.
+const LARGEST_BUNDLE: usize = 8 * 1024 * 1024;
+
 /// Makes HTTP clients. Cheap to clone; all clones share the trusted roots, which are read when first needed.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -53,6 +56,7 @@ pub struct Http {
 struct Inner {
     root: Root,
     names: Resolver,
+    has_ca_bundle: bool,
     trust: OnceLock<Arc<Trust>>,
     sdk: OnceLock<SharedHttpConnector>,
 }
@@ -67,7 +71,15 @@ impl Http {
     /// Names are resolved, and the box's trusted roots looked for, under `root`.
     pub fn new(root: Root) -> Self {
         let names = Resolver::new(root.clone());
-        Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new(), sdk: OnceLock::new() }) }
+        let inner = Inner { root, names, has_ca_bundle: true, trust: OnceLock::new(), sdk: OnceLock::new() };
+        Http { inner: Arc::new(inner) }
+    }
+
+    /// The same without what `AWS_CA_BUNDLE` adds to the trusted roots.
+    pub fn without_ca_bundle(&self) -> Self {
+        let (root, names) = (self.inner.root.clone(), self.inner.names.clone());
+        let inner = Inner { root, names, has_ca_bundle: false, trust: OnceLock::new(), sdk: OnceLock::new() };
+        Http { inner: Arc::new(inner) }
     }
 
     /// The resolver that the clients use.
@@ -136,7 +148,10 @@ impl Http {
         if let Some(trust) = self.inner.trust.get() {
             return Ok(trust.clone());
         }
-        let trust = Arc::new(Trust::load(&self.inner.root, |name| std::env::var_os(name))?);
+        let trust = Arc::new(Trust::load(&self.inner.root, |name| match name {
+            "AWS_CA_BUNDLE" if !self.inner.has_ca_bundle => None,
+            name => std::env::var_os(name),
+        })?);
         Ok(self.inner.trust.get_or_init(|| trust).clone())
     }
 }
@@ -201,8 +216,11 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
         .with("file", file.display())
         .with("error", said)
     };
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    let content = match files::read_bounded(file, LARGEST_BUNDLE) {
+        Ok(content) => content,
+        Err(error) => return Err(unusable(error.cause(file).sentence)),
+    };
+    match CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => {
             Err(unusable("it contains no PEM CERTIFICATE block".to_owned()))
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::bundle::{BundleFile, Placement, ReplicatedConf};
 use crate::cause::Cause;
-use crate::files::{self, Access, Root};
+use crate::files::{self, Access, ReadError, Root};
 use crate::kind::Kind;
 
 /// What the four files may be read by: root, and the Replicated daemon, which runs as replicated:docker.
@@ -46,7 +46,14 @@ pub(crate) fn state(root: &Root, wanted: Placement<'_>, access: Access) -> Resul
     let path = root.path(wanted.path);
     let read = || -> io::Result<State> {
         let metadata = fs::symlink_metadata(&path)?;
-        if !metadata.is_file() || fs::read(&path)? != wanted.content {
+        // A longer one is another one.
+        let is_same = metadata.is_file()
+            && match files::read_bounded(&path, wanted.content.len()) {
+                Ok(content) => content == wanted.content,
+                Err(ReadError::Io(error)) => return Err(error),
+                Err(_) => false,
+            };
+        if !is_same {
             return Ok(State::OtherContent);
         }
         Ok(if access.is_of(&metadata) { State::Right } else { State::OtherAccess })

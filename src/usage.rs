@@ -1,8 +1,10 @@
 //! What is wrong with a command line, as a cause; and what was probably meant.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cause::Cause;
+use crate::cli::Cli;
 use crate::kind::Kind;
 
 /// Words that other programs have for what this one calls otherwise.
@@ -50,6 +52,12 @@ fn meant(error: &clap::Error, arguments: &[std::ffi::OsString]) -> Option<String
         }
         _ => None,
     }
+}
+
+/// What can be understood of a command line that is not valid as a whole.
+pub(crate) fn understood(arguments: &[std::ffi::OsString]) -> Option<Cli> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(arguments).ok()?;
+    Cli::from_arg_matches(&matches).ok()
 }
 
 /// The same error as a cause, for a reader that asked for JSON.

@@ -1,5 +1,7 @@
 //! What the command line says to boot.
 
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use crate::cause::Cause;
@@ -40,9 +42,15 @@ fn without_script(words: &[String]) -> &[String] {
 }
 
 fn is_script(word: &str) -> bool {
-    use std::io::Read as _;
     let mut start = [0; 2];
+    // A FIFO is not opened: that would wait for whoever writes into it.
     Path::new(word).is_absolute()
-        && std::fs::File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && Path::new(word).is_file()
+        && File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == *b"#!"
+}
+
+/// Whether a person is there to see what is wrong, and to correct it: at a terminal, and not for the unit.
+pub(crate) fn is_attended(flags: &cli::Boot) -> bool {
+    !flags.unit && io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -19,9 +19,10 @@ use crate::record::{BootOutcome, Record};
 use crate::settings::Source;
 use crate::unit;
 
-use super::boot_lock::{self, LOOK_EVERY, LockOutcome};
+use super::boot_lock::{self, BootLock, LOOK_EVERY, LockOutcome};
 use super::follow::Shown;
 use super::order::Order;
+use super::output;
 
 /// How often systemd is asked about the unit. What happens stands in the record; this finds an end that does not.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -32,8 +33,59 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// In which cloud-init runs the scripts of user-data.
 const USER_DATA_UNIT: &str = "/cloud-final.service";
 
-/// What came of it.
-pub(super) enum Delegated {
+/// Where the boot was done, if not here.
+pub(super) enum Delegation {
+    /// Another process did it, and this is its record.
+    Ended(Box<Record>),
+    /// The unit will do it later.
+    Deferred,
+    /// It is this process's to do.
+    RunHere(BootLock),
+}
+
+/// Has the boot done by another process, where there is one whose job it is. Without a source there is nothing to hand
+/// over, and only a boot that runs already is followed.
+///
+/// # Errors
+/// Those of [`hand_over`] and [`boot_lock::take_or_follow`].
+pub(super) async fn delegate(
+    world: &CommandContext,
+    flags: &cli::Boot,
+    source: Option<&Source>,
+    new: Option<&Order>,
+) -> Result<Delegation, Cause> {
+    // A boot that is given up at its deadline still tells the group.
+    let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
+    if let Some(source) = source
+        && is_possible(world, flags)
+    {
+        match hand_over(world, source, new, longest).await? {
+            Delegated::Ended(record) => return Ok(Delegation::Ended(record)),
+            Delegated::Deferred => return Ok(Delegation::Deferred),
+            // A box that boots without a supervisor is better than one that does not boot.
+            Delegated::Refused(cause) => world.console.emit(Event::Note {
+                stage: None,
+                level: Level::Warning,
+                text: "running in this process:".to_owned(),
+                cause: Some(cause),
+            }),
+        }
+    }
+    match boot_lock::take_or_follow(&world.root, &world.console, longest).await? {
+        LockOutcome::Acquired(lock) => Ok(Delegation::RunHere(lock)),
+        LockOutcome::Followed(record) => {
+            // Where this one is the unit, systemd waits for it as if it had done the work itself.
+            if record.outcome == BootOutcome::InService {
+                output::say_ready(&world.console, &record);
+            }
+            world.console.emit(Event::Over);
+            Ok(Delegation::Ended(record))
+        }
+    }
+}
+
+/// What came of handing over.
+enum Delegated {
     /// The unit's boot ended, and this is its record.
     Ended(Box<Record>),
     /// It will start when the machine has come further, and waiting for it here would keep the machine from that.
@@ -43,7 +95,7 @@ pub(super) enum Delegated {
 }
 
 /// Whether the unit is there to do the work, and nothing says that this process should.
-pub(super) fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
+fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
     // Flags without a source are about this one boot, and the unit has no other way to hear of them.
     let is_about_this_boot = flags.on_failure.is_some() || flags.deadline.is_some();
     let in_place = flags.unit || flags.foreground || flags.force || world.own_settings_file.is_some();
@@ -71,7 +123,7 @@ pub(super) fn has_unit(world: &CommandContext) -> bool {
 /// # Errors
 /// `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
 /// within `limit`.
-pub(super) async fn hand_over(
+async fn hand_over(
     world: &CommandContext,
     source: &Source,
     new: Option<&Order>,

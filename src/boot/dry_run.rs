@@ -13,10 +13,11 @@ use crate::http::Http;
 use crate::record::{self, Record, StageRecord, times};
 use crate::settings::Source;
 
+use super::discovered::Discovered;
 use super::failure::Consequence;
 use super::order::Order;
 use super::run::Run;
-use super::{Discovered, order, procedure};
+use super::{order, procedure};
 
 /// What a boot by this command line would do, in `text` and as JSON.
 ///
@@ -48,7 +49,7 @@ pub(super) async fn run(
     };
     let record = run.shown();
     let failure = failure.map(|cause| cause.scrubbed(&run.secrets));
-    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle.get()));
+    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle()));
     Ok(printed(&record, &end, follows))
 }
 

@@ -19,10 +19,11 @@ use crate::record::{BootOutcome, Record};
 use crate::settings::{OnFailure, Settings};
 
 use super::boot_lock::BootLock;
+use super::discovered::Discovered;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
-use super::{Discovered, IMAGES, INSTALL};
+use super::{IMAGES, INSTALL};
 
 /// How long a report may take to upload: it is best effort, and the group waits meanwhile.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
@@ -98,10 +99,10 @@ impl fmt::Display for Consequence {
 pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause, exclusive: BootLock) {
     run.update(|record| record.cause = Some(cause.clone()));
     write_to_console(run, &cause);
-    if let Some(aws) = told.aws.get() {
+    if let Some(aws) = told.aws() {
         upload(run, aws).await;
     }
-    match Consequence::of(&run.settings, &run.record(), told.lifecycle.get()) {
+    match Consequence::of(&run.settings, &run.record(), told.lifecycle()) {
         Consequence::Unknown | Consequence::NoGroup | Consequence::NothingPending(_) => {
             run.finish(BootOutcome::Failed);
         }
@@ -131,7 +132,7 @@ pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause
                 Level::Warning,
                 "held: the lifecycle action is being kept alive. Log in, check agent status, then run agent boot again",
             );
-            if let Some(heartbeats) = told.heartbeats.get_mut() {
+            if let Some(heartbeats) = told.heartbeats() {
                 heartbeats.ended().await;
             }
         }
@@ -139,7 +140,7 @@ pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause
 }
 
 /// Best effort: a box without a console, or one whose reader is gone, boots no better for a complaint.
-fn write_to_console(run: &Run, cause: &Cause) {
+pub(super) fn write_to_console(run: &Run, cause: &Cause) {
     // Not blocking, so that a console that nobody reads cannot stop the program.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));

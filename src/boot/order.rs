@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
 use crate::cli;
-use crate::files::{self, Access, Root};
+use crate::files::{self, Access, ReadError, Root};
 use crate::kind::Kind;
 use crate::settings::{Fragment, Source};
 
@@ -15,6 +15,12 @@ use super::run::Run;
 
 /// Where it lies, under the root. Written and removed only by whoever holds the lock of the boot.
 const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
+
+/// The version of its format.
+const VERSION: u32 = 1;
+
+/// The most bytes that it may have.
+const LARGEST: usize = 64 * 1024;
 
 /// The kind of the cause that says that an order came with the image.
 pub(crate) const ANOTHER_BOX: Kind = Kind::OrderAnotherBox;
@@ -38,28 +44,35 @@ impl Order {
     /// The order that these flags give, for a box whose id is not known yet.
     pub(super) fn new(source: &Source, flags: &cli::Boot) -> Self {
         let (on_failure, deadline) = (flags.on_failure.clone(), flags.deadline.clone());
-        Order { version: 1, source: source.to_string(), on_failure, deadline, instance: None }
+        Order { version: VERSION, source: source.to_string(), on_failure, deadline, instance: None }
     }
 
     /// The order of this box, or of the box of which its image was made; `None` if there is none.
     ///
     /// # Errors
-    /// `host.file` if it cannot be read, `order.unreadable` if it is none.
+    /// `order.unreadable`, also if it is of another version than this agent writes.
     pub(crate) fn read(root: &Root) -> Result<Option<Self>, Cause> {
         let path = root.path(ORDER_FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(files::failed("read", &path, &error)),
-        };
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
+        let unreadable = |why: &dyn std::fmt::Display| {
             Cause::host(
                 Kind::OrderUnreadable,
                 format!("{} cannot be read as a boot request.", path.display()),
                 "Give the source again: agent boot s3://bucket/prefix",
             )
-            .with("error", error)
-        })
+            .with("error", why)
+        };
+        let text = match files::read_bounded(&path, LARGEST) {
+            Ok(text) => text,
+            Err(ReadError::NotFound) => return Ok(None),
+            Err(error) => return Err(unreadable(&error.cause(&path))),
+        };
+        let order: Self = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
+        match order.version {
+            VERSION => Ok(Some(order)),
+            other => {
+                Err(unreadable(&format!("it has version {other}, and this agent knows version {VERSION}")))
+            }
+        }
     }
 
     /// What it sets, as if it stood on the command line.
@@ -130,6 +143,11 @@ impl Order {
     pub(super) fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
+}
+
+/// Whether the cause is that an order cannot be read.
+pub(super) fn is_of(cause: &Cause) -> bool {
+    cause.kind == Kind::OrderUnreadable
 }
 
 /// What the command line and, where it names no source, the order set.

@@ -290,6 +290,16 @@ impl Run {
         self.disk().is_given_up = true;
     }
 
+    /// Keeps the record in memory, for a run of which it is not known whether it concerns this machine.
+    pub(crate) fn withhold_record(&self) {
+        self.disk().is_given_up = true;
+    }
+
+    /// From now on the record is written again.
+    pub(crate) fn release_record(&self) {
+        self.disk().is_given_up = false;
+    }
+
     /// Takes back the record, which is another box's and must not be taken for this one's.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::cause::{Cause, Class};
 use crate::cli::{self, Cli};
 use crate::command::CommandContext;
 use crate::console::{Event, Level};
+use crate::files::Root;
 use crate::http::Http;
 use crate::wait;
 
@@ -58,6 +59,12 @@ pub(super) async fn order(world: &CommandContext) -> Option<Order> {
     let level = if cause.is_some() { Level::Warning } else { Level::Info };
     world.console.emit(Event::Note { stage: None, level, text: text.to_owned(), cause });
     order
+}
+
+/// Whether cloud-init has still to run the scripts of the user-data, which it does once for each instance.
+pub(super) fn is_to_come(root: &Root) -> bool {
+    let instance = root.path("/var/lib/cloud/instance");
+    instance.is_dir() && !instance.join("sem/config_scripts_user").exists()
 }
 
 async fn ask(world: &CommandContext) -> Result<Option<Vec<u8>>, Cause> {

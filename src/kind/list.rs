@@ -183,6 +183,7 @@ kinds! {
         HostPermission = "host.permission": Host,
         HostRuntime = "host.runtime": Host,
         HostSignals = "host.signals": Host,
+        HostUnsafeFile = "host.unsafe_file": Host,
     }
     Http = "http" {
         HttpCaBundle = "http.ca_bundle": Config,

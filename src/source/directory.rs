@@ -90,7 +90,7 @@ fn unreadable(path: &Path, error: &ReadError) -> Cause {
             "Check that this is the intended file.",
         )
         .with("size", format!("{size} bytes, at most {limit}")),
-        ReadError::Io(error) => files::failed("read", path, error),
+        ReadError::Io(_) | ReadError::Unsafe(_) => error.cause(path),
     }
 }
 

@@ -7,6 +7,7 @@
 mod absent_databases;
 mod aftermath;
 mod airgap;
+mod always_told;
 mod app;
 mod bake;
 mod boot;
