@@ -27,8 +27,8 @@ use crate::settings::{self, Fragment, Settings};
 use crate::status;
 use crate::usage;
 
-/// How long a boot waits for its result to be read: the group has been told by then, and a pipe that nobody reads must
-/// not keep the program alive.
+/// How long a boot waits for its result to be read: the group has been notified by then, and a pipe that nobody reads
+/// must not keep the process alive.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// The largest file of the bundle that is looked into for secrets, in bytes.
@@ -93,7 +93,7 @@ pub fn run(cli: Cli, arguments: &[OsString]) -> Exit {
     print(printed, common.output, is_boot.then_some(READ_WITHIN))
 }
 
-/// Says what is wrong with a command line, in the form that it asks for.
+/// Reports a usage error in the requested output format.
 pub fn misused(error: &clap::Error, arguments: &[OsString]) -> Exit {
     let secrets = secrets_of_process(arguments);
     report_misuse(error, arguments, &secrets);
@@ -155,7 +155,7 @@ fn boot(
         },
         fault => (None, fault),
     };
-    // An order's settings go with it, so they are read anew for each.
+    // Each boot request brings its own settings, so they are loaded for each.
     loop {
         let set = boot::order::flags(flags, order.as_ref());
         let config = common.config.as_deref();
@@ -184,7 +184,7 @@ fn tell(cause: &Cause, secrets: &Secrets) {
     let _ = console::write_within(io::stderr(), line, MOMENT);
 }
 
-/// `is_long` for what runs so long that a reader of its log asks when something happened.
+/// `is_long`: the command runs long enough for log lines to need timestamps.
 fn with_runtime<T>(
     common: &cli::Common,
     flags: Fragment,
@@ -237,7 +237,7 @@ fn in_runtime<T>(
         }
     });
     console.flush();
-    // A task that is stuck in a system call must not keep a finished program alive.
+    // A thread stuck in a system call must not keep a finished process alive.
     runtime.shutdown_background();
     came
 }
@@ -276,7 +276,7 @@ fn print(printed: CommandOutput, output: Output, within: Option<Duration>) -> Ex
     };
     match written {
         Ok(()) => printed.exit,
-        // A reader such as `head` that has seen enough is no failure.
+        // A reader such as `head` closing the pipe early is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => printed.exit,
         Err(error) => {
             let line = format!("agent: cannot write to standard output: {error}\n");

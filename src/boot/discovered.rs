@@ -139,7 +139,7 @@ impl Discovered {
     /// Starts the heartbeats, and lowers the boot's deadline to what the group waits at most.
     fn keep_waiting(&self, run: &Arc<Run>, lifecycle: Lifecycle, deadline: &watch::Sender<Instant>) {
         if let Some(hook) = &lifecycle.hook {
-            // The group has counted from before this boot began, so its limit comes a little earlier still.
+            // The group's clock started before this boot, so its limit is slightly earlier.
             let limit = Instant::now() + hook.global_timeout;
             deadline.send_if_modified(|deadline| {
                 let is_sooner = limit < *deadline;

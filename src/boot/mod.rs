@@ -1,9 +1,9 @@
 //! `agent boot`: from a blank instance to in service.
 //!
-//! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
-//! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
+//! [`procedure`] is the whole boot, top to bottom; each stage is in its own file. Each stage checks its own
+//! postcondition, so an interrupted boot resumes when it is re-run.
 //!
-//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
+//! On a box with the systemd unit, the command of a person or of user-data delegates to it ([`delegate`]).
 
 mod airgap;
 mod args;
@@ -90,7 +90,7 @@ async fn procedure(
 ) -> Result<(), Cause> {
     let (identity, aws) = told.identify(run, order).await?;
     let lifecycle = told.find_lifecycle(run, identity, aws, deadline);
-    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    // The fetch runs concurrently with the group lookup, and its failure is reported after it.
     let fetch =
         async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
@@ -152,7 +152,7 @@ pub(crate) async fn run(
     order: Option<Order>,
     mut fault: Option<Cause>,
 ) -> Result<RunResult, Cause> {
-    // User-data comes before the settings of the image, as it does when cloud-init runs it.
+    // User-data takes precedence over the image's settings, as when cloud-init runs it.
     if flags.unit && order.is_none() {
         if let Some(order) = user_data::order(&world).await {
             return Ok(RunResult::Ordered(order));
@@ -258,7 +258,7 @@ async fn supervise(
 ) -> Result<Record, Cause> {
     let CommandContext { root, mut settings, console, secrets, .. } = world;
     let http = Http::new(root.clone());
-    // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
+    // Loading the trusted certificates takes milliseconds of CPU time, while IMDS is being waited for.
     let early = http.clone();
     tokio::task::spawn_blocking(move || early.load_trust());
     let previous = Record::read(&root).unwrap_or_else(|cause| {

@@ -1,4 +1,4 @@
-//! What `docker login` left on the box for a registry.
+//! The registry logins that `docker login` stored on the box.
 
 use std::collections::HashMap;
 use std::io;

@@ -27,6 +27,7 @@ mod diagnosis_pooler;
 mod diagnosis_postgres;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
+mod docs;
 mod dry_run;
 mod explain;
 mod front;

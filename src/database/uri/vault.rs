@@ -1,4 +1,4 @@
-//! Where the app's Vault is: five variables instead of a URI.
+//! The address of the app's Vault: five variables instead of a URI.
 
 use std::fmt;
 use std::net::IpAddr;
