@@ -17,6 +17,8 @@ mod dry_run;
 mod failure;
 mod fetch;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod images;
 mod install;

@@ -19,7 +19,7 @@ use super::harness::s3::{self, S3Server};
 use super::scene::{PLACED, SOON, Scene};
 
 /// How long something may take that takes a moment, on a machine that runs other tests too.
-const A_MOMENT: Duration = Duration::from_secs(30);
+const A_MOMENT: Duration = Duration::from_secs(90);
 
 #[test]
 fn s3_and_a_directory_both_lead_to_continue() {
