@@ -395,7 +395,9 @@ mod tests {
         let mut on_line = |_: &str| said.send_modify(|said| *said += 1);
         let mut lines = Lines::new(Secrets::default(), &mut on_line);
         let deadline = async { drop(enough.wait_for(|said| *said >= count).await) };
-        let ended = run_until(&file, &[], None, NONE.as_ref(), deadline, &Secrets::default(), &mut lines).await.unwrap();
+        let ended = run_until(&file, &[], None, NONE.as_ref(), deadline, &Secrets::default(), &mut lines)
+            .await
+            .unwrap();
         (ended, lines.finish())
     }
 

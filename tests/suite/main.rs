@@ -64,6 +64,7 @@ mod support;
 mod support_gaps;
 mod sweep;
 mod terminal;
+mod trust;
 mod usage;
 mod user_data;
 mod vault;
