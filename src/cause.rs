@@ -62,6 +62,8 @@ enum Words {
     Foreign,
     /// Somebody else's, of which so many characters are shown.
     Quoted(usize),
+    /// The same, of which the end is shown.
+    Ending(usize),
     /// The program's own sentences.
     Own,
 }
@@ -79,6 +81,7 @@ impl Evidence {
         self.value = match self.words {
             Words::Foreign => secrets.foreign(&self.value),
             Words::Quoted(most) => shortened(&in_one_line(&secrets.foreign(&self.value)), most),
+            Words::Ending(most) => ending(&secrets.foreign(&self.value), most).trim().to_owned(),
             Words::Own => secrets.own(&self.value),
         };
     }
@@ -86,6 +89,12 @@ impl Evidence {
 
 fn in_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The last characters of a text.
+fn ending(text: &str, most: usize) -> &str {
+    let start = text.char_indices().rev().nth(most.saturating_sub(1)).map_or(0, |(at, _)| at);
+    &text[start..]
 }
 
 /// The beginning of a text, with a mark where it was cut.
@@ -198,6 +207,14 @@ impl Cause {
         let end = (0..=MOST_KEPT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
         let words = Words::Quoted(most);
         self.evidence.push(Evidence { words, ..Evidence::new(name, said[..end].trim_end()) });
+        self
+    }
+
+    /// Adds the end of what others said, `most` characters of it. To be given whole, as for [`Cause::with_quote`].
+    #[must_use]
+    pub fn with_ending(mut self, name: &'static str, said: &str, most: usize) -> Self {
+        let words = Words::Ending(most);
+        self.evidence.push(Evidence { words, ..Evidence::new(name, ending(said, MOST_KEPT)) });
         self
     }
 
