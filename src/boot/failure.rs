@@ -155,7 +155,7 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
             one_line(&cause.sentence),
             one_line(&cause.next_step),
         );
-        // One write, so that no line of the kernel comes between.
+        // One write, so that no kernel message is interleaved.
         let _ = console.write_all(text.as_bytes());
     }
 }

@@ -31,6 +31,8 @@ mod ready;
 mod report;
 mod run;
 mod signals;
+mod stages;
+mod systemctl;
 mod trust;
 mod user_data;
 mod validate;

@@ -126,7 +126,7 @@ fn home() -> std::path::PathBuf {
     std::env::var_os("HOME").map_or_else(|| "/root".into(), Into::into)
 }
 
-/// The one database of `--uri`. The whole text is a secret until it has been understood.
+/// The database of `--uri`. The whole text is a secret until it has been parsed.
 fn given(argument: &str, secrets: &Secrets) -> Result<Request, Cause> {
     let text = match argument {
         "-" => {

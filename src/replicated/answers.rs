@@ -102,8 +102,8 @@ fn contradiction(answer: &SavedAnswer, but: &str) -> Cause {
     .with("file", format!("{file}:{line}"))
 }
 
-/// Makes the token known to the scrubber that the installer made up for this box's own daemon. Files that cannot be read
-/// hold nothing that this process could print.
+/// Registers the token that the installer generated for this box's daemon. Unreadable files contain nothing that this
+/// process could print.
 pub fn register_daemon_token(root: &Root, secrets: &Secrets) {
     for answer in read(root) {
         if answer.name.ends_with("DAEMON_TOKEN") {

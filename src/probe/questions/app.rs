@@ -49,7 +49,7 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         (None, true) => {
             let line = lines.iter().rev().find(|line| !line.trim().is_empty());
             let line = line.map_or("the log is empty", |line| line.trim());
-            // What is cut first may end in half a secret, which nobody knows.
+            // Cutting first could leave half a secret, which the scrubber does not know.
             Ok(Outcome::good(short(&facts.ground.secrets.foreign(line))))
         }
     }

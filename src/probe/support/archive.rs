@@ -111,7 +111,7 @@ fn tar(directory: &str, entries: &[Entry<'_>]) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-/// Looks at every name and every byte of every file, as a reader of the tarball will find them.
+/// Checks every name and every byte of every file in the tarball.
 fn verified(plain: &[u8], entries: &[Entry<'_>], redactor: &Redactor<'_>) -> Result<usize, Cause> {
     let mut archive = tar::Archive::new(plain);
     let mut count = 0;
