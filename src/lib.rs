@@ -50,5 +50,6 @@ mod race;
 pub mod secret;
 pub mod settings;
 mod suggest;
+mod trust;
 pub mod unit;
 pub mod wait;

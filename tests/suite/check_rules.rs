@@ -141,6 +141,26 @@ fn nothing_of_the_document_it_was_pasted_from_is_left() {
             Replace(CUS, "circle:pw@", "circle:<password>@"),
             &["error bundle.placeholder circle-installation-customizations:2:"],
         ),
+        (
+            Replace(SET, "client-secret-of-the-test", "${ghe_client_secret}"),
+            &["error bundle.placeholder settings.conf:7:"],
+        ),
+        (
+            Replace(SET, "circleci.example.com", "{{ .Values.hostname }}"),
+            &["error bundle.placeholder settings.conf:2:"],
+        ),
+        (
+            Replace(SET, "circleci-storage", "circleci-$${var.environment}"),
+            &["error bundle.placeholder settings.conf:"],
+        ),
+        (
+            Replace(REP, "console-password-of-the-test", "<%= password %>"),
+            &["error bundle.placeholder replicated.conf:3:"],
+        ),
+        (Replace(REP, "/etc/license.rli", "${license}"), &["error bundle.placeholder replicated.conf:"]),
+        // A password may have any of the signs, and Replicated fills in its own templates.
+        (Replace(REP, "console-password-of-the-test", "a${}b{{1}}c$x"), &[]),
+        (Add(SET, r#""motd": { "value": "{{repl ConsoleSetting \"tls.hostname\"}}" }"#), &[]),
         // A password may hold both brackets.
         (Replace(REP, "console-password-of-the-test", "console<7>password"), &[]),
         (Replace(CUS, "circle:pw@db.example.com:5432", "circle:a<bc>d@db.example.com:5432"), &[]),
