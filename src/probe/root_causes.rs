@@ -1,8 +1,8 @@
 //! Which failures are the cause of the others.
 //!
-//! Two steps. Answers with the same cause are one root, however many checks saw it: a dead DNS server is seen by every
-//! name that is asked for. Then what lies deeper explains what rests on it: an app that does not start while its
-//! database refuses the password needs no diagnosis of its own.
+//! Two steps. Equal causes are one root, however many checks saw them: a dead DNS server is seen by every lookup. Then
+//! deeper failures explain those that depend on them: an app that does not start because its database rejects the
+//! password needs no separate diagnosis.
 
 use serde::Serialize;
 
@@ -20,12 +20,11 @@ pub(crate) struct RootCause {
     pub(crate) is_failure: bool,
     /// The checks that saw it.
     pub(crate) seen_by: Vec<Id>,
-    /// The checks that failed or were not asked because of it.
+    /// The checks that failed or were skipped because of it.
     pub(crate) explains: Vec<Id>,
 }
 
-/// Families of checks from the ground up: what is named earlier can be the cause of what it explains, never the
-/// other way round.
+/// Groups of checks, deepest first: an earlier one can be the cause of a later one, never the other way round.
 const DEPTH: &[&str] = &[
     "host.dns",
     "host.clock",
@@ -52,7 +51,7 @@ const DEPTH: &[&str] = &[
     "boot",
 ];
 
-/// What a failure in the first family explains when checks of the others fail too.
+/// Which groups of failures are explained by a failure in the first one.
 const EXPLAINS: &[(&str, &[&str])] = &[
     ("host.clock", &["aws", "source", "lifecycle"]),
     ("docker.disk", &["docker", "images", "replicated", "app"]),
@@ -72,10 +71,10 @@ const EXPLAINS: &[(&str, &[&str])] = &[
     ("app.status", &["app.health"]),
 ];
 
-/// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
+/// Kinds with one fix for any number of objects, since they share a policy or key.
 const ONE_FOR_ALL: &[Kind] = &[Kind::S3AccessDenied, Kind::S3KmsDenied, Kind::S3Unreachable];
 
-/// The check that tells how the last boot ended. Only what it failed of explains it: see [`is_of_boot`].
+/// The check of the last boot's outcome. Only its recorded cause explains it: see [`is_of_boot`].
 const LAST_BOOT: &str = "boot.outcome";
 
 /// The families of checks that are about the causes of an area.
@@ -103,7 +102,7 @@ fn families(area: Area) -> &'static [&'static str] {
     }
 }
 
-/// The roots, what breaks something first, then by depth.
+/// The root causes: failures first, then by depth.
 pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
     let mut roots = Vec::new();
     let last_boot =
@@ -158,13 +157,14 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[Kind], answer: &Answer, cause: 
     });
 }
 
-/// One thing to mend: the same words, two names that no DNS server answered for, or two objects of one policy.
+/// Whether two causes have one fix: equal sentences, two names that no DNS server resolved, or two objects of one
+/// policy.
 fn is_same(one: &Cause, other: &Cause) -> bool {
     (is_of_dns(one) && is_of_dns(other))
         || (one.kind == other.kind && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind)))
 }
 
-/// Whether it is the DNS server that is at fault and not the one name.
+/// Whether the DNS server is the problem and not the name.
 fn is_of_dns(cause: &Cause) -> bool {
     matches!(cause.kind, Kind::DnsTimeout | Kind::DnsNoServer)
 }
