@@ -9,7 +9,7 @@ mod connector;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
@@ -53,7 +53,7 @@ pub struct Http {
 struct Inner {
     root: Root,
     names: Resolver,
-    trust: OnceLock<Arc<Trust>>,
+    trust: Mutex<Option<Arc<Trust>>>,
     sdk: OnceLock<SharedHttpConnector>,
 }
 
@@ -67,7 +67,7 @@ impl Http {
     /// Names are resolved, and the box's trusted roots looked for, under `root`.
     pub fn new(root: Root) -> Self {
         let names = Resolver::new(root.clone());
-        Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new(), sdk: OnceLock::new() }) }
+        Http { inner: Arc::new(Inner { root, names, trust: Mutex::default(), sdk: OnceLock::new() }) }
     }
 
     /// The resolver that the clients use.
@@ -133,11 +133,14 @@ impl Http {
     }
 
     fn trust(&self) -> Result<Arc<Trust>, Cause> {
-        if let Some(trust) = self.inner.trust.get() {
+        // Locked while they are read: who comes meanwhile would need as long to read them a second time.
+        let mut known = self.inner.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trust) = &*known {
             return Ok(trust.clone());
         }
         let trust = Arc::new(Trust::load(&self.inner.root, |name| std::env::var_os(name))?);
-        Ok(self.inner.trust.get_or_init(|| trust).clone())
+        *known = Some(trust.clone());
+        Ok(trust)
     }
 }
 
