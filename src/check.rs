@@ -26,7 +26,7 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
-            // A directory typed by a person is one of this machine, wherever the box's root lies.
+            // A directory given on the command line is on this machine, whatever `--root` is.
             let from = Source::Directory(path);
             (draft::at(&Root::default(), &from, directory, extra, None, |_| {}).await?, directory.clone())
         }
@@ -47,8 +47,8 @@ async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Resu
     draft::at(&world.root, from, &place, &world.settings.extra, s3.as_ref(), warn).await
 }
 
-/// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the
-/// environment leaves something open.
+/// On an instance, its role and region; elsewhere, those of the environment. IMDS is queried only if the environment
+/// leaves something open.
 async fn aws(http: &Http) -> Result<Aws, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;
@@ -128,7 +128,7 @@ fn printed(
     CommandOutput { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
 
-/// The evidence that the text output shows; the rest says again what the sentence and the excerpt say.
+/// The evidence shown in the text output; the rest repeats the sentence or the excerpt.
 const SHOWN: [&str; 7] = ["also affects", "also on line", "also in", "code", "message", "title", "error"];
 
 fn counted(count: usize, what: &str) -> String {

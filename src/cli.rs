@@ -1,9 +1,13 @@
 //! The commands and their flags, nothing else.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::kind::Kind;
 
 /// Boots a CircleCI Enterprise services box and diagnoses failures
 #[derive(Debug, Parser)]
@@ -95,6 +99,14 @@ Exit codes: 0 good (warnings included), 1 something failed or leftovers remain, 
 
 Exit codes: 0 in service or still running, 1 otherwise.")]
     Status(Status),
+    /// Explain a kind of failure: what it means, how to confirm it by hand, how to fix it
+    #[command(after_help = "Examples:
+  agent explain tls.expired
+  agent explain postgres                       the kinds of one area
+  agent explain --list                         all kinds
+
+Exit codes: 0 explained, 2 there is no such kind.")]
+    Explain(Explain),
     /// Print shell completions
     #[command(after_help = "Example:
   agent completions bash > /usr/share/bash-completion/completions/agent")]
@@ -187,6 +199,41 @@ pub struct Check {
     /// Print the JSON Schema of this command's JSON output
     #[arg(long, conflicts_with = "source")]
     pub schema: bool,
+}
+
+/// The flags of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A kind such as tls.expired, as failures name it, or an area such as tls
+    #[arg(value_name = "KIND", value_parser = KindName, hide_possible_values = true)]
+    pub words: Vec<String>,
+    /// List every kind with its meaning
+    #[arg(long, conflicts_with = "words")]
+    pub list: bool,
+    /// Print the JSON Schema of this command's JSON output
+    #[arg(long, conflicts_with_all = ["words", "list"])]
+    pub schema: bool,
+}
+
+/// Any word; shells complete the kinds. What is none is refused by the command, which knows what was meant.
+#[derive(Debug, Clone)]
+struct KindName;
+
+impl TypedValueParser for KindName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Kind::ALL.iter().map(|kind| PossibleValue::new(kind.as_str()))))
+    }
 }
 
 /// The flags of `bake`.

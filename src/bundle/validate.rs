@@ -13,6 +13,7 @@ use super::replicated_conf::{self, Beside, ReplicatedConf};
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::unit;
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -201,6 +202,9 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
                 format!("The path {name:?} of an extra file is not absolute, or contains \"..\".")
             }
             None if again => format!("Two extra files have the path {name}."),
+            None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
+                format!("The path {name} of an extra file is one of the agent's own.")
+            }
             None => continue,
         };
         let mut notes = Diagnostics::new(name, "");

@@ -12,6 +12,9 @@ use super::window::window;
 /// Stands in a line where its text begins: further lines of that text are indented to this column. Never printed.
 pub const HANG: char = '\u{1f}';
 
+/// Stands at the start of a line that is never wrapped, such as a command to copy. Never printed.
+pub const VERBATIM: char = '\u{1e}';
+
 /// The least room for text beside what stands before [`HANG`]; with less, the text begins on a line of its own.
 const LEAST_ROOM: usize = 20;
 
@@ -100,7 +103,7 @@ impl Screen {
             let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
             match self.width {
                 Some(width) if needs_wrapping(line, width) => wrap(line, width, &mut shown),
-                _ => shown.extend(line.chars().filter(|character| *character != HANG)),
+                _ => shown.extend(line.chars().filter(|character| !is_mark(*character))),
             }
             shown.push_str(end);
         }
@@ -189,8 +192,12 @@ fn is_excerpt(line: &str) -> bool {
         .starts_with(['|', '^'])
 }
 
+fn is_mark(character: char) -> bool {
+    matches!(character, HANG | VERBATIM)
+}
+
 fn needs_wrapping(line: &str, width: usize) -> bool {
-    width_of(line) > width && !is_excerpt(line)
+    width_of(line) > width && !is_excerpt(line) && !line.contains(VERBATIM)
 }
 
 fn wrap(line: &str, width: usize, shown: &mut String) {
@@ -253,7 +260,7 @@ fn width_of(text: &str) -> usize {
         match character {
             '\x1b' => is_escape = true,
             'm' if is_escape => is_escape = false,
-            HANG => {}
+            _ if is_mark(character) => {}
             _ if is_escape => {}
             _ => width += 1,
         }
@@ -289,6 +296,12 @@ mod tests {
         assert_eq!(shown, "waited for 2 h\n17 min, 5 s");
         let excerpt = "   12 | export CIRCLE_SECRETS_POSTGRES_MAIN_URI=postgres://circle@db\n";
         assert_eq!(screen(40).show(excerpt), excerpt);
+    }
+
+    #[test]
+    fn a_verbatim_line_is_never_wrapped() {
+        let command = format!("{VERBATIM}    openssl s_client -connect db.example.com:5432\n");
+        assert_eq!(screen(20).show(&command), command.replace(VERBATIM, ""));
     }
 
     #[test]

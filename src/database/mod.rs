@@ -1,4 +1,4 @@
-//! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
+//! The app's databases: parsing of their addresses, and the ladder of checks for each.
 
 mod connect;
 pub mod ladder;

@@ -1,7 +1,7 @@
-//! The upper rungs to Vault: tls, health, token, transit. Every request only reads.
+//! The upper Vault rungs: tls, health, token, transit. All requests are read-only.
 //!
-//! TLS is OpenSSL's, as for the databases, so that a certificate is judged in the same words. Redirects are not followed:
-//! a standby's redirect carries the token to whatever address the cluster advertises.
+//! Uses OpenSSL, as for the databases, for the same verification errors. Redirects are not followed: a standby's
+//! redirect would send the token to whatever address the cluster advertises.
 
 mod answer;
 mod errors;
@@ -27,7 +27,7 @@ use session::Session;
 /// How long the TLS handshake may take.
 const TLS_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long each request may take. A standby forwards to the active node, which is another round trip.
+/// Request timeout. A standby forwards to the active node, which takes another round trip.
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
 /// Climbs from an open connection to the top.
@@ -95,7 +95,7 @@ pub(super) async fn climb(
     }
 }
 
-/// Whether a server that closes plaintext connections without a word completes a TLS handshake.
+/// Whether a server that closes plaintext connections silently completes a TLS handshake.
 async fn speaks_tls(ladder_probe: &LadderProbe, place: &Place, server: &Server, progress: &Progress) -> bool {
     let Ok(Ok(stream)) = timeout(progress.limit(TLS_LIMIT), connect::open(place)).await else { return false };
     let terms = Terms::anything(Product::Vault);
@@ -115,7 +115,7 @@ fn terms() -> Terms {
     }
 }
 
-/// What to do about a certificate, where there is no URI to name a CA in.
+/// The next step for an untrusted certificate, since there is no URI option for a CA.
 fn for_vault(mut cause: Cause) -> Cause {
     match cause.kind {
         Kind::TlsUnknownCa => {
@@ -131,7 +131,7 @@ fn for_vault(mut cause: Cause) -> Cause {
     cause
 }
 
-/// What `sys/health` says; its status is the verdict.
+/// The response of `sys/health`; its status is the result.
 fn judge_health(server: &Server, answer: &Response) -> Result<String, Cause> {
     let json = answer.json();
     let is_vault = json.as_ref().is_some_and(|json| json.get("initialized").is_some_and(Value::is_boolean));

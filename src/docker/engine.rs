@@ -1,4 +1,4 @@
-//! Questions to the engine, each bounded in time, and the causes why it does not answer.
+//! Queries to the Docker engine, each with a timeout, and the causes of failures.
 
 use std::fmt;
 use std::io;
@@ -24,24 +24,23 @@ use crate::kind::Kind;
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
 
-/// How long one question may take. A healthy engine answers in milliseconds, one that is under load in a second or two.
+/// Query timeout. A healthy engine responds in milliseconds, one under load in a second or two.
 const ANSWER: Duration = Duration::from_secs(10);
 
 const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
 
-/// The time limit that is handed to the client library, which counts in whole seconds. It bounds only what this module
-/// does not bound itself, so it has to be longer than every limit of its own.
+/// The client library's own timeout, in whole seconds. It must be longer than every limit in this module.
 const LIBRARY_TIMEOUT: u64 = 24 * 3600;
 
-/// How many bytes of a container's log are kept, from its end.
+/// How many bytes of the end of a container's log are kept.
 const LOG_LIMIT: usize = 256 * 1024;
 
-/// The engine of this box. Making one contacts nothing, so it may be made before the engine runs.
+/// The Docker engine of this box. Creating the client connects to nothing, so the engine need not be running.
 #[derive(Debug, Clone)]
 pub struct Engine {
     address: Address,
     pub(super) root: Root,
-    /// Counts the events of all pulls: one pull may rightly be still while others have the engine's download slots.
+    /// Counts the events of all pulls: one pull may legitimately be idle while others use the engine's download slots.
     pub(super) pull_events: Arc<AtomicU64>,
     patience: Duration,
 }
@@ -66,7 +65,7 @@ impl Engine {
     /// socket under `root`. A path in `docker_host` is taken as it stands, like everything in the environment.
     ///
     /// # Errors
-    /// `docker.address` (config) if `docker_host` is of no form that this program speaks.
+    /// `docker.address` (config) if `docker_host` has an unsupported form.
     pub fn connect(root: &Root, docker_host: Option<&str>) -> Result<Self, Cause> {
         let address = match docker_host.filter(|host| !host.is_empty()) {
             None => Address::Socket(root.path(SOCKET)),
@@ -91,7 +90,7 @@ impl Engine {
         self.address.to_string()
     }
 
-    /// Whether the engine answers. For its version it would start two programs, which is many times the work.
+    /// Pings the engine. Querying its version would make it start two programs, which is far more work.
     ///
     /// # Errors
     /// `docker.socket_missing`, `docker.permission`, `docker.silent`, `docker.down` and `docker.error`, all of class
@@ -165,7 +164,7 @@ impl Engine {
         Ok(listed.into_iter().map(Container::from).collect())
     }
 
-    /// Gives the image `image` (an id or a name) the further name `name`, taking it from whatever image bore it.
+    /// Tags the image `image` (an ID or a name) as `name`, moving an existing tag.
     ///
     /// # Errors
     /// As for [`Engine::ping`].
@@ -176,7 +175,7 @@ impl Engine {
         self.answer("tag an image", docker.tag_image(image, Some(options))).await
     }
 
-    /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
+    /// Removes a stopped container with its anonymous volumes. A missing one is not an error.
     ///
     /// # Errors
     /// As for [`Engine::ping`]; `docker.error` too if it runs.
@@ -192,8 +191,8 @@ impl Engine {
         self.answer("remove a container", order).await
     }
 
-    /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
-    /// as the container wrote it: the caller scrubs.
+    /// The last `tail` lines of `container` (a name or an ID), stdout and stderr in order. The caller must scrub the
+    /// text.
     ///
     /// # Errors
     /// As for [`Engine::ping`], and `docker.no_container` if it does not exist.
@@ -211,10 +210,10 @@ impl Engine {
         Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
-    /// The same piece by piece, so that what has come is there also when this fails. A piece may end within a line, and
-    /// the first one may begin within one that is longer than 16 KiB.
+    /// Like it, in chunks, so that partial output is available on failure. A chunk may end within a line, and the first
+    /// one may begin within a line longer than 16 KiB.
     ///
-    /// The engine's own times are left out: it would write them into the middle of long lines, too.
+    /// Without the engine's timestamps, which it would also insert within long lines.
     ///
     /// # Errors
     /// As for [`Engine::logs`].
@@ -334,7 +333,7 @@ fn pair(words: Vec<String>) -> Option<(String, String)> {
     <[String; 2]>::try_from(words).ok().map(|[name, value]| (name, value))
 }
 
-/// The operating system's word for why the engine could not be connected to.
+/// The operating system's error for the failed connection.
 fn connection_error(error: &Error) -> Option<io::ErrorKind> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {

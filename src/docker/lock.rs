@@ -1,13 +1,13 @@
 //! `images.lock`: each image that was pulled when the box was baked, with its id and digest, and the pinned installer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::reference::{Digest, Reference};
 use crate::cause::Cause;
+use crate::files::{self, ReadError};
 use crate::kind::Kind;
 
 /// Where the lock lies, under the root.
@@ -19,6 +19,9 @@ const HEADING: &str =
 
 /// The version of the format that this program writes.
 const VERSION: u32 = 2;
+
+/// The most bytes that a lock may have: one of 1000 images has a quarter of a megabyte.
+const LARGEST: usize = 4 * 1024 * 1024;
 
 /// The versions that it reads. Version 1 knew neither the operator's script nor the installer's version and arguments.
 const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
@@ -160,13 +163,13 @@ impl Lock {
     /// # Errors
     /// As for [`Lock::parse`], and `host.file` if the file is there and cannot be read.
     pub fn read(file: &Path) -> Result<Option<Self>, Cause> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => match Lock::parse(&text) {
+        match files::read_trusted(file, LARGEST) {
+            Ok(text) => match Lock::parse(&String::from_utf8_lossy(&text)) {
                 Ok(lock) => Ok(Some(lock)),
                 Err(cause) => Err(cause.with("file", file.display())),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(crate::files::failed("read", file, &error)),
+            Err(ReadError::NotFound) => Ok(None),
+            Err(error) => Err(error.cause(file)),
         }
     }
 

@@ -23,21 +23,40 @@ impl Fragment {
     /// The settings of one TOML file; `origin` is how messages name it.
     ///
     /// # Errors
-    /// `settings.syntax`, with the position; `settings.unknown_key`, with the nearest known key.
-    pub fn from_toml(text: &str, origin: &str) -> Result<Self, Cause> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let cause = Cause::config(
-                Kind::SettingsSyntax,
-                format!("{origin} is not valid TOML: {}.", error.message().trim_end_matches('.')),
-                format!("Correct {origin}."),
-            );
-            match error.span() {
-                Some(span) => cause.with("position", position(text, span.start)),
-                None => cause,
-            }
+    /// `settings.syntax`, with the position.
+    pub fn from_toml(content: impl AsRef<[u8]>, origin: &str) -> Result<Self, Cause> {
+        let content = content.as_ref();
+        let invalid = |said: &str, position: Option<String>| {
+            let sentence = format!("{origin} is not valid TOML: {}.", said.trim_end_matches('.'));
+            let cause = Cause::config(Kind::SettingsSyntax, sentence, format!("Correct {origin}."));
+            position.into_iter().fold(cause, |cause, position| cause.with("position", position))
+        };
+        let text = std::str::from_utf8(content).map_err(|error| {
+            let before = String::from_utf8_lossy(&content[..error.valid_up_to()]);
+            invalid("it is not UTF-8 text", Some(position(&before, before.len())))
         })?;
-        refuse_unknown(&table, &known_keys()?, "", origin)?;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            invalid(error.message(), error.span().map(|span| position(text, span.start)))
+        })?;
         Ok(Fragment { table, origin: origin.to_owned() })
+    }
+
+    /// # Errors
+    /// `settings.unknown_key`, with the nearest known key.
+    pub(super) fn refuse_unknown(&self) -> Result<(), Cause> {
+        refuse_unknown(&self.table, &known_keys()?, "", &self.origin)
+    }
+
+    /// Each of its settings as a fragment of its own.
+    pub(super) fn singles(&self) -> Vec<Self> {
+        let mut leaves = Vec::new();
+        leaf_paths(&self.table, &mut Vec::new(), &mut leaves);
+        let alone = |(path, value): (Vec<String>, Value)| {
+            let mut table = Table::new();
+            insert(&mut table, &path, value);
+            Fragment { table, origin: self.origin.clone() }
+        };
+        leaves.into_iter().map(alone).collect()
     }
 
     /// The settings in `BOOT_AGENT_…` variables; other variables are none of ours.
@@ -47,6 +66,8 @@ impl Fragment {
     pub fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Cause> {
         let mut leaves = Vec::new();
         leaf_paths(&known_keys()?, &mut Vec::new(), &mut leaves);
+        // A list of tables has no sensible form in one variable.
+        leaves.retain(|(_, value)| !value.as_array().is_some_and(|items| items.iter().any(Value::is_table)));
         let mut table = Table::new();
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX)) else {
@@ -149,8 +170,6 @@ fn leaf_paths(table: &Table, above: &mut Vec<String>, leaves: &mut Vec<(Vec<Stri
         above.push(key.clone());
         match value {
             Value::Table(inner) => leaf_paths(inner, above, leaves),
-            // A list of tables has no sensible form in one variable.
-            Value::Array(items) if items.iter().any(Value::is_table) => {}
             _ => leaves.push((above.clone(), value.clone())),
         }
         above.pop();

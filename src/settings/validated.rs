@@ -7,6 +7,7 @@ use super::inputs::{self, Inputs};
 use super::source::{Location, Source};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::unit;
 
 /// What a failed boot tells the Auto Scaling group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +185,9 @@ fn extra(given: &inputs::Extra) -> Result<Extra, Cause> {
     let path = Path::new(&given.path);
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return Err(invalid("extra.path", &given.path, "it must be an absolute path without \"..\""));
+    }
+    if let Some(own) = unit::OWN_FILES.iter().find(|own| path.starts_with(own)) {
+        return Err(invalid("extra.path", &given.path, &format!("{own} is the agent's own")));
     }
     let relative = Path::new(&given.object);
     if given.object.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_))) {

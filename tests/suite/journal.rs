@@ -152,7 +152,7 @@ fn everything_is_in_the_journal_once_and_the_last_entry_says_how_it_ended() {
     assert_eq!((field(last, "PRIORITY"), field(last, "BOOT_CAUSE")), ("3", "bundle.invalid"), "{last:?}");
     // What no event says is printed all the same.
     let journal = Journal::start();
-    journal.connected_whole(scene.boot().arg("--deadline=soon")).run(SOON).assert_code(2);
+    journal.connected_whole(scene.boot().args(["--dry-run", "--deadline=soon"])).run(SOON).assert_code(2);
     assert!(fs::read_to_string(journal.stderr()).unwrap().contains("settings.invalid"));
 }
 

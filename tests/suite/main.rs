@@ -7,6 +7,7 @@
 mod absent_databases;
 mod aftermath;
 mod airgap;
+mod always_told;
 mod app;
 mod bake;
 mod bake_hygiene;
@@ -28,7 +29,9 @@ mod diagnosis_pooler;
 mod diagnosis_postgres;
 mod diagnosis_postgres_tls;
 mod diagnosis_rude;
+mod docs;
 mod dry_run;
+mod explain;
 mod followers;
 mod front;
 mod full_disk;

@@ -37,7 +37,7 @@ fn wrong_usage_and_wrong_settings_exit_with_2_and_touch_nothing() {
         let world = CommandContext::new();
         world.agent_toml(settings);
         let before = world.files();
-        let run = Agent::new(&world).args(arguments).run(A_MOMENT);
+        let run = Agent::new(&world).args(arguments).env("AWS_EC2_METADATA_DISABLED", "true").run(A_MOMENT);
         run.assert_code(2).assert_says(words);
         assert_eq!(world.files(), before, "{arguments:?} touched something\n{run}");
     }

@@ -54,14 +54,14 @@ impl Product {
     }
 }
 
-/// Why a URI cannot be used. Holds nothing of the URI itself except names of options.
+/// Why a URI is invalid. Contains nothing of the URI except option names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UriError {
     /// The database whose rules were applied.
     pub database: Product,
-    /// Where, as a byte position within the URI counted from 1; `None` when something is missing or contradictory.
+    /// The byte position within the URI, from 1; `None` if something is missing or contradictory.
     pub column: Option<usize>,
-    /// What, in one sentence with a full stop; it names the column.
+    /// The sentence, with the column.
     pub sentence: String,
     /// What to write instead.
     pub next_step: String,
@@ -95,7 +95,7 @@ impl From<UriError> for Cause {
 pub struct Password(pub(super) String);
 
 impl Password {
-    /// The password itself, to be handed to the server and to nobody else.
+    /// The password itself, for the server only.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-//! PostgreSQL URIs, as libpq reads them (`conninfo_uri_parse` in `fe-connect.c`).
+//! PostgreSQL URIs, parsed like libpq (`conninfo_uri_parse` in `fe-connect.c`).
 //!
-//! Stricter in one thing: reserved characters in the credentials are refused also where libpq would make sense of them,
-//! since the app's other readers of the same URI do not.
+//! Stricter in one respect: reserved characters in the credentials are rejected even where libpq accepts them, since
+//! the app's other readers of the URI do not.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub(super) const DEFAULT_SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 pub enum SslMode {
     /// Never TLS.
     Disable,
-    /// Plaintext first, TLS when the server refuses that.
+    /// Plaintext first, TLS if the server rejects that.
     Allow,
     /// TLS when the server has it. The default.
     Prefer,
@@ -121,11 +121,11 @@ pub enum Wish {
 pub struct PostgresUri {
     /// The servers in the order in which to try them; never empty.
     pub servers: Vec<Server>,
-    /// The role; libpq takes the name of the operating system's user when there is none.
+    /// The role; libpq defaults to the operating system's user.
     pub user: Option<String>,
     /// The password, if any.
     pub password: Option<Password>,
-    /// The database; libpq takes the role's name when there is none.
+    /// The database; libpq defaults to the role's name.
     pub database: Option<String>,
     /// TLS.
     pub tls: Tls,
@@ -141,7 +141,7 @@ pub struct PostgresUri {
     pub channel_binding: Wish,
     /// `require_auth`, as written.
     pub require_auth: Option<String>,
-    /// What works and is yet likely not what was meant.
+    /// Warnings about what works but is probably not intended.
     pub warnings: Vec<Cause>,
     shown: String,
 }
@@ -158,7 +158,7 @@ impl PostgresUri {
     }
 }
 
-/// Reads a PostgreSQL URI. Its secrets are registered first, whether or not the rest makes sense.
+/// Parses a PostgreSQL URI. Its secrets are registered first, even if the rest is invalid.
 ///
 /// # Errors
 /// What is wrong with it and where.
@@ -167,7 +167,7 @@ pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
     read(text)
 }
 
-/// As [`parse`], for a text whose secrets are known already.
+/// Like [`parse`], for a text whose secrets are already registered.
 pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     let pairs = match parts.query {
@@ -231,7 +231,7 @@ fn named(
     Ok(overriding.or(decoded).filter(|value| !value.is_empty()))
 }
 
-/// Parameters that lead to files of the app's own container, which are not read here.
+/// Parameters that refer to files in the app's container, which are not read here.
 fn elsewhere(parameters: &Parameters) -> Option<Cause> {
     let named: Vec<&str> = ["service", "servicefile", "passfile"]
         .into_iter()
