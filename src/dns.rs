@@ -6,6 +6,8 @@
 //! a failover changes addresses.
 
 mod causes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hosts;
 mod resolv_conf;
 mod stub;

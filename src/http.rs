@@ -9,7 +9,11 @@ mod connector;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+<<<<<<< HEAD
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+=======
+use std::sync::{Arc, PoisonError, RwLock};
+>>>>>>> main
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
@@ -22,6 +26,7 @@ use crate::cause::Cause;
 use crate::dns::{self, Resolver};
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::trust;
 use connector::SdkConnector;
 
 /// Connect timeout after name resolution, across all addresses. Within a region, connecting takes milliseconds; three
@@ -31,17 +36,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// SDK request timeout from connecting to the first response byte, excluding name resolution. Auto Scaling responds
 /// within a second, S3 within 100 ms; a slower request is better retried on a new connection.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE,
-/// Alpine. The directories of individual certificates next to them have the same content but take ten times as long to
-/// read.
-const ROOT_FILES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// The most bytes of certificates that are read from one file. All of Mozilla's have a quarter of a megabyte.
 const LARGEST_BUNDLE: usize = 8 * 1024 * 1024;
@@ -57,8 +51,13 @@ struct Inner {
     root: Root,
     names: Resolver,
     has_ca_bundle: bool,
+<<<<<<< HEAD
     trust: Mutex<Option<Arc<Trust>>>,
     sdk: OnceLock<SharedHttpConnector>,
+=======
+    /// The trusted roots as they were last loaded, and the SDK's connector that uses them.
+    trust: RwLock<Option<(Arc<Trust>, SharedHttpConnector)>>,
+>>>>>>> main
 }
 
 /// The trusted roots.
@@ -71,15 +70,23 @@ impl Http {
     /// Resolver files and trusted roots are read below `root`.
     pub fn new(root: Root) -> Self {
         let names = Resolver::new(root.clone());
+<<<<<<< HEAD
         let inner = Inner { root, names, has_ca_bundle: true, trust: Mutex::default(), sdk: OnceLock::new() };
+=======
+        let inner = Inner { root, names, has_ca_bundle: true, trust: RwLock::default() };
+>>>>>>> main
         Http { inner: Arc::new(inner) }
     }
 
     /// The same without what `AWS_CA_BUNDLE` adds to the trusted roots.
     pub fn without_ca_bundle(&self) -> Self {
         let (root, names) = (self.inner.root.clone(), self.inner.names.clone());
+<<<<<<< HEAD
         let inner =
             Inner { root, names, has_ca_bundle: false, trust: Mutex::default(), sdk: OnceLock::new() };
+=======
+        let inner = Inner { root, names, has_ca_bundle: false, trust: RwLock::default() };
+>>>>>>> main
         Http { inner: Arc::new(inner) }
     }
 
@@ -94,7 +101,7 @@ impl Http {
     /// # Errors
     /// `http.ca_bundle` (config): the `AWS_CA_BUNDLE` file contains no certificate; `http.setup` (host).
     pub fn load_trust(&self) -> Result<(), Cause> {
-        self.connector().map(|_| ())
+        self.loaded().map(|_| ())
     }
 
     /// A client without proxy, redirects or TLS, for plain HTTP to this machine. Each request needs its own timeout.
@@ -112,7 +119,7 @@ impl Http {
     /// # Errors
     /// As for [`Http::load_trust`].
     pub fn outgoing(&self) -> Result<reqwest::ClientBuilder, Cause> {
-        let tls = tls_with(self.trust()?.store.clone())?;
+        let tls = tls_with(self.loaded()?.0.store.clone())?;
         Ok(self.client(tls))
     }
 
@@ -121,17 +128,41 @@ impl Http {
     /// # Errors
     /// As for [`Http::load_trust`].
     pub fn for_sdk(&self) -> Result<SharedHttpClient, Cause> {
-        let connector = self.connector()?;
-        Ok(http_client_fn(move |_, _| connector.clone()))
+        let (_, first) = self.loaded()?;
+        let http = self.clone();
+        // Asked anew for each request, so that what is trusted by then counts.
+        Ok(http_client_fn(move |_, _| {
+            http.loaded().map_or_else(|_| first.clone(), |(_, connector)| connector)
+        }))
     }
 
-    fn connector(&self) -> Result<SharedHttpConnector, Cause> {
-        if let Some(connector) = self.inner.sdk.get() {
-            return Ok(connector.clone());
+    /// Reads the trusted roots again, for the clients of the SDK as well: the box's store has changed.
+    ///
+    /// # Errors
+    /// As for [`Http::load_trust`].
+    pub fn reload_trust(&self) -> Result<(), Cause> {
+        let loaded = self.load()?;
+        *self.inner.trust.write().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(())
+    }
+
+    fn loaded(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
+        let known = self.inner.trust.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let trust = self.trust()?;
+        let loaded = self.load()?;
+        let mut trust = self.inner.trust.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(trust.get_or_insert(loaded).clone())
+    }
+
+    fn load(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
+        let trust = Arc::new(Trust::load(&self.inner.root, |name| match name {
+            "AWS_CA_BUNDLE" if !self.inner.has_ca_bundle => None,
+            name => std::env::var_os(name),
+        })?);
         let connector = SdkConnector::new(self.inner.names.clone(), tls_with(trust.store.clone())?);
-        Ok(self.inner.sdk.get_or_init(|| SharedHttpConnector::new(connector)).clone())
+        Ok((trust, SharedHttpConnector::new(connector)))
     }
 
     fn client(&self, tls: ClientConfig) -> reqwest::ClientBuilder {
@@ -142,6 +173,7 @@ impl Http {
             .connect_timeout(dns::LIMIT + CONNECT_TIMEOUT)
             .user_agent(concat!("boot-agent/", env!("CARGO_PKG_VERSION")))
     }
+<<<<<<< HEAD
 
     fn trust(&self) -> Result<Arc<Trust>, Cause> {
         // Locked while they are read: who comes meanwhile would need as long to read them a second time.
@@ -156,6 +188,8 @@ impl Http {
         *known = Some(trust.clone());
         Ok(trust)
     }
+=======
+>>>>>>> main
 }
 
 /// Finishes a builder of [`Http`].
@@ -190,7 +224,9 @@ impl Trust {
             for directory in directories.iter().flat_map(std::env::split_paths) {
                 found.extend(load_certs_from_paths(None, Some(&directory)).certs);
             }
-        } else if let Some(file) = ROOT_FILES.iter().map(|file| root.path(file)).find(|file| file.is_file()) {
+        } else if let Some(file) =
+            trust::STORES.iter().map(|file| root.path(file)).find(|file| file.is_file())
+        {
             found.extend(load_certs_from_paths(Some(&file), None).certs);
         }
         if found.is_empty() {
@@ -265,6 +301,16 @@ mod tests {
             matches!(name, "SSL_CERT_FILE" | "AWS_CA_BUNDLE").then(|| file.clone().into())
         });
         assert_eq!(named.unwrap().store.roots, expected.roots);
+    }
+
+    #[test]
+    fn a_store_that_has_changed_is_read_again_for_every_clone() {
+        let directory = tempfile::tempdir().unwrap();
+        let http = Http::new(Root::new(directory.path()));
+        let (first, _) = http.loaded().unwrap();
+        assert!(Arc::ptr_eq(&first, &http.loaded().unwrap().0), "not before it is told to");
+        http.clone().reload_trust().unwrap();
+        assert!(!Arc::ptr_eq(&first, &http.loaded().unwrap().0));
     }
 
     #[test]

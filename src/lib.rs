@@ -36,15 +36,20 @@ pub mod source;
 // Foundations.
 pub mod cause;
 pub mod console;
+#[cfg(test)]
+mod cpu_time;
 pub mod digest;
 pub mod dns;
 
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod kind;
 mod race;
 pub mod secret;
 pub mod settings;
 mod suggest;
+mod trust;
 pub mod unit;
 pub mod wait;

@@ -27,6 +27,12 @@ use hygiene::Hygiene;
 use plan::BakePlan;
 use step::Step;
 
+/// `images.toml` as [`crate::fuzz`] tries it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = BakePlan::parse(&crate::fuzz::text(bytes));
+}
+
 pub(crate) async fn run(world: CommandContext, flags: &cli::Bake) -> Result<CommandOutput, Cause> {
     let engine = Engine::connect(&world.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
     let printed = if flags.verify {

@@ -159,7 +159,7 @@ impl BakePlan {
         Self::parse(&text).map_err(|cause| cause.with("file", file.display()))
     }
 
-    fn parse(text: &str) -> Result<Self, Cause> {
+    pub(super) fn parse(text: &str) -> Result<Self, Cause> {
         let wanted: BakePlan = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let place = line.map_or_else(String::new, |line| format!("line {line}: "));

@@ -17,6 +17,8 @@ mod dry_run;
 mod failure;
 mod fetch;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod images;
 mod install;
@@ -29,6 +31,7 @@ mod ready;
 mod report;
 mod run;
 mod signals;
+mod trust;
 mod user_data;
 mod validate;
 
@@ -41,7 +44,7 @@ use tokio::time::Instant;
 use crate::aws::imds::{self, Imds};
 use crate::cause::Cause;
 use crate::cli;
-use crate::command::{CommandContext, CommandOutput};
+use crate::command::{Achieved, CommandContext, CommandOutput};
 use crate::console::{Event, Level};
 use crate::docker::engine::Engine;
 use crate::files::Root;
@@ -102,7 +105,11 @@ async fn procedure(
             stage.after_network_stage().await;
         }
         run.require_record()?;
-        place::place(stage, &bundle).await
+        let placed = place::place(stage, &bundle).await?;
+        Ok(match trust::rebuild(stage, &bundle).await? {
+            Some(rebuilt) => Achieved::done((), format!("{}; {rebuilt}", placed.detail)),
+            None => placed,
+        })
     })
     .await?;
 

@@ -15,7 +15,7 @@ use crate::settings::{Fragment, Source};
 use super::run::Run;
 
 /// Its path, below the root. Written and removed only by the holder of the boot lock.
-const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
+pub(crate) const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
 
 /// The version of its format.
 const VERSION: u32 = 1;

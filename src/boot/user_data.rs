@@ -90,7 +90,7 @@ fn order_in(content: &[u8], world: &CommandContext) -> Option<Order> {
 }
 
 /// The flags of the single `agent boot` in the user-data, if they allow delegation to the unit.
-fn flags_in(content: &[u8]) -> Option<cli::Boot> {
+pub(super) fn flags_in(content: &[u8]) -> Option<cli::Boot> {
     let words = command_in(std::str::from_utf8(content).ok()?)?;
     let Cli { common, command: cli::Command::Boot(flags) } = Cli::try_parse_from(words).ok()? else {
         return None;

@@ -37,6 +37,8 @@ mod excerpt;
 mod fetched;
 mod file_name;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host;
 mod json;
 mod license;

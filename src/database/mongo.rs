@@ -7,6 +7,8 @@ mod auth;
 mod bson;
 mod discovery;
 mod errors;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hello;
 mod old_driver;
 mod privileges;

@@ -20,7 +20,9 @@ use super::rung::{LadderProbe, Progress, Rung};
 use super::tls::{self, Authorities, Terms, Verify};
 use super::uri::{Product, Server, VaultUri};
 use crate::cause::Cause;
+use crate::files::Root;
 use crate::kind::Kind;
+use crate::trust;
 use answer::Response;
 use session::Session;
 
@@ -47,7 +49,9 @@ pub(super) async fn climb(
                 let detail = tls::described(stream.ssl(), Verify::Name);
                 (Box::new(stream), detail)
             }
-            Err(cause) => return progress.failed(Rung::Tls, for_vault(cause), started.elapsed()),
+            Err(cause) => {
+                return progress.failed(Rung::Tls, for_vault(cause, &ladder_probe.root), started.elapsed());
+            }
         }
     } else {
         (reached.stream, "no TLS, per VAULT__SCHEME=http".to_owned())
@@ -116,10 +120,10 @@ fn terms() -> Terms {
 }
 
 /// The next step for an untrusted certificate, since there is no URI option for a CA.
-fn for_vault(mut cause: Cause) -> Cause {
+fn for_vault(mut cause: Cause, root: &Root) -> Cause {
     match cause.kind {
         Kind::TlsUnknownCa => {
-            cause.next_step = "Add the CA's certificate to the bundle as an [[extra]] file in /usr/local/share/ca-certificates (Amazon Linux: /etc/pki/ca-trust/source/anchors).".to_owned();
+            cause.next_step = trust::next_step(root, "vault");
         }
         Kind::TlsNotTls => {
             cause.next_step =

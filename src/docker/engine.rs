@@ -367,13 +367,12 @@ mod tests {
     async fn an_engine_that_is_not_there_is_told_from_one_that_is_down_or_silent() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("d.sock");
-        let mut engine =
-            Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
-        engine.patience = Duration::from_millis(200);
+        let engine = Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
         assert_eq!(engine.ping().await.unwrap_err().kind, Kind::DockerSocketMissing);
 
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let cause = engine.ping().await.unwrap_err();
+        let hasty = Engine { patience: Duration::from_millis(200), ..engine.clone() };
+        let cause = hasty.ping().await.unwrap_err();
         assert_eq!(cause.kind, Kind::DockerSilent, "{cause:?}");
 
         drop(listener);

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
-use super::terms::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
+use super::terms::{Authorities, ClientCertificate, Terms};
 use crate::cause::Cause;
 use crate::database::uri::Password;
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::trust;
 
 /// Size limit of a certificate file, in bytes; a distribution's store has some 200 kB.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -26,7 +27,7 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
     let path = match &terms.authorities {
         Authorities::File(path) => path.clone(),
         Authorities::System => {
-            let found = SYSTEM_STORES.iter().find(|store| root.path(store).exists());
+            let found = trust::STORES.iter().find(|store| root.path(store).exists());
             PathBuf::from(found.ok_or_else(|| {
                 Cause::host(
                     Kind::TlsNoAuthorities,

@@ -6,14 +6,6 @@ use openssl::ssl::SslVersion;
 
 use crate::database::uri::{Password, Product};
 
-/// The CA bundles of distributions: Debian, Red Hat, SUSE, Alpine.
-pub(super) const SYSTEM_STORES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// How much of the server's certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) enum Verify {

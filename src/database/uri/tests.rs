@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::cpu_time::cpu_time;
 use crate::kind::Kind;
 use std::net::IpAddr;
 use std::path::Path;
@@ -199,12 +200,12 @@ fn each_mistake_is_named_with_its_place_and_without_the_password() {
 fn a_text_that_is_far_too_long_is_refused_at_once() {
     for filling in ["://", "<", "@", ":a", "postgres://u:canary-pw@h/db ", "a,", "%41", "a=b&"] {
         let text = format!("postgres://{}", filling.repeat(1024 * 1024 / filling.len()));
-        let started = std::time::Instant::now();
+        let started = cpu_time();
         let error = super::postgres::read(&text).unwrap_err();
         assert!(error.sentence.contains("64 KiB"), "{error}");
         super::mongo::read(&text.replacen("postgres", "mongodb", 1)).unwrap_err();
         // What was quadratic took more than a minute.
-        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{filling}");
+        assert!(cpu_time() - started < std::time::Duration::from_secs(10), "{filling}");
     }
     let many = "/".repeat(60_000);
     let error = super::postgres::read(&format!("postgres://u:{many}@h/db")).unwrap_err();
