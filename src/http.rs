@@ -9,11 +9,7 @@ mod connector;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-<<<<<<< HEAD
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-=======
 use std::sync::{Arc, PoisonError, RwLock};
->>>>>>> main
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
@@ -51,13 +47,8 @@ struct Inner {
     root: Root,
     names: Resolver,
     has_ca_bundle: bool,
-<<<<<<< HEAD
-    trust: Mutex<Option<Arc<Trust>>>,
-    sdk: OnceLock<SharedHttpConnector>,
-=======
     /// The trusted roots as they were last loaded, and the SDK's connector that uses them.
     trust: RwLock<Option<(Arc<Trust>, SharedHttpConnector)>>,
->>>>>>> main
 }
 
 /// The trusted roots.
@@ -70,23 +61,14 @@ impl Http {
     /// Resolver files and trusted roots are read below `root`.
     pub fn new(root: Root) -> Self {
         let names = Resolver::new(root.clone());
-<<<<<<< HEAD
-        let inner = Inner { root, names, has_ca_bundle: true, trust: Mutex::default(), sdk: OnceLock::new() };
-=======
         let inner = Inner { root, names, has_ca_bundle: true, trust: RwLock::default() };
->>>>>>> main
         Http { inner: Arc::new(inner) }
     }
 
     /// The same without what `AWS_CA_BUNDLE` adds to the trusted roots.
     pub fn without_ca_bundle(&self) -> Self {
         let (root, names) = (self.inner.root.clone(), self.inner.names.clone());
-<<<<<<< HEAD
-        let inner =
-            Inner { root, names, has_ca_bundle: false, trust: Mutex::default(), sdk: OnceLock::new() };
-=======
         let inner = Inner { root, names, has_ca_bundle: false, trust: RwLock::default() };
->>>>>>> main
         Http { inner: Arc::new(inner) }
     }
 
@@ -173,23 +155,6 @@ impl Http {
             .connect_timeout(dns::LIMIT + CONNECT_TIMEOUT)
             .user_agent(concat!("boot-agent/", env!("CARGO_PKG_VERSION")))
     }
-<<<<<<< HEAD
-
-    fn trust(&self) -> Result<Arc<Trust>, Cause> {
-        // Locked while they are read: who comes meanwhile would need as long to read them a second time.
-        let mut known = self.inner.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(trust) = &*known {
-            return Ok(trust.clone());
-        }
-        let trust = Arc::new(Trust::load(&self.inner.root, |name| match name {
-            "AWS_CA_BUNDLE" if !self.inner.has_ca_bundle => None,
-            name => std::env::var_os(name),
-        })?);
-        *known = Some(trust.clone());
-        Ok(trust)
-    }
-=======
->>>>>>> main
 }
 
 /// Finishes a builder of [`Http`].

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! A second `agent boot` beside one that runs.
-=======
 //! Two boots at once are one: the second follows the first, ends like it, and takes over when the first is killed.
->>>>>>> main
 
 use nix::sys::signal::Signal;
 use serde_json::Value;

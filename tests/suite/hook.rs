@@ -7,22 +7,14 @@ use serde_json::Value;
 use stand_ins::autoscaling::{Config, Fault, Hook, Outcome, Pacing, Stage};
 
 use super::harness::parts;
-use super::scene::{self, INSTANCE, Scene};
+use super::scene::{self, INSTANCE, SOON, Scene};
 
 const HOOK: &str = "services-box-launch";
-<<<<<<< HEAD
-pub(super) const HEARTBEAT: &str = "RecordLifecycleActionHeartbeat";
-const COMPLETE: &str = "CompleteLifecycleAction";
-
-/// The default group, whose hook waits so long for a heartbeat.
-pub(super) fn hook_of(seconds: u64) -> Config {
-=======
 pub(crate) const HEARTBEAT: &str = "RecordLifecycleActionHeartbeat";
 const COMPLETE: &str = "CompleteLifecycleAction";
 
 /// The default group, whose hook waits so long for a heartbeat.
 pub(crate) fn hook_of(seconds: u64) -> Config {
->>>>>>> main
     Config { hooks: vec![hook(seconds)], ..Config::default() }
 }
 
@@ -30,25 +22,14 @@ pub(crate) fn hook(seconds: u64) -> Hook {
     Hook::launching(HOOK).timeout(Duration::from_secs(seconds))
 }
 
-<<<<<<< HEAD
-/// The hook gives up after so long, whatever heartbeats come.
-pub(super) fn limited(seconds: u64, limit: u64) -> Config {
-    let hook = Hook { global_timeout: Some(Duration::from_secs(limit)), ..hook(seconds) };
-    Config { hooks: vec![hook], ..Config::default() }
-}
-
-/// A scene whose group counts from now, however long the parts took to start.
-pub(super) fn launched(group: Config) -> Scene {
-=======
 /// A scene whose group counts from now, however long the parts took to start.
 pub(crate) fn launched(group: Config) -> Scene {
->>>>>>> main
     let scene = Scene::with_group(group);
     scene.auto_scaling.place(INSTANCE, Stage::PendingWait, false);
     scene
 }
 
-pub(super) fn seconds(seconds: u64) -> Duration {
+fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -61,30 +42,18 @@ pub(crate) fn without_postgres(scene: &Scene) {
 }
 
 /// What no waiting cures: the boot fails in its validate stage, and nothing is placed.
-<<<<<<< HEAD
-pub(super) fn spoil_the_bundle(scene: &Scene) {
-=======
 pub(crate) fn spoil_the_bundle(scene: &Scene) {
->>>>>>> main
     scene.put("license.rli", "<html>login</html>");
 }
 
 /// When each heartbeat came that the group took.
-<<<<<<< HEAD
-pub(super) fn heartbeats(scene: &Scene) -> Vec<Duration> {
-=======
 pub(crate) fn heartbeats(scene: &Scene) -> Vec<Duration> {
->>>>>>> main
     let calls = scene.auto_scaling.calls_of(HEARTBEAT);
     calls.iter().filter(|call| call.status == Some(200)).map(|call| call.at).collect()
 }
 
 /// Fails if any heartbeat comes in what is longer than two thirds of the hook's timeout.
-<<<<<<< HEAD
-pub(super) fn assert_no_more_heartbeats(scene: &Scene, timeout: u64) {
-=======
 pub(crate) fn assert_no_more_heartbeats(scene: &Scene, timeout: u64) {
->>>>>>> main
     let before = scene.auto_scaling.calls_of(HEARTBEAT).len();
     let look = seconds(timeout) * 2 / 3 + Duration::from_millis(500);
     let came = scene
@@ -93,11 +62,7 @@ pub(crate) fn assert_no_more_heartbeats(scene: &Scene, timeout: u64) {
     assert!(!came, "a heartbeat after the end");
 }
 
-<<<<<<< HEAD
-pub(super) fn wait_for_calls(scene: &Scene, action: &str, status: u16, count: usize, within: Duration) {
-=======
 pub(crate) fn wait_for_calls(scene: &Scene, action: &str, status: u16, count: usize, within: Duration) {
->>>>>>> main
     let came = scene.auto_scaling.wait_for(within, |calls| {
         calls.iter().filter(|call| call.action == action && call.status == Some(status)).count() >= count
     });
@@ -377,34 +342,6 @@ fn heartbeats_come_at_a_third_of_the_timeout_until_the_boot_is_stopped() {
 }
 
 #[test]
-<<<<<<< HEAD
-fn the_hooks_total_limit_ends_the_boot() {
-    let scene = launched(limited(4, 7));
-    without_postgres(&scene);
-    let finished = scene.boots();
-    finished.assert_code(3).assert_says("it was in stage databases").assert_silent_about("acknowledged");
-    assert_eq!(scene.record()["cause"]["kind"], "boot.deadline");
-    assert_eq!(scene.state(), "Terminating");
-    assert_eq!(scene.record()["outcome"], "failed");
-    assert_no_more_heartbeats(&scene, 4);
-}
-
-#[test]
-fn the_deadline_abandons_with_what_it_waited_for() {
-    let scene = launched(hook_of(4));
-    scene.write_settings("deadline = \"4s\"");
-    without_postgres(&scene);
-    let finished = scene.boots();
-    finished.assert_code(3).assert_says("ABANDON acknowledged");
-    assert!(finished.took < seconds(30), "{finished}");
-    let cause = scene.record()["cause"].clone();
-    assert_eq!((&cause["kind"], &cause["class"]), (&"boot.deadline".into(), &"external".into()));
-    let evidence = cause["evidence"].as_array().unwrap();
-    assert!(evidence.iter().any(|item| item["name"] == "waited for"), "{cause:#}");
-    assert_eq!(scene.completions(), ["ABANDON"]);
-    assert_eq!(scene.stage("databases"), "interrupted");
-    assert_no_more_heartbeats(&scene, 4);
-=======
 fn the_report_of_a_failure_is_uploaded() {
     let scene = Scene::new();
     scene.write_settings(&format!("[report]\nupload = \"s3://{}/reports\"", scene.bucket));
@@ -430,5 +367,4 @@ fn a_report_that_cannot_be_uploaded_changes_nothing_else() {
     assert_eq!(scene.completions(), ["ABANDON"]);
     assert_eq!(scene.record()["outcome"], "abandoned");
     assert_eq!(scene.record()["cause"]["kind"], "bundle.invalid");
->>>>>>> main
 }

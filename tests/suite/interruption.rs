@@ -13,20 +13,12 @@ use super::scene::{self, INSTALLER, PLACED, SOON, Scene};
 
 const COMPLETE: &str = "CompleteLifecycleAction";
 
-<<<<<<< HEAD
-/// How soon a boot that is told to stop must have ended, on a machine that runs other tests too.
-pub(super) const AT_ONCE: Duration = Duration::from_secs(6);
-
-pub(super) const LATE: &str = "0 starting started true 503\n";
-pub(super) const READY: &str = "0 started started false 200\n";
-=======
 /// How soon a boot that is told to stop must have ended, on a machine that is busy with everything else too; none of what
 /// it waits for would end by itself within that time.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(40);
 
 pub(crate) const LATE: &str = "0 starting started true 503\n";
 pub(crate) const READY: &str = "0 started started false 200\n";
->>>>>>> main
 
 /// A stage in which a boot stands still until it is let go.
 struct Standstill {
@@ -106,11 +98,7 @@ fn at_the_source(scene: &Scene, path: &str) -> String {
     format!("{}\n", scene.s3.get(&scene.bucket, &format!("services-box/{name}")))
 }
 
-<<<<<<< HEAD
-pub(super) fn assert_in_service(scene: &Scene) {
-=======
 pub(crate) fn assert_in_service(scene: &Scene) {
->>>>>>> main
     assert_eq!(scene.completions().last().map(String::as_str), Some("CONTINUE"));
     assert_eq!(scene.state(), "InService");
     assert_eq!(scene.record()["outcome"], "in_service");
@@ -147,11 +135,7 @@ fn installer_processes(scene: &Scene) -> Vec<String> {
 }
 
 /// Nothing listens where the bundle says that PostgreSQL is.
-<<<<<<< HEAD
-pub(super) fn without_postgres(scene: &Scene) -> String {
-=======
 pub(crate) fn without_postgres(scene: &Scene) -> String {
->>>>>>> main
     let nobody = format!("postgres://circle:secret@127.0.0.1:{}/circle", parts::free_port());
     let (mongo, _) = scene::databases();
     let customizations = scene::customizations(|database| mongo.uri(database), &nobody);

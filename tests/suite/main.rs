@@ -39,7 +39,6 @@ mod front;
 mod full_disk;
 mod harness;
 mod hook;
-mod hook_failure;
 mod hook_limits;
 mod images;
 mod imds;
