@@ -11,6 +11,18 @@ test *ARGS:
 quick *ARGS:
     tests/run quick {{ if ARGS == "" { "" } else { "-- " + ARGS } }}
 
+# LLVM's fuzzer on every parser of foreign bytes: `just fuzz --minutes 60 bson`
+fuzz *ARGS:
+    fuzz/run {{ ARGS }}
+
+# The reader of customizations against bash, on this many generated files
+against-bash FILES="100000":
+    tests/against-bash {{ FILES }}
+
+# Licences, bans, sources and advisories of the dependencies
+deny:
+    target/test-parts/cargo-deny --locked --workspace check
+
 # A boot from blank to CONTINUE, a bad bundle, a broken node
 demo:
     tests/demo
@@ -19,7 +31,7 @@ demo:
 lint:
     cargo fmt --check
     cargo clippy --workspace --all-targets -- -D warnings
-    shellcheck --external-sources tests/run tests/demo tests/setup/*.sh tests/stand_ins/*.sh packer/scripts/*.sh
+    shellcheck --external-sources fuzz/run tests/run tests/demo tests/against-bash tests/setup/*.sh tests/stand_ins/*.sh packer/scripts/*.sh
 
 # Rewrite the generated parts of docs/, and open the API documentation
 docs:

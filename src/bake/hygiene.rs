@@ -13,6 +13,7 @@ use crate::console::text;
 use crate::docker::engine::{Container, Engine};
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
 /// How a leftover is removed.
@@ -305,7 +306,15 @@ impl Hygiene {
         }
     }
 
-    /// Two lines for each leftover.
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        for left in &mut self.left {
+            left.cause.scrub(secrets);
+            left.name = secrets.foreign(&left.name);
+        }
+    }
+
+    /// Two lines for each that was found.
     pub(super) fn text(&self) -> String {
         let mut said = String::new();
         for Left { name, what, cause, is_error, remedy, removed } in &self.left {

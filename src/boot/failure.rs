@@ -16,7 +16,6 @@ use crate::cause::{Cause, Class};
 use crate::console::{Level, StageOutcome};
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record};
-use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
 use super::boot_lock::BootLock;
@@ -148,6 +147,7 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
     if let Ok(mut console) = opened {
         let record = run.record();
         let instance = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
+        let cause = cause.scrubbed(&run.secrets);
         let text = format!(
             "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
             cause.kind,
@@ -155,8 +155,8 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
             one_line(&cause.sentence),
             one_line(&cause.next_step),
         );
-        // One write, so that no kernel message is interleaved.
-        let _ = console.write_all(secret::scrub(&text).as_bytes());
+        // One write, so that no line of the kernel comes between.
+        let _ = console.write_all(text.as_bytes());
     }
 }
 
@@ -169,7 +169,7 @@ async fn upload(run: &Run, aws: &Aws) {
     let record = run.record();
     let instance = record.instance.as_ref().map_or("unknown", |instance| instance.id.as_str());
     let key = location.key(&format!("{instance}/{}.json", record.started_at.strftime("%Y%m%dT%H%M%SZ")));
-    let body = Bytes::from(format!("{:#}\n", record.to_json()));
+    let body = Bytes::from(format!("{:#}\n", run.shown().to_json()));
     let s3 = S3::new(aws);
     let put = s3.put(&location.bucket, &key, body, "application/json");
     match tokio::time::timeout(UPLOAD_DEADLINE, put).await {

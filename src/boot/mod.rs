@@ -167,7 +167,8 @@ pub(crate) async fn run(
         // Whatever else the user-data is may write the settings file in that stage.
         wait_for_network_stage(&world).await;
         let (file, given) = (world.own_settings_file.as_deref(), order::flags(flags, None));
-        let (settings, unusable) = settings::load_usable(&world.root, file, std::env::vars_os, given)?;
+        let (settings, unusable) =
+            settings::load_usable(&world.root, file, std::env::vars_os, given, &world.secrets)?;
         world.settings = settings;
         fault = unusable.or(fault.filter(order::is_of));
     }
@@ -207,11 +208,13 @@ pub(crate) async fn run(
         )),
         delegation = delegate::delegate(&world, flags, wanted.as_ref().ok().copied(), new.as_ref()) => delegation,
     };
-    let record = match delegation? {
+    let secrets = world.secrets.clone();
+    let mut record = match delegation? {
         Delegation::Ended(record) => *record,
         Delegation::Deferred => return Ok(RunResult::Ended(output::later())),
         Delegation::RunHere(lock) => supervise(world, wanted, new.or(order), flags, lock, stop).await?,
     };
+    record.scrub(&secrets);
     Ok(RunResult::Ended(output::of_record(&record, flags, &console)))
 }
 
@@ -260,7 +263,7 @@ async fn supervise(
     lock: BootLock,
     mut stop: StopSignals,
 ) -> Result<Record, Cause> {
-    let CommandContext { root, mut settings, console, .. } = world;
+    let CommandContext { root, mut settings, console, secrets, .. } = world;
     let http = Http::new(root.clone());
     // Loading the trusted certificates takes milliseconds of CPU time, while IMDS is being waited for.
     let early = http.clone();
@@ -294,7 +297,7 @@ async fn supervise(
         begun.switched_on_at = power::switched_on(begun.started_at);
         network_stage = NetworkStage::of(&root);
     }
-    let run = Run::new(root, settings, console, http, flags.force, network_stage, begun);
+    let run = Run::new(root, settings, console, http, secrets, flags.force, network_stage, begun);
     let is_bootable = wanted.is_ok();
     if !is_bootable {
         run.withhold_record();

@@ -12,7 +12,6 @@ use crate::console::StageOutcome;
 use crate::docker::engine::Engine;
 use crate::probe::{self, ProbeContext};
 use crate::replicated::{app, health};
-use crate::secret;
 
 use super::run::Stage;
 
@@ -101,7 +100,8 @@ async fn until_ready(
 /// Probes for the cause whenever nothing has changed for `app.stalled_after`.
 async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infallible {
     let run = stage.run;
-    let ground = ProbeContext { root: &run.root, settings: &run.settings, http: &run.http };
+    let ground =
+        ProbeContext { root: &run.root, settings: &run.settings, http: &run.http, secrets: &run.secrets };
     loop {
         let left = standstill.borrow().left(run.settings.app_stalled_after);
         if let Some(left) = left {
@@ -175,9 +175,7 @@ async fn with_log(engine: &Engine, cause: Cause) -> Cause {
     let Ok(containers) = engine.containers().await else { return cause };
     let Some(frontend) = health::frontend(&containers) else { return cause };
     match engine.logs(&frontend.name, LOG_LINES).await {
-        Ok(lines) if !lines.is_empty() => {
-            cause.with("docker logs frontend", secret::scrub(&lines.join("\n")))
-        }
+        Ok(lines) if !lines.is_empty() => cause.with("docker logs frontend", lines.join("\n")),
         Ok(_) => cause.with("docker logs frontend", "empty"),
         Err(error) => cause.with("docker logs frontend", error),
     }

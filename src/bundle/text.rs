@@ -153,7 +153,7 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
             head.get(start..end)
         });
         if let Some(content) = content {
-            cause = cause.with(called, content.trim().chars().take(200).collect::<String>());
+            cause = cause.with_quote(called, content, 200);
         }
     }
     Some(cause)

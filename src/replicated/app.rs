@@ -138,7 +138,7 @@ fn not_ready(app: &AppStatus) -> Cause {
     };
     let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
     if !app.error.is_empty() {
-        cause = cause.with("error", daemon::quote(&app.error));
+        cause = cause.with_quote("error", &app.error, daemon::QUOTED);
     }
     cause = cause.with("state", app.doing());
     if app.id.is_empty() { cause } else { cause.with("app", &app.id) }

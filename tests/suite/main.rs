@@ -59,6 +59,7 @@ mod probe_checks;
 mod probe_checks_sight;
 mod scene;
 mod screens;
+mod secrets;
 mod source;
 mod static_binary;
 mod stuck;
