@@ -13,6 +13,7 @@ use crate::console::text;
 use crate::docker::engine::{Container, Engine};
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
 /// How a leftover is removed.
@@ -302,6 +303,14 @@ impl Hygiene {
             (_, 0) => format!("no leftovers from another instance; {removed} removed"),
             (0, _) => format!("{errors} of another box"),
             _ => format!("{errors} of another box are left; {removed} removed"),
+        }
+    }
+
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        for left in &mut self.left {
+            left.cause.scrub(secrets);
+            left.name = secrets.foreign(&left.name);
         }
     }
 

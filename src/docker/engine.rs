@@ -20,6 +20,7 @@ use super::reference::Reference;
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
+use crate::secret::url;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -55,7 +56,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Socket(path) => write!(f, "unix://{}", path.display()),
-            Address::Tcp(host) => write!(f, "tcp://{host}"),
+            Address::Tcp(host) => f.write_str(&url::shown(&format!("tcp://{host}"))),
         }
     }
 }
@@ -78,7 +79,7 @@ impl Engine {
                         "DOCKER_HOST is not a supported address.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
-                    .with("DOCKER_HOST", host));
+                    .with_url("DOCKER_HOST", host));
                 }
             },
         };
@@ -208,15 +209,18 @@ impl Engine {
     /// As for [`Engine::ping`], and `docker.no_container` if it does not exist.
     pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
         let mut text: Vec<u8> = Vec::new();
+        let mut is_cut = false;
         let keep = |piece: &[u8]| {
             text.extend_from_slice(piece);
             if text.len() > 2 * LOG_LIMIT {
                 text.drain(..text.len() - LOG_LIMIT);
+                is_cut = true;
             }
         };
         self.read_log(container, tail, keep).await?;
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        // Half a line could be half a secret.
+        let lines: Vec<&str> = text.lines().skip(usize::from(is_cut)).collect();
         Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
