@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(cause.kind, Kind::AppHealth);
         assert_eq!(
             cause.evidence[1..].iter().map(|fact| fact.value.as_str()).collect::<Vec<_>>(),
-            ["500", "database gone"]
+            ["500", "database gone\nstack"]
         );
         let word = |nth: usize| results[nth].as_ref().unwrap_err().sentence.clone();
         assert!(word(2).contains("timed out") && word(3).contains("timed out"));
