@@ -33,7 +33,7 @@ lint:
     cargo clippy --workspace --all-targets -- -D warnings
     shellcheck --external-sources fuzz/run tests/run tests/demo tests/against-bash tests/setup/*.sh tests/stand_ins/*.sh packer/scripts/*.sh
 
-# Rewrite the generated parts of docs/, and open the API documentation
+# Rewrite the generated pages and the transcripts in docs/ (after `just quick` has installed the test parts)
 docs:
-    UPDATE_DOCS=1 tests/run quick -- docs_
-    cargo doc --no-deps --document-private-items
+    REGENERATE=1 cargo test --workspace --lib -- kind:: docs_
+    REGENERATE=1 tests/setup/enclosed.sh cargo test --offline --workspace --test suite -- docs::

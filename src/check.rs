@@ -50,8 +50,8 @@ async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Resu
     draft::at(&world.root, from, &place, &world.settings.extra, s3.as_ref(), warn).await
 }
 
-/// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the
-/// environment leaves something open.
+/// On an instance, its role and region; elsewhere, those of the environment. IMDS is queried only if the environment
+/// leaves something open.
 async fn aws(http: &Http, secrets: &Secrets) -> Result<Aws, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;

@@ -13,7 +13,7 @@ use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
 
-use super::delegate::systemctl;
+use super::systemctl::systemctl;
 
 /// The unit that runs the stage; since cloud-init 24.3 it has the second name.
 const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];

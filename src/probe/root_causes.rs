@@ -1,8 +1,8 @@
 //! Which failures are the cause of the others.
 //!
-//! Two steps. Answers with the same cause are one root, however many checks saw it: a dead DNS server is seen by every
-//! name that is asked for. Then what lies deeper explains what rests on it: an app that does not start while its
-//! database refuses the password needs no diagnosis of its own.
+//! Two steps. Equal causes are one root, however many checks saw them: a dead DNS server is seen by every lookup. Then
+//! deeper failures explain those that depend on them: an app that does not start because its database rejects the
+//! password needs no separate diagnosis.
 
 use serde::Serialize;
 
@@ -20,12 +20,11 @@ pub(crate) struct RootCause {
     pub(crate) is_failure: bool,
     /// The checks that saw it.
     pub(crate) seen_by: Vec<Id>,
-    /// The checks that failed or were not asked because of it.
+    /// The checks that failed or were skipped because of it.
     pub(crate) explains: Vec<Id>,
 }
 
-/// Families of checks from the ground up: what is named earlier can be the cause of what it explains, never the
-/// other way round.
+/// Groups of checks, deepest first: an earlier one can be the cause of a later one, never the other way round.
 const DEPTH: &[&str] = &[
     "host.dns",
     "host.clock",
@@ -52,7 +51,7 @@ const DEPTH: &[&str] = &[
     "boot",
 ];
 
-/// What a failure in the first family explains when checks of the others fail too.
+/// Which groups of failures are explained by a failure in the first one.
 const EXPLAINS: &[(&str, &[&str])] = &[
     ("host.clock", &["aws", "source", "lifecycle"]),
     ("docker.disk", &["docker", "images", "replicated", "app"]),
@@ -72,16 +71,16 @@ const EXPLAINS: &[(&str, &[&str])] = &[
     ("app.status", &["app.health"]),
 ];
 
-/// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
+/// Kinds with one fix for any number of objects, since they share a policy or key.
 const ONE_FOR_ALL: &[Kind] = &[Kind::S3AccessDenied, Kind::S3KmsDenied, Kind::S3Unreachable];
 
-/// The check that tells how the last boot ended. Only what it failed of explains it: see [`is_of_boot`].
+/// The check of the last boot's outcome. Only its recorded cause explains it: see [`is_of_boot`].
 const LAST_BOOT: &str = "boot.outcome";
 
-/// The evidence of [`LAST_BOOT`] that carries the kind of each cause that the record names.
+/// The evidence of [`LAST_BOOT`] with the kind of each recorded cause.
 pub(super) const RECORDED_KIND: &str = "recorded kind";
 
-/// The families of checks that are about the causes of an area, the part of a kind before its dot.
+/// The groups of checks for an area, the part of a kind before its dot.
 const AREAS: &[(&[&str], &[&str])] = &[
     (&["app", "health"], &["app"]),
     (&["replicated", "installer"], &["replicated"]),
@@ -97,7 +96,7 @@ const AREAS: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-/// The roots, what breaks something first, then by depth.
+/// The root causes: failures first, then by depth.
 pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
     let mut roots = Vec::new();
     let last_boot =
@@ -154,13 +153,14 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: 
     });
 }
 
-/// One thing to mend: the same words, two names that no DNS server answered for, or two objects of one policy.
+/// Whether two causes have one fix: equal sentences, two names that no DNS server resolved, or two objects of one
+/// policy.
 fn is_same(one: &Cause, other: &Cause) -> bool {
     (is_of_dns(one) && is_of_dns(other))
         || (one.kind == other.kind && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind)))
 }
 
-/// Whether it is the DNS server that is at fault and not the one name.
+/// Whether the DNS server is the problem and not the name.
 fn is_of_dns(cause: &Cause) -> bool {
     matches!(cause.kind, Kind::DnsTimeout | Kind::DnsNoServer)
 }
@@ -176,7 +176,7 @@ fn explains(root: &str, other: &str) -> bool {
         .any(|(_, explained)| explained.iter().any(|family| is_in(other, family)))
 }
 
-/// Whether a root is what the last boot failed of: the same kind, or what lies below the checks of its area.
+/// Whether a root cause is why the last boot failed: the same kind, or deeper than the checks of its area.
 fn is_of_boot(root: &RootCause, recorded: &[&str]) -> bool {
     let is_below = |seen: &str, kind: &str| {
         let area = kind.split('.').next().unwrap_or_default();

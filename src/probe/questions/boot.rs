@@ -16,7 +16,7 @@ pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let Some(record) = Record::read(facts.ground.root)? else {
         return Ok(Outcome::not_asked("the agent has not booted this instance"));
     };
-    // Where nobody says which instance this is, the record is believed.
+    // If the instance is unknown, the record is assumed to be its own.
     if let Ok(identity) = inquiry.need(facts.identity()).await
         && record.instance.as_ref().is_some_and(|instance| instance.id != identity.instance_id)
     {
@@ -35,7 +35,7 @@ pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     })
 }
 
-/// The stage in which a boot stands, or stood when it was killed.
+/// The stage that a boot is in, or was in when it was killed.
 fn running(record: &Record) -> Option<&str> {
     let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
     stage.map(|stage| stage.name.as_str())
