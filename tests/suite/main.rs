@@ -12,6 +12,7 @@ mod app;
 mod bake;
 mod boot;
 mod boot_faults;
+mod bounded;
 mod canaries;
 mod check;
 mod check_replicated;

@@ -62,6 +62,9 @@ pub struct Listed {
     pub size: u64,
 }
 
+/// How many keys are asked for at a time.
+const PAGE: i32 = 100;
+
 /// Asks S3. Every call is one attempt; a bucket in another region is followed there once, and the next requests go
 /// there at once. Clones share what was learnt of regions.
 ///
@@ -164,7 +167,7 @@ impl S3 {
             let mut listed = Vec::new();
             let mut token = None;
             loop {
-                let call = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
+                let call = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(PAGE);
                 let call = call.set_delimiter(delimiter.map(str::to_owned)).set_continuation_token(token);
                 let answer = call.customize().config_override(elsewhere(region)).send().await;
                 let answer = answer.map_err(|error| Failure::of(&request, &error))?;
