@@ -1,8 +1,8 @@
-//! Why something failed, in the words of the person who can fix it.
+//! A failure, described in terms of what the reader can fix.
 //!
-//! Every failure that reaches a person is a [`Cause`]: a stable kind for machines, a [`Class`] that decides policy,
-//! one plain sentence, the evidence, and one next step. The class is a promise about replacement: `config` fails the
-//! same way on the next instance, `host` may be cured by one, `external` is waited for.
+//! Every failure shown to a user is a [`Cause`]: a stable kind for machines, a [`Class`] that decides policy, one plain
+//! sentence, the evidence, and one next step. The class predicts the effect of replacing the instance: a `config`
+//! failure recurs on the next instance, a `host` failure may not, and an `external` one is waited for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,17 +11,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::{Secrets, url};
 
-/// What a replacement of this instance would do about a [`Cause`].
+/// Whether replacing this instance would help with a [`Cause`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// A person must change the bundle, the agent's settings or the IAM policy; a replacement fails the same way.
+    /// The bundle, the agent's settings or the IAM policy must change; a replacement would fail the same way.
     Config,
-    /// Something about this one box; a replacement may cure it.
+    /// A problem of this box; a replacement may not have it.
     Host,
-    /// A database, an AWS API or the network: worth waiting for, and no reason to replace the box.
+    /// A database, an AWS API or the network: waited for, since replacing the box would not help.
     External,
 }
 
@@ -45,16 +45,71 @@ impl fmt::Display for Class {
 /// One fact that supports a cause, e.g. `address` → `10.0.3.7:5432`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What was looked at, lower case, without a colon.
+    /// What the value is, lower case, without a colon.
     pub name: Cow<'static, str>,
-    /// What was found, where possible in the words of the server that said it.
+    /// The value, where possible as the server returned it.
     pub value: String,
+    /// How the value is made fit to be shown.
+    #[serde(skip)]
+    words: Words,
 }
 
-/// Why a stage or a check failed, or what a wait waits for.
+/// Whose words a piece of evidence is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Words {
+    /// Somebody else's.
+    #[default]
+    Foreign,
+    /// Somebody else's, of which so many characters are shown.
+    Quoted(usize),
+    /// The same, of which the end is shown.
+    Ending(usize),
+    /// The program's own sentences.
+    Own,
+}
+
+/// How much of a quotation is kept until it is shown, in bytes.
+const MOST_KEPT: usize = 64 * 1024;
+
+impl Evidence {
+    /// What others said.
+    pub fn new(name: &'static str, value: impl Into<String>) -> Self {
+        Evidence { name: Cow::Borrowed(name), value: value.into(), words: Words::Foreign }
+    }
+
+    fn scrub(&mut self, secrets: &Secrets) {
+        self.value = match self.words {
+            Words::Foreign => secrets.foreign(&self.value),
+            Words::Quoted(most) => shortened(&in_one_line(&secrets.foreign(&self.value)), most),
+            Words::Ending(most) => ending(&secrets.foreign(&self.value), most).trim().to_owned(),
+            Words::Own => secrets.own(&self.value),
+        };
+    }
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The last characters of a text.
+fn ending(text: &str, most: usize) -> &str {
+    let start = text.char_indices().rev().nth(most.saturating_sub(1)).map_or(0, |(at, _)| at);
+    &text[start..]
+}
+
+/// The beginning of a text, with a mark where it was cut.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some(_) if text.ends_with('…') && text.chars().count() == most + 1 => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Why a stage or a check failed, or what it is waiting for.
 ///
-/// Every text passes the scrubber on its way in ([`secret::scrub`]), and every sink scrubs again on the way out
-/// ([`Cause::scrub`]), since a secret may be learnt after the cause was made.
+/// Its texts are as they were found: a secret may be learnt after the cause was made. Every sink makes them fit to be
+/// shown ([`Cause::scrub`]), whole, and shortens quotations only then, so that no half of a secret is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Recorded")]
 pub struct Cause {
@@ -64,12 +119,12 @@ pub struct Cause {
     pub class: Class,
     /// What is wrong, in one plain sentence with a full stop.
     pub sentence: String,
-    /// What was seen, in the order in which it helps.
+    /// The evidence, most helpful first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
     /// The one thing to do next: a command, or the setting to change.
     pub next_step: String,
-    /// Set when this cause ended a wait whose time ran out: how long was waited, in whole seconds.
+    /// Set if a wait timed out with this cause: the time waited, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_seconds: Option<u64>,
 }
@@ -110,9 +165,9 @@ impl Cause {
         Cause {
             kind,
             class,
-            sentence: secret::scrub(sentence.as_ref()).into_owned(),
+            sentence: sentence.as_ref().to_owned(),
             evidence: Vec::new(),
-            next_step: secret::scrub(next_step.as_ref()).into_owned(),
+            next_step: next_step.as_ref().to_owned(),
             waited_seconds: None,
         }
     }
@@ -135,10 +190,38 @@ impl Cause {
     /// Adds one piece of evidence.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.evidence.push(Evidence {
-            name: Cow::Borrowed(name),
-            value: secret::scrub(&value.to_string()).into_owned(),
-        });
+        self.evidence.push(Evidence::new(name, value.to_string()));
+        self
+    }
+
+    /// Adds an address, without what may be secret in it.
+    #[must_use]
+    pub fn with_url(self, name: &'static str, address: &str) -> Self {
+        self.with(name, url::shown(address))
+    }
+
+    /// Adds the beginning of what others said, `most` characters of it in one line. To be given whole: what is cut before it is
+    /// scrubbed may end in half a secret, which nobody knows.
+    #[must_use]
+    pub fn with_quote(mut self, name: &'static str, said: &str, most: usize) -> Self {
+        let end = (0..=MOST_KEPT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
+        let words = Words::Quoted(most);
+        self.evidence.push(Evidence { words, ..Evidence::new(name, said[..end].trim_end()) });
+        self
+    }
+
+    /// Adds the end of what others said, `most` characters of it. To be given whole, as for [`Cause::with_quote`].
+    #[must_use]
+    pub fn with_ending(mut self, name: &'static str, said: &str, most: usize) -> Self {
+        let words = Words::Ending(most);
+        self.evidence.push(Evidence { words, ..Evidence::new(name, ending(said, MOST_KEPT)) });
+        self
+    }
+
+    /// Adds a sentence of this program's own as evidence, such as another cause.
+    #[must_use]
+    pub fn with_sentence(mut self, name: &'static str, sentence: impl fmt::Display) -> Self {
+        self.evidence.push(Evidence { words: Words::Own, ..Evidence::new(name, sentence.to_string()) });
         self
     }
 
@@ -148,8 +231,8 @@ impl Cause {
         self.with("error", chain(error))
     }
 
-    /// One cause for several that were found at the same time, naming each. What a person must change decides the
-    /// class and gives the kind, since waiting for the others would not help; `causes` must not be empty.
+    /// Combines several causes found at the same time, naming each. A `config` cause, if any, decides class and kind,
+    /// since waiting for the others would not help. `causes` must not be empty.
     pub fn together(mut causes: Vec<Cause>) -> Cause {
         let leading = causes.iter().position(|cause| cause.class == Class::Config).unwrap_or(0);
         if causes.is_empty() {
@@ -161,10 +244,7 @@ impl Cause {
         }
         let mut whole = causes.remove(leading);
         for other in causes {
-            whole.evidence.push(Evidence {
-                name: Cow::Borrowed("also"),
-                value: format!("{} [{}, {}]", other.sentence, other.kind, other.class),
-            });
+            whole = whole.with_sentence("also", &other);
             whole.evidence.extend(other.evidence);
             if other.next_step != whole.next_step {
                 whole.next_step = format!("{} {}", whole.next_step, other.next_step);
@@ -173,17 +253,23 @@ impl Cause {
         whole
     }
 
-    /// Scrubs every text again: a secret may have been learnt after this cause was made.
-    pub fn scrub(&mut self) {
-        let texts = [&mut self.sentence, &mut self.next_step];
-        for text in texts.into_iter().chain(self.evidence.iter_mut().map(|item| &mut item.value)) {
-            if let Cow::Owned(clean) = secret::scrub(text) {
-                *text = clean;
-            }
-        }
+    /// Makes every text fit to be shown: without secrets and control characters, quotations shortened. A second time
+    /// changes nothing.
+    pub fn scrub(&mut self, secrets: &Secrets) {
+        self.sentence = secrets.own(&self.sentence);
+        self.next_step = secrets.own(&self.next_step);
+        self.evidence.iter_mut().for_each(|item| item.scrub(secrets));
     }
 
-    /// Marks that this cause ended a wait, so that it is reported as a passed deadline (exit code 3).
+    /// [`Cause::scrub`], of a copy.
+    #[must_use]
+    pub fn scrubbed(&self, secrets: &Secrets) -> Cause {
+        let mut cause = self.clone();
+        cause.scrub(secrets);
+        cause
+    }
+
+    /// Marks that a wait timed out with this cause, which is reported with exit code 3.
     #[must_use]
     pub fn after_waiting(mut self, waited: Duration) -> Self {
         self.waited_seconds = Some(waited.as_secs());

@@ -1,4 +1,4 @@
-//! What every command works with, and what it comes to.
+//! The context of every command, and its result.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +7,10 @@ use crate::cause::Cause;
 use crate::console::{Console, StageOutcome};
 use crate::files::Root;
 use crate::kind::{Area, Kind};
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
-/// What the exit code says.
+/// The exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Good; warnings included.
@@ -44,29 +45,31 @@ impl From<&Cause> for Exit {
     }
 }
 
-/// What a command prints at its end.
+/// What a command prints at its end. Its free texts are fit to be shown: whoever makes one scrubs what it is made of.
 pub(crate) struct CommandOutput {
     /// For people, ending in a newline.
     pub(crate) text: String,
     /// For programs.
     pub(crate) json: serde_json::Value,
-    /// What the exit code says.
+    /// The exit code.
     pub(crate) exit: Exit,
 }
 
-/// What a command works with.
+/// The context of a command.
 pub(crate) struct CommandContext {
-    /// Where every path lies.
+    /// The directory below which all paths are.
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
-    /// The file that `--config` names, which no other process would read.
+    /// The `--config` file, which another process would not read.
     pub(crate) own_settings_file: Option<PathBuf>,
-    /// Where it says what it does.
+    /// The sink for its events.
     pub(crate) console: Console,
+    /// What must not be said.
+    pub(crate) secrets: Secrets,
 }
 
-/// What a stage of a boot or a step of a bake achieved: its value for those after it, and what to say of it.
+/// The result of a boot stage or a bake step: its value for later stages, and what to report.
 pub(crate) struct Achieved<T> {
     pub(crate) value: T,
     pub(crate) outcome: StageOutcome,
@@ -79,12 +82,12 @@ impl<T> Achieved<T> {
         Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
     }
 
-    /// In a dry run: what a boot would wait for at this point, before it went on.
+    /// In a dry run: what a boot would wait for at this point before continuing.
     pub(crate) fn waiting(value: T, detail: impl Into<String>) -> Self {
         Achieved { value, outcome: StageOutcome::Running, detail: detail.into() }
     }
 
-    /// Its postcondition held already, or it had nothing to do.
+    /// Its postcondition already held, or there was nothing to do.
     pub(crate) fn skipped(value: T, why: impl Into<String>) -> Self {
         Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }
     }

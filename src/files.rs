@@ -1,4 +1,4 @@
-//! The files of the box: where they lie under `--root`, and how they are replaced.
+//! The files of the box: where they are below `--root`, and how they are replaced.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,26 +13,26 @@ use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// How many files are synced at the same time, each by a thread of its own.
+/// How many files are synced concurrently, each on its own thread.
 const SYNCED_AT_ONCE: usize = 32;
 
-/// The directory under which every path lies that the agent reads or writes, `/` unless `--root` says otherwise.
+/// The directory below which every path is that the agent reads or writes, `/` unless `--root` is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root(PathBuf);
 
 impl Root {
-    /// Paths lie under `directory`.
+    /// A root at `directory`.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Root(directory.into())
     }
 
-    /// Where the absolute path `path` of the box lies. Like `systemctl --root`, this follows no symbolic link by itself.
+    /// Maps the absolute path `path` of the box. Like `systemctl --root`, this does not resolve symbolic links.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Whether this is the running system itself.
+    /// Whether this is the running system.
     pub fn is_system(&self) -> bool {
         self.0 == Path::new("/")
     }
@@ -42,12 +42,12 @@ impl Root {
         &self.0
     }
 
-    /// The id of a group by the box's own `/etc/group`; `None` if it has none of that name.
+    /// The ID of a group in the box's `/etc/group`; `None` if it does not exist.
     ///
     /// # Errors
     /// When `/etc/group` exists and cannot be read.
     pub fn group_id(&self, name: &str) -> io::Result<Option<u32>> {
-        let text = match fs::read_to_string(self.path("/etc/group")) {
+        let text = match read_text(&self.path("/etc/group")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -78,14 +78,14 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether a file is so.
+    /// Whether a file has them.
     pub fn is_of(&self, metadata: &fs::Metadata) -> bool {
         metadata.mode() & 0o7777 == self.mode
             && self.owner.is_none_or(|owner| owner == (metadata.uid(), metadata.gid()))
     }
 }
 
-/// A file whose new content is on disk beside it, and not yet in its place.
+/// A file whose new content is on disk next to it but not yet renamed over it.
 #[derive(Debug)]
 #[must_use = "the file does not change until it is committed"]
 pub struct Prepared {
@@ -106,13 +106,14 @@ enum Stands {
 }
 
 impl Prepared {
-    /// Writes `content` beside `target` and makes it durable, so that [`Prepared::commit`] has only a rename to do.
+    /// Writes `content` next to `target` and makes it durable, so that [`Prepared::commit`] only has to rename it.
     ///
-    /// Missing directories are made. The temporary file's name is fixed (`.NAME.boot-agent-new`): what a killed run
-    /// left is overwritten by the next, and nothing piles up. Two writers of one target must be kept apart by a lock.
+    /// Missing directories are created. The temporary file's name is fixed (`.NAME.boot-agent-new`): a file left by a
+    /// killed run is overwritten by the next, and nothing accumulates. Two writers of one target must be kept apart by
+    /// a lock.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The I/O error.
     pub fn write(target: PathBuf, content: &[u8], access: Access) -> io::Result<Self> {
         let (prepared, file) = Self::unsynced(target, content, access)?;
         file.sync_all()?;
@@ -135,10 +136,10 @@ impl Prepared {
         Ok((prepared, file))
     }
 
-    /// Puts the new content in place. At any moment the target is wholly old or wholly new, also after a power cut.
+    /// Puts the new content in place. The target is always either the old or the new file, even after a power failure.
     ///
     /// # Errors
-    /// What the file system said; the target is then unchanged, or changed and perhaps not yet durable.
+    /// The I/O error; the target is then unchanged, or changed but possibly not yet durable.
     pub fn commit(mut self) -> io::Result<()> {
         fs::rename(&self.temporary, &self.target)?;
         self.stands = Stands::InPlace;
@@ -184,7 +185,7 @@ fn refuse_directory(target: &Path) -> io::Result<()> {
 /// Removes what a killed run may have left beside `target`; returns where that is.
 ///
 /// # Errors
-/// What the file system said.
+/// The I/O error.
 pub fn remove_leftover(target: &Path) -> io::Result<PathBuf> {
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = parent(target).join(format!(".{}.boot-agent-new", name.to_string_lossy()));
@@ -196,8 +197,8 @@ pub fn remove_leftover(target: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Prepares several files as [`Prepared::write`] prepares one. The disk makes them durable at the same time: a journaling
-/// file system needs one commit for all of them, and one for each if they are synced one after another.
+/// Prepares several files like [`Prepared::write`] and syncs them concurrently: a journaling file system then needs one
+/// commit instead of one for each file.
 ///
 /// # Errors
 /// `host.file`; nothing is left behind then.
@@ -220,14 +221,13 @@ fn sync_together(files: &[(&Path, File)]) -> Result<(), Cause> {
     let sync = |(path, file): &(&Path, File)| file.sync_all().map_err(|error| failed("write", path, &error));
     thread::scope(|scope| {
         let syncs: Vec<_> = files.iter().map(|file| scope.spawn(move || sync(file))).collect();
-        // Every one is waited for, whatever the first one says.
+        // All are awaited, even if the first one fails.
         let ended: Vec<_> = syncs.into_iter().map(|sync| sync.join()).collect();
         ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
-/// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
-/// once. If one cannot be put in place, those before it are taken back.
+/// Puts several files in place in order, each like [`Prepared::commit`], and syncs each directory once.
 ///
 /// # Errors
 /// `host.file`; everything is then as it was, unless the cause says what could not be taken back.
@@ -256,7 +256,7 @@ pub fn commit_all(mut files: Vec<Prepared>) -> Result<(), Cause> {
 impl Drop for Prepared {
     fn drop(&mut self) {
         if self.stands != Stands::InPlace {
-            // Nothing to add to the failure that brought us here, and the next run overwrites the file.
+            // The original failure is what matters, and the next run overwrites the file.
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -284,19 +284,35 @@ pub async fn off_task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// Replaces one file atomically; see [`Prepared`] for what that guarantees.
 ///
 /// # Errors
-/// What the file system said.
+/// The I/O error.
 pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()> {
     Prepared::write(target, content, access)?.commit()
 }
 
-/// Why [`read_bounded`] has not read a file.
+/// The most bytes of a file for which nothing says how long it may be.
+const LARGEST_TEXT: usize = 4 * 1024 * 1024;
+
+/// As [`fs::read_to_string`], for a regular file of at most 4 MiB; see [`read_bounded`].
+///
+/// # Errors
+/// What the file system said, or that it is no such file.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let content = read_bounded(path, LARGEST_TEXT).map_err(|error| match error {
+        ReadError::NotFound => io::ErrorKind::NotFound.into(),
+        ReadError::Io(error) => error,
+        other => io::Error::other(other.cause(path).sentence),
+    })?;
+    String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
+/// Why [`read_bounded`] did not read a file.
 #[derive(Debug)]
 pub enum ReadError {
-    /// There is nothing at the path, or the symbolic link there leads nowhere.
+    /// The path does not exist, or is a dangling symbolic link.
     NotFound,
-    /// It is no regular file; says what it is, with an article: "a directory".
+    /// Not a regular file; the type, with an article: "a directory".
     NotRegular(&'static str),
-    /// It has more bytes than the limit.
+    /// The file is larger than the limit.
     TooLarge {
         /// Its size in bytes as the file system gives it, which may be out of date.
         size: u64,
@@ -305,7 +321,7 @@ pub enum ReadError {
     },
     /// Others than root and this user may write it, or own it; says how.
     Unsafe(String),
-    /// Anything else that the file system said.
+    /// Any other I/O error.
     Io(io::Error),
 }
 
@@ -339,7 +355,7 @@ impl ReadError {
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // A component of the path that is a file and not a directory: there is nothing at the path.
+            // A component of the path is a file: the path does not exist.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::NotFound,
             _ => ReadError::Io(error),
         }
@@ -348,8 +364,8 @@ impl From<io::Error> for ReadError {
 
 /// Reads a regular file of at most `limit` bytes.
 ///
-/// Symbolic links are followed. A directory, FIFO, socket or device is never opened, so that this neither blocks nor
-/// reads without end; a file that is swapped for one of them in between is not read either.
+/// Follows symbolic links. Never opens a directory, FIFO, socket or device, so it neither blocks nor reads without end,
+/// even if the file is swapped for one of them in between.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -373,7 +389,7 @@ fn read(
         return Err(too_large(metadata.len()));
     }
     let mut content = Vec::with_capacity(metadata.len() as usize);
-    // One byte more than allowed shows a file that is still growing, or one of /proc that gives its size as 0.
+    // One extra byte detects a file that is still growing, or one in /proc whose reported size is 0.
     file.take(limit as u64 + 1).read_to_end(&mut content)?;
     if content.len() > limit { Err(too_large(content.len() as u64)) } else { Ok(content) }
 }
@@ -543,7 +559,7 @@ mod tests {
             assert_eq!(format!("{:?}", read_bounded(&path(name), 5).unwrap_err()), expected, "{name}");
         }
         assert!(matches!(read_bounded(&path("loop"), 5), Err(ReadError::Io(_))));
-        // Its size is given as 0.
+        // Its reported size is 0.
         assert!(matches!(read_bounded(Path::new("/proc/self/status"), 5), Err(ReadError::TooLarge { .. })));
     }
 

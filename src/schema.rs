@@ -1,4 +1,5 @@
-//! The JSON Schema of every command's JSON output. They lie beside this file: one for each command, and what they share.
+//! JSON Schemas for the JSON output of every command, embedded from the files next to this one: one for each command,
+//! and the shared definitions.
 
 use serde_json::{Map, Value, json};
 
@@ -66,7 +67,7 @@ fn schema(of: Of) -> Result<Value, serde_json::Error> {
     if let Some(Value::Object(own)) = own {
         definitions.extend(own);
     }
-    // Only what this command's output refers to, directly or through another.
+    // Only definitions that this command's output references, directly or indirectly.
     let mut used = Value::Object(schema.clone()).to_string();
     let mut kept = Map::new();
     while let Some(name) = definitions.keys().find(|name| refers(&used, name)).cloned() {

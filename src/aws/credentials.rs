@@ -1,7 +1,7 @@
-//! Where credentials are looked for, and that they are known to the scrubber the moment they are found.
+//! The credentials chain. Credentials are registered as secrets as soon as they are found.
 //!
-//! The SDK's own chain is not used for the role of the instance: its metadata client has retries and a token of its own,
-//! and would turn what went wrong into one word.
+//! The SDK's own chain is not used for the instance role: its IMDS client has its own retries and token, and reduces
+//! every failure to one message.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,12 +24,12 @@ use super::failure;
 use super::imds::Imds;
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
-/// Credentials are replaced so long before they end. The metadata service has new ones five minutes before.
+/// How long before they expire credentials are replaced. The metadata service has new ones five minutes before.
 const MARGIN: Duration = Duration::from_secs(120);
 
-/// Environment, profile files, web identity, role of the instance: the first that has any. Clones share what was found.
+/// Environment, profile files, web identity, instance role: the first that has credentials. Clones share the result.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     parts: Arc<Parts>,
@@ -37,10 +37,12 @@ pub(super) struct Chain {
 
 #[derive(Debug)]
 struct Parts {
-    /// Asked one after another, each with the words for where it looks.
+    /// The providers, in order, each with a description of where it looks.
     providers: Vec<(&'static str, SharedCredentialsProvider)>,
-    /// Asked when none of them has any.
+    /// The fallback if none of them has credentials.
     imds: Option<Imds>,
+    /// Where they are made known.
+    secrets: Secrets,
     found: Mutex<Option<Credentials>>,
 }
 
@@ -50,6 +52,7 @@ impl Chain {
         region: Region,
         timeouts: TimeoutConfig,
         imds: Option<Imds>,
+        secrets: Secrets,
     ) -> Self {
         let provider = ProviderConfig::without_region()
             .with_region(Some(region))
@@ -68,29 +71,30 @@ impl Chain {
                 ("the web identity token", SharedCredentialsProvider::new(web_identity)),
             ],
             imds: imds.filter(|_| !disabled),
+            secrets,
             found: Mutex::new(None),
         };
         Chain { parts: Arc::new(parts) }
     }
 
-    /// What was found before, unless it is about to end.
+    /// The cached credentials, unless they are about to expire.
     pub(super) async fn find(&self) -> Result<Credentials, Cause> {
         let mut found = self.parts.found.lock().await;
         if let Some(credentials) = found.as_ref().filter(|held| is_fresh(held)) {
             return Ok(credentials.clone());
         }
         let credentials = self.parts.look().await?;
-        secret::register(credentials.secret_access_key());
+        self.parts.secrets.register(credentials.secret_access_key());
         if let Some(token) = credentials.session_token() {
-            secret::register(token);
+            self.parts.secrets.register(token);
         }
         *found = Some(credentials.clone());
         Ok(credentials)
     }
 
-    /// Looks anew at the next request: a service has said that what was found has ended.
+    /// Drops the cached credentials, since a service reported them as expired.
     pub(super) fn forget(&self) {
-        // Whoever holds the lock is looking anew already.
+        // The holder of the lock is already refreshing them.
         if let Ok(mut found) = self.parts.found.try_lock() {
             *found = None;
         }
@@ -147,7 +151,7 @@ async fn of_instance(imds: &Imds) -> Result<Credentials, Cause> {
     let Some(text) = imds.item(&format!("iam/security-credentials/{role}")).await? else {
         return Err(no_role().with("role", role));
     };
-    // The text itself must not become evidence, nor may the parser's message quote it: it may hold a key.
+    // Neither the text nor the parser's message may become evidence: they may contain a key.
     let document: Document = serde_json::from_str(&text).map_err(|error| {
         unusable(
             role,
@@ -225,7 +229,9 @@ mod tests {
     fn chain(given: Option<Credentials>, imds: Option<Imds>) -> Chain {
         let providers =
             given.into_iter().map(|it| ("the test", SharedCredentialsProvider::new(it))).collect();
-        Chain { parts: Arc::new(Parts { providers, imds, found: Mutex::new(None) }) }
+        Chain {
+            parts: Arc::new(Parts { providers, imds, secrets: Secrets::default(), found: Mutex::new(None) }),
+        }
     }
 
     #[tokio::test]
@@ -239,7 +245,8 @@ mod tests {
         let credentials = chain.find().await.unwrap();
         assert_eq!(credentials.access_key_id(), "ASIA1");
         assert!(credentials.expiry().is_some());
-        assert!(secret::is_in("role/secret+canary") && secret::is_in("role-token-canary"));
+        let secrets = &chain.parts.secrets;
+        assert!(secrets.is_in("role/secret+canary") && secrets.is_in("role-token-canary"));
         chain.find().await.unwrap();
         assert_eq!(server.count("GET "), 2);
         chain.forget();
@@ -262,9 +269,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_given_goes_before_the_role() {
         let given = Credentials::new("AKIA1", "given-secret-canary", None, None, "test");
-        let credentials = chain(Some(given), None).find().await.unwrap();
+        let chain = chain(Some(given), None);
+        let credentials = chain.find().await.unwrap();
         assert_eq!(credentials.access_key_id(), "AKIA1");
-        assert!(secret::is_in("given-secret-canary"));
+        assert!(chain.parts.secrets.is_in("given-secret-canary"));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is common to every AWS service that fails: the way there, time, credentials, load.
+//! Failures common to all AWS services: connectivity, clock, credentials, throttling.
 
 use std::error::Error;
 use std::io;
@@ -11,12 +11,13 @@ use jiff::fmt::rfc2822;
 
 use crate::cause::{self, Cause};
 use crate::kind::Kind;
+use crate::secret::url;
 
-/// What to do about a wrong clock.
+/// The next step for a wrong clock.
 pub(super) const SET_CLOCK: &str =
     "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).";
 
-/// The kinds that one service's causes have.
+/// The cause kinds of one service.
 pub(super) struct Service {
     pub(super) name: &'static str,
     pub(super) unreachable: Kind,
@@ -26,18 +27,18 @@ pub(super) struct Service {
     pub(super) clock_skew: Kind,
     pub(super) invalid_credentials: Kind,
     pub(super) bad_answer: Kind,
-    /// The environment variable that moves this service's endpoint.
+    /// The environment variable that overrides this service's endpoint.
     pub(super) endpoint_variable: &'static str,
 }
 
-/// What a service said when it refused.
+/// A service's error response.
 #[derive(Debug, Default, Clone)]
 pub(super) struct ErrorResponse {
     pub(super) status: u16,
     pub(super) code: String,
     pub(super) message: String,
     pub(super) body: String,
-    /// The bucket's region, as S3 gives it in a header.
+    /// The bucket's region, from an S3 header.
     pub(super) bucket_region: Option<String>,
     request_id: Option<String>,
     extended_request_id: Option<String>,
@@ -45,7 +46,7 @@ pub(super) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// What there is to read in an error; `None` when no answer came.
+    /// The error response; `None` if there was no response.
     pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
         let raw = error.raw_response()?;
         let header = |name: &str| raw.headers().get(name).map(str::to_owned);
@@ -67,7 +68,7 @@ impl ErrorResponse {
         })
     }
 
-    /// Adds the service's own words.
+    /// Adds the service's message.
     pub(super) fn told(&self, mut cause: Cause) -> Cause {
         let words = match (self.code.as_str(), self.message.as_str()) {
             ("", "") => String::new(),
@@ -85,7 +86,7 @@ impl ErrorResponse {
         cause
     }
 
-    /// The causes that every service has; `None` when this refusal is the service's own matter.
+    /// Causes common to all services; `None` if the error is specific to the service.
     pub(super) fn common(&self, service: &Service) -> Option<Cause> {
         let name = service.name;
         let says_skew =
@@ -131,10 +132,10 @@ impl ErrorResponse {
         Some(self.told(cause))
     }
 
-    /// A refusal that is nobody's expected one.
+    /// An unexpected error response.
     pub(super) fn unexpected(&self, service: &Service) -> Cause {
         let name = service.name;
-        // The SDK invents a code from the status where the body has none; a service that refuses says why.
+        // If the body has no code, the SDK derives one from the status; a service that rejects a request gives a code.
         let cause = if self.code.is_empty() || self.message.is_empty() {
             Cause::external(
                 service.bad_answer,
@@ -186,7 +187,7 @@ impl ErrorResponse {
     }
 }
 
-/// The cause of a request that was not answered, or that was answered by something else.
+/// The cause of a request without a response, or with a response from something else.
 pub(super) fn transport<E>(service: &Service, error: &SdkError<E, HttpResponse>) -> Cause
 where
     E: Error + Send + Sync + 'static,
@@ -236,12 +237,12 @@ where
     }
     let endpoints = [service.endpoint_variable, "AWS_ENDPOINT_URL"].into_iter();
     match endpoints.filter_map(|variable| Some((variable, std::env::var(variable).ok()?))).next() {
-        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {url}")),
+        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {}", url::shown(&url))),
         None => cause,
     }
 }
 
-/// The variable that sets a proxy, and the proxy's host without the password that may stand before it.
+/// The variable that sets a proxy, and the proxy's host without userinfo.
 fn proxy() -> Option<(&'static str, String)> {
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(|variable| {
         let url = reqwest::Url::parse(&std::env::var(variable).ok()?).ok()?;
@@ -275,12 +276,13 @@ fn untrusted(service: &Service, error: &rustls::Error) -> Cause {
     .with_error(error)
 }
 
-/// The cause that one of our own parts (resolver, credentials) has put into an error.
+/// The cause that one of our own components (resolver, credentials) put into an error.
 pub(super) fn cause_within(error: &(dyn Error + 'static)) -> Option<Cause> {
     find::<Cause>(error).cloned()
 }
 
-/// The first error of a type in a chain. `io::Error` hides its content from `source`, so that it is asked itself.
+/// The first error of a type in a chain. `io::Error` does not return its inner error from `source`, so it is unwrapped
+/// explicitly.
 pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -295,7 +297,7 @@ pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     None
 }
 
-/// The text of the first such element of an XML document; enough for the flat errors of AWS.
+/// The text of the first such element in an XML document; sufficient for AWS's flat errors.
 fn element(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;

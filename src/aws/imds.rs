@@ -1,7 +1,6 @@
-//! The instance metadata service: version 2 only, and never through a proxy.
+//! The instance metadata service (IMDS): version 2 only, and never through a proxy.
 //!
-//! A box on which only version 1 answers is refused rather than served: version 1 hands the role's credentials to
-//! whoever can make the box send a GET.
+//! The agent refuses to use IMDSv1: it gives the role's credentials to anyone who can make the box send a GET.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -16,23 +15,23 @@ use crate::cause::{self, Cause};
 use crate::http::{self, Http};
 use crate::kind::Kind;
 
-/// How long one request may take, from connecting to the last byte. The service answers within a few milliseconds; a
-/// token request that the hop limit swallows never does, and is then named as such.
+/// Request timeout, from connecting to the last byte. The service responds within milliseconds; a token request dropped
+/// by the hop limit never gets a response, and is reported as that.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a token is asked to live, in seconds: six hours, the most that the service grants.
+/// The requested token lifetime in seconds: six hours, the maximum.
 const TOKEN_TTL: u64 = 21_600;
 
-/// A token is replaced so long before it ends, so that none ends on its way.
+/// How long before it expires a token is replaced, so that none expires in transit.
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 
-/// The longest answer that is read, in bytes. The longest item that is asked for, credentials, has below 2 KiB.
+/// Response size limit in bytes. The largest item, credentials, has less than 2 KiB.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
 const DEFAULT_ENDPOINT_IPV6: &str = "http://[fd00:ec2::254]";
 
-/// What this instance is, as the metadata service says.
+/// The identity of this instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// `i-` and hexadecimal digits.
@@ -41,11 +40,11 @@ pub struct Identity {
     pub region: String,
     /// E.g. `us-east-1a`.
     pub availability_zone: String,
-    /// The primary private address: what Replicated is told to listen at.
+    /// The primary private address, which Replicated listens on.
     pub local_ipv4: Ipv4Addr,
 }
 
-/// Asks the metadata service. Clones share one token and one pool of connections.
+/// The IMDS client. Clones share one token and one connection pool.
 #[derive(Debug, Clone)]
 pub struct Imds {
     client: reqwest::Client,
@@ -60,10 +59,10 @@ struct Token {
 }
 
 impl Imds {
-    /// Asks the service at `endpoint`, e.g. `http://169.254.169.254`; see [`endpoint`]. Nothing is sent yet.
+    /// A client for `endpoint`, e.g. `http://169.254.169.254`; see [`endpoint`]. Sends nothing yet.
     ///
     /// # Errors
-    /// `imds.endpoint` (config), when that is no `http://` URL.
+    /// `imds.endpoint` (config) if it is not an `http://` URL.
     pub fn new(http: &Http, endpoint: &str) -> Result<Self, Cause> {
         let usable = reqwest::Url::parse(endpoint).is_ok_and(|url| url.scheme() == "http" && url.has_host());
         if !usable {
@@ -72,16 +71,16 @@ impl Imds {
                 "The address of the metadata service is not an http:// URL.",
                 "Correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT.",
             )
-            .with("endpoint", endpoint));
+            .with_url("endpoint", endpoint));
         }
         let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
         Ok(Imds { client, endpoint: endpoint.trim_end_matches('/').to_owned(), token: Arc::default() })
     }
 
-    /// What this instance is, all items asked at the same time.
+    /// The identity of this instance; its items are requested concurrently.
     ///
     /// # Errors
-    /// As for [`Imds::item`]; `imds.bad_answer` (external) when something that is no metadata service answers.
+    /// As for [`Imds::item`]; `imds.bad_answer` (external) if the response is not from a metadata service.
     pub async fn identity(&self) -> Result<Identity, Cause> {
         let (instance_id, region, availability_zone, local_ipv4) = try_join!(
             self.checked("instance-id", is_instance_id),
@@ -94,9 +93,9 @@ impl Imds {
         Ok(Identity { instance_id, region, availability_zone, local_ipv4 })
     }
 
-    /// Where the Auto Scaling group wants this instance to be: `InService`, `Terminated`, `Warmed:Stopped`, …
+    /// The target lifecycle state of this instance: `InService`, `Terminated`, `Warmed:Stopped`, …
     ///
-    /// That is the target of a transition, never the current state. `None` when there is no transition, or no group.
+    /// This is the target of a transition, not the current state. `None` if there is no transition, or no group.
     ///
     /// # Errors
     /// As for [`Imds::item`].
@@ -111,7 +110,7 @@ impl Imds {
         }
     }
 
-    /// One item below `latest/meta-data/`; `None` when there is no such item.
+    /// One item below `latest/meta-data/`; `None` if it does not exist.
     ///
     /// # Errors
     /// `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
@@ -121,7 +120,7 @@ impl Imds {
         found.map(|bytes| self.text(name, bytes)).transpose()
     }
 
-    /// The user-data, which may be compressed or anything else; `None` when the instance has none.
+    /// The user-data, possibly compressed or binary; `None` if the instance has none.
     ///
     /// # Errors
     /// As for [`Imds::item`].
@@ -143,12 +142,12 @@ impl Imds {
         }
     }
 
-    /// What the service's clock says, to the second.
+    /// The service's time, to the second.
     ///
     /// # Errors
     /// `imds.unreachable`, `imds.bad_answer` (external).
     pub async fn time(&self) -> Result<Timestamp, Cause> {
-        // A token is asked for and not kept: whatever is answered, it carries the time.
+        // Requests a token and discards it: any response has a Date header.
         let request = self
             .client
             .put(format!("{}/latest/api/token", self.endpoint))
@@ -166,8 +165,7 @@ impl Imds {
         if is_good(text) { Ok(text.to_owned()) } else { Err(bad_answer(&self.endpoint, name, text)) }
     }
 
-    /// The token, asked for when there is none or when the one in hand is `rejected`. Those who want it at the same time
-    /// wait for one request.
+    /// The token; requested if there is none or if the current one is `rejected`. Concurrent callers share one request.
     async fn token(&self, rejected: Option<&str>) -> Result<String, Cause> {
         let mut held = self.token.lock().await;
         if let Some(token) = held.as_ref()
@@ -234,8 +232,8 @@ enum Response {
     Unauthorized,
 }
 
-/// Where the metadata service is, by the AWS SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, else by
-/// `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE` (`IPv4`, `IPv6`) one of the two well-known addresses.
+/// The IMDS endpoint from the AWS SDK's variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, else, by
+/// `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE` (`IPv4`, `IPv6`), one of the two well-known addresses.
 pub fn endpoint(environment: impl Fn(&str) -> Option<String>) -> String {
     let set = |name| environment(name).filter(|value| !value.is_empty());
     set("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|| {
@@ -245,7 +243,8 @@ pub fn endpoint(environment: impl Fn(&str) -> Option<String>) -> String {
     })
 }
 
-/// `i-` and the 8 (until 2016) or 17 hexadecimal digits of an id; more are accepted, since AWS reserves the right.
+/// `i-` and 8 (until 2016) or 17 hexadecimal digits; longer ones are accepted, since AWS reserves the right to extend
+/// them.
 fn is_instance_id(text: &str) -> bool {
     text.strip_prefix("i-").is_some_and(|digits| {
         (8..=32).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -290,7 +289,7 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
         cause::chain(error)
     };
     Cause::external(Kind::ImdsUnreachable, sentence, next_step)
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("asked for", name)
         .with("error", said)
 }
@@ -306,7 +305,7 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
     None
 }
 
-/// The token request's answer tells what kind of service this is; a GET without a token is never tried.
+/// The response to the token request shows what kind of service this is; a GET without a token is never tried.
 fn no_token(endpoint: &str, status: StatusCode) -> Cause {
     match status {
         StatusCode::FORBIDDEN => disabled(endpoint),
@@ -316,7 +315,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
             "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
              --http-endpoint enabled (in the launch template: MetadataOptions, HttpTokens: required).",
         )
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("response to the token request", status),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
             unauthorized(endpoint, "token").with("answer", status)
@@ -332,7 +331,7 @@ fn disabled(endpoint: &str) -> Cause {
         "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
          required",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("answer", StatusCode::FORBIDDEN)
 }
 
@@ -342,7 +341,7 @@ fn unauthorized(endpoint: &str, name: &str) -> Cause {
         "The metadata service rejects the token that it has just issued.",
         "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT points to one metadata service, not several behind one address.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("asked for", name)
 }
 
@@ -353,7 +352,7 @@ fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
             "The metadata service is temporarily unavailable.",
             "Wait; if it persists, check whether another program on this box is flooding the metadata service.",
         )
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("asked for", name)
         .with("answer", status)
     } else {
@@ -367,20 +366,19 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
         format!("The metadata service has no {name}."),
         "If the instance was just launched, wait; otherwise check its network interfaces and AWS_EC2_METADATA_SERVICE_ENDPOINT.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("item", name)
 }
 
 fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
-    let short: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
     Cause::external(
         Kind::ImdsBadAnswer,
         format!("The metadata endpoint returned an invalid {name}."),
         "Check what responds at this address: it must not be a proxy or a captive portal.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("item", name)
-    .with("answer", short)
+    .with_quote("answer", text, 80)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What of another box is in the image: found by name, said with what to do, removed where nothing can be lost by it.
+//! Leftovers of another instance in the image: found by name, reported with a next step, and removed unless data could
+//! be lost.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,29 +13,30 @@ use crate::console::text;
 use crate::docker::engine::{Container, Engine};
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
-/// How a trace goes.
+/// How a leftover is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// The file or directory is removed.
     Remove,
-    /// The file stays and is emptied.
+    /// The file is truncated.
     Empty,
-    /// It is left to a person.
+    /// It is left for a person to remove.
     ByHand,
 }
 
-/// Something that a box leaves behind.
+/// A leftover of an instance.
 struct Trace {
     kind: Kind,
-    /// Paths under the root; one `*` stands for any part of a name.
+    /// Paths below the root; one `*` matches any part of a name.
     paths: &'static [&'static str],
     what: &'static str,
     way: Way,
 }
 
-/// What is looked for besides the bundle. Directories that are empty and files that are empty are no trace.
+/// The leftovers to look for, besides the bundle. Empty directories and files do not count.
 const TRACES: &[Trace] = &[
     Trace {
         kind: Kind::HygieneReplicated,
@@ -50,7 +52,7 @@ const TRACES: &[Trace] = &[
     },
     Trace {
         kind: Kind::HygieneReplicated,
-        // By their whole names: a drop-in or a unit of one's own that is named alike may be meant for the image.
+        // Full names: similarly named drop-ins or custom units may belong in the image.
         paths: &[
             "/etc/systemd/system/replicated.service",
             "/etc/systemd/system/replicated-ui.service",
@@ -82,8 +84,8 @@ const TRACES: &[Trace] = &[
     },
     Trace {
         kind: Kind::HygieneMachineId,
-        // Emptied and not removed: without the file systemd takes the next boot for the first one ever, and resets by
-        // its presets which units are enabled (machine-id(5)).
+        // Truncated and not removed: without the file, systemd treats the next boot as the first and resets the enabled
+        // units to its presets (machine-id(5)).
         paths: &["/etc/machine-id"],
         what: "every instance would have the same machine ID",
         way: Way::Empty,
@@ -121,7 +123,7 @@ const REGISTRY_LOGINS: &str = "/root/.docker/config.json";
 /// One thing that was found.
 #[derive(Debug)]
 struct Left {
-    /// The path or the container, and what is wrong about it.
+    /// The path or container, and what is wrong with it.
     name: String,
     what: String,
     cause: Cause,
@@ -142,10 +144,10 @@ pub(super) struct Hygiene {
     left: Vec<Left>,
 }
 
-/// Looks for every trace. Without `containers` those are not looked at.
+/// Looks for all leftovers; containers only with `containers`.
 ///
 /// # Errors
-/// `host.file`, for a directory that cannot be read.
+/// `host.file` if a directory cannot be read.
 pub(super) fn scan(
     root: &Root,
     settings: &Settings,
@@ -171,7 +173,7 @@ pub(super) fn scan(
         }
     }
     for extra in &settings.extra {
-        // A tree may hold what the image has of its own, and what cannot be had again.
+        // A tree may contain files that belong in the image, or that cannot be restored.
         let (way, what) = if extra.is_tree {
             (Way::ByHand, "the bundle installs files there, and the image already contains some")
         } else {
@@ -181,7 +183,7 @@ pub(super) fn scan(
             found.path(Kind::HygieneBundle, path, what, way, !extra.is_tree);
         }
     }
-    // Only cloud-init makes new ones. Without it, keys that are shared are better than a box that nobody can enter.
+    // Only cloud-init generates new ones. Without it, shared keys are better than a box that nobody can log in to.
     let has_cloud_init =
         ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"].iter().any(|file| root.path(file).exists());
     for path in matching(root, HOST_KEYS)? {
@@ -205,7 +207,7 @@ pub(super) fn scan(
     Ok(found)
 }
 
-/// Refuses to clean a box that serves: what makes it a box would be gone.
+/// Refuses to clean a box in service.
 ///
 /// # Errors
 /// `bake.box_in_use`.
@@ -264,10 +266,10 @@ impl Hygiene {
         self.left.push(Left { name, what: what.to_owned(), cause, is_error: true, remedy, removed: false });
     }
 
-    /// Removes what may be removed.
+    /// Removes what can be removed safely.
     ///
     /// # Errors
-    /// `host.file`, and those of [`Engine::ping`]; run again, it goes on where it stopped.
+    /// `host.file`, and those of [`Engine::ping`]; re-running resumes.
     pub(super) async fn clean(&mut self, engine: &Engine) -> Result<(), Cause> {
         for left in &mut self.left {
             match &left.remedy {
@@ -283,12 +285,12 @@ impl Hygiene {
         Ok(())
     }
 
-    /// Whether anything is left that makes the image unfit.
+    /// Whether anything that must not be in the image remains.
     pub(super) fn has_errors(&self) -> bool {
         self.left.iter().any(|left| left.is_error && !left.removed)
     }
 
-    /// What is left, for a list of checks: the cause, and whether it makes the image unfit.
+    /// The remaining leftovers as checks: the cause, and whether it is a failure.
     pub(super) fn findings(self) -> impl Iterator<Item = (Cause, bool)> {
         self.left.into_iter().filter(|left| !left.removed).map(|left| (left.cause, left.is_error))
     }
@@ -301,6 +303,14 @@ impl Hygiene {
             (_, 0) => format!("no leftovers from another instance; {removed} removed"),
             (0, _) => format!("{errors} of another box"),
             _ => format!("{errors} of another box are left; {removed} removed"),
+        }
+    }
+
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        for left in &mut self.left {
+            left.cause.scrub(secrets);
+            left.name = secrets.foreign(&left.name);
         }
     }
 
@@ -336,7 +346,7 @@ fn remove(path: &Path) -> Result<(), Cause> {
     }
 }
 
-/// The paths that fit `pattern`, sorted, without what is empty.
+/// The paths that match `pattern`, sorted, without empty ones.
 fn matching(root: &Root, pattern: &str) -> Result<Vec<PathBuf>, Cause> {
     let mut found = vec![root.directory().to_path_buf()];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
@@ -374,7 +384,7 @@ fn names(directory: &Path) -> Result<Vec<String>, Cause> {
     Ok(names)
 }
 
-/// Absent counts as empty. So does a machine id that systemd is still to fill in.
+/// A missing file counts as empty, as does a machine ID that systemd has yet to fill in.
 fn is_empty(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Err(_) => true,
@@ -383,7 +393,7 @@ fn is_empty(path: &Path) -> bool {
         Ok(found) => {
             found.len() == 0
                 || (path.ends_with("machine-id")
-                    && fs::read_to_string(path).is_ok_and(|text| text.trim() == "uninitialized"))
+                    && files::read_text(path).is_ok_and(|text| text.trim() == "uninitialized"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a bake puts in place beside the images: the installer and the lock, the unit, the settings file.
+//! What a bake installs besides the images: the installer and the lock, the unit, the settings file.
 
 use std::ffi::OsStr;
 use std::io;
@@ -24,10 +24,10 @@ use super::plan::BakePlan;
 use super::release::{self, Release};
 use super::step::Step;
 
-/// The settings file that documents every key, and changes nothing as it stands.
+/// The settings file that documents every key; as installed, it changes nothing.
 const SETTINGS: &str = include_str!("../../packer/agent.toml");
 
-/// How long `systemctl` may take; it changes some links.
+/// Timeout for `systemctl`, which only changes some links.
 const SYSTEMCTL: Duration = Duration::from_secs(60);
 
 /// Both scripts in memory.
@@ -38,8 +38,8 @@ pub(super) struct Installer {
     pub(super) release: Release,
 }
 
-/// Fetches the installer and the script that it would download itself, waiting for their server, and makes sure that both
-/// are what was meant.
+/// Fetches the installer and the script that it would download itself, waiting for their server, and verifies that both
+/// are the intended ones.
 ///
 /// # Errors
 /// Those of [`script::download`], [`Edition::read`] and [`OperatorEdition::read`]; [`Release::findings`], all in one.
@@ -66,7 +66,7 @@ pub(super) async fn fetch(
         let findings = release.findings(Some(replicated), images, arguments);
         if findings.is_empty() { Ok(()) } else { Err(Cause::together(findings)) }
     };
-    // Of another version, its second script is another as well, or is not there.
+    // A different version has a different second script, or none.
     judge(&release)?;
     let operator_url = release.edition.operator_url.clone();
     let operator_url = operator_url.filter(|_| release::runs_operator(&release.edition, arguments));
@@ -139,7 +139,7 @@ fn correct_versions(cause: Cause) -> Cause {
     Cause { next_step: next_step.to_owned(), ..cause }
 }
 
-/// Puts the scripts and the lock in place, the lock last: it promises everything else.
+/// Installs the scripts and then the lock, which describes everything else.
 ///
 /// # Errors
 /// `host.file`; `lock.value`.
@@ -191,7 +191,7 @@ pub(super) async fn enable_unit(root: &Root) -> Result<Achieved<()>, Cause> {
     Ok(Achieved::done((), format!("{} enabled", unit::NAME)))
 }
 
-/// Puts the settings file in place that shows every key with its default, unless there is one.
+/// Installs the settings file that shows every key with its default, unless one exists.
 ///
 /// # Errors
 /// `host.file`.
@@ -204,21 +204,21 @@ pub(super) fn settings(root: &Root) -> Result<Achieved<()>, Cause> {
     Ok(Achieved::done((), format!("{} with every key at its default", path.display())))
 }
 
-/// Whether the unit is started at every boot, and what systemd says of it.
+/// Whether the unit is enabled, and systemd's output.
 ///
 /// # Errors
 /// `unit.systemctl`.
 pub(super) async fn is_enabled(root: &Root) -> Result<(bool, String), Cause> {
-    // Not by the exit code, which is 0 for a unit without [Install] as well.
+    // The exit code is also 0 for a unit without [Install].
     let (_, said) = systemctl(root, "is-enabled").await?;
     Ok((said == "enabled", said))
 }
 
-/// `systemctl WORD boot-agent.service`, which works on files alone where no systemd runs; whether it succeeded, and
-/// what it said.
+/// `systemctl WORD boot-agent.service`, which works on files only if systemd is not running; whether it succeeded, and
+/// its output.
 ///
 /// # Errors
-/// `unit.systemctl` (config: there is none, or host: it hangs).
+/// `unit.systemctl` (config if it does not exist, host if it hangs).
 async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
     let mut command = Command::new("systemctl");
     if !root.is_system() {

@@ -1,7 +1,7 @@
-//! `agent bake`: what Packer runs to make an image of which every instance boots the same.
+//! `agent bake`: run by Packer to build an image whose instances all boot the same way.
 //!
-//! [`bake`] is the whole story, top to bottom. The lock is written when everything that it promises is there, each file
-//! is wholly old or wholly new at any moment, and what was pulled stays: a bake that was cut short is run again.
+//! [`bake`] is the whole procedure, top to bottom. The lock is written only when everything that it describes exists,
+//! files are replaced atomically, and pulled images are kept: an interrupted bake resumes when re-run.
 
 mod hygiene;
 mod install;
@@ -27,6 +27,12 @@ use hygiene::Hygiene;
 use plan::BakePlan;
 use step::Step;
 
+/// `images.toml` as [`crate::fuzz`] tries it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = BakePlan::parse(&crate::fuzz::text(bytes));
+}
+
 pub(crate) async fn run(world: CommandContext, flags: &cli::Bake) -> Result<CommandOutput, Cause> {
     let engine = Engine::connect(&world.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
     let printed = if flags.verify {
@@ -48,7 +54,7 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
     let mut wanted = BakePlan::read(&root.path(plan::FILE))?;
     let _alone = alone(root)?;
 
-    // The installer first: it takes a second, and a version that does not exist must not cost an hour of pulls.
+    // The installer first: it takes a second, and a wrong version should not cost an hour of pulls.
     let installer =
         Step::run(console, "installer", async |step| install::fetch(step, world, &wanted).await).await?;
     let needed = installer.as_ref().map(|installer| installer.release.images()).unwrap_or_default();
@@ -63,7 +69,7 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
     Step::run(console, "lock", async |step| install::write(step, root, &lock, installer.as_ref())).await?;
     Step::run(console, "settings", async |_| install::settings(root)).await?;
     Step::run(console, "unit", async |_| install::enable_unit(root).await).await?;
-    let hygiene = Step::run(console, "hygiene", async |_| {
+    let mut hygiene = Step::run(console, "hygiene", async |_| {
         let containers = engine.containers().await?;
         let mut found = hygiene::scan(root, settings, Some(&containers))?;
         if clean {
@@ -74,10 +80,11 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
         Ok(Achieved::done(found, detail))
     })
     .await?;
+    hygiene.scrub(&world.secrets);
     Ok(printed(&lock, &hygiene))
 }
 
-/// One bake at a time. The lock is on `images.toml` itself, so that it leaves no file in the image.
+/// One bake at a time. `images.toml` itself is locked, so that no lock file remains in the image.
 fn alone(root: &Root) -> Result<File, Cause> {
     let path = root.path(plan::FILE);
     let file = File::open(&path).map_err(|error| files::failed("read", &path, &error))?;

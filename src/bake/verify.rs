@@ -18,21 +18,22 @@ use crate::files;
 use crate::kind::Kind;
 use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::{pins, script};
+use crate::secret::url;
 use crate::unit;
 
 use super::plan::{self, BakePlan};
 use super::release::{self, Release};
 use super::{hygiene, install};
 
-/// Where the unit and user-data expect the program.
+/// The path of the binary in the unit and in user-data.
 const BINARY: &str = "/usr/local/bin/agent";
 
-/// How long the program may take to say its version; it takes milliseconds.
+/// Timeout for `agent --version`, which takes milliseconds.
 const VERSION: Duration = Duration::from_secs(10);
 
 const BAKE_AGAIN: &str = "Bake again: agent bake --clean";
 
-/// One question about the image.
+/// One check of the image.
 #[derive(Serialize)]
 struct Check {
     id: &'static str,
@@ -54,7 +55,7 @@ enum CheckOutcome {
 }
 
 impl Check {
-    /// Passed, unless there are failures.
+    /// Passed if there are no failures.
     fn of(id: &'static str, detail: String, failures: Vec<Cause>) -> Self {
         let outcome = if failures.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         Check { id, outcome, detail, failures, warnings: Vec::new() }
@@ -91,7 +92,7 @@ impl Check {
     }
 }
 
-/// Asks every question.
+/// Runs every check.
 pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOutput {
     let lock = Lock::read(&world.root.path(lock::FILE)).and_then(|lock| {
         lock.ok_or_else(|| {
@@ -122,6 +123,11 @@ pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOu
     checks.push(Check::from("binary", binary(&world.root.path(BINARY)).await));
     checks.push(hygiene_check(world, containers.as_deref().ok()));
 
+    for check in &mut checks {
+        check.detail = world.secrets.own(&check.detail);
+        check.failures.iter_mut().chain(&mut check.warnings).for_each(|cause| cause.scrub(&world.secrets));
+    }
+
     let is_fit = checks.iter().all(|check| check.outcome != CheckOutcome::Failed);
     let failed: usize = checks.iter().map(|check| check.failures.len()).sum();
     let is_quiet = world.console.verbosity() == Verbosity::Quiet;
@@ -139,7 +145,7 @@ pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOu
     CommandOutput { text: said, json, exit: if is_fit { Exit::Good } else { Exit::Failed } }
 }
 
-/// The lock against what was asked for, where that is in the image too.
+/// Compares the lock with `images.toml`, if that is in the image.
 fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
     let detail = format!("{} images", lock.images.len());
     let file = world.root.path(plan::FILE);
@@ -186,7 +192,7 @@ fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
     Check::of("lock", detail, failures)
 }
 
-/// Each locked image under its id and its name. Aliases are not asked for: they carry the address of an instance.
+/// Checks each locked image's ID and name. Aliases are not checked: they contain an instance's address.
 async fn images_check(lock: &Lock, engine: &Engine) -> Check {
     let images = match engine.images().await {
         Ok(images) => images,
@@ -200,7 +206,9 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let pinned = lock.and_then(|lock| lock.installer.as_ref());
     match (pinned, &world.settings.install.url, lock) {
         (None, None, None) => Check::skipped("installer", "waits for lock"),
-        (None, Some(url), None) => Check::skipped("installer", &format!("fetched at boot from {url}")),
+        (None, Some(url), None) => {
+            Check::skipped("installer", &format!("fetched at boot from {}", url::shown(url.as_str())))
+        }
         // A boot with this lock would refuse to run any.
         (None, _, Some(lock)) => {
             let missing = pins::installer(lock).err();
@@ -221,13 +229,11 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     }
 }
 
-/// What the pinned scripts say of themselves.
+/// What the pinned scripts declare.
 fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     let read = |path: &str| {
         let path = world.root.path(path);
-        // Checked before, so that its size is known.
-        script::from_file(&path, None)?;
-        let content = std::fs::read(&path).map_err(|error| files::failed("read", &path, &error))?;
+        let (content, _) = script::read(&path, None)?;
         Ok::<_, Cause>((content, path.display().to_string()))
     };
     let (content, place) = read(script::PINNED)?;
@@ -242,7 +248,7 @@ fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     Ok(Release { edition, operator })
 }
 
-/// Whether scripts, images and arguments belong together, and nothing is missing that a boot would have to download.
+/// Checks that scripts, images and arguments match, and that a boot has to download nothing.
 fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let Some((lock, installer)) = lock.and_then(|lock| Some((lock, lock.installer.as_ref()?))) else {
         return Check::skipped("release", "the installer is not pinned");
@@ -252,7 +258,7 @@ fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
         Err(cause) => return Check::of("release", String::new(), vec![cause]),
     };
     let arguments = &world.settings.install.arguments;
-    // What was asked for is in the image as well, unless a person removed it.
+    // `images.toml` is in the image too, unless a person removed it.
     let wanted = BakePlan::read(&world.root.path(plan::FILE)).ok();
     let asked = wanted.as_ref().and_then(|wanted| wanted.replicated.as_ref());
     let locked = || lock.images.iter().map(|image| &image.reference);
@@ -278,7 +284,7 @@ fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
 async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
     let mut failures = Vec::new();
     let path = world.root.path(unit::PATH);
-    match std::fs::read_to_string(&path) {
+    match files::read_text(&path) {
         Ok(text) if text == unit::text() => {}
         Ok(_) => failures.push(
             Cause::config(
@@ -309,7 +315,7 @@ async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
     failures
 }
 
-/// The program where the unit and user-data expect it, running on this kernel with this image's libraries, if any.
+/// The binary at the path in the unit and in user-data, run with this kernel and the image's libraries, if any.
 async fn binary(path: &Path) -> Result<String, Cause> {
     let next_step = format!("Install it: install -m 0755 agent {}", path.display());
     let wrong = |kind, sentence: &str| Cause::config(kind, sentence, &next_step).with("file", path.display());

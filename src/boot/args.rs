@@ -9,8 +9,8 @@ use crate::cli;
 use crate::kind::Kind;
 use crate::settings::{Settings, Source};
 
-/// The source of the command line, else of the settings. cloud-init appends the path of the user-data script to the
-/// interpreter line's words; it is passed over.
+/// The source from the command line, else from the settings. cloud-init appends the path of the user-data script to the
+/// interpreter line's arguments; it is ignored.
 pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Cause> {
     match without_script(words) {
         [] => settings.source.clone().ok_or_else(|| {
@@ -29,7 +29,7 @@ pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Ca
     }
 }
 
-/// Whether the command line says what to boot.
+/// Whether the command line has a source.
 pub(crate) fn names_source(flags: &cli::Boot) -> bool {
     !without_script(&flags.words).is_empty()
 }

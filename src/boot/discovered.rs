@@ -54,11 +54,13 @@ impl Discovered {
             return Ok((identity, aws));
         }
         let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
-        let aws = match Aws::new(&run.http, &region, Some(imds.clone())).await {
+        let aws = match Aws::new(&run.http, &region, Some(imds.clone()), &run.secrets).await {
             Ok(aws) => aws,
             Err(cause) => {
                 // The roots of the box may do to report that those in AWS_CA_BUNDLE cannot be read.
-                if let Ok(aws) = Aws::new(&run.http.without_ca_bundle(), &region, Some(imds)).await {
+                if let Ok(aws) =
+                    Aws::new(&run.http.without_ca_bundle(), &region, Some(imds), &run.secrets).await
+                {
                     self.aws.get_or_init(|| aws);
                 }
                 return Err(cause);
@@ -137,7 +139,7 @@ impl Discovered {
     /// Starts the heartbeats, and lowers the boot's deadline to what the group waits at most.
     fn keep_waiting(&self, run: &Arc<Run>, lifecycle: Lifecycle, deadline: &watch::Sender<Instant>) {
         if let Some(hook) = &lifecycle.hook {
-            // The group has counted from before this boot began, so its limit comes a little earlier still.
+            // The group's clock started before this boot, so its limit is slightly earlier.
             let limit = Instant::now() + hook.global_timeout;
             deadline.send_if_modified(|deadline| {
                 let is_sooner = limit < *deadline;

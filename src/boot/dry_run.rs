@@ -1,5 +1,5 @@
-//! `agent boot --dry-run`: what a boot would do. The procedure is the boot's own; each stage asks its questions once,
-//! decides, and returns before it changes anything.
+//! `agent boot --dry-run`: shows what a boot would do. It runs the boot's own procedure; each stage makes its checks
+//! once, decides, and returns before changing anything.
 
 use std::time::Duration;
 
@@ -19,25 +19,25 @@ use super::order::Order;
 use super::run::Run;
 use super::{order, procedure};
 
-/// What a boot by this command line would do, in `text` and as JSON.
+/// What a boot with this command line would do, as text and as JSON.
 ///
 /// # Errors
-/// [`order::ANOTHER_BOX`]: the boot would go on without that order, and so does the caller.
+/// [`order::ANOTHER_BOX`]: the boot would continue without that request, and so does the caller.
 pub(super) async fn run(
     world: CommandContext,
     source: &Source,
     order: Option<&Order>,
     force: bool,
 ) -> Result<CommandOutput, Cause> {
-    let CommandContext { root, settings, .. } = world;
+    let CommandContext { root, settings, secrets, .. } = world;
     let follows = record::boot_runs(&root);
-    // A record that cannot be read is none for a boot, too.
+    // A boot also treats an unreadable record as none.
     let (previous, unreadable) = match Record::read(&root) {
         Ok(previous) => (previous, None),
         Err(cause) => (None, Some(cause)),
     };
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::dry(root.clone(), settings, Http::new(root), force, begun);
+    let run = Run::dry(root.clone(), settings, Http::new(root), secrets, force, begun);
     if let Some(cause) = unreadable {
         run.warn(None, cause);
     }
@@ -47,7 +47,8 @@ pub(super) async fn run(
         Err(cause) if cause.kind == order::ANOTHER_BOX => return Err(cause),
         ended => ended.err(),
     };
-    let record = run.record();
+    let record = run.shown();
+    let failure = failure.map(|cause| cause.scrubbed(&run.secrets));
     let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle()));
     Ok(printed(&record, &end, follows))
 }
@@ -80,13 +81,13 @@ impl End {
             (None, None) => ("in_service", "The boot would end in service.".to_owned()),
         };
         let exit = if state == "in_service" { Exit::Good } else { Exit::Failed };
-        // A stage that failed shows its own cause.
+        // A failed stage shows its own cause.
         let failure = failure.filter(|_| failed.is_none());
         End { state, sentence, failure, exit }
     }
 }
 
-/// Whether a boot would wait in this stage: for something that the stages after it do not need, or that they do.
+/// Whether a boot would wait in this stage.
 fn would_wait(stage: &StageRecord) -> bool {
     matches!(stage.outcome, StageOutcome::Running | StageOutcome::Failed) && !stage.waits.is_empty()
 }

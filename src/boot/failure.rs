@@ -1,4 +1,4 @@
-//! The end of a failed boot: it is written down, shown, uploaded, and the group is told.
+//! Handles a failed boot: records, shows and uploads the cause, and notifies the group.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -16,7 +16,6 @@ use crate::cause::{Cause, Class};
 use crate::console::{Level, StageOutcome};
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record};
-use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
 use super::boot_lock::BootLock;
@@ -26,19 +25,19 @@ use super::report;
 use super::run::Run;
 use super::{IMAGES, INSTALL};
 
-/// How long a report may take to upload: it is best effort, and the group waits meanwhile.
+/// Upload timeout of a report: best effort, while the group is waiting.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The box's console, which `aws ec2 get-console-output` shows of a box that nobody can log in to.
+/// The serial console, whose output `aws ec2 get-console-output` shows when nobody can log in.
 const CONSOLE: &str = "/dev/console";
 
-/// What a failed boot does about the group.
+/// What a failed boot reports to the group.
 pub(super) enum Consequence {
-    /// Whom to report to was not learned.
+    /// The group is unknown.
     Unknown,
     /// There is no group.
     NoGroup,
-    /// The group waits for nothing.
+    /// No lifecycle action is pending.
     NothingPending(String),
     /// The launch is abandoned.
     Abandon(Lifecycle, String),
@@ -47,7 +46,7 @@ pub(super) enum Consequence {
 }
 
 impl Consequence {
-    /// What follows from the settings and from what is known of the group.
+    /// Decides from the settings and from what is known about the group.
     pub(super) fn of(settings: &Settings, record: &Record, lifecycle: Option<&Lifecycle>) -> Self {
         let on_failure = if is_outage_elsewhere(record) { OnFailure::Hold } else { settings.on_failure };
         match (lifecycle, on_failure) {
@@ -64,20 +63,20 @@ impl Consequence {
     }
 }
 
-/// Whether the boot failed because somebody else's registry or server is away. A replacement would fail the same way, and
-/// the next one too: the group would replace the box in a loop for as long as that lasts.
+/// Whether the boot failed because a registry or download server is down. A replacement would fail the same way, and so
+/// would the next: the group would replace the box in a loop for the whole outage.
 fn is_outage_elsewhere(record: &Record) -> bool {
     let Some(cause) = record.cause.as_ref().filter(|cause| cause.class == Class::External) else {
         return false;
     };
-    // At the boot's deadline, the stage has been interrupted while it waited.
+    // At the overall deadline, the stage was interrupted while waiting.
     let ended =
         if cause.kind == Kind::BootDeadline { StageOutcome::Interrupted } else { StageOutcome::Failed };
     let mut fetching = record.stages.iter().filter(|stage| matches!(stage.name.as_str(), IMAGES | INSTALL));
     fetching.any(|stage| stage.outcome == ended)
 }
 
-/// As the end of "the boot would fail and …".
+/// Completes "the boot would fail and …".
 impl fmt::Display for Consequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,7 +95,7 @@ impl fmt::Display for Consequence {
     }
 }
 
-/// Says the cause everywhere, then does what `on_failure` says.
+/// Reports the cause on every sink, then follows `on_failure`.
 pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause, exclusive: BootLock) {
     run.update(|record| record.cause = Some(cause.clone()));
     write_to_console(run, &cause);
@@ -127,7 +126,7 @@ pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause
         }
         Consequence::Hold(..) => {
             run.finish(BootOutcome::Held);
-            // Whoever logs in may run the boot again by hand.
+            // A person may re-run the boot by hand.
             drop(exclusive);
             run.console.note(
                 Level::Warning,
@@ -140,14 +139,15 @@ pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause
     }
 }
 
-/// Best effort: a box without a console, or one whose reader is gone, boots no better for a complaint.
+/// Best effort: a box may have no console.
 pub(super) fn write_to_console(run: &Run, cause: &Cause) {
-    // Not blocking, so that a console that nobody reads cannot stop the program.
+    // Non-blocking, so that a console that nobody reads cannot block the agent.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
     if let Ok(mut console) = opened {
         let record = run.record();
         let instance = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
+        let cause = cause.scrubbed(&run.secrets);
         let text = format!(
             "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
             cause.kind,
@@ -156,7 +156,7 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
             one_line(&cause.next_step),
         );
         // One write, so that no line of the kernel comes between.
-        let _ = console.write_all(secret::scrub(&text).as_bytes());
+        let _ = console.write_all(text.as_bytes());
     }
 }
 
@@ -169,7 +169,7 @@ async fn upload(run: &Run, aws: &Aws) {
     let record = run.record();
     let instance = record.instance.as_ref().map_or("unknown", |instance| instance.id.as_str());
     let key = location.key(&format!("{instance}/{}.json", record.started_at.strftime("%Y%m%dT%H%M%SZ")));
-    let body = Bytes::from(format!("{:#}\n", record.to_json()));
+    let body = Bytes::from(format!("{:#}\n", run.shown().to_json()));
     let s3 = S3::new(aws);
     let put = s3.put(&location.bucket, &key, body, "application/json");
     match tokio::time::timeout(UPLOAD_DEADLINE, put).await {

@@ -1,9 +1,9 @@
 //! `agent boot`: from a blank instance to in service.
 //!
-//! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
-//! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
+//! [`procedure`] is the whole boot, top to bottom; each stage is in its own file. Each stage checks its own
+//! postcondition, so an interrupted boot resumes when it is re-run.
 //!
-//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
+//! On a box with the systemd unit, the command of a person or of user-data delegates to it ([`delegate`]).
 
 mod airgap;
 mod args;
@@ -17,6 +17,8 @@ mod dry_run;
 mod failure;
 mod fetch;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod images;
 mod install;
@@ -29,6 +31,7 @@ mod ready;
 mod report;
 mod run;
 mod signals;
+mod trust;
 mod user_data;
 mod validate;
 
@@ -41,7 +44,7 @@ use tokio::time::Instant;
 use crate::aws::imds::{self, Imds};
 use crate::cause::Cause;
 use crate::cli;
-use crate::command::{CommandContext, CommandOutput};
+use crate::command::{Achieved, CommandContext, CommandOutput};
 use crate::console::{Event, Level};
 use crate::docker::engine::Engine;
 use crate::files::Root;
@@ -90,7 +93,7 @@ async fn procedure(
 ) -> Result<(), Cause> {
     let (identity, aws) = told.identify(run, order).await?;
     let lifecycle = told.find_lifecycle(run, identity, aws, deadline);
-    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
+    // The fetch runs concurrently with the group lookup, and its failure is reported after it.
     let fetch =
         async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
@@ -102,7 +105,11 @@ async fn procedure(
             stage.after_network_stage().await;
         }
         run.require_record()?;
-        place::place(stage, &bundle).await
+        let placed = place::place(stage, &bundle).await?;
+        Ok(match trust::rebuild(stage, &bundle).await? {
+            Some(rebuilt) => Achieved::done((), format!("{}; {rebuilt}", placed.detail)),
+            None => placed,
+        })
     })
     .await?;
 
@@ -152,7 +159,7 @@ pub(crate) async fn run(
     order: Option<Order>,
     mut fault: Option<Cause>,
 ) -> Result<RunResult, Cause> {
-    // User-data comes before the settings of the image, as it does when cloud-init runs it.
+    // User-data takes precedence over the image's settings, as when cloud-init runs it.
     if flags.unit && order.is_none() {
         if let Some(order) = user_data::order(&world).await {
             return Ok(RunResult::Ordered(order));
@@ -160,7 +167,8 @@ pub(crate) async fn run(
         // Whatever else the user-data is may write the settings file in that stage.
         wait_for_network_stage(&world).await;
         let (file, given) = (world.own_settings_file.as_deref(), order::flags(flags, None));
-        let (settings, unusable) = settings::load_usable(&world.root, file, std::env::vars_os, given)?;
+        let (settings, unusable) =
+            settings::load_usable(&world.root, file, std::env::vars_os, given, &world.secrets)?;
         world.settings = settings;
         fault = unusable.or(fault.filter(order::is_of));
     }
@@ -200,11 +208,13 @@ pub(crate) async fn run(
         )),
         delegation = delegate::delegate(&world, flags, wanted.as_ref().ok().copied(), new.as_ref()) => delegation,
     };
-    let record = match delegation? {
+    let secrets = world.secrets.clone();
+    let mut record = match delegation? {
         Delegation::Ended(record) => *record,
         Delegation::Deferred => return Ok(RunResult::Ended(output::later())),
         Delegation::RunHere(lock) => supervise(world, wanted, new.or(order), flags, lock, stop).await?,
     };
+    record.scrub(&secrets);
     Ok(RunResult::Ended(output::of_record(&record, flags, &console)))
 }
 
@@ -253,9 +263,9 @@ async fn supervise(
     lock: BootLock,
     mut stop: StopSignals,
 ) -> Result<Record, Cause> {
-    let CommandContext { root, mut settings, console, .. } = world;
+    let CommandContext { root, mut settings, console, secrets, .. } = world;
     let http = Http::new(root.clone());
-    // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
+    // Loading the trusted certificates takes milliseconds of CPU time, while IMDS is being waited for.
     let early = http.clone();
     tokio::task::spawn_blocking(move || early.load_trust());
     let previous = Record::read(&root).unwrap_or_else(|cause| {
@@ -287,7 +297,7 @@ async fn supervise(
         begun.switched_on_at = power::switched_on(begun.started_at);
         network_stage = NetworkStage::of(&root);
     }
-    let run = Run::new(root, settings, console, http, flags.force, network_stage, begun);
+    let run = Run::new(root, settings, console, http, secrets, flags.force, network_stage, begun);
     let is_bootable = wanted.is_ok();
     if !is_bootable {
         run.withhold_record();

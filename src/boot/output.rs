@@ -12,7 +12,7 @@ use crate::unit;
 pub(super) fn of_record(record: &Record, flags: &cli::Boot, console: &Console) -> CommandOutput {
     let exit = match (record.outcome, &record.cause) {
         (BootOutcome::InService, _) => Exit::Good,
-        // systemd told it to stop, and should not take that for a failure.
+        // systemd stopped it, and should not treat that as a failure.
         (BootOutcome::Interrupted, _) if flags.unit => Exit::Good,
         (_, Some(cause)) => Exit::from(cause),
         (_, None) => Exit::Failed,
@@ -25,7 +25,7 @@ pub(super) fn of_record(record: &Record, flags: &cli::Boot, console: &Console) -
     CommandOutput { text, json: record.to_json(), exit }
 }
 
-/// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
+/// At first boot, the unit starts before cloud-init has run the user-data with the boot command.
 pub(super) fn nothing_to_boot(console: &Console) -> CommandOutput {
     let said = "no source configured: waiting for user-data";
     console.emit(Event::Ready { status: said.to_owned() });

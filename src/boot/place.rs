@@ -1,4 +1,4 @@
-//! Stage 5: every file in its place, all or none.
+//! Stage 5: installs every file, or none.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::placement::{self, State, access, state};
 
 use super::run::Stage;
 
-/// Places what differs. All new content is on disk beside its place before the first file changes, and each changes
-/// by a rename: at any moment every file is wholly old or wholly new.
+/// Installs what differs. All new content is on disk before the first file changes, and each file changes by a rename,
+/// so it is always either the old or the new one.
 pub(super) async fn place(stage: &Stage<'_>, bundle: &Arc<Bundle>) -> Result<Achieved<()>, Cause> {
     let run = stage.run;
     let different = {

@@ -1,4 +1,4 @@
-//! One run of the boot procedure: what every stage works with, and the record it leaves.
+//! One run of the boot procedure: the context of every stage, and the record.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,29 +15,30 @@ use crate::files::Root;
 use crate::http::Http;
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record, StageRecord, Wait};
+use crate::secret::Secrets;
 use crate::settings::Settings;
 use crate::wait;
 
 use super::cloud_init::NetworkStage;
 
-/// How often the record of a run is written at most, while nothing that must not be lost changes.
+/// The minimum interval between writes of the record, except for changes that must not be lost.
 const WRITE_EVERY: Duration = Duration::from_millis(25);
 
-/// How often the task that does the work shows that it moves, and for how long it may stand still before the group is
-/// no longer told that the boot goes on.
+/// How often the main task signals progress, and how long it may be silent before heartbeats to the group stop.
 const PULSE: Duration = Duration::from_secs(1);
 const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// How long cloud-init's network stage is waited for without a word.
 const WORTH_SAYING: Duration = Duration::from_secs(2);
 
-/// What every stage works with. One per process; shared with the heartbeats.
+/// The context of every stage. One per process; shared with the heartbeats.
 pub(crate) struct Run {
     pub(crate) root: Root,
     pub(crate) settings: Settings,
     pub(crate) console: Console,
     pub(crate) http: Http,
-    /// Replace files and install again although this box has completed.
+    pub(crate) secrets: Secrets,
+    /// Replace files and reinstall although this box has completed.
     pub(crate) force: bool,
     is_dry: bool,
     network_stage: NetworkStage,
@@ -48,12 +49,12 @@ pub(crate) struct Run {
     disk: Mutex<Disk>,
 }
 
-/// How the record on disk stands.
+/// The state of the record on disk.
 #[derive(Default)]
 struct Disk {
-    /// The record on disk may be another run's by now.
+    /// The record on disk may belong to another run by now.
     is_given_up: bool,
-    /// How the last write ended.
+    /// The result of the last write.
     last: Option<Result<(), Cause>>,
 }
 
@@ -63,6 +64,7 @@ impl Run {
         settings: Settings,
         console: Console,
         http: Http,
+        secrets: Secrets,
         force: bool,
         network_stage: NetworkStage,
         record: Record,
@@ -72,6 +74,7 @@ impl Run {
             settings,
             console,
             http,
+            secrets,
             force,
             is_dry: false,
             network_stage,
@@ -83,12 +86,20 @@ impl Run {
     }
 
     /// The same run, about to say what it would do: it asks everything once and changes nothing.
-    pub(crate) fn dry(root: Root, settings: Settings, http: Http, force: bool, record: Record) -> Arc<Self> {
+    pub(crate) fn dry(
+        root: Root,
+        settings: Settings,
+        http: Http,
+        secrets: Secrets,
+        force: bool,
+        record: Record,
+    ) -> Arc<Self> {
         Arc::new(Run {
             root,
             settings,
             console: Console::silent(),
             http,
+            secrets,
             force,
             is_dry: true,
             network_stage: NetworkStage::over(),
@@ -99,7 +110,7 @@ impl Run {
         })
     }
 
-    /// Does `work`, and shows that the task that does it moves: in one task, so that a call that blocks stops both.
+    /// Runs `work` while signalling progress, in one task, so that a blocking call stops both.
     pub(crate) async fn alive<T>(&self, work: impl Future<Output = T>) -> T {
         let moves = async || -> Infallible {
             let mut interval = tokio::time::interval(PULSE);
@@ -114,19 +125,18 @@ impl Run {
         }
     }
 
-    /// For how long the task that does the work has stood still, if that is too long.
+    /// How long the main task has made no progress, if that is too long.
     pub(crate) fn standstill(&self) -> Option<Duration> {
         let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
         Some(moved_at.elapsed()).filter(|stood| *stood >= STANDSTILL)
     }
 
-    /// Whether this run only says what it would do. A stage decides what to do by the same code either way, and
-    /// returns before it acts.
+    /// Whether this is a dry run. A stage decides with the same code either way, and returns before it acts.
     pub(crate) fn is_dry(&self) -> bool {
         self.is_dry
     }
 
-    /// Runs one stage: says and records its start, its waits and its end, also when it is dropped half-way.
+    /// Runs one stage: reports and records its start, waits and end, even if it is dropped.
     pub(crate) async fn stage<T>(
         &self,
         name: &'static str,
@@ -143,6 +153,13 @@ impl Run {
                 Err(cause)
             }
         }
+    }
+
+    /// A copy of the record, fit to be shown.
+    pub(crate) fn shown(&self) -> Record {
+        let mut record = self.record();
+        record.scrub(&self.secrets);
+        record
     }
 
     /// The same for a stage that may begin before cloud-init's network stage has ended. What fails until then is tried
@@ -164,46 +181,46 @@ impl Run {
         .await
     }
 
-    /// A copy of the record as it stands.
+    /// A copy of the current record.
     pub(crate) fn record(&self) -> Record {
         self.locked().clone()
     }
 
-    /// Changes the record, and returns when it is on disk: for what a later boot must know whatever happens now.
+    /// Changes the record and returns when it is on disk: for changes that a later boot depends on.
     ///
-    /// A record that cannot be written is said and not fatal: a box without a record still serves, and is only
-    /// asked everything again at its next boot.
+    /// A record that cannot be written is reported but not fatal: the box still works, and only repeats all checks at
+    /// its next boot.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.locked());
         self.write();
     }
 
-    /// Changes the record; [`Run::keep_written`] has it on disk a moment later. For what people look at, so that no
-    /// stage waits for the disk.
+    /// Changes the record; [`Run::keep_written`] writes it a moment later. For changes that only people read, so that
+    /// no stage waits for the disk.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.locked());
         self.is_noted.notify_one();
     }
 
-    /// Writes what was noted, as long as it is polled.
+    /// Writes pending changes, while polled.
     pub(crate) async fn keep_written(self: Arc<Self>) {
         loop {
             self.is_noted.notified().await;
             let run = self.clone();
-            // An error here is a panic of the write, which has been said by then.
+            // An error here is a panic in the write, which has already been reported.
             let _ = tokio::task::spawn_blocking(move || run.write()).await;
             tokio::time::sleep(WRITE_EVERY).await;
         }
     }
 
-    /// Writes the record as it stands. One write at a time, so that an older state never follows a newer one. A failure is
-    /// said once, and not again with each write that fails in the same way.
+    /// Writes the current record, one write at a time, so that an older state never overwrites a newer one. Repeated
+    /// identical failures are reported once.
     fn write(&self) {
         let mut disk = self.disk();
         if disk.is_given_up {
             return;
         }
-        let written = self.record().write(&self.root);
+        let written = self.shown().write(&self.root);
         let is_news = disk.last.as_ref() != Some(&written);
         disk.last = Some(written.clone());
         drop(disk);
@@ -212,8 +229,8 @@ impl Run {
         }
     }
 
-    /// Whether this boot may install: what it does must be known to the next one, which would overwrite the files of an
-    /// app that has started. A box that is installed already is served without a record, too.
+    /// Whether this boot may install: the next boot must know about it, or it would overwrite the files of a running
+    /// app. A box that is already installed works without a record.
     ///
     /// # Errors
     /// `record.unwritable` (host).
@@ -243,7 +260,7 @@ impl Run {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says a warning and keeps it in the record.
+    /// Reports and records a warning.
     pub(crate) fn warn(&self, stage: Option<&'static str>, cause: Cause) {
         self.note(|record| record.warnings.push(cause.clone()));
         self.say_warning(stage, cause);
@@ -258,7 +275,7 @@ impl Run {
         });
     }
 
-    /// Marks the run as over. That is the last thing it writes: the record on disk may be the next run's from now on.
+    /// Marks the run as finished. This is its last write: the record may belong to the next run afterwards.
     pub(crate) fn finish(&self, outcome: BootOutcome) {
         let now = Timestamp::now();
         self.update(|record| {
@@ -281,7 +298,7 @@ impl Run {
         self.disk().is_given_up = false;
     }
 
-    /// Takes back the record, which is another box's and must not be taken for this one's.
+    /// Removes the record, which belongs to another instance.
     ///
     /// # Errors
     /// `host.file`.
@@ -323,13 +340,13 @@ impl<'a> Stage<'a> {
         Stage { run, name, index, started: Instant::now(), ended: false.into() }
     }
 
-    /// Whether the stage must return before it acts: see [`Run::is_dry`].
+    /// Whether the stage must return before acting; see [`Run::is_dry`].
     pub(crate) fn is_dry_run(&self) -> bool {
         self.run.is_dry
     }
 
-    /// Attempts something until it succeeds, fails in a way that waiting does not cure, or `limit` has passed
-    /// ([`wait::until`]). A dry run attempts it once, and notes what a boot would wait for.
+    /// Retries until success, a failure that waiting does not fix, or `limit` ([`wait::until`]). A dry run makes one
+    /// attempt, and records what a boot would wait for.
     ///
     /// # Errors
     /// Those of `attempt`.
@@ -365,17 +382,17 @@ impl<'a> Stage<'a> {
         since.is_some()
     }
 
-    /// In a dry run: whether a boot would wait now.
+    /// In a dry run, whether a boot would wait now.
     pub(crate) fn would_wait(&self) -> bool {
         self.is_dry_run() && !self.run.locked().stages[self.index].waits.is_empty()
     }
 
-    /// How a stage of this run before this one ended, if it has.
+    /// How an earlier stage of this run ended, if it did.
     pub(crate) fn outcome_of(&self, name: &str) -> Option<StageOutcome> {
         self.run.locked().stages.iter().rfind(|stage| stage.name == name).map(|stage| stage.outcome)
     }
 
-    /// Says what the stage waits for. The record keeps each kind of wait once, from when to when.
+    /// Reports what the stage is waiting for. The record has each kind of wait once, with start and end.
     pub(crate) fn waiting(&self, cause: &Cause) {
         self.note_wait(cause);
         let waited = self.started.elapsed();
@@ -396,17 +413,17 @@ impl<'a> Stage<'a> {
         });
     }
 
-    /// Says how the stage advances; `bytes` are done and in all.
+    /// Reports progress; `bytes` are done and total.
     pub(crate) fn progress(&self, text: impl Into<String>, bytes: Option<(u64, u64)>) {
         self.run.console.emit(Event::Progress { stage: self.name, text: text.into(), bytes });
     }
 
-    /// Passes on a line of a program that the stage runs.
+    /// Relays an output line of a program that the stage runs.
     pub(crate) fn output(&self, line: &str) {
         self.run.console.emit(Event::Output { stage: self.name, line: line.to_owned() });
     }
 
-    /// Says and records a warning.
+    /// Reports and records a warning.
     pub(crate) fn warn(&self, cause: Cause) {
         self.run.warn(Some(self.name), cause);
     }
@@ -437,7 +454,7 @@ impl Drop for Stage<'_> {
 mod tests {
     use super::*;
 
-    /// A boot stuck in a call that never returns must not keep its instance waiting for ever.
+    /// A boot stuck in a call that never returns must not keep its instance pending for ever.
     #[tokio::test(start_paused = true)]
     async fn a_task_that_stands_still_is_noticed() -> Result<(), Cause> {
         let root = Root::new("/nowhere");
@@ -446,9 +463,16 @@ mod tests {
             None,
             std::iter::empty(),
             crate::settings::Fragment::from_flags([]),
+            &Secrets::default(),
         )?;
-        let run =
-            Run::dry(root.clone(), settings, Http::new(root), false, Record::begin(String::new(), None));
+        let run = Run::dry(
+            root.clone(),
+            settings,
+            Http::new(root),
+            Secrets::default(),
+            false,
+            Record::begin(String::new(), None),
+        );
         run.alive(tokio::time::sleep(STANDSTILL * 3)).await;
         assert_eq!(run.standstill(), None);
         tokio::time::sleep(STANDSTILL).await;

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: stop cleanly, complete nothing.
+//! SIGTERM and SIGINT: stop cleanly without completing the lifecycle action.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

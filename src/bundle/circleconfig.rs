@@ -75,7 +75,7 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         let mut notes = Diagnostics::new(&name, &text);
         let reading = customizations::read(&text);
         text::windows_line_ends(&mut notes, &name, &original, true);
-        text::pasted(&mut notes, &name, &text, &reading.comments);
+        text::pasted(&mut notes, &name, &text, &reading.comments, text::Templates::Shell);
         customizations::check_shell(&mut notes, &(&name).into(), &text, &reading, |_| false);
         if name == POSTGRES {
             let settings = Settings { name: POSTGRES, reading: &reading };

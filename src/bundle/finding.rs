@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cause::{Cause, Evidence};
 use crate::kind::Kind;
+use crate::secret::{Secrets, visible};
 
 /// Whether a finding keeps the bundle from being placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -64,6 +65,12 @@ impl Finding {
         self.severity == Severity::Error
     }
 
+    /// Makes every free text fit to be shown; the excerpt is.
+    pub(crate) fn scrub(&mut self, secrets: &Secrets) {
+        self.cause.scrub(secrets);
+        self.file = visible(&self.file).into_owned();
+    }
+
     /// The cause, with the place in the file as its first evidence.
     pub fn located(&self) -> Cause {
         let place = match self.position {
@@ -71,7 +78,7 @@ impl Finding {
             None => self.file.clone(),
         };
         let mut cause = self.cause.clone();
-        cause.evidence.insert(0, Evidence { name: "file".into(), value: place });
+        cause.evidence.insert(0, Evidence::new("file", place));
         cause
     }
 }
@@ -89,7 +96,7 @@ pub fn invalid(findings: &[Finding], consequence: &str) -> Cause {
         "Correct the files at the source. To try them from anywhere: agent check DIRECTORY",
     );
     errors.into_iter().fold(cause, |cause, finding| {
-        cause.with("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
+        cause.with_sentence("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
     })
 }
 
@@ -271,7 +278,7 @@ impl<'t> Diagnostics<'t> {
                 evidence.value = format!("{}, {}", evidence.value, names.join(", "))
             }
             Some(_) => {}
-            None => evidence.push(Evidence { name: "also affects".into(), value: names.join(", ") }),
+            None => evidence.push(Evidence::new("also affects", names.join(", "))),
         }
         true
     }

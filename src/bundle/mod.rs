@@ -37,6 +37,8 @@ mod excerpt;
 mod fetched;
 mod file_name;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host;
 mod json;
 mod license;
@@ -60,5 +62,5 @@ pub use fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use package::Package;
 pub use replicated_conf::ReplicatedConf;
-pub(crate) use secrets::addresses as secrets_in_addresses;
+pub(crate) use secrets::{addresses as secrets_in_addresses, register as register_secrets};
 pub use validate::{Bundle, Validation, validate};

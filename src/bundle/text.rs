@@ -153,10 +153,17 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
             head.get(start..end)
         });
         if let Some(content) = content {
-            cause = cause.with(called, content.trim().chars().take(200).collect::<String>());
+            cause = cause.with_quote(called, content, 200);
         }
     }
     Some(cause)
+}
+
+/// Which placeholders a file can have: to a shell, `${NAME}` is a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Templates {
+    Shell,
+    Json,
 }
 
 /// Finds what documents leave behind, outside the ranges of `comments`.
@@ -165,6 +172,7 @@ pub(super) fn pasted(
     name: impl Into<FileName>,
     text: &str,
     comments: &[Range<usize>],
+    templates: Templates,
 ) {
     let name = name.into();
     let commented = |at: usize| {
@@ -218,7 +226,11 @@ pub(super) fn pasted(
             _ => {}
         }
     }
-    for at in placeholders(text).filter(|range| !commented(range.start)) {
+    let left = match templates {
+        Templates::Shell => placeholders(text).collect(),
+        Templates::Json => placeholders_in_json(text),
+    };
+    for at in left.into_iter().filter(|range: &Range<usize>| !commented(range.start)) {
         let placeholder = text.get(at.clone()).unwrap_or_default();
         notes.error(
             at.start,
@@ -276,11 +288,43 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> + '
     })
 }
 
+/// The same, and what a template engine would have filled in: `${name}`, `{{ name }}`, `<%= name %>`. Replicated's own
+/// `{{repl …}}` is none: it fills that in itself.
+pub(super) fn placeholders_in_json(text: &str) -> Vec<Range<usize>> {
+    const FORMS: [(&str, &str); 3] = [("${", "}"), ("{{", "}}"), ("<%=", "%>")];
+    let mut found: Vec<Range<usize>> = placeholders(text).collect();
+    for (open, close) in FORMS {
+        for (start, _) in text.match_indices(open) {
+            let inside = start + open.len();
+            let window: String = text[inside..].chars().take(64).take_while(|c| *c != '\n').collect();
+            let Some(length) = window.find(close) else { continue };
+            let word = window[..length].trim();
+            if is_template_word(word) && !word.starts_with("repl ") {
+                found.push(start..inside + length + close.len());
+            }
+        }
+    }
+    found.sort_by_key(|range| range.start);
+    found
+}
+
+/// A name, or an expression of names, as templates have them: `postgres_password`, `.Values.host`, `var.host | quote`.
+fn is_template_word(word: &str) -> bool {
+    word.len() >= 2
+        && word.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '.' | '_' | '$'))
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || " ._-|[]()\"$".contains(c))
+}
+
 fn is_placeholder_word(word: &str) -> bool {
     word.chars().count() >= 2
         && word.starts_with(char::is_alphabetic)
         && word.ends_with(char::is_alphanumeric)
         && word.chars().all(|c| c.is_alphanumeric() || " _-'./".contains(c))
+}
+
+/// Whether a value of a JSON file holds a placeholder, so that it is no value yet.
+pub(super) fn is_open_in_json(text: &str) -> bool {
+    !placeholders_in_json(text).is_empty()
 }
 
 /// Whether the text holds a placeholder, so that it is no value yet.

@@ -10,10 +10,12 @@ use super::file_name::FileName;
 use super::finding::{Diagnostics, Finding, capped};
 use super::package::Package;
 use super::replicated_conf::{self, Beside, ReplicatedConf};
+use super::text::Templates;
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::unit;
+use crate::secret::Secrets;
+use crate::{trust, unit};
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -72,12 +74,11 @@ impl Bundle {
     }
 }
 
-/// Validates everything, after making every secret in it known to the scrubber. `arguments` are the installer's, by the
-/// settings.
-pub fn validate(fetched: &Fetched, arguments: &[String]) -> Validation {
-    secrets::register(fetched);
+/// Validates everything, after making every secret in it known. `arguments` are the installer's, by the settings.
+pub fn validate(fetched: &Fetched, arguments: &[String], known: &Secrets) -> Validation {
+    secrets::register(fetched, known);
     let (mut validation, texts) = looked(fetched, arguments);
-    excerpt::attach(&mut validation.findings, &texts);
+    excerpt::attach(&mut validation.findings, &texts, known);
     validation
 }
 
@@ -128,14 +129,14 @@ fn looked(fetched: &Fetched, arguments: &[String]) -> (Validation, BTreeMap<Stri
             BundleFile::Customizations => {
                 let reading = customizations::read(&text);
                 text::windows_line_ends(&mut notes, &name, &original, true);
-                text::pasted(&mut notes, &name, &text, &reading.comments);
+                text::pasted(&mut notes, &name, &text, &reading.comments, Templates::Shell);
                 let elsewhere = circleconfig.has_postgres;
                 databases = customizations::check(&mut notes, &name, &text, &reading, elsewhere);
                 databases.extend(circleconfig::vault(&mut notes, file.name(), &reading));
             }
             _ => {
                 text::windows_line_ends(&mut notes, &name, &original, false);
-                text::pasted(&mut notes, &name, &text, &[]);
+                text::pasted(&mut notes, &name, &text, &[], Templates::Json);
                 let is_settings = file == BundleFile::Settings;
                 let members = json::read_object(&mut notes, &name, &text, is_settings);
                 match (file, members) {
@@ -189,7 +190,7 @@ fn missing(file: BundleFile, name: &FileName, lacking: Option<&Lacking>) -> Vec<
 fn extra(files: &[ExtraFile]) -> Vec<Finding> {
     let mut seen: BTreeMap<&Path, ()> = BTreeMap::new();
     let mut findings = Vec::new();
-    for ExtraFile { path, .. } in files {
+    for ExtraFile { path, content, .. } in files {
         let name = path.display().to_string();
         let clean = path.is_absolute()
             && path.file_name().is_some()
@@ -205,7 +206,14 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
             None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
                 format!("The path {name} of an extra file is one of the agent's own.")
             }
-            None => continue,
+            None => {
+                if let Some(cause) = trust::flaw(path, content) {
+                    let mut notes = Diagnostics::new(name, "");
+                    notes.error(None, cause);
+                    findings.extend(notes.finish());
+                }
+                continue;
+            }
         };
         let mut notes = Diagnostics::new(name, "");
         let next_step = "Correct the paths of the extra files in the agent's settings.";

@@ -28,10 +28,13 @@ use outlet::Outlet;
 use systemd_notify::Supervisor;
 use throttle::Throttled;
 
+use crate::secret::Secrets;
+
 /// Where events go. Cheap to clone; all clones are one. Nothing that is done with it blocks.
 #[derive(Clone)]
 pub struct Console {
     verbosity: Verbosity,
+    secrets: Secrets,
     outlet: Option<Outlet>,
     supervisor: Option<Supervisor>,
     is_journal: bool,
@@ -42,7 +45,7 @@ impl Console {
     /// terminal that can move its cursor, else plain lines; and `sd_notify` where systemd asked for it.
     ///
     /// With `dated`, a line in a log begins with the time: for what runs long enough that a reader asks when.
-    pub fn of_this_process(verbosity: Verbosity, dated: bool) -> Self {
+    pub fn of_this_process(verbosity: Verbosity, dated: bool, secrets: Secrets) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let journal = journal::Journal::if_stderr_is_its();
         let is_journal = journal.is_some() && journal::is_its(1);
@@ -55,6 +58,7 @@ impl Console {
         };
         Console {
             verbosity,
+            secrets,
             outlet: Outlet::start(vec![renderer]),
             supervisor: Supervisor::if_asked_for(),
             is_journal,
@@ -63,7 +67,13 @@ impl Console {
 
     /// A console that shows nothing.
     pub fn silent() -> Self {
-        Console { verbosity: Verbosity::default(), outlet: None, supervisor: None, is_journal: false }
+        Console {
+            verbosity: Verbosity::default(),
+            secrets: Secrets::default(),
+            outlet: None,
+            supervisor: None,
+            is_journal: false,
+        }
     }
 
     /// How much a person wants to see.
@@ -78,7 +88,7 @@ impl Console {
 
     /// Scrubs an event and shows it everywhere.
     pub fn emit(&self, mut event: Event) {
-        event.scrub();
+        event.scrub(&self.secrets);
         if let Some(supervisor) = &self.supervisor {
             supervisor.show(&event);
         }

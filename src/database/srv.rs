@@ -1,4 +1,4 @@
-//! `mongodb+srv`: the servers of a replica set by their `SRV` records.
+//! `mongodb+srv`: finds the servers of a replica set by `SRV` records.
 
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ impl LadderProbe {
         let record = format!("_{service}._tcp.{name}");
         let (services, texts) = tokio::join!(self.names.services(&record), self.names.texts(name));
         let services = services?;
-        // The drivers accept only servers of the name's own domain, so that a forged record leads to no other.
+        // Drivers accept only servers in the name's own domain, as a protection against forged records.
         let domain = match name.matches('.').count() {
             0 | 1 => name,
             _ => name.split_once('.').map_or(name, |(_, domain)| domain),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-/// Writes go to the field `stream` as they come: for a connection that only looks at what is read.
+/// Forwards writes to the field `stream`, for wrappers that only inspect reads.
 macro_rules! forward_writes {
     ($connection:ty) => {
         impl tokio::io::AsyncWrite for $connection {
@@ -41,8 +41,8 @@ macro_rules! forward_writes {
 }
 pub(super) use forward_writes;
 
-/// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
-/// cannot fill this process's memory, and that remembers how what was read began.
+/// A connection that fails after a maximum number of bytes was read, so that a hostile server cannot exhaust memory,
+/// and that remembers the first bytes.
 pub(super) struct LimitedStream {
     stream: Box<dyn Stream>,
     left: u64,
@@ -54,8 +54,8 @@ pub(super) struct LimitedStream {
 pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
 impl FirstBytes {
-    /// The longest beginning that is remembered.
-    pub(super) const MOST: usize = 32;
+    /// The longest beginning that is remembered: more than is shown of it, since half a secret could not be scrubbed.
+    pub(super) const MOST: usize = 4096;
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,6 +1,6 @@
-//! TLS to a database, by OpenSSL, with its verdict on the certificate turned into a cause.
+//! TLS to a database with OpenSSL; its verification errors become causes.
 //!
-//! OpenSSL because MongoDB 3.2 offers no ECDHE, and because its verdicts are the ones that libpq would give.
+//! OpenSSL, because MongoDB 3.2 offers no ECDHE, and because libpq uses it too.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub(super) use verdict::after_handshake;
 /// A connection inside TLS.
 pub(super) type TlsStream = SslStream<Stepwise>;
 
-/// Whether the server asked for a client certificate during the handshake, required or not. A server that packs several
-/// handshake messages into one record (OpenSSL's do not) may have asked unnoticed.
+/// Whether the server requested a client certificate during the handshake, required or not. May miss a request if a
+/// server packs several handshake messages into one record (OpenSSL does not).
 pub(super) fn asked_for_certificate(stream: &TlsStream) -> bool {
     stream.get_ref().asked_for_certificate()
 }
@@ -43,7 +43,7 @@ type Seen = Arc<Mutex<Option<Objection>>>;
 /// Shakes hands over an open connection.
 ///
 /// # Errors
-/// `tls.…`, by what went wrong: a file that cannot be read, the certificate, or the server's own refusal.
+/// `tls.…`: a file that cannot be read, the certificate, or a rejection by the server.
 pub(super) async fn handshake(
     terms: &Terms,
     root: &Root,

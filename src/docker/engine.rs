@@ -1,4 +1,4 @@
-//! Questions to the engine, each bounded in time, and the causes why it does not answer.
+//! Queries to the Docker engine, each with a timeout, and the causes of failures.
 
 use std::fmt;
 use std::io;
@@ -22,11 +22,12 @@ use super::transport;
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
+use crate::secret::url;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
 
-/// How long one question may take. A healthy engine answers in milliseconds, one that is under load in a second or two.
+/// Query timeout. A healthy engine responds in milliseconds, one under load in a second or two.
 const ANSWER: Duration = Duration::from_secs(10);
 
 const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
@@ -34,15 +35,15 @@ const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
 /// How many logs are read at the same time.
 const LOGS_AT_ONCE: usize = 2;
 
-/// How many bytes of a container's log are kept, from its end.
+/// How many bytes of the end of a container's log are kept.
 const LOG_LIMIT: usize = 256 * 1024;
 
-/// The engine of this box. Making one contacts nothing, so it may be made before the engine runs.
+/// The Docker engine of this box. Creating the client connects to nothing, so the engine need not be running.
 #[derive(Debug, Clone)]
 pub struct Engine {
     address: Address,
     pub(super) root: Root,
-    /// Counts the events of all pulls: one pull may rightly be still while others have the engine's download slots.
+    /// Counts the events of all pulls: one pull may legitimately be idle while others use the engine's download slots.
     pub(super) pull_events: Arc<AtomicU64>,
     /// How many containers' logs are read at the same time.
     outputs: Arc<Semaphore>,
@@ -59,7 +60,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Socket(path) => write!(f, "unix://{}", path.display()),
-            Address::Tcp(host) => write!(f, "tcp://{host}"),
+            Address::Tcp(host) => f.write_str(&url::shown(&format!("tcp://{host}"))),
         }
     }
 }
@@ -69,7 +70,7 @@ impl Engine {
     /// socket under `root`. A path in `docker_host` is taken as it stands, like everything in the environment.
     ///
     /// # Errors
-    /// `docker.address` (config) if `docker_host` is of no form that this program speaks.
+    /// `docker.address` (config) if `docker_host` has an unsupported form.
     pub fn connect(root: &Root, docker_host: Option<&str>) -> Result<Self, Cause> {
         let address = match docker_host.filter(|host| !host.is_empty()) {
             None => Address::Socket(root.path(SOCKET)),
@@ -82,7 +83,7 @@ impl Engine {
                         "DOCKER_HOST is not a supported address.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
-                    .with("DOCKER_HOST", host));
+                    .with_url("DOCKER_HOST", host));
                 }
             },
         };
@@ -100,7 +101,7 @@ impl Engine {
         self.address.to_string()
     }
 
-    /// Whether the engine answers. For its version it would start two programs, which is many times the work.
+    /// Pings the engine. Querying its version would make it start two programs, which is far more work.
     ///
     /// # Errors
     /// `docker.socket_missing`, `docker.permission`, `docker.silent`, `docker.down` and `docker.error`, all of class
@@ -171,7 +172,7 @@ impl Engine {
         Ok(self.answer("list its containers", list).await?.into_iter().map(Container::from).collect())
     }
 
-    /// Gives the image `image` (an id or a name) the further name `name`, taking it from whatever image bore it.
+    /// Tags the image `image` (an ID or a name) as `name`, moving an existing tag.
     ///
     /// # Errors
     /// As for [`Engine::ping`].
@@ -182,7 +183,7 @@ impl Engine {
         self.answer("tag an image", docker.tag_image(image, Some(options))).await
     }
 
-    /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
+    /// Removes a stopped container with its anonymous volumes. A missing one is not an error.
     ///
     /// # Errors
     /// As for [`Engine::ping`]; `docker.error` too if it runs.
@@ -198,29 +199,32 @@ impl Engine {
         self.answer("remove a container", order).await
     }
 
-    /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
-    /// as the container wrote it: the caller scrubs.
+    /// The last `tail` lines of `container` (a name or an ID), stdout and stderr in order. The caller must scrub the
+    /// text.
     ///
     /// # Errors
     /// As for [`Engine::ping`], and `docker.no_container` if it does not exist.
     pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
         let mut text: Vec<u8> = Vec::new();
+        let mut is_cut = false;
         let keep = |piece: &[u8]| {
             text.extend_from_slice(piece);
             if text.len() > 2 * LOG_LIMIT {
                 text.drain(..text.len() - LOG_LIMIT);
+                is_cut = true;
             }
         };
         self.read_log(container, tail, keep).await?;
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        // Half a line could be half a secret.
+        let lines: Vec<&str> = text.lines().skip(usize::from(is_cut)).collect();
         Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
-    /// The same piece by piece, so that what has come is there also when this fails. A piece may end within a line, and
-    /// the first one may begin within one that is longer than 16 KiB.
+    /// Like it, in chunks, so that partial output is available on failure. A chunk may end within a line, and the first
+    /// one may begin within a line longer than 16 KiB.
     ///
-    /// The engine's own times are left out: it would write them into the middle of long lines, too.
+    /// Without the engine's timestamps, which it would also insert within long lines.
     ///
     /// # Errors
     /// As for [`Engine::logs`].
@@ -345,7 +349,7 @@ fn pair(words: Vec<String>) -> Option<(String, String)> {
     <[String; 2]>::try_from(words).ok().map(|[name, value]| (name, value))
 }
 
-/// The operating system's word for why the engine could not be connected to.
+/// The operating system's error for the failed connection.
 fn connection_error(error: &Error) -> Option<io::ErrorKind> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {
@@ -379,13 +383,12 @@ mod tests {
     async fn an_engine_that_is_not_there_is_told_from_one_that_is_down_or_silent() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("d.sock");
-        let mut engine =
-            Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
-        engine.patience = Duration::from_millis(200);
+        let engine = Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
         assert_eq!(engine.ping().await.unwrap_err().kind, Kind::DockerSocketMissing);
 
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let cause = engine.ping().await.unwrap_err();
+        let hasty = Engine { patience: Duration::from_millis(200), ..engine.clone() };
+        let cause = hasty.ping().await.unwrap_err();
         assert_eq!(cause.kind, Kind::DockerSilent, "{cause:?}");
 
         drop(listener);

@@ -14,16 +14,17 @@ use super::engine::Engine;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// How much of each of a command's two outputs is kept, in bytes, from its beginning.
+/// How many bytes of the beginning of stdout and stderr are kept.
 const OUTPUT_LIMIT: usize = 1024 * 1024;
 
-/// How long the clean-up after a command that did not end may itself take.
+/// Timeout for killing a command that did not finish.
 const CLEAN_UP: Duration = Duration::from_secs(2);
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
-    /// Its exit code; 126 and 127 are the engine's own, for a command that cannot be run and one that does not exist.
+    /// Its exit code; 126 and 127 are the engine's own, for a command that cannot be executed and one that does not
+    /// exist.
     pub exit_code: i64,
     /// What it wrote, cut at 1 MiB.
     pub stdout: String,
@@ -32,10 +33,10 @@ pub struct Executed {
 }
 
 impl Engine {
-    /// Runs a command in a running container and waits for its end, at most `deadline`.
+    /// Runs a command in a running container and waits for it, at most until `deadline`.
     ///
-    /// A command that has not ended by then, or whose future is dropped, is killed if it is on this machine: the engine
-    /// itself would let it run on, and a question that is asked every few seconds would fill the box.
+    /// A command that has not finished by then, or whose future is dropped, is killed if it is on this machine: the
+    /// engine would let it run, and a repeated query would fill the box with processes.
     ///
     /// # Errors
     /// As for [`Engine::ping`]; `docker.no_container`; `docker.not_running`; `docker.exec_timeout`. All of class host.
@@ -128,7 +129,7 @@ fn not_running(container: &str) -> Cause {
     .with("container", container)
 }
 
-/// Ends a command in a container that nobody waits for any more.
+/// Kills an abandoned command in a container.
 struct Guard {
     docker: Docker,
     id: String,
@@ -164,7 +165,7 @@ async fn end(docker: &Docker, id: &str, command: &[String]) {
         && let Some(pid) = found.pid.and_then(|pid| i32::try_from(pid).ok())
         && runs(pid, command)
     {
-        // It may end by itself at this very moment, which is as good.
+        // It may have just exited, which is fine.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }

@@ -508,6 +508,14 @@ kinds! {
         TlsWeakKey = "tls.weak_key": Config,
         TlsWrongName = "tls.wrong_name": Config,
     }
+    Trust = "trust" {
+        TrustFileName = "trust.file_name": Config,
+        TrustNoProgram = "trust.no_program": Config,
+        TrustNotACertificate = "trust.not_a_certificate": Config,
+        TrustNotAdded = "trust.not_added": Host,
+        TrustOtherDistribution = "trust.other_distribution": Config,
+        TrustRebuildFailed = "trust.rebuild_failed": Host,
+    }
     Unit = "unit" {
         UnitMissing = "unit.missing": Config,
         UnitNoResult = "unit.no_result": Host,

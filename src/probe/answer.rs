@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::check::{Group, Id};
 use crate::cause::Cause;
+use crate::secret::Secrets;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,6 +107,28 @@ impl Answer {
     pub(crate) fn new(id: impl Into<Id>, group: Group, outcome: Outcome, took: Duration) -> Self {
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Answer { id: id.into(), group, outcome, also: Vec::new(), milliseconds }
+    }
+
+    /// Makes every free text fit to be shown.
+    pub(crate) fn scrub(&mut self, secrets: &Secrets) {
+        match &mut self.outcome {
+            Outcome::Good { detail, facts } => {
+                *detail = secrets.own(detail);
+                facts.values_mut().for_each(|value| *value = secrets.foreign(value));
+            }
+            Outcome::Skipped { reason, .. } => *reason = secrets.own(reason),
+            Outcome::Warning { .. } | Outcome::Failed { .. } => {}
+        }
+        self.causes_mut().for_each(|cause| cause.scrub(secrets));
+    }
+
+    /// As [`Answer::causes`].
+    pub(super) fn causes_mut(&mut self) -> impl Iterator<Item = &mut Cause> {
+        let own = match &mut self.outcome {
+            Outcome::Warning { cause } | Outcome::Failed { cause } => Some(cause),
+            Outcome::Good { .. } | Outcome::Skipped { .. } => None,
+        };
+        own.into_iter().chain(&mut self.also)
     }
 
     /// Every cause of a failure or a warning that the check found.

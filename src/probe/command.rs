@@ -24,7 +24,7 @@ use crate::database::ladder::{LadderProbe, Request};
 use crate::database::uri::{self, Product};
 use crate::http::Http;
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 use crate::settings;
 
 /// How long to pause between the rounds of `--wait`.
@@ -46,14 +46,15 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Probe) -> Result<Com
     let bundle = flags.support_bundle.as_deref().map(ArchivePath::new).transpose()?;
     let limit = flags.wait.as_deref().map(duration).transpose()?;
     let http = Http::new(world.root.clone());
-    let given = flags.uri.as_deref().map(given).transpose()?;
+    let given = flags.uri.as_deref().map(|text| given(text, &world.secrets)).transpose()?;
     let started = Instant::now();
     let mut said: Option<String> = None;
     loop {
-        let report = match &given {
+        let mut report = match &given {
             Some(request) => round_of_one(&world, &http, request).await,
             None => round_of_all(&world, &http, &wanted).await,
         };
+        report.scrub(&world.secrets);
         let is_good = report.is_good(flags.strict);
         let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
         match left {
@@ -86,7 +87,7 @@ async fn add_bundle(
     report: Report,
 ) {
     world.console.note(Level::Info, "collecting the support bundle");
-    let ground = ProbeContext { root: &world.root, settings: &world.settings, http };
+    let ground = ProbeContext { root: &world.root, settings: &world.settings, http, secrets: &world.secrets };
     let settings_file =
         world.own_settings_file.clone().unwrap_or_else(|| world.root.path(settings::SETTINGS_FILE));
     match support::write(target, &ground, settings_file, report).await {
@@ -95,6 +96,7 @@ async fn add_bundle(
             printed.json["support_bundle"] = written.json();
         }
         Err(cause) => {
+            let cause = cause.scrubbed(&world.secrets);
             printed.text.push_str(&format!("\n{}", console::text::cause(&cause)));
             printed.json["support_bundle"] = serde_json::json!({ "cause": cause });
             if printed.exit == Exit::Good {
@@ -105,7 +107,7 @@ async fn add_bundle(
 }
 
 async fn round_of_all(world: &CommandContext, http: &Http, wanted: &Selection) -> Report {
-    let ground = ProbeContext { root: &world.root, settings: &world.settings, http };
+    let ground = ProbeContext { root: &world.root, settings: &world.settings, http, secrets: &world.secrets };
     let live = Live::begin(wanted, world.settings.health_urls.len());
     let (asked_at, started) = (Timestamp::now(), Instant::now());
     let answers = round::ask(&ground, wanted, &live).await;
@@ -125,7 +127,7 @@ fn home() -> std::path::PathBuf {
 }
 
 /// The one database of `--uri`. The whole text is a secret until it has been understood.
-fn given(argument: &str) -> Result<Request, Cause> {
+fn given(argument: &str, secrets: &Secrets) -> Result<Request, Cause> {
     let text = match argument {
         "-" => {
             let mut text = String::new();
@@ -137,9 +139,10 @@ fn given(argument: &str) -> Result<Request, Cause> {
         }
         text => text.to_owned(),
     };
+    secrets.register_all(uri::secrets_in(&text).iter().map(String::as_str));
     let parsed = uri::parse(&text);
     if parsed.is_err() {
-        secret::register(&text);
+        secrets.register(&text);
     }
     let kind = match &parsed {
         Ok(parsed) => parsed.kind(),

@@ -20,6 +20,7 @@ use crate::kind::Kind;
 use crate::record::Record;
 use crate::replicated::answers;
 use crate::replicated::app::{self, AppStatus, SystemPart};
+use crate::secret::Secrets;
 use crate::settings::{Settings, Source};
 use crate::source::{self, Beside};
 
@@ -31,6 +32,7 @@ pub(crate) struct ProbeContext<'g> {
     pub(crate) root: &'g Root,
     pub(crate) settings: &'g Settings,
     pub(crate) http: &'g Http,
+    pub(crate) secrets: &'g Secrets,
 }
 
 /// Why a question has no answer of its own.
@@ -133,8 +135,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    fn at(fetched: Fetched, settings: &Settings) -> Self {
-        let validation = bundle::validate(&fetched, &settings.install.arguments);
+    fn at(fetched: Fetched, ground: &ProbeContext<'_>) -> Self {
+        let validation = bundle::validate(&fetched, &ground.settings.install.arguments, ground.secrets);
         Look { fetched, validation }
     }
 }
@@ -203,7 +205,8 @@ impl<'g> Facts<'g> {
         };
         self.aws
             .get(async {
-                let aws = Aws::new(self.ground.http, &region, Some(self.imds()?)).await?;
+                let aws =
+                    Aws::new(self.ground.http, &region, Some(self.imds()?), self.ground.secrets).await?;
                 aws.find_credentials().await?;
                 Ok(aws)
             })
@@ -296,7 +299,7 @@ impl<'g> Facts<'g> {
             let files = BundleFile::ALL.into_iter().zip(objects.into_iter().map(<[u8]>::to_vec)).collect();
             let fetched =
                 Fetched { files, extra: extra.clone(), packages: packages.clone(), ..Fetched::default() };
-            Ok(Look::at(fetched, self.ground.settings))
+            Ok(Look::at(fetched, self.ground))
         };
         self.at_source.get(look).await
     }
@@ -305,7 +308,7 @@ impl<'g> Facts<'g> {
     pub(super) async fn in_place(&self) -> Result<&Look, Stopped> {
         let ProbeContext { root, settings, .. } = self.ground;
         let look = async {
-            let mut look = Look::at(source::installed(root, &settings.extra)?, settings);
+            let mut look = Look::at(source::installed(root, &settings.extra)?, self.ground);
             if look.validation.replicated.removes_settings {
                 // Replicated has imported them and removed the file, as it was told to.
                 let is_removed = |finding: &Finding| {
@@ -325,7 +328,7 @@ impl<'g> Facts<'g> {
     /// # Errors
     /// None: what cannot be read is told by the check that is about it.
     pub(super) async fn secrets(&self) -> Result<(), Stopped> {
-        answers::register_daemon_token(self.ground.root);
+        answers::register_daemon_token(self.ground.root, self.ground.secrets);
         let has_settings = |look: &Look| look.fetched.files.contains_key(&BundleFile::Settings);
         if !self.in_place().await.is_ok_and(has_settings) {
             // Replicated may have been told to remove the file, and uses what stood in it.

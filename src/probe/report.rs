@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::answer::{Answer, Outcome, in_seconds};
 use super::root_causes::{RootCause, rank};
 use crate::record::times;
+use crate::secret::Secrets;
 
 /// The version of the report's format.
 pub(crate) const VERSION: u32 = 1;
@@ -54,6 +55,25 @@ impl Report {
             verdict,
             root_causes: roots,
             checks,
+        }
+    }
+
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        self.checks.iter_mut().for_each(|answer| answer.scrub(secrets));
+        self.root_causes.iter_mut().for_each(|root| root.cause.scrub(secrets));
+    }
+
+    /// Gives every text that quotes others.
+    pub(super) fn each_quotation(&mut self, mut change: impl FnMut(&mut String)) {
+        for answer in &mut self.checks {
+            if let Outcome::Good { detail, facts } = &mut answer.outcome {
+                std::iter::once(detail).chain(facts.values_mut()).for_each(&mut change);
+            }
+        }
+        let answers = self.checks.iter_mut().flat_map(Answer::causes_mut);
+        for cause in answers.chain(self.root_causes.iter_mut().map(|root| &mut root.cause)) {
+            cause.evidence.iter_mut().for_each(|item| change(&mut item.value));
         }
     }
 

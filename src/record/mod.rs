@@ -16,7 +16,7 @@ use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::{Secrets, url, visible};
 
 pub(crate) use critical_path::critical_path;
 pub use timeline::{ending, timeline};
@@ -239,7 +239,7 @@ impl Record {
     /// `host.file` if it cannot be read, `record.unreadable` if it is not such a record.
     pub fn read(root: &Root) -> Result<Option<Self>, Cause> {
         let path = root.path(RECORD_FILE);
-        let text = match std::fs::read(&path) {
+        let text = match files::read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::failed("read", &path, &error)),
@@ -253,7 +253,7 @@ impl Record {
             .with("error", why)
         };
         let mut value: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         times::restore(&mut value);
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(VERSION) => Err(unreadable(format!(
@@ -277,16 +277,34 @@ impl Record {
         }
     }
 
-    /// This record as JSON, scrubbed.
+    /// Makes every free text fit to be shown. Everything else is the program's own, by which a later boot decides.
+    pub fn scrub(&mut self, secrets: &Secrets) {
+        self.source = visible(&url::shown(&self.source)).into_owned();
+        let instance = self.instance.iter_mut().flat_map(|it| [&mut it.region, &mut it.availability_zone]);
+        let lifecycle = self.lifecycle.iter_mut().flat_map(|it| [&mut it.hook, &mut it.result]);
+        for text in instance.chain(lifecycle).flatten() {
+            *text = visible(text).into_owned();
+        }
+        if let Some(lifecycle) = &mut self.lifecycle {
+            lifecycle.group = visible(&lifecycle.group).into_owned();
+        }
+        self.cause.iter_mut().chain(&mut self.warnings).for_each(|cause| cause.scrub(secrets));
+        for stage in &mut self.stages {
+            stage.detail = secrets.own(&stage.detail);
+            let waits = stage.waits.iter_mut().map(|wait| &mut wait.cause);
+            stage.cause.iter_mut().chain(waits).for_each(|cause| cause.scrub(secrets));
+        }
+    }
+
+    /// This record as JSON.
     pub fn to_json(&self) -> serde_json::Value {
         // A struct of strings, numbers and times always has a JSON form; null would be seen at once by every reader.
         let mut value = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
         times::publish(&mut value);
-        secret::scrub_json(&mut value);
         value
     }
 
-    /// Replaces the record on disk atomically.
+    /// Replaces the record on disk atomically. To be scrubbed before.
     ///
     /// # Errors
     /// `host.file`.

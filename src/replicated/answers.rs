@@ -9,7 +9,7 @@ use super::edition::name_of;
 use crate::cause::Cause;
 use crate::files::{self, Root};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// Where the installer keeps them: which of the directories depends on the distribution.
 pub const FILES: &[&str] = &[
@@ -104,10 +104,10 @@ fn contradiction(answer: &SavedAnswer, but: &str) -> Cause {
 
 /// Makes the token known to the scrubber that the installer made up for this box's own daemon. Files that cannot be read
 /// hold nothing that this process could print.
-pub fn register_daemon_token(root: &Root) {
+pub fn register_daemon_token(root: &Root, secrets: &Secrets) {
     for answer in read(root) {
         if answer.name.ends_with("DAEMON_TOKEN") {
-            secret::register(&answer.value);
+            secrets.register(&answer.value);
         }
     }
 }
@@ -169,10 +169,11 @@ mod tests {
             (FILES[0], "REPLICATED_OPTS=\"-e LOG_LEVEL=info -e DAEMON_TOKEN=token-canary-1 \"\n"),
             (FILES[3], "DAEMON_TOKEN=\"token-canary-2\"\nTAGS=local\n"),
         ]);
-        register_daemon_token(&root);
+        let secrets = Secrets::default();
+        register_daemon_token(&root, &secrets);
         assert_eq!(installed_for(&root), None);
         assert!(
-            secret::is_in("token-canary-1") && secret::is_in("token-canary-2") && !secret::is_in("local")
+            secrets.is_in("token-canary-1") && secrets.is_in("token-canary-2") && !secrets.is_in("local")
         );
     }
 

@@ -138,14 +138,14 @@ fn not_ready(app: &AppStatus) -> Cause {
     };
     let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
     if !app.error.is_empty() {
-        cause = cause.with("error", daemon::quote(&app.error));
+        cause = cause.with_quote("error", &app.error, daemon::QUOTED);
     }
     cause = cause.with("state", app.doing());
     if app.id.is_empty() { cause } else { cause.with("app", &app.id) }
 }
 
 /// Reads the JSON of `replicatedctl app status`: a list, or one object; unknown fields and text before it are passed over.
-fn parse_status(text: &str) -> Option<Vec<AppStatus>> {
+pub(super) fn parse_status(text: &str) -> Option<Vec<AppStatus>> {
     let list = match json_in(text)? {
         Value::Array(list) => list,
         Value::Null => Vec::new(),
@@ -184,7 +184,7 @@ fn status_of(value: &Value) -> Option<AppStatus> {
     })
 }
 
-fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
+pub(super) fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
     let Value::Object(parts) = json_in(text)? else {
         return None;
     };
@@ -209,7 +209,7 @@ async fn old_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
 
 /// `replicated apps` prints a table of id, sequence and status, whose columns moved between releases; the id is the one
 /// word of 32 hexadecimal digits in a line, and the sequence the first number.
-fn parse_old_list(text: &str) -> Vec<AppStatus> {
+pub(super) fn parse_old_list(text: &str) -> Vec<AppStatus> {
     let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let apps = text.lines().filter_map(|line| {
         let words =
@@ -224,7 +224,7 @@ fn parse_old_list(text: &str) -> Vec<AppStatus> {
 }
 
 /// `replicated app ID status` prints the state as a word, alone or at the end of a line.
-fn take_old_status(app: &mut AppStatus, text: &str) {
+pub(super) fn take_old_status(app: &mut AppStatus, text: &str) {
     if let Some([status, ..]) = parse_status(text).as_deref() {
         *app = AppStatus { id: app.id.clone(), sequence: status.sequence.or(app.sequence), ..status.clone() };
         return;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kind::Kind;
+use crate::secret::Secrets;
 
 fn settings_of(text: &str) -> Result<Settings, Cause> {
     let file = Fragment::from_toml(text, "agent.toml")?;
@@ -128,7 +129,14 @@ fn what_is_valid_by_itself_is_usable() {
     let usable = |file: &str, variables: &[(&str, &str)]| {
         std::fs::write(&path, file).unwrap();
         let variables = || variables.iter().map(|(name, value)| (name.into(), value.into()));
-        load_usable(&root, None, variables, Fragment::from_flags([("deadline", "9m".to_owned())])).unwrap()
+        load_usable(
+            &root,
+            None,
+            variables,
+            Fragment::from_flags([("deadline", "9m".to_owned())]),
+            &Secrets::default(),
+        )
+        .unwrap()
     };
     let good =
         "on_failure = \"hold\"\n[lifecycle]\ngroup = \"g\"\n[[extra]]\nobject = \"a\"\npath = \"/a\"\n";

@@ -8,7 +8,7 @@ use super::harness::postgres::Postgres;
 use super::scene::{self, SOON, Scene};
 
 /// How long a line may take that is due within a few seconds, on a busy machine.
-const LINE: Duration = Duration::from_secs(40);
+const LINE: Duration = Duration::from_secs(90);
 
 const STARTING: &str = "0 starting started true 503\n";
 const STARTED: &str = "0 started started false 200\n";

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stand_ins::imds;
 
-use super::harness::agent::{Agent, World};
+use super::harness::agent::{Agent, CommandContext};
 
 /// The most that the program may have resident, in KiB.
 const MOST: u64 = 64 * 1024;
@@ -205,7 +205,7 @@ const HTTP: [(&str, Send); 12] = [
 ];
 
 /// What runs against a port.
-type Run = fn(&World, u16) -> Agent;
+type Run = fn(&CommandContext, u16) -> Agent;
 
 /// Runs every shape, and holds each to the limit.
 fn stays_small(service: &str, shapes: &[(&str, Send)], run: Run) {
@@ -224,8 +224,8 @@ fn stays_small(service: &str, shapes: &[(&str, Send)], run: Run) {
     }
 }
 
-fn peak(run: impl FnOnce(&World) -> Agent) -> u64 {
-    let world = World::new()
+fn peak(run: impl FnOnce(&CommandContext) -> Agent) -> u64 {
+    let world = CommandContext::new()
         .with_env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
         .with_env("AWS_SECRET_ACCESS_KEY", "a-key-of-the-test")
         .with_env("AWS_REGION", "us-east-1")
@@ -314,6 +314,7 @@ fn health_urls() {
 fn installer() {
     let more = [("to a file", redirect_to_a_file as Send), ("in circles", redirect_in_circles)];
     stays_small("installer", &[&HTTP[..], &more].concat(), |world, port| {
+        world.agent_toml("[install]\nwait = \"1ms\"\n[images]\nwait = \"1ms\"\n");
         let wanted = format!("[replicated]\nurl = \"{}/docker\"\n", address(port));
         world.write("/etc/boot-agent/images.toml", wanted);
         Agent::new(world).arg("bake")
@@ -346,7 +347,7 @@ fn databases() {
     }
 }
 
-fn ask(world: &World, uri: String) -> Agent {
+fn ask(world: &CommandContext, uri: String) -> Agent {
     Agent::new(world).args(["probe", "--uri", "-"]).input(&uri)
 }
 
@@ -395,7 +396,7 @@ fn files() {
     for (name, is_device) in files.iter().flat_map(|name| [(*name, true), (*name, false)]) {
         let runs = commands.map(|command| {
             thread::spawn(move || {
-                let spoiled = |world: &World| {
+                let spoiled = |world: &CommandContext| {
                     let path = world.path(name);
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
                     let _ = fs::remove_file(&path);

@@ -12,7 +12,7 @@ use super::harness::{parts, s3};
 use super::scene::{REPLICATED, SETTINGS};
 use super::terminal::on_a_terminal_of;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 pub(crate) const SET: &str = "settings.conf";
 pub(crate) const REP: &str = "replicated.conf";

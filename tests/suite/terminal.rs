@@ -1,7 +1,5 @@
 //! What a person sees: on a terminal, in a log, and afterwards.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use stand_ins::autoscaling::{self, Fault};
 
@@ -219,9 +217,9 @@ fn status_is_a_timeline_with_the_slowest_stage_marked() {
 #[test]
 fn status_of_a_box_that_was_never_booted_says_so() {
     let scene = Scene::new();
-    let status = Agent::new(&scene.world).arg("status").run(Duration::from_secs(20));
+    let status = Agent::new(&scene.world).arg("status").run(SOON);
     status.assert_code(1).assert_says("has not booted").assert_says("agent boot s3://bucket/prefix");
-    let status = Agent::new(&scene.world).args(["status", "--output", "json"]).run(Duration::from_secs(20));
+    let status = Agent::new(&scene.world).args(["status", "--output", "json"]).run(SOON);
     status.assert_code(1);
     let json: Value =
         serde_json::from_str(&status.stdout).unwrap_or_else(|error| panic!("{error}: {status}"));

@@ -7,7 +7,7 @@ use super::front::Front;
 use super::harness::agent::{Agent, CommandContext};
 use super::harness::shell;
 
-const A_MOMENT: Duration = Duration::from_secs(30);
+const A_MOMENT: Duration = Duration::from_secs(90);
 
 #[test]
 fn wrong_usage_and_wrong_settings_exit_with_2_and_touch_nothing() {

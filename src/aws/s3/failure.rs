@@ -1,4 +1,4 @@
-//! What S3 says when it does not do what it is asked.
+//! Failures of S3 requests.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const SERVICE: Service = Service {
     endpoint_variable: "AWS_ENDPOINT_URL_S3",
 };
 
-/// What was asked for.
+/// The request.
 pub(super) struct Request<'a> {
     /// The action as IAM names it.
     pub(super) action: &'static str,
@@ -50,7 +50,7 @@ impl Request<'_> {
 /// A failed attempt.
 pub(super) struct Failure {
     pub(super) cause: Cause,
-    /// The region where S3 says that the bucket is.
+    /// The bucket's region according to S3.
     pub(super) moved_to: Option<String>,
 }
 
@@ -113,7 +113,7 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
     Failure { cause: refusal.told(request.about(cause)), moved_to }
 }
 
-/// S3 tells a missing object from a forbidden one only to those who may list the bucket.
+/// S3 distinguishes a missing object from a forbidden one only for callers allowed to list the bucket.
 fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let url = request.url();
     let bucket = request.bucket;
@@ -202,7 +202,7 @@ fn wrong_region(request: &Request<'_>, actual: Option<&str>) -> Cause {
     }
 }
 
-/// The warning about a bucket that was found in another region than the instance's.
+/// The warning about a bucket in another region than the instance.
 pub(super) fn followed(bucket: &str, tried: &str, actual: &str) -> Cause {
     Cause::config(
         Kind::S3WrongRegion,
@@ -217,7 +217,7 @@ fn expected_region(message: &str) -> Option<String> {
     rest.split_once('\'').map(|(region, _)| region.to_owned())
 }
 
-/// What is no region's name must not become part of a host name to which a signed request is sent.
+/// Anything that is not a region name must not become part of the host name of a signed request.
 fn is_region(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (3..=64).contains(&text.len()) && text.bytes().all(is_part)

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Diagnostics;
 use super::json::{Member, Node};
 use super::package::Package;
-use super::text::has_placeholder;
+use super::text::is_open_in_json;
 use crate::cause::Cause;
 use crate::kind::Kind;
 use crate::suggest::closest;
@@ -148,7 +148,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
             // Go reads it into an int of 64 bits.
             let whole = number.parse::<i64>().is_ok_and(|number| number >= 0);
             if !whole {
-                let number: String = number.chars().take(40).collect();
+                let number = if number.len() <= 40 { number } else { "a longer number" };
                 let sentence = format!("{key} is {number}; it must be an integer from 0 to 2^63-1.");
                 notes.error(
                     value.at,
@@ -170,7 +170,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
         }
         (Shape::OneOf(choices), Node::String(text)) if !choices.contains(&text.as_str()) => {
             // A placeholder has been named already.
-            if !has_placeholder(text) {
+            if !is_open_in_json(text) {
                 let meant = closest(text, choices.iter().copied());
                 let next_step = match meant {
                     Some(meant) => format!("Did you mean \"{meant}\"? Write \"{key}\": \"{meant}\""),
@@ -188,7 +188,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
             false
         }
         (Shape::Path, Node::String(text)) if !text.starts_with('/') => {
-            if !has_placeholder(text) {
+            if !is_open_in_json(text) {
                 let sentence = format!("{key} must be an absolute path, not {text:?}.");
                 notes.error(
                     value.at,

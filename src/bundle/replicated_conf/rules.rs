@@ -10,7 +10,7 @@ use crate::bundle::BundleFile;
 use crate::bundle::finding::Diagnostics;
 use crate::bundle::host;
 use crate::bundle::json::{Member, Node, same_key};
-use crate::bundle::text::has_placeholder;
+use crate::bundle::text::is_open_in_json;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -91,7 +91,7 @@ fn unattended(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 
 fn placed_file(conf: &mut Conf<'_, '_, '_>, key: &str, file: BundleFile) {
     let (Some(path), Some(at)) = (conf.text(key), conf.at(key)) else { return };
-    if path == file.installed_path() || has_placeholder(path) {
+    if path == file.installed_path() || is_open_in_json(path) {
         return;
     }
     let other = BundleFile::ALL.iter().find(|other| other.installed_path() == path);
@@ -111,7 +111,7 @@ fn addresses(conf: &mut Conf<'_, '_, '_>) {
         conf.notes.warning(at, Cause::config(Kind::ReplicatedConfFixedAddress, sentence, next_step));
     }
     if let (Some(proxy), Some(at)) = (conf.text("HttpProxy"), conf.at("HttpProxy"))
-        && !has_placeholder(proxy)
+        && !is_open_in_json(proxy)
         && !proxy.starts_with("http://")
         && !proxy.starts_with("https://")
     {
@@ -123,7 +123,7 @@ fn addresses(conf: &mut Conf<'_, '_, '_>) {
 
 fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
     if let (Some(host), Some(at)) = (conf.text("TlsBootstrapHostname"), conf.at("TlsBootstrapHostname"))
-        && !has_placeholder(host)
+        && !is_open_in_json(host)
         && let Some(flaw) = host::flaw(host)
     {
         let sentence = format!("TlsBootstrapHostname {flaw}: {host:?}.");
@@ -158,7 +158,7 @@ fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 fn server_path(conf: &mut Conf<'_, '_, '_>) {
     for key in ["TlsBootstrapCert", "TlsBootstrapKey"] {
         let (Some(path), Some(at)) = (conf.text(key), conf.at(key)) else { continue };
-        if has_placeholder(path) {
+        if is_open_in_json(path) {
             continue;
         }
         if !path.starts_with('/') {
@@ -191,7 +191,7 @@ fn key_cert(conf: &mut Conf<'_, '_, '_>) {
     let (Some(cert), Some(key)) = (conf.text("TlsBootstrapCert"), conf.text("TlsBootstrapKey")) else {
         return;
     };
-    if has_placeholder(cert) || has_placeholder(key) {
+    if is_open_in_json(cert) || is_open_in_json(key) {
         return;
     }
     let certificate = X509::from_pem(cert.as_bytes()).ok();

@@ -11,7 +11,7 @@
 
 use super::Settings;
 use crate::bundle::host;
-use crate::bundle::text::has_placeholder;
+use crate::bundle::text::is_open_in_json;
 use crate::cause::Cause;
 use crate::kind::Kind;
 use crate::suggest::closest;
@@ -56,7 +56,7 @@ impl Settings<'_, '_, '_> {
     fn usable(&self, key: &str) -> Option<(usize, String)> {
         let setting = self.given.get(key)?;
         let value = setting.value?;
-        (!value.trim().is_empty() && !has_placeholder(value)).then(|| (setting.at, value.to_owned()))
+        (!value.trim().is_empty() && !is_open_in_json(value)).then(|| (setting.at, value.to_owned()))
     }
 
     /// Whether the setting is usable; notes an error if it is missing or empty.
@@ -105,7 +105,7 @@ fn agreement(settings: &mut Settings<'_, '_, '_>) {
         format!("Read the agreement, then write \"license_agreement\": {{\"value\": \"{AGREE}\"}}");
     match settings.given.get("license_agreement") {
         Some(setting) if setting.value.is_none_or(|value| value == AGREE) => {}
-        Some(setting) if setting.value.is_some_and(has_placeholder) => {}
+        Some(setting) if setting.value.is_some_and(is_open_in_json) => {}
         Some(setting) => {
             let sentence = "license_agreement is not \"license_agreement_agree\": the app never starts.";
             settings

@@ -1,4 +1,4 @@
-//! The rung auth: logging in as the URI says, and finding out why that fails.
+//! The rung auth: logs in as the URI specifies, and finds out why it failed.
 
 use tokio::task::spawn_blocking;
 
@@ -12,14 +12,14 @@ use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and the question for a user's mechanisms.
+/// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and `saslSupportedMechs`.
 const FIRST_WITH_SHA256: i64 = 7;
 
 /// A login that was accepted.
 pub(super) struct Admission {
     /// How, in words.
     pub(super) detail: String,
-    /// Whether with the credentials as today's drivers read them.
+    /// Whether with the credentials as current drivers parse them.
     pub(super) as_today: bool,
 }
 
@@ -29,7 +29,7 @@ impl From<String> for Admission {
     }
 }
 
-/// Logs in, and says in words how. Without credentials it learns whether the server lets in without.
+/// Logs in, and describes the login. Without credentials, checks whether the server requires a login.
 ///
 /// # Errors
 /// `mongo.…`, by what was refused.
@@ -83,7 +83,7 @@ fn scram_of(mechanism: &str) -> Option<Mechanism> {
     [Mechanism::Sha1, Mechanism::Sha256].into_iter().find(|known| known.name() == mechanism)
 }
 
-/// The mechanism that the URI names, or else the best that the user has credentials for.
+/// The mechanism in the URI, or else the strongest that the user has credentials for.
 fn choose(credentials: &Credentials, hello: &hello::Hello, server: &Server) -> Result<Mechanism, Cause> {
     let offered = &hello.mechanisms;
     let named = credentials.mechanism.and_then(scram_of);
@@ -152,7 +152,7 @@ async fn scram(
     let reply = wire.command(source, start).await?;
     let conversation = reply.number("conversationId").and_then(|id| i32::try_from(id).ok()).unwrap_or(1);
     let server_first = payload(&reply)?;
-    // Thousands of rounds of a digest would hold up everything else that runs on this thread.
+    // Thousands of digest iterations would block everything else on this thread.
     let proof = spawn_blocking(move || exchange.prove(&server_first));
     let proof = proof.await.map_err(|_| Fault::Server("a challenge that could not be answered"))??;
     let go_on = |payload: Vec<u8>| {
@@ -237,7 +237,7 @@ fn words(cause: Cause, failure: &Failure) -> Cause {
     }
 }
 
-/// Where else the same credentials are good: a wrong `authSource` looks like a wrong password to the app.
+/// Where else the same credentials work: a wrong `authSource` looks like a wrong password to the app.
 async fn elsewhere(
     databases: &[Option<String>],
     credentials: &Credentials,
@@ -251,7 +251,7 @@ async fn elsewhere(
     for source in candidates {
         let hello = hello::ask_again(&mut member.wire, format!("{source}.{user}")).await.ok()?;
         if hello.wire_version >= FIRST_WITH_SHA256 && hello.mechanisms.is_empty() {
-            // Such a server names mechanisms for every user that it has.
+            // Such a server lists mechanisms for every existing user.
             continue;
         }
         let mechanism = choose(credentials, &hello, &member.server).ok()?;

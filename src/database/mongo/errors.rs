@@ -1,4 +1,4 @@
-//! What a MongoDB server's refusal means, by its code, and what a server's silence or its hanging up means.
+//! What a MongoDB server's error code, silence or disconnect means.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,22 @@ use super::wire::{Failure, Refusal};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
+/// How much of a server's message is quoted, in characters.
+const QUOTED: usize = 400;
+
 /// The code of a failed login, whatever was wrong with it.
 const AUTHENTICATION_FAILED: i64 = 18;
 
-/// The code for a certificate's subject that is no user.
+/// The code for a certificate whose subject is not a user.
 const USER_NOT_FOUND: i64 = 11;
 
-/// The code for something that the user may not do.
+/// The code for a missing privilege.
 pub(super) const UNAUTHORIZED: i64 = 13;
 
-/// The kind for a member that is up and serves nobody yet.
+/// The kind for a member that is up but does not serve clients yet.
 pub(super) const RECOVERING: Kind = Kind::MongoRecovering;
 
-/// The kind for a server that a command needed as primary.
+/// The kind for a command that needs the primary.
 pub(super) const NOT_PRIMARY: Kind = Kind::MongoNotPrimary;
 
 /// Whether the server rejected the credentials themselves.
@@ -80,7 +83,7 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
 /// Adds the server's own words.
 pub(super) fn with_words(cause: Cause, refusal: &Refusal) -> Cause {
     cause
-        .with("server said", &refusal.message)
+        .with_quote("server said", &refusal.message, QUOTED)
         .with("code", format!("{} {}", refusal.code, refusal.name).trim_end())
 }
 
@@ -116,7 +119,7 @@ pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
 }
 
-/// Something that closes connections before it is asked anything; `cause` is what was seen first.
+/// Something that closes connections before any request; `cause` is what was seen first.
 pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
     let seen = cause.evidence;
     let mut cause = Cause::external(
@@ -131,7 +134,7 @@ pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
     cause
 }
 
-/// A TLS endpoint that hangs up once asked, and asked for no certificate: mongod has no reason to.
+/// A TLS endpoint that closes after the first request without having requested a certificate: not mongod's behaviour.
 pub(super) fn nothing_behind_tls(server: &Server, error: &io::Error) -> Cause {
     Cause::external(
         Kind::MongoClosed,
@@ -151,8 +154,8 @@ pub(super) fn other(server: &Server, listener: Listener) -> Cause {
     )
 }
 
-/// A server that hangs up as soon as it knows that it got no certificate. mongod asks for one without insisting in the
-/// handshake, so no alert tells.
+/// A server that closes as soon as it gets no certificate. mongod requests one without requiring it in the handshake,
+/// so there is no alert.
 pub(super) fn certificate_required(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsClientCertificateRequired,
@@ -162,8 +165,8 @@ pub(super) fn certificate_required(server: &Server) -> Cause {
     .with("TLS", "the handshake succeeds without the client certificate that the server requested")
 }
 
-/// A server that hangs up once it has seen the client's certificate: mongod looks at it after the handshake, and says why
-/// in its log alone.
+/// A server that closes after receiving the client certificate: mongod verifies it after the handshake, and logs the
+/// reason only locally.
 pub(super) fn certificate_rejected(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsClientCertificateRejected,

@@ -11,16 +11,15 @@ use super::hello::{Hello, Member};
 use crate::cause::{Cause, Class};
 use crate::kind::Kind;
 
-/// How far a secondary may be behind before it is worth a word, in milliseconds. Idle sets write a no-op every ten
-/// seconds.
+/// Replication lag that triggers a warning, in milliseconds. Idle sets write a no-op every ten seconds.
 const LAG: i64 = 60_000;
 
-/// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
+/// Whether a member belongs to the set in the URI; any does without `replicaSet`.
 pub(super) fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
     uri.replica_set.as_ref().is_none_or(|wanted| hello.set_name.as_ref() == Some(wanted))
 }
 
-/// Whether the driver starts from more than one server; SRV records give as many as there are.
+/// Whether the driver starts from more than one server.
 fn has_several_seeds(uri: &MongoUri, seeds: &[Member]) -> bool {
     match &uri.seeds {
         Seeds::Servers(servers) => servers.len() > 1,
@@ -28,7 +27,7 @@ fn has_several_seeds(uri: &MongoUri, seeds: &[Member]) -> bool {
     }
 }
 
-/// The rung role, and what is worth a word besides.
+/// The rung role, and its warnings.
 pub(super) struct Judgement {
     pub(super) role: Result<String, Cause>,
     pub(super) warnings: Vec<Cause>,
@@ -81,7 +80,7 @@ fn single(
     }
     let primary = hello.primary.as_deref().unwrap_or("none at present");
     Err(Cause::new(
-        // Without any primary the election is what is missing, whatever the URI says.
+        // Without a primary, the election is the problem, whatever the URI says.
         if hello.primary.is_some() { Class::Config } else { Class::External },
         Kind::MongoNotPrimary,
         format!(
@@ -127,7 +126,7 @@ fn whole_set(
     }
     warnings.extend(standalone.into_iter().map(standalone_among_several));
 
-    // From here on the names count by which the set knows its members.
+    // From here on, the names in the set's configuration count.
     let listed = |name: &str| {
         ours.iter().any(|seed| seed.hello.members.iter().any(|one| one.eq_ignore_ascii_case(name)))
     };
@@ -165,7 +164,7 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
     })
 }
 
-/// Servers that are not of the set that the URI asks for.
+/// Servers that do not belong to the set in the URI.
 fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     let names: Vec<&str> = seeds.iter().filter_map(|seed| seed.hello.set_name.as_deref()).collect();
     if let Some(name) = names.first() {
@@ -195,7 +194,7 @@ pub(super) fn not_serving(member: &Member) -> Cause {
     errors::recovering(&member.server).with("member", member.hello.state())
 }
 
-/// A seed that is not of the set that the URI asks for, beside others that are.
+/// A seed that does not belong to the set in the URI, while others do.
 fn stray(wanted: &str, member: &Member) -> Cause {
     if member.hello.is_unconfigured {
         return errors::not_initiated(&member.server);
@@ -277,7 +276,7 @@ mod tests {
         let cause = behind(61).unwrap();
         assert_eq!((cause.kind, cause.class), (Kind::MongoLag, Class::External));
         assert_eq!(cause.sentence, "db3:27017 is 61 s behind the primary.");
-        // 3.2 does not say when it wrote last, and an arbiter never does.
+        // 3.2 does not report its last write, and an arbiter never does.
         assert_eq!(lagging("db3:27017", &hello(None, true), &primary), None);
         assert_eq!(lagging("db3:27017", &hello(Some(0), false), &primary), None);
     }

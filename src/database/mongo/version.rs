@@ -1,4 +1,4 @@
-//! Which release a server runs, and whether the app's driver gets along with it.
+//! The server's version, and whether the app's driver supports it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -32,15 +32,16 @@ const RELEASES: [(i64, &str); 10] = [
 /// The wire versions of MongoDB 3.2 and 3.6, the oldest and the newest that CircleCI documents.
 const DOCUMENTED: RangeInclusive<i64> = 4..=6;
 
-/// The wire version of MongoDB 5.1, which removed the commands by OP_QUERY that drivers of 3.2's time use.
+/// The wire version of MongoDB 5.1, which removed the OP_QUERY commands that drivers of 3.2's era use.
 const WITHOUT_OLD_COMMANDS: i64 = 14;
 
-/// Asks for the version; a server that does not say it is known by its wire version.
+/// Queries the version, falling back to the wire version.
 pub(super) async fn ask(member: &mut Member) -> Version {
     let wire = member.hello.wire_version;
     let said = member.wire.command("admin", Document::new().with("buildInfo", 1)).await;
-    let words =
-        said.ok().and_then(|reply| reply.text("version").map(|version| version.chars().take(40).collect()));
+    let words = said
+        .ok()
+        .and_then(|reply| reply.text("version").filter(|version| version.len() <= 40).map(str::to_owned));
     let known =
         || RELEASES.iter().rev().find(|(first, _)| *first <= wire).map_or("before 3.2", |(_, name)| name);
     Version { words: words.unwrap_or_else(|| known().to_owned()), wire }
@@ -53,7 +54,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// A word about a version that the app's driver may not get along with.
+    /// The warning about a version that the app's driver may not support.
     pub(super) fn advice(&self) -> Option<Cause> {
         let version = &self.words;
         let sentence = if DOCUMENTED.contains(&self.wire) {

@@ -1,5 +1,5 @@
-//! What a PostgreSQL server's refusal means. The SQLSTATE decides, and where that is shared by several reasons, the
-//! name of the server's routine: the message itself comes in the server's language.
+//! What a PostgreSQL server's errors mean. The SQLSTATE decides, and if several reasons share it, the name of the
+//! server's routine: the message is localized.
 
 use std::error::Error as _;
 use std::fmt;
@@ -17,26 +17,26 @@ use super::{methods, pooler};
 use crate::cause::{Cause, Class, chain};
 use crate::kind::Kind;
 
-/// The kind for a client that `pg_hba.conf` does not let in.
+/// The kind for a client that `pg_hba.conf` does not admit.
 pub(super) const NO_ENTRY: Kind = Kind::PostgresNoPgHbaEntry;
 
-/// The kind for a server that is not ready yet, which makes libpq go on to the next host.
+/// The kind for a server that is not ready yet, which makes libpq try the next host.
 pub(super) const STARTING_UP: Kind = Kind::PostgresStartingUp;
 
 /// The kind for a server that hangs up.
 pub(super) const CLOSED: Kind = Kind::PostgresClosed;
 
-/// The kind for a server that accepts and does not answer.
+/// The kind for a server that accepts but does not respond.
 pub(super) const SILENT: Kind = Kind::PostgresSilent;
 
 /// The kind for what is no PostgreSQL.
 pub(super) const NOT_POSTGRES: Kind = Kind::PostgresNotPostgres;
 
-/// The longest first answer to a login: an error with the longest message that libpq would believe.
+/// Size limit of the first response to a login: libpq's limit for error messages.
 const LONGEST_FIRST: u32 = 30_000;
 
-/// What a failed login means, and which rung it broke. `heard` is how the server's answer began, `asked` whether it asked
-/// for a client certificate.
+/// What a failed login means, and which rung failed. `heard` is how the server's response began, `asked` whether it
+/// requested a client certificate.
 pub(super) fn of_login(
     uri: &PostgresUri,
     server: &Server,
@@ -79,7 +79,7 @@ pub(super) fn of_login(
     } else if error.is_closed() {
         return (Rung::Auth, closed(server));
     } else if said.contains("authentication") {
-        // The server's own proof failed: somebody in between has another certificate, or does not know the password.
+        // The server's proof failed: something in between has a different certificate, or does not know the password.
         Cause::config(
             Kind::PostgresAuthExchange,
             format!(
@@ -93,8 +93,8 @@ pub(super) fn of_login(
     (Rung::Auth, cause.with("error", said))
 }
 
-/// Adds that a server which lets this user in by no entry had asked for a certificate: where its words are not English,
-/// nothing else tells that this is what it misses.
+/// Adds that a server without an entry for this user requested a certificate: in a localized message, nothing else
+/// shows that this is what is missing.
 fn with_certificate(terms: &Terms, asked: bool, cause: Cause) -> Cause {
     if asked && terms.identity.is_none() && cause.kind == NO_ENTRY {
         return cause.with("client certificate", "the server requests one, and the URI sets none");
@@ -125,7 +125,7 @@ pub(super) fn of_query(server: &Server, database: &str, error: &Error) -> (Rung,
     }
 }
 
-/// What the server said. `uri` is given for a login.
+/// The server's error. `uri` is set for a login.
 fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (Rung, Cause) {
     let code = refusal.code().code();
     let user = uri.and_then(|uri| uri.user.as_deref()).unwrap_or("this user");
@@ -153,7 +153,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             ),
         ),
         ("28000", Some("auth_failed")) => (Rung::Auth, methods::failed(server, user, refusal.message())),
-        // The routine is one for both; the words are English unless lc_messages says otherwise.
+        // Both share one routine; the message is English unless lc_messages differs.
         ("28000", _) if refusal.message().contains("pg_hba.conf rejects") => (
             Rung::Auth,
             Cause::config(
@@ -254,7 +254,7 @@ pub(super) fn in_its_words(cause: Cause, refusal: &DbError) -> Cause {
     cause
 }
 
-/// A refusal without a rule of its own, by the class of its SQLSTATE.
+/// An error without a specific rule, by the class of its SQLSTATE.
 fn other(server: &Server, code: &str) -> Cause {
     let passes = ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class));
     let class = if passes { Class::External } else { Class::Config };
@@ -266,7 +266,7 @@ fn other(server: &Server, code: &str) -> Cause {
     )
 }
 
-/// A server that refused over plaintext what it takes over TLS.
+/// A server that rejects over plaintext what it accepts over TLS.
 pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
     let mut cause = Cause::config(
         Kind::PostgresTlsRequired,
@@ -277,7 +277,7 @@ pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
     cause
 }
 
-/// A server that closed the connection without a word.
+/// A server that closed the connection silently.
 pub(super) fn closed(server: &Server) -> Cause {
     Cause::external(
         CLOSED,
@@ -296,13 +296,13 @@ pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     .with("waited", format!("{} ms", limit.as_millis()))
 }
 
-/// Whether a PostgreSQL may have answered the startup message with what begins so: the type of a message, and a length
-/// that such a message can have. Nothing at all says nothing.
+/// Whether the response may be PostgreSQL's: the type of a message, and a plausible length. An empty response says
+/// nothing.
 pub(super) fn is_postgres(heard: &[u8]) -> bool {
     match heard {
         [] => true,
         [b'R' | b'E' | b'N' | b'v', rest @ ..] => {
-            // Four bytes of length; what has not come yet does not count against it.
+            // Four bytes of length; missing bytes do not rule it out.
             rest.first_chunk::<4>()
                 .is_none_or(|length| (4..=LONGEST_FIRST).contains(&u32::from_be_bytes(*length)))
         }
@@ -310,7 +310,7 @@ pub(super) fn is_postgres(heard: &[u8]) -> bool {
     }
 }
 
-/// Something that is no PostgreSQL, by its first answer.
+/// Something other than PostgreSQL, by its first response.
 pub(super) fn not_postgres(server: &Server, answer: &[u8]) -> Cause {
     garbage(server).with("answer", Printable(answer))
 }

@@ -1,10 +1,10 @@
-//! The methods of authentication: which the server asks for, which failed, which the URI allows.
+//! Authentication methods: requested by the server, failed, or allowed by the URI.
 
 use super::super::uri::{PostgresUri, Server};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// A way to log in that the server asks for, and neither this program nor the app has.
+/// A login method that the server requires but neither the agent nor the app supports.
 pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
     let code =
         heard.get(5..9).and_then(|bytes| bytes.first_chunk::<4>()).map(|code| u32::from_be_bytes(*code));
@@ -24,7 +24,7 @@ pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
     .with("requested method", method)
 }
 
-/// What libpq makes of a login by a method that `require_auth` does not allow.
+/// A login by a method that `require_auth` does not allow, as libpq handles it.
 pub(super) fn by_require_auth(uri: &PostgresUri, server: &Server, heard: &[u8]) -> Option<Cause> {
     let required = uri.require_auth.as_deref()?;
     let used = match asked_for(heard)? {
@@ -53,7 +53,7 @@ fn asked_for(heard: &[u8]) -> Option<u32> {
     bytes.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))
 }
 
-/// A login that failed by a method which is not one of PostgreSQL's own passwords.
+/// A login that failed by a method other than PostgreSQL's own passwords.
 pub(super) fn failed(server: &Server, user: &str, said: &str) -> Cause {
     const METHODS: [&str; 10] =
         ["certificate", "Peer", "Ident", "LDAP", "RADIUS", "PAM", "GSSAPI", "SSPI", "BSD", "OAuth"];

@@ -1,7 +1,7 @@
-//! What a connection pooler or proxy in front of PostgreSQL says.
+//! Errors of connection poolers and proxies in front of PostgreSQL.
 //!
 //! PostgreSQL's own errors name the routine that raised them; a pooler's do not. Poolers have few SQLSTATEs (PgBouncer
-//! before 1.21 answers everything with 08P01) and fixed English words, so here the words decide.
+//! before 1.21 uses 08P01 for everything) and fixed English messages, so here the message decides.
 
 mod words;
 
@@ -22,7 +22,7 @@ use words::{Meaning, meaning};
 /// The kind for a pooler whose server does not answer.
 const SERVER_DOWN: Kind = Kind::PostgresPoolerServerDown;
 
-/// A startup parameter that no server knows: a pooler refuses it at once, PostgreSQL not before the login.
+/// An unknown startup parameter: a pooler rejects it immediately, PostgreSQL only after the login.
 const UNKNOWN_PARAMETER: &str = "boot_agent_asks_who_is_there";
 
 /// Whether an error does not come from PostgreSQL itself.
@@ -41,7 +41,7 @@ fn name(refusal: &DbError) -> &'static str {
     }
 }
 
-/// What a pooler's refusal of a login means, and the rung that it broke; `None` if PostgreSQL itself refused.
+/// What a pooler's login error means, and the failed rung; `None` if it is PostgreSQL's own error.
 pub(super) fn of_login(uri: &PostgresUri, server: &Server, refusal: &DbError) -> Option<(Rung, Cause)> {
     if !is_poolers(refusal) {
         return None;
@@ -51,7 +51,7 @@ pub(super) fn of_login(uri: &PostgresUri, server: &Server, refusal: &DbError) ->
     let who = format!("{} on {server}", name(refusal));
     let (rung, cause) = match (meaning(refusal.message()), refusal.code().code()) {
         (Some(meaning), _) => told(meaning, &who, user, database),
-        // Newer ones have PostgreSQL's codes where there is one that fits.
+        // Newer ones use PostgreSQL's codes where one fits.
         (None, "28P01") => told(Meaning::Password, &who, user, database),
         (None, "28000") => told(Meaning::Method, &who, user, database),
         (None, "3D000") => told(Meaning::Database, &who, user, database),
@@ -69,7 +69,7 @@ pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Op
     }
     let who = format!("{} on {server}", name(refusal));
     let said = refusal.message().to_ascii_lowercase();
-    // PgBouncer keeps this name for its console, which knows no SQL and says so in whatever words.
+    // PgBouncer reserves this name for its console, which supports no SQL.
     let is_console = database == "pgbouncer" || said.contains("invalid command");
     let (rung, cause) = if is_console {
         told(Meaning::AdminConsole, &who, "this user", "the database")
@@ -233,8 +233,8 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
     }
 }
 
-/// A pooler that takes a login and does not finish it. PgBouncer lets clients wait so while the server behind it is down,
-/// and for a while after that server refused its login.
+/// A pooler that accepts a login but does not finish it. PgBouncer makes clients wait while the server behind it is
+/// down, and for a while after that server rejected its login.
 pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
     Cause::external(
         SERVER_DOWN,
@@ -244,7 +244,7 @@ pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
     .with("waited", format!("{} ms", limit.as_millis()))
 }
 
-/// Whether a pooler is there: it refuses an unknown startup parameter before it asks for anything.
+/// Whether it is a pooler: a pooler rejects an unknown startup parameter immediately.
 pub(super) async fn answers(place: &Place, limit: Duration) -> bool {
     let asked = timeout(limit, async {
         let mut stream = connect::open(place).await.ok()?;
@@ -260,7 +260,7 @@ pub(super) async fn answers(place: &Place, limit: Duration) -> bool {
     answer.first() == Some(&b'E') && answer.windows(named.len()).any(|window| window == named)
 }
 
-/// A startup message (protocol 3.0) with a parameter that nobody knows.
+/// A startup message (protocol 3.0) with an unknown parameter.
 fn startup() -> Vec<u8> {
     let mut body = vec![0, 3, 0, 0];
     for word in ["user", "boot-agent", "database", "boot-agent", UNKNOWN_PARAMETER, "1", ""] {

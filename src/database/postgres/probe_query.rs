@@ -1,7 +1,7 @@
-//! The questions of a climb, and what their answers say about privileges, extensions and role.
+//! The queries of a climb, and what their results say about privileges, extensions and role.
 //!
-//! Every function, table, type and operator is named with its schema, so that nothing in the user's search path answers
-//! in its place.
+//! Every function, table, type and operator is schema-qualified, so that nothing in the user's search path can shadow
+//! it.
 
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
@@ -16,9 +16,8 @@ const DOCUMENTED: i64 = 90_500;
 /// The extensions that the app uses, by database.
 const EXTENSIONS: [(&str, &[&str]); 2] = [("circle", &["pgcrypto", "uuid-ossp"]), ("vms", &["uuid-ossp"])];
 
-/// Everything in one round trip, in words that 9.1 and later know. The app creates its tables without naming a schema,
-/// so they go into the first schema of the search path that the user may use. At most five tables are listed on which
-/// the user lacks what the app does with them.
+/// Everything in one round trip, supported by 9.1 and later. The app creates its tables unqualified, so they go into
+/// the first schema of the search path that the user may use. At most five tables with missing privileges are listed.
 const QUESTION: &str = "\
 SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num'), \
 pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
@@ -38,7 +37,7 @@ pg_catalog.has_schema_privilege(pg_catalog.current_schema()::pg_catalog.text, 'C
 (SELECT pg_catalog.string_agg(n.nspname::pg_catalog.text, ', ') FROM pg_catalog.pg_namespace n \
  WHERE n.nspname OPERATOR(pg_catalog.=) 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'))";
 
-/// Which extensions the server has to offer, and whether this user may create them; `trusted` is known since 13.
+/// The available extensions, and whether this user may create them; `trusted` exists from 13 on.
 const OFFERED: &str = "\
 SELECT name, pg_catalog.current_setting('is_superuser'), \
 pg_catalog.has_database_privilege(pg_catalog.current_database()::pg_catalog.text, 'CREATE') \
@@ -55,7 +54,7 @@ pub(super) struct ServerFacts {
     version_number: i64,
     in_recovery: bool,
     read_only: bool,
-    /// Where the app's tables would be created; `None` when the search path leads nowhere.
+    /// The schema in which the app's tables would be created; `None` if no schema of the search path exists.
     schema: Option<String>,
     search_path: String,
     may_create: bool,
@@ -98,8 +97,8 @@ async fn rows(client: &Client, question: &str) -> Result<Vec<SimpleQueryRow>, Er
     Ok(rows.collect())
 }
 
-/// A word about each extension that the app needs in this database, that is not there, and that the app could not create
-/// itself. What the server does not answer is not worth a word.
+/// A warning about each extension that the app needs in this database, that is missing, and that the app could not
+/// create itself. Query failures are ignored.
 pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, database: &str) -> Vec<Cause> {
     let missing = answer.missing_extensions(database);
     if missing.is_empty() {
@@ -145,7 +144,7 @@ impl ServerFacts {
         needed.iter().copied().filter(|name| !self.extensions.iter().any(|one| one == name)).collect()
     }
 
-    /// Whether the app may do in this database what it does: create its tables, read and write them.
+    /// Whether the user has the privileges that the app needs: to create, read and write its tables.
     pub(super) fn privileges(&self, database: &str, user: &str) -> Result<String, Cause> {
         let grant = |schema: &str| {
             format!(
@@ -193,7 +192,7 @@ impl ServerFacts {
         Ok(format!("{database}: {user} can create, read and write tables in {schema}"))
     }
 
-    /// Whether the server takes writes, and is what `target_session_attrs` asks for.
+    /// Whether the server accepts writes and matches `target_session_attrs`.
     pub(super) fn role(&self, server: &Server, target: SessionTarget) -> Result<String, Cause> {
         let asks_for_standby =
             matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly | SessionTarget::PreferStandby);
@@ -232,7 +231,7 @@ impl ServerFacts {
         Ok(format!("primary, PostgreSQL {}; CircleCI documents 9.5", self.version))
     }
 
-    /// A word about a version older than any that the app was made for.
+    /// The warning about a version older than documented for the app.
     pub(super) fn version_advice(&self) -> Option<Cause> {
         (self.version_number > 0 && self.version_number < DOCUMENTED).then(|| {
             Cause::config(

@@ -1,4 +1,4 @@
-//! The certificate and key files that a URI names, read from the box.
+//! Reads the certificate and key files from the URI.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
-use super::terms::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
+use super::terms::{Authorities, ClientCertificate, Terms};
 use crate::cause::Cause;
 use crate::database::uri::Password;
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::trust;
 
-/// The largest file of certificates that is read, in bytes; a distribution's store has some 200 kB.
+/// Size limit of a certificate file, in bytes; a distribution's store has some 200 kB.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// The certificates that the server's is verified with; never none.
+/// The trusted certificates; never empty.
 ///
 /// # Errors
 /// `tls.ca_file`, saying what the file is instead, or `tls.no_authorities`.
@@ -26,7 +27,7 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
     let path = match &terms.authorities {
         Authorities::File(path) => path.clone(),
         Authorities::System => {
-            let found = SYSTEM_STORES.iter().find(|store| root.path(store).exists());
+            let found = trust::STORES.iter().find(|store| root.path(store).exists());
             PathBuf::from(found.ok_or_else(|| {
                 Cause::host(
                     Kind::TlsNoAuthorities,
@@ -73,7 +74,7 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
     Ok(certificates)
 }
 
-/// What a file without PEM certificates is, and how to make one of it.
+/// What a file without PEM certificates is, and how to convert it.
 fn not_pem(content: &[u8], path: &Path) -> (&'static str, Option<String>) {
     let text = String::from_utf8_lossy(content);
     let beginning = text.trim_start().to_ascii_lowercase();
@@ -137,7 +138,7 @@ pub(super) fn identity(
             ));
         }
     }
-    // A callback, since without one OpenSSL would ask the terminal for the passphrase of an encrypted key.
+    // A callback, since without one OpenSSL would prompt on the terminal for the passphrase of an encrypted key.
     let passphrase = identity.key_password.as_ref().map(Password::expose).unwrap_or_default();
     let key = PKey::private_key_from_pem_passphrase(&key_text, passphrase.as_bytes())
         .map_err(|error| client_certificate(&identity.key, "contains no readable private key", &error))?;
@@ -155,7 +156,7 @@ pub(super) fn client_certificate(path: &Path, what: &str, error: &dyn std::fmt::
     .with("error", error)
 }
 
-/// A whole file, which must be a regular one and not large: a pipe would hang, a device never end.
+/// Reads a regular file with a size limit: a pipe would block, and a device would never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let unfit = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
     if !std::fs::metadata(path)?.is_file() {

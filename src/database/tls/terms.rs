@@ -1,18 +1,10 @@
-//! What a URI demands of TLS.
+//! TLS requirements of a URI.
 
 use std::path::PathBuf;
 
 use openssl::ssl::SslVersion;
 
 use crate::database::uri::{Password, Product};
-
-/// Where the certificates of the known authorities are, by distribution: Debian, Red Hat, SUSE, Alpine.
-pub(super) const SYSTEM_STORES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// How much of the server's certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +33,7 @@ pub(in super::super) struct ClientCertificate {
     pub(in super::super) key_must_be_private: bool,
 }
 
-/// What a URI demands of TLS, in terms common to both kinds.
+/// TLS requirements of a URI, common to all products.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Terms {
     pub(in super::super) kind: Product,
@@ -56,7 +48,7 @@ pub(in super::super) struct Terms {
 }
 
 impl Terms {
-    /// Terms that any server meets which speaks TLS at all, to learn whether one does.
+    /// Terms that every TLS server meets, to find out whether a server speaks TLS.
     pub(in super::super) fn anything(kind: Product) -> Self {
         Terms {
             kind,
@@ -70,7 +62,7 @@ impl Terms {
         }
     }
 
-    /// The setting that names the authorities, for next steps.
+    /// The setting for the trusted CA, for next steps.
     pub(super) fn authorities_setting(&self) -> &'static str {
         match self.kind {
             Product::Postgres => "sslrootcert",

@@ -13,7 +13,7 @@ use super::terms::{Authorities, Terms};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-// OpenSSL's verdicts on a certificate (`X509_V_ERR_…` in x509_vfy.h).
+// OpenSSL's verification errors (`X509_V_ERR_…` in x509_vfy.h).
 const UNABLE_TO_GET_ISSUER: i32 = 2;
 const SIGNATURE_FAILURE: i32 = 7;
 const NOT_YET_VALID: i32 = 9;
@@ -129,8 +129,8 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         .with("valid", &objection.valid)
 }
 
-/// A chain that does not end at a trusted certificate. Only of the server's own certificate may the issuer's be missing
-/// from what the server sends; higher up, what is missing is a root, which no server need send.
+/// A chain that does not end at a trusted certificate. The server should send the issuer of its own certificate if that
+/// is an intermediate; higher up, only a root can be missing, which no server needs to send.
 fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
     let setting = terms.authorities_setting();
     let issuer = &objection.issuer;
@@ -195,10 +195,10 @@ fn trusted(terms: &Terms) -> String {
     }
 }
 
-/// A handshake that ended for another reason than the server's certificate.
+/// A handshake that failed for a reason other than the server's certificate.
 ///
-/// `asked` says that the server asked for a client certificate. By then versions and ciphers are agreed upon, so a server
-/// that refuses later or hangs up does so because of that certificate.
+/// `asked`: the server requested a client certificate. Versions and ciphers are negotiated by then, so a later
+/// rejection or disconnect is about that certificate.
 pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &ssl::Error) -> Cause {
     let reason = error.ssl_error().and_then(|stack| stack.errors().last()).map(|error| error.reason_code());
     let hung_up = reason.is_none();
@@ -232,7 +232,7 @@ pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &
     cause.with("OpenSSL", words(error))
 }
 
-/// What an alert of the server means, which in TLS 1.3 may come only after the handshake.
+/// What the server's alert means; in TLS 1.3, it may come only after the handshake.
 pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause> {
     let cause = match reason {
         ALERT_CERTIFICATE_REQUIRED => demanded(terms, server),
@@ -325,7 +325,7 @@ fn words(error: &ssl::Error) -> String {
     }
 }
 
-/// The cause in an error of reading or writing that an alert after the handshake made.
+/// The cause in an I/O error that an alert after the handshake caused.
 pub(in crate::database) fn after_handshake(
     terms: &Terms,
     server: &Server,

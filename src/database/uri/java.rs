@@ -1,11 +1,11 @@
-//! How MongoDB's Java driver of the app's time reads a connection string: `com.mongodb.ConnectionString` of 3.2, which
-//! CircleCI's documented databases go with. What it reads otherwise than today's drivers is a warning, and the form that
-//! both read is its next step.
+//! How the app's MongoDB Java driver parses a connection string: `com.mongodb.ConnectionString` of 3.2, which matches
+//! CircleCI's documented databases. Each difference from current drivers is a warning, with a form that both support as
+//! its next step.
 //!
-//! It cuts the string at the last `/` (so one in an option is taken for the one before the database), decodes as web
-//! forms do (`+` is a space), ends options at `;` as at `&`, knows `ssl` and not `tls`, takes a boolean other than
-//! `true`, `1` and `yes` for false, and ignores what it does not know: among that are all options that name certificates
-//! or relax their verification, since Java has a trust store of its own.
+//! It splits at the last `/` (so one in an option counts as the one before the database), decodes like web forms (`+`
+//! is a space), separates options at `;` and `&`, supports `ssl` but not `tls`, treats a boolean other than `true`, `1`
+//! and `yes` as false, and ignores unknown options, including all options for certificates and their verification,
+//! since Java has its own trust store.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::kind::Kind;
 
 const PREFIX: &str = "mongodb://";
 
-/// The mechanisms that the driver knows; it compares them to the letter.
+/// The mechanisms that the driver supports; case-sensitive.
 const MECHANISMS: [&str; 5] = ["SCRAM-SHA-1", "MONGODB-CR", "MONGODB-X509", "GSSAPI", "PLAIN"];
 
 /// What the driver understands.
@@ -50,12 +50,12 @@ pub(super) enum Rejection {
     Encoding,
 }
 
-/// How the app's driver fares with a string that today's drivers read.
+/// How the app's driver parses a string that current drivers accept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OldDriver {
     /// It throws.
     pub refuses: bool,
-    /// The credentials as it reads them, where it reads others.
+    /// The credentials as it parses them, if different.
     pub credentials: Option<Credentials>,
     /// It connects without TLS, although TLS was meant.
     pub in_plaintext: bool,
@@ -164,7 +164,7 @@ fn decode(text: &str) -> Result<String, Rejection> {
     Ok(String::from_utf8_lossy(&decoded).into_owned())
 }
 
-/// What the driver makes of a string that was read as `uri` by today's rules, with a warning for each difference.
+/// Compares the driver's view with `uri`, parsed by current rules, adding a warning for each difference.
 pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> OldDriver {
     if let Some(cause) = ignored_options(uri, text) {
         warnings.push(cause);
@@ -174,7 +174,7 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     if outcome == Err(Rejection::SlashInOptions) {
         warnings.push(refused(Rejection::SlashInOptions));
         old.refuses = true;
-        // Later drivers of the line cut at the first /, and read the rest as this one would.
+        // Later 3.x drivers split at the first / and parse the rest the same way.
         if let Some((before, query)) = text.split_once('?') {
             outcome = read(&format!("{before}?{}", query.replace('/', "%2F")));
         }
@@ -207,7 +207,7 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
             ));
             old.credentials = Some(Credentials {
                 user: reading.user,
-                password: reading.password.map(Password),
+                password: reading.password.map(Password::from),
                 source: reading.source,
                 ..today.clone()
             });
@@ -224,10 +224,10 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     old
 }
 
-/// The kind of the warning for credentials that the two read differently.
+/// The kind of the warning for credentials that the two parse differently.
 pub(in crate::database) const PLUS: Kind = Kind::MongoUriPlus;
 
-/// The kind of the warning for TLS that only today's drivers turn on.
+/// The kind of the warning for TLS that only current drivers enable.
 pub(in crate::database) const PLAINTEXT: Kind = Kind::MongoUriTlsName;
 
 fn refused(refusal: Rejection) -> Cause {
@@ -267,7 +267,7 @@ fn refused(refusal: Rejection) -> Cause {
     )
 }
 
-/// The options for TLS that today's other drivers heed and no Java driver of that time does.
+/// The TLS options that other current drivers support but no Java driver of that era does.
 fn ignored_options(uri: &MongoUri, text: &str) -> Option<Cause> {
     if !uri.tls.on {
         return None;

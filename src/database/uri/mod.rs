@@ -1,7 +1,7 @@
-//! Database URIs: PostgreSQL's as libpq reads them, and MongoDB connection strings as the drivers do.
+//! Database URIs: PostgreSQL's, parsed like libpq, and MongoDB connection strings, parsed like the drivers.
 //!
-//! Reading one makes its password known to the scrubber before anything else happens, also when the URI turns out to be
-//! malformed. No error, warning or `Debug` form carries a password or anything that could be a piece of one.
+//! Parsing registers the password as a secret first, even if the URI is malformed. No error, warning or `Debug` output
+//! contains a password or a piece of one.
 
 mod address;
 mod common_mistakes;
@@ -44,7 +44,7 @@ impl Parsed {
         }
     }
 
-    /// The URI with every secret replaced, fit to be shown.
+    /// The URI with secrets redacted, for display.
     pub fn shown(&self) -> &str {
         match self {
             Parsed::Postgres(uri) => uri.shown(),
@@ -53,7 +53,7 @@ impl Parsed {
         }
     }
 
-    /// What works and is yet likely not what was meant; each has class `config` and a kind of its own.
+    /// Warnings about what works but is probably not intended; each has class `config` and its own kind.
     pub fn warnings(&self) -> &[Cause] {
         match self {
             Parsed::Postgres(uri) => &uri.warnings,
@@ -63,10 +63,10 @@ impl Parsed {
     }
 }
 
-/// Reads a URI of either kind, as its scheme says.
+/// Parses a URI by its scheme.
 ///
 /// # Errors
-/// What is wrong with it and where. Without a known scheme this cannot say which database was meant.
+/// What is wrong and where. Without a known scheme, the intended product is unknown.
 pub fn parse(text: &str) -> Result<Parsed, UriError> {
     let kind = if text.starts_with("mongodb") { Product::Mongo } else { Product::Postgres };
     let other = text.starts_with("postgres");
@@ -89,7 +89,7 @@ pub fn parse(text: &str) -> Result<Parsed, UriError> {
     }
 }
 
-/// Reads a URI that must be of one kind, e.g. because of the variable it stands in.
+/// Parses a URI of a given product, e.g. because of its variable.
 ///
 /// # Errors
 /// What is wrong with it and where.

@@ -1,19 +1,18 @@
-//! MongoDB connection strings, as the drivers' common specification has them.
+//! MongoDB connection strings, by the drivers' common specification.
 //!
-//! What drivers ignore is a warning: an unknown option, a boolean that is none, a number out of its range. What the Java
-//! driver that the app uses would throw at is an error, though the specification wants a warning of some of it.
+//! What drivers ignore is a warning: an unknown option, an invalid boolean, a number out of range. What the app's Java
+//! driver rejects is an error, even where the specification wants a warning.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Host, Password, Product, Server, UriError};
+use super::conflicts;
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::{common_mistakes, conflicts};
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::secret;
 
 const KIND: Product = Product::Mongo;
 
@@ -53,11 +52,11 @@ pub struct Tls {
 /// How to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user; X.509 may leave it to the certificate's subject.
+    /// The user; optional with X.509, which uses the certificate's subject.
     pub user: Option<String>,
     /// The password, which SCRAM and PLAIN need.
     pub password: Option<Password>,
-    /// `authMechanism` in its canonical spelling; without it the server is asked which SCRAM it has.
+    /// `authMechanism` in canonical spelling; without it, SCRAM is negotiated with the server.
     pub mechanism: Option<&'static str>,
     /// The database that knows the user: `authSource`, else the database of the URI, else `admin`; `$external` for
     /// users that live outside.
@@ -71,7 +70,7 @@ pub struct Credentials {
 pub struct MongoUri {
     /// The seeds.
     pub seeds: Seeds,
-    /// How to log in; `None` when the URI names no user and no mechanism.
+    /// How to log in; `None` if the URI has neither user nor mechanism.
     pub credentials: Option<Credentials>,
     /// The database after the `/`, which the app uses.
     pub database: Option<String>,
@@ -91,7 +90,7 @@ pub struct MongoUri {
     pub app_name: Option<String>,
     /// How the app's own, older driver reads it.
     pub old_driver: OldDriver,
-    /// What works and is yet likely not what was meant.
+    /// Warnings about what works but is probably not intended.
     pub warnings: Vec<Cause>,
     shown: String,
 }
@@ -102,7 +101,7 @@ impl MongoUri {
         &self.shown
     }
 
-    /// Whether a login with `other` would be the same login: only the database asked about may differ.
+    /// Whether `other` uses the same login; only the database may differ.
     pub fn shares_login(&self, other: &MongoUri) -> bool {
         let alike = |uri: &MongoUri| MongoUri {
             database: None,
@@ -116,8 +115,8 @@ impl MongoUri {
         alike(self) == alike(other)
     }
 
-    /// Whether one server stands for what may be a replica set: without `replicaSet` a driver talks to that server alone
-    /// and does not follow a new primary. Whether it matters only the server can say.
+    /// Whether a single server may be part of a replica set: without `replicaSet`, a driver talks to that server only
+    /// and does not follow a failover. Only the server knows whether it matters.
     pub fn is_single_seed(&self) -> bool {
         matches!(&self.seeds, Seeds::Servers(servers) if servers.len() == 1)
             && self.replica_set.is_none()
@@ -158,20 +157,11 @@ impl MongoUri {
     }
 }
 
-/// Reads a MongoDB connection string. Its secrets are registered first, whether or not the rest makes sense.
+/// Reads a MongoDB connection string.
 ///
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<MongoUri, UriError> {
-    common_mistakes::register_secrets(text);
-    let uri = read(text)?;
-    let as_old_drivers_read_it = uri.old_driver.credentials.as_ref().and_then(|it| it.password.as_ref());
-    as_old_drivers_read_it.into_iter().for_each(|password| secret::register(password.expose()));
-    Ok(uri)
-}
-
-/// As [`parse`], for a text whose secrets are known already.
-pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     if parts.path.is_none()
         && let Some(query) = parts.query
@@ -326,7 +316,7 @@ fn database(parts: &Parts<'_>) -> Result<Option<String>, UriError> {
         return Ok(None);
     };
     let decoded = scan::decode(KIND, path)?;
-    // Old drivers take what follows the first dot for a collection.
+    // Old drivers treat what follows the first dot as a collection.
     let name = decoded.split('.').next().unwrap_or_default();
     if name.is_empty()
         || name.len() > 63
@@ -424,7 +414,7 @@ fn credentials(
     };
     Ok(Some(Credentials {
         user,
-        password: password.filter(|password| !password.is_empty()).map(Password),
+        password: password.filter(|password| !password.is_empty()).map(Password::from),
         mechanism,
         source,
         source_written: written.is_some(),
@@ -449,7 +439,7 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
         on: first.unwrap_or(is_srv),
         ca_file: options.text("tlsCAFile").map(PathBuf::from),
         certificate_key_file: options.text("tlsCertificateKeyFile").map(PathBuf::from),
-        key_password: options.text("tlsCertificateKeyFilePassword").map(str::to_owned).map(Password),
+        key_password: options.text("tlsCertificateKeyFilePassword").map(str::to_owned).map(Password::from),
         allow_invalid_certificates: any_certificate,
         allow_invalid_hostnames: any_certificate || truth("tlsAllowInvalidHostnames"),
     };

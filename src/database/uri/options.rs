@@ -1,5 +1,5 @@
-//! The options of a MongoDB connection string and what values they take: the drivers' common URI options
-//! specification, and the names that older drivers used instead.
+//! The options of a MongoDB connection string and their values: the drivers' common URI options specification, and
+//! names that older drivers used.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ enum Range {
 const MILLISECONDS: Range = Range::Integer(0, i32::MAX as i64);
 const COUNT: Range = Range::Integer(0, i32::MAX as i64);
 
-/// The authentication mechanisms that a URI may name.
+/// The supported authentication mechanisms.
 pub(super) const MECHANISMS: &[&str] = &[
     "SCRAM-SHA-1",
     "SCRAM-SHA-256",
@@ -50,7 +50,7 @@ pub(super) const MECHANISMS: &[&str] = &[
     "PLAIN",
 ];
 
-/// The names by which every current driver knows its options. `ssl` is an alias that none is going to drop.
+/// The option names that every current driver supports. `ssl` is a permanent alias.
 const OPTIONS: &[(&str, Range)] = &[
     ("appName", Range::AppName),
     ("authMechanism", Range::Word(MECHANISMS)),
@@ -109,7 +109,7 @@ const OPTIONS: &[(&str, Range)] = &[
     ("zlibCompressionLevel", Range::Integer(-1, 9)),
 ];
 
-/// What some drivers call, or once called, an option: the old name, and the current one with the same meaning if any.
+/// Old option names: the old name, and the current one with the same meaning, if any.
 const OLD_NAMES: &[(&str, Option<&str>, Range)] = &[
     ("auth", None, Range::Any),
     ("fsync", None, Range::Bool),
@@ -229,8 +229,8 @@ impl Options {
     }
 }
 
-/// What Java drivers of every version read as a boolean; anything else they ignore with a warning, and for the oldest it
-/// is false.
+/// What Java drivers of all versions accept as a boolean; anything else is ignored with a warning, and is false for the
+/// oldest.
 pub(super) fn java_boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Some(true),

@@ -1,4 +1,4 @@
-//! The parameters of a PostgreSQL URI and what values they take, as libpq 17 has them.
+//! The parameters of a PostgreSQL URI and their values, as in libpq 17.
 
 use std::collections::BTreeMap;
 
@@ -112,7 +112,7 @@ impl Parameters {
         Ok(checked)
     }
 
-    /// Takes a parameter of the JDBC driver for what it says there, unless libpq's own says it too.
+    /// Applies a JDBC driver parameter, unless libpq's own is set too.
     fn add_jdbc(&mut self, pair: &Pair<'_>) -> Result<(), UriError> {
         let Some(parameter) = pgjdbc::find(&pair.key) else { return Err(unknown(pair)) };
         if !self.jdbc_only.contains(&parameter.name) {
@@ -124,12 +124,12 @@ impl Parameters {
         Ok(())
     }
 
-    /// What the parameters that only the JDBC driver knows mean for who reads this URI.
+    /// The warning about parameters that only the JDBC driver supports.
     pub(super) fn jdbc_only(&self) -> Option<Cause> {
         (!self.jdbc_only.is_empty()).then(|| pgjdbc::warning(&self.jdbc_only))
     }
 
-    /// A parameter's value, unless it is empty: libpq takes an empty one for its default.
+    /// A parameter's value, unless empty: libpq then uses its default.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         self.take_placed(name).map(|(value, _)| value)
     }
@@ -139,7 +139,7 @@ impl Parameters {
         self.take_given(name).filter(|(value, _)| !value.is_empty())
     }
 
-    /// As [`Parameters::take_placed`], and also when it is empty: it then overrides with nothing.
+    /// Like [`Parameters::take_placed`], but also if empty: it then overrides with nothing.
     pub(super) fn take_given(&mut self, name: &str) -> Option<(String, usize)> {
         let given = self.values.remove(name)?;
         if given.0.is_empty() {

@@ -1,14 +1,13 @@
-//! PostgreSQL URIs, as libpq reads them (`conninfo_uri_parse` in `fe-connect.c`).
+//! PostgreSQL URIs, parsed like libpq (`conninfo_uri_parse` in `fe-connect.c`).
 //!
-//! Stricter in one thing: reserved characters in the credentials are refused also where libpq would make sense of them,
-//! since the app's other readers of the same URI do not.
+//! Stricter in one respect: reserved characters in the credentials are rejected even where libpq accepts them, since
+//! the app's other readers of the URI do not.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Host, Password, Product, Server, UriError};
-use super::common_mistakes;
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
 use crate::cause::Cause;
@@ -24,7 +23,7 @@ pub(super) const DEFAULT_SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 pub enum SslMode {
     /// Never TLS.
     Disable,
-    /// Plaintext first, TLS when the server refuses that.
+    /// Plaintext first, TLS if the server rejects that.
     Allow,
     /// TLS when the server has it. The default.
     Prefer,
@@ -121,11 +120,11 @@ pub enum Wish {
 pub struct PostgresUri {
     /// The servers in the order in which to try them; never empty.
     pub servers: Vec<Server>,
-    /// The role; libpq takes the name of the operating system's user when there is none.
+    /// The role; libpq defaults to the operating system's user.
     pub user: Option<String>,
     /// The password, if any.
     pub password: Option<Password>,
-    /// The database; libpq takes the role's name when there is none.
+    /// The database; libpq defaults to the role's name.
     pub database: Option<String>,
     /// TLS.
     pub tls: Tls,
@@ -141,7 +140,7 @@ pub struct PostgresUri {
     pub channel_binding: Wish,
     /// `require_auth`, as written.
     pub require_auth: Option<String>,
-    /// What works and is yet likely not what was meant.
+    /// Warnings about what works but is probably not intended.
     pub warnings: Vec<Cause>,
     shown: String,
 }
@@ -158,17 +157,11 @@ impl PostgresUri {
     }
 }
 
-/// Reads a PostgreSQL URI. Its secrets are registered first, whether or not the rest makes sense.
+/// Reads a PostgreSQL URI.
 ///
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
-    common_mistakes::register_secrets(text);
-    read(text)
-}
-
-/// As [`parse`], for a text whose secrets are known already.
-pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     let pairs = match parts.query {
         Some(query) => scan::pairs(KIND, query)?,
@@ -179,7 +172,7 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let mut warnings = Vec::new();
 
     let user = named(&mut parameters, "user", parts.user)?;
-    let password = named(&mut parameters, "password", parts.password)?.map(Password);
+    let password = named(&mut parameters, "password", parts.password)?.map(Password::from);
     let database = named(&mut parameters, "dbname", parts.path)?;
     warnings.extend(emptied(&parameters, &parts));
     let servers = servers(&mut parameters, &parts)?;
@@ -231,7 +224,7 @@ fn named(
     Ok(overriding.or(decoded).filter(|value| !value.is_empty()))
 }
 
-/// Parameters that lead to files of the app's own container, which are not read here.
+/// Parameters that refer to files in the app's container, which are not read here.
 fn elsewhere(parameters: &Parameters) -> Option<Cause> {
     let named: Vec<&str> = ["service", "servicefile", "passfile"]
         .into_iter()
@@ -383,7 +376,7 @@ fn tls(parameters: &mut Parameters) -> Tls {
         root_cert,
         cert: parameters.take("sslcert").map(PathBuf::from),
         key: parameters.take("sslkey").map(PathBuf::from),
-        key_password: parameters.take("sslpassword").map(Password),
+        key_password: parameters.take("sslpassword").map(Password::from),
         revocation_list: parameters.take("sslcrl").map(PathBuf::from),
         server_name_indication: parameters.take("sslsni").as_deref() != Some("0"),
         min_version: parameters.take("ssl_min_protocol_version").map(|version| version.to_ascii_uppercase()),

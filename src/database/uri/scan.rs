@@ -1,4 +1,4 @@
-//! What both kinds of URI have in common: the cut into parts, percent-encoding, hosts, ports and options.
+//! Common URI parsing: splitting, percent-encoding, hosts, ports and options.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -91,7 +91,7 @@ pub(super) fn error(kind: Product, what: impl AsRef<str>, next_step: impl Into<S
     }
 }
 
-/// Cuts a URI into its parts, refusing the mistakes that would otherwise surface as something else.
+/// Splits a URI, rejecting mistakes that would otherwise surface as something else.
 pub(super) fn cut(kind: Product, text: &str) -> Result<Parts<'_>, UriError> {
     common_mistakes::length(kind, text)?;
     let scheme = common_mistakes::scheme(kind, text)?;
@@ -180,7 +180,7 @@ pub(super) fn pairs<'a>(kind: Product, query: Span<'a>) -> Result<Vec<Pair<'a>>,
     for piece in query.split('&') {
         let is_last = piece.at + piece.text.len() == query.at + query.text.len();
         if piece.text.is_empty() && (is_last || kind == Product::Mongo) {
-            // libpq takes a trailing & for nothing, the MongoDB drivers a doubled one as well.
+            // libpq ignores a trailing &, and the MongoDB drivers also a doubled one.
             continue;
         }
         let Some(equals) = piece.text.find('=') else {
@@ -273,7 +273,7 @@ pub(super) fn network_host(
     at: usize,
 ) -> Result<Host, UriError> {
     if in_brackets {
-        // A zone (fe80::1%eth0) is of no use for a database on another machine, and Ipv6Addr knows none.
+        // A zone (fe80::1%eth0) is useless for a database on another machine, and Ipv6Addr does not support it.
         return host.parse::<Ipv6Addr>().map(|address| Host::Address(address.into())).map_err(|_| {
             error_at(
                 kind,

@@ -36,7 +36,7 @@ pub(super) fn dr_secondary(server: &Server) -> Cause {
     )
 }
 
-/// Something that answers where Vault should, and is none.
+/// Something that responds in place of Vault.
 pub(super) fn not_vault(server: &Server, answer: &Response) -> Cause {
     if let Some(cause) = redirect(server, answer) {
         return cause;
@@ -80,7 +80,7 @@ fn redirect(server: &Server, answer: &Response) -> Option<Cause> {
     Some(cause.with("status", answer.status).with("location", target))
 }
 
-/// An answer to a client that is neither good nor about what was asked.
+/// An unexpected response.
 pub(super) fn unexpected(server: &Server, answer: &Response) -> Cause {
     if let Some(cause) = redirect(server, answer) {
         return cause;
@@ -130,20 +130,19 @@ pub(super) fn silent(server: &Server, path: &str, limit: Duration) -> Cause {
     )
 }
 
-/// A connection that ended, or that carries no HTTP; `heard` is how what was read began.
+/// A connection that closed, or that is not HTTP; `heard` is the beginning of what was read.
 pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cause {
     // A TLS alert: the answer of a TLS server to plain HTTP.
     if heard.starts_with(&[0x15, 0x03]) {
         return tls_required(server);
     }
     let cause = if error.is_parse() || error.is_parse_too_large() {
-        let begins: String = String::from_utf8_lossy(heard).escape_debug().collect();
         Cause::config(
             Kind::VaultNotVault,
             format!("{server} does not speak HTTP."),
             "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
         )
-        .with("begins", begins)
+        .with_quote("begins", &String::from_utf8_lossy(heard), 32)
     } else {
         Cause::external(
             CLOSED,

@@ -6,7 +6,6 @@ use super::super::inquiry::Inquiry;
 use super::app_log;
 use crate::bundle;
 use crate::replicated::{app, health};
-use crate::secret;
 
 /// How many of the app's last lines are searched when it is not ready; one stack trace of a JVM has a hundred.
 const SEARCHED: usize = 300;
@@ -34,14 +33,14 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.secrets()).await?;
     // Whoever may not read the bundle does not know its secrets; those that stand in addresses are found there.
     let secrets: Vec<String> = bundle::secrets_in_addresses(&lines.join("\n")).collect();
-    secret::register_all(secrets.iter().map(String::as_str));
+    facts.ground.secrets.register_all(secrets.iter().map(String::as_str));
     let is_ready = inquiry.need(facts.apps()).await.is_ok_and(|apps| app::ready(apps).is_ok());
     let searched = if is_ready { SHOWN } else { SEARCHED };
     let last = |count: usize| &lines[lines.len().saturating_sub(count)..];
     let with_lines = |cause: crate::cause::Cause| {
         let shown = last(SHOWN).join("\n");
         let shown = if shown.is_empty() { "nothing".to_owned() } else { shown };
-        cause.with("container", &frontend.name).with("its last lines", secret::scrub(&shown))
+        cause.with("container", &frontend.name).with("its last lines", shown)
     };
     match (app_log::known_cause(last(searched)), is_ready) {
         (Some(cause), false) => Ok(Outcome::Failed { cause: with_lines(cause) }),
@@ -51,7 +50,7 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
             let line = lines.iter().rev().find(|line| !line.trim().is_empty());
             let line = line.map_or("the log is empty", |line| line.trim());
             // What is cut first may end in half a secret, which nobody knows.
-            Ok(Outcome::good(short(&secret::scrub(line))))
+            Ok(Outcome::good(short(&facts.ground.secrets.foreign(line))))
         }
     }
 }

@@ -12,6 +12,7 @@ use regex_lite::{Captures, Regex};
 use super::redact::{MARKER, marker};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::secret::names::{PARTS, is_harmless};
 
 /// The forms, as a manifest names them.
 pub(super) const PRIVATE_KEY: &str = "private key";
@@ -50,18 +51,8 @@ const ANCHORS: &[&str] = &[
     "auth",
 ];
 
-/// Names of secrets, as they stand in logs, dumps of environments, JSON and EDN.
-const NAME: &str = r#"[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|pwd)[a-z0-9_.-]*"#;
-
-/// How a flag ends whose value is a secret; `--http-tokens required` is none.
-const FLAG: &str = "(?:passw(?:or)?d|passphrase|secret|token|key|credential|pwd)";
-
 /// A value: quoted in a quoted text, quoted, or up to the next blank.
 const VALUE: &str = r#"(?:\\"(.*?)\\"|"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'\\]+))"#;
-
-/// What stands as the value of a secret's name and is none.
-const HARMLESS: &[&str] =
-    &["", "true", "false", "null", "nil", "none", "yes", "no", "on", "off", "undefined", "empty"];
 
 /// One form by which a secret is recognized within a line; its groups are the secret, whichever of them matched.
 struct Form {
@@ -79,11 +70,15 @@ impl PatternSet {
     /// # Errors
     /// `support.patterns`, which only a wrong pattern in this file can cause.
     pub(super) fn new() -> Result<Self, Cause> {
+        // As they stand in logs, dumps of environments, JSON and EDN. `--http-tokens required` is none.
+        let parts = PARTS.join("|").replace(' ', "[_-]?");
+        let name = format!("[a-z0-9_.-]*(?:{parts})[a-z0-9_.-]*");
+        let flag = format!("(?:passw(?:or)?d|{parts}|key)");
         let named_as_flag = format!(
-            r#"(?i)(?:^|\s)--?[a-z0-9-]*{FLAG}(?:\s+|=)(?:"([^"]*)"|'([^']*)'|([^\s"'\\-][^\s"'\\]*))"#
+            r#"(?i)(?:^|\s)--?[a-z0-9-]*{flag}(?:\s+|=)(?:"([^"]*)"|'([^']*)'|([^\s"'\\-][^\s"'\\]*))"#
         );
-        let named_in_edn = format!(r#"(?i):{NAME}\s+\\?"((?:[^"\\]|\\[^"])*)\\?""#);
-        let named = format!(r#"(?i){NAME}(?:\\?["'])?\s*(?:=>|[:=])\s*{VALUE}"#);
+        let named_in_edn = format!(r#"(?i):{name}\s+\\?"((?:[^"\\]|\\[^"])*)\\?""#);
+        let named = format!(r#"(?i){name}(?:\\?["'])?\s*(?:=>|[:=])\s*{VALUE}"#);
         let sources: [(&str, &str); 11] = [
             (AUTHORIZATION, r#"(?i)authorization(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?([^"'\\]+)"#),
             (AUTHORIZATION, r"(?i)\bbearer\s+([a-z0-9._~+/=-]{8,})"),
@@ -162,10 +157,7 @@ fn hidden(captures: &Captures<'_>, class: &str) -> String {
 fn is_worth_hiding(value: &str) -> bool {
     let is_end = |c: char| c.is_whitespace() || ",;.)}]".contains(c);
     let bare = value.trim().trim_end_matches(is_end);
-    let is_small_number = bare.len() < 6 && bare.bytes().all(|byte| byte.is_ascii_digit());
-    !is_gone(value.trim().trim_end_matches([',', ';', '.', ')', '}']))
-        && !is_small_number
-        && !HARMLESS.contains(&bare.to_ascii_lowercase().as_str())
+    !is_gone(value.trim().trim_end_matches([',', ';', '.', ')', '}'])) && !is_harmless(bare)
 }
 
 /// Whether nothing but a marker stands there, or its first word; beside a part that was known, the rest of a secret may

@@ -26,6 +26,8 @@ pub(super) struct Found {
 pub(super) enum Content {
     Text(String),
     Json(Value),
+    /// The program's own words, scrubbed.
+    Own(String),
 }
 
 impl Section {
@@ -36,6 +38,11 @@ impl Section {
     ) -> Self {
         Section { name: name.into(), source: source.into(), found }
     }
+
+    /// Whether it is this program's own words.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.found, Ok(Found { content: Content::Own(_), .. }))
+    }
 }
 
 impl Found {
@@ -45,6 +52,10 @@ impl Found {
 
     pub(super) fn json(value: Value) -> Self {
         Found { content: Content::Json(value), cut: None }
+    }
+
+    pub(super) fn own(text: String) -> Self {
+        Found { content: Content::Own(text), cut: None }
     }
 
     pub(super) fn cut(mut self, why: Option<String>) -> Self {
