@@ -50,8 +50,8 @@ async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Resu
     draft::at(&world.root, from, &place, &world.settings.extra, s3.as_ref(), warn).await
 }
 
-/// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the
-/// environment leaves something open.
+/// On an instance, its role and region; elsewhere, those of the environment. IMDS is queried only if the environment
+/// leaves something open.
 async fn aws(http: &Http, secrets: &Secrets) -> Result<Aws, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;
@@ -116,6 +116,11 @@ fn printed(
             counted(warnings, "warning")
         ),
     });
+    let first = findings.iter().find(|finding| finding.is_error());
+    if let Some(first) = first.filter(|_| verbosity != Verbosity::Quiet) {
+        let which = if errors == 1 { "it" } else { "the first" };
+        said.push_str(&format!("  {HANG}More about {which}: {}\n", first.cause.kind.ask()));
+    }
     if let Some(AirgapPackage { name, bytes, path }) = airgap.filter(|_| verbosity != Verbosity::Quiet) {
         let size = BinaryBytes(*bytes);
         said.push_str(&format!(

@@ -34,7 +34,7 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// The largest file of the bundle that is looked into for secrets, in bytes.
 const LARGEST_FILE: usize = 1024 * 1024;
 
-/// How long a word on the way is waited for.
+/// How long pending output may take to be written at exit.
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// Runs a command, and prints its result on standard output. What is secret in `arguments`, in the environment and in what
@@ -180,7 +180,7 @@ fn boot(
 
 fn tell(cause: &Cause, secrets: &Secrets) {
     let line = in_one_line(&cause.scrubbed(secrets)) + "\n";
-    // With standard error gone there is nobody to tell.
+    // If standard error is closed, there is nowhere to report it.
     let _ = console::write_within(io::stderr(), line, MOMENT);
 }
 
@@ -230,7 +230,7 @@ fn in_runtime<T>(
             console: console.clone(),
             secrets: secrets.clone(),
         };
-        // One task does the work and beats, so that a task that is stuck misses the beat.
+        // The task that does the work also sends the heartbeat, so that a stuck task misses it.
         tokio::select! {
             came = command(world) => came,
             never = console.beat() => match never {},
@@ -261,7 +261,7 @@ fn verbosity(common: &cli::Common) -> Verbosity {
     }
 }
 
-/// Prints a result; with `within`, its reader is waited for no longer than that.
+/// Prints a result; with `within`, gives up on a reader that takes longer.
 fn print(printed: CommandOutput, output: Output, within: Option<Duration>) -> Exit {
     let text = match output {
         Output::Text => Screen::stdout().show(&printed.text),
@@ -291,7 +291,7 @@ fn man() -> Exit {
     if rendered.is_ok() { Exit::Good } else { Exit::Failed }
 }
 
-/// A panic's message may quote what was being worked on.
+/// A panic message may quote the data being processed.
 fn scrub_panics(secrets: Secrets) {
     std::panic::set_hook(Box::new(move |panic| {
         let said = secrets.foreign(&panic.to_string());

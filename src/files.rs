@@ -339,8 +339,8 @@ impl ReadError {
             ),
             ReadError::Unsafe(how) => Cause::host(
                 Kind::HostUnsafeFile,
-                format!("{path_shown} is not used, since somebody else could have written it: {how}."),
-                format!("Check what it says, then: chown root: {path_shown} && chmod go-w {path_shown}"),
+                format!("{path_shown} is not trusted, because other users could have written it: {how}."),
+                format!("Check its content, then run: chown root: {path_shown} && chmod go-w {path_shown}"),
             ),
             ReadError::TooLarge { size, limit } => Cause::host(
                 Kind::HostFile,

@@ -13,8 +13,9 @@ use crate::cause::Cause;
 use crate::files::{self, Root};
 use crate::kind::Kind;
 
-/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE, Alpine.
-/// The directories of single certificates beside them hold the same ones, and reading those takes ten times as long.
+/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE,
+/// Alpine. The directories of individual certificates next to them have the same content but take ten times as long to
+/// read.
 pub(crate) const STORES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

@@ -314,7 +314,7 @@ impl Hygiene {
         }
     }
 
-    /// Two lines for each that was found.
+    /// Two lines for each leftover.
     pub(super) fn text(&self) -> String {
         let mut said = String::new();
         for Left { name, what, cause, is_error, remedy, removed } in &self.left {

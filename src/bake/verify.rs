@@ -209,7 +209,7 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
         (None, Some(url), None) => {
             Check::skipped("installer", &format!("fetched at boot from {}", url::shown(url.as_str())))
         }
-        // A boot with this lock would refuse to run any.
+        // A boot with this lock would refuse to run any installer.
         (None, _, Some(lock)) => {
             let missing = pins::installer(lock).err();
             Check::of("installer", String::new(), missing.into_iter().collect())

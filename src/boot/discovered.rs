@@ -10,10 +10,11 @@ use crate::aws::{self, Aws};
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 
+use super::identity;
 use super::lifecycle::{self, Heartbeats, Lifecycle};
 use super::order::Order;
 use super::run::Run;
-use super::{IDENTITY, LIFECYCLE, identity};
+use super::stages::{IDENTITY, LIFECYCLE};
 
 /// What a boot has learned so far, and the heartbeats that live as long as the run.
 #[derive(Default)]

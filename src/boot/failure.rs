@@ -23,7 +23,7 @@ use super::discovered::Discovered;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
-use super::{IMAGES, INSTALL};
+use super::stages::{IMAGES, INSTALL};
 
 /// Upload timeout of a report: best effort, while the group is waiting.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
@@ -155,7 +155,7 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
             one_line(&cause.sentence),
             one_line(&cause.next_step),
         );
-        // One write, so that no line of the kernel comes between.
+        // One write, so that no kernel message is interleaved.
         let _ = console.write_all(text.as_bytes());
     }
 }

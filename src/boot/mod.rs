@@ -31,6 +31,8 @@ mod ready;
 mod report;
 mod run;
 mod signals;
+mod stages;
+mod systemctl;
 mod trust;
 mod user_data;
 mod validate;
@@ -62,25 +64,10 @@ use discovered::Discovered;
 use order::Order;
 use run::Run;
 use signals::StopSignals;
-
-const IDENTITY: &str = "identity";
-const LIFECYCLE: &str = "lifecycle";
-const FETCH: &str = "fetch";
-const VALIDATE: &str = "validate";
-const PLACE: &str = "place";
-/// Only of bundles that name an airgap package.
-const AIRGAP: &str = "airgap";
-const DATABASES: &str = "databases";
-const IMAGES: &str = "images";
-const INSTALL: &str = "install";
-const READY: &str = "ready";
-const REPORT: &str = "report";
+use stages::{AIRGAP, DATABASES, FETCH, IMAGES, INSTALL, PLACE, READY, REPORT, VALIDATE};
 
 /// How long after cloud-init's network stage the engine's socket is looked for without a pause between attempts.
 const SOCKET_SOON: Duration = Duration::from_secs(2);
-
-const STAGES: [&str; 11] =
-    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
 /// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later
 /// point can be reported.

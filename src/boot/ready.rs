@@ -46,7 +46,7 @@ pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achie
 
 /// The result of a dry run: an app that the installation would start first can only be waited for.
 async fn would_wait(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
-    if stage.outcome_of(super::INSTALL) == Some(StageOutcome::Done) {
+    if stage.outcome_of(super::stages::INSTALL) == Some(StageOutcome::Done) {
         return Ok(Achieved::done((), "would wait until the app is started and its health URLs answer"));
     }
     let client = crate::http::build(stage.run.http.direct()?)?;

@@ -85,7 +85,7 @@ impl Run {
         })
     }
 
-    /// The same run, about to say what it would do: it asks everything once and changes nothing.
+    /// Turns this run into a dry run: it makes every check once and changes nothing.
     pub(crate) fn dry(
         root: Root,
         settings: Settings,

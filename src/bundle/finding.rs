@@ -1,4 +1,4 @@
-//! What validation has to say about a file: where, how bad, and the cause with its next step.
+//! Validation findings: place, severity, and the cause with its next step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,13 +9,13 @@ use crate::cause::{Cause, Evidence};
 use crate::kind::Kind;
 use crate::secret::{Secrets, visible};
 
-/// Whether a finding keeps the bundle from being placed.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Nothing of this bundle is placed.
+    /// Nothing of the bundle is installed.
     Error,
-    /// Said, and gone on.
+    /// Reported only.
     Warning,
 }
 
@@ -38,12 +38,12 @@ pub struct Excerpt {
     pub column: usize,
 }
 
-/// One thing that is wrong with a bundle.
+/// One problem of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Whether it stops the boot.
     pub severity: Severity,
-    /// The file as a person knows it: `settings.conf`, or the path of an extra file.
+    /// The file: `settings.conf`, or the path of an extra file.
     pub file: String,
     /// Where in the file, if it is about one place.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How many errors, and how many warnings, of one file are kept: nobody reads more, and a hostile file has a million.
+/// How many errors, and how many warnings, are kept for one file; a hostile file has a million.
 const MOST: usize = 100;
 
 /// How many findings of a whole bundle are kept.

@@ -1,4 +1,4 @@
-//! What a file holds, told from its content: files of a bundle are confused with each other, and encoded on their way.
+//! Identifies files by content: files of a bundle get swapped, or encoded in transit.
 
 use std::collections::{BTreeMap, BTreeSet};
 

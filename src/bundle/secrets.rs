@@ -1,4 +1,4 @@
-//! Makes the secrets of a bundle known to the scrubber, before anybody says anything about it.
+//! Registers the secrets of a bundle before any message about it.
 //!
 //! This looks at raw text and asks for little: it must find the password also in a file that nothing else can read. It
 //! would rather take too much for a secret than too little, with two exceptions: a placeholder is no secret (the finding

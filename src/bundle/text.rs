@@ -1,5 +1,5 @@
-//! What holds for every file of a bundle: it is text, it is the file and not a page about its absence, and nothing of the
-//! document it was pasted from is left in it.
+//! Checks common to all files of a bundle: it is text, it is the file and not an error page, and it has no artifacts of
+//! the document that it was pasted from.
 
 use std::borrow::Cow;
 use std::ops::Range;

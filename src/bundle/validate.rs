@@ -204,7 +204,7 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
             }
             None if again => format!("Two extra files have the path {name}."),
             None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
-                format!("The path {name} of an extra file is one of the agent's own.")
+                format!("The path {name} of an extra file belongs to the agent itself.")
             }
             None => {
                 if let Some(cause) = trust::flaw(path, content) {

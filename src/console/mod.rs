@@ -1,9 +1,8 @@
-//! What a person, the journal and systemd are told while something runs.
+//! Progress output to the terminal, the journal and systemd.
 //!
-//! Everything said is an [`Event`]. [`Console`] scrubs each and hands it to the renderers that fit where the output
-//! goes: a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd. They
-//! write from a thread of their own ([`outlet`]).
-//! Results (what a command prints at its end) are the commands' own, on standard output.
+//! All progress is reported as [`Event`]s. [`Console`] scrubs each and passes it to the renderers that fit the output:
+//! a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd. They
+//! write on their own thread ([`outlet`]). Commands print their results on standard output themselves.
 
 mod event;
 mod journal;

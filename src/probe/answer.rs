@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
     },
     /// Not asked.
     Skipped {
-        /// The check that failed and whose answer this one needs.
+        /// The failed check that this one depends on.
         #[serde(skip_serializing_if = "Option::is_none")]
         waits_for: Option<Id>,
         /// Why it was not asked.
@@ -56,7 +56,7 @@ impl Outcome {
         self
     }
 
-    /// Not asked since there is nothing to ask about, or since this user may not see it.
+    /// Skipped, because there is nothing to check, or because this user lacks permission.
     pub(crate) fn not_asked(reason: impl Into<String>) -> Self {
         Outcome::Skipped { waits_for: None, reason: reason.into() }
     }
@@ -95,10 +95,10 @@ pub(crate) struct Answer {
     /// What was found.
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
-    /// What else the same check warns of, each a finding of its own.
+    /// Further warnings of the same check, each a separate finding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Cause>,
-    /// How long its own question took, without what it waited for.
+    /// How long the check itself took, without waiting for shared facts.
     #[serde(rename = "seconds", serialize_with = "in_seconds")]
     pub(crate) milliseconds: u64,
 }

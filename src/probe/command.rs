@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The longest URI that is read from standard input, in bytes.
 const LONGEST_URI: u64 = 64 * 1024;
 
-/// Asks once, or with `--wait` until the answer is good.
+/// Runs once, or with `--wait` until all checks pass.
 ///
 /// # Errors
 /// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
@@ -78,7 +78,7 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Probe) -> Result<Com
     }
 }
 
-/// Writes the support bundle and says so; the exit code stays the probe's own, unless the bundle is what failed.
+/// Writes the support bundle and reports it; the exit code remains the probe's, unless the bundle failed.
 async fn add_bundle(
     printed: &mut CommandOutput,
     world: &CommandContext,
@@ -121,12 +121,12 @@ async fn round_of_one(world: &CommandContext, http: &Http, request: &Request) ->
     Report::new(asked_at, started.elapsed(), climbed(&climb))
 }
 
-/// Where libpq looks for default certificate files of the person who asks.
+/// Where libpq looks for this user's default certificate files.
 fn home() -> std::path::PathBuf {
     std::env::var_os("HOME").map_or_else(|| "/root".into(), Into::into)
 }
 
-/// The one database of `--uri`. The whole text is a secret until it has been understood.
+/// The database of `--uri`. The whole text is a secret until it has been parsed.
 fn given(argument: &str, secrets: &Secrets) -> Result<Request, Cause> {
     let text = match argument {
         "-" => {

@@ -13,7 +13,7 @@ use crate::secret::Secrets;
 /// The version of the report's format.
 pub(crate) const VERSION: u32 = 1;
 
-/// The answers of one round, and what to make of them.
+/// The results of one round, and the verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
     version: u32,
@@ -79,13 +79,13 @@ impl Report {
 
     /// As programs read it.
     pub(super) fn json(&self) -> serde_json::Value {
-        // Strings, numbers and times always have a JSON form; null would be seen at once by every reader.
+        // Serialization cannot fail for these types; null would be noticed by every reader.
         let mut json = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
         times::publish(&mut json);
         json
     }
 
-    /// Whether the node is as it should be; with `strict`, a warning is a failure.
+    /// Whether nothing is broken; with `strict`, a warning counts as broken.
     pub(super) fn is_good(&self, strict: bool) -> bool {
         match self.verdict {
             Verdict::Good => true,

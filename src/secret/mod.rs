@@ -32,7 +32,7 @@ pub use plain::visible;
 use forms::Form;
 use view::View;
 
-/// What stands in an output where a secret stood.
+/// The replacement for a secret in the output.
 pub const REDACTED: &str = "[redacted]";
 
 /// How every marker begins: a pattern's names its class, `[redacted: cookie]`.
@@ -92,7 +92,7 @@ impl fmt::Debug for Secrets {
 impl Secrets {
     /// Makes a secret known, in its literal form and in the encodings in which an output may carry it.
     ///
-    /// An empty secret is ignored. Registering one twice is harmless.
+    /// Empty secrets are ignored, and registering one twice has no effect.
     pub fn register(&self, secret: &str) {
         self.register_all([secret]);
     }

@@ -1,6 +1,6 @@
-//! What is said about the shell constructs of a file, apart from the addresses in it.
+//! Findings about the shell constructs of a file, apart from its addresses.
 //!
-//! One mistake is one finding: what follows from it, on its own line or in the values made of it, is not reported again.
+//! One mistake is one finding: its consequences, on the same line or in derived values, are not reported again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,7 +12,7 @@ use crate::kind::Kind;
 /// How much of a server's message is quoted, in characters.
 const QUOTED: usize = 400;
 
-/// The code of a failed login, whatever was wrong with it.
+/// The code of a failed login, whatever the reason.
 const AUTHENTICATION_FAILED: i64 = 18;
 
 /// The code for a certificate whose subject is not a user.

@@ -17,7 +17,7 @@ const MOST_NAMED: usize = 12;
 /// Placeholders for a password; redacting them would hide the mistake.
 const NOT_A_PASSWORD: [&str; 5] = ["password", "pass", "pw", "your-password", "your_password"];
 
-/// Refuses a text that is too long to be a URI, before anything looks at it more closely.
+/// Rejects a text that is too long to be a URI, before parsing it.
 pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     if text.len() <= LONGEST {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::http;
 use crate::replicated::health::{self, Target};
 use crate::secret::url;
 
-/// Asks every wanted health URL: those of the settings, else of the services that run here.
+/// Queries every selected health URL: those from the settings, else of the running services.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     let urls = &facts.ground.settings.health_urls;
     if !sink.wanted.wants_any_of(HEALTH, sink.catalogue) {

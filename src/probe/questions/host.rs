@@ -13,8 +13,7 @@ use crate::dns::Asked;
 use crate::files;
 use crate::kind::Kind;
 
-/// A name that every DNS server can say something about, also one that knows no other names: that there is none is an
-/// answer too.
+/// A name that every DNS server has a response for, even one that knows no other names: NXDOMAIN is a response too.
 const HARMLESS_NAME: &str = "amazonaws.com";
 
 /// Below this share of its memory, in percent, a box begins to live off its page cache: databases' drivers and the JVMs
@@ -29,7 +28,7 @@ pub(super) async fn dns(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(judge_dns(&asked))
 }
 
-/// A server that says that it cannot answer for this name is there, which is what is asked here.
+/// A server that returns an error for this name is up, which is all that matters here.
 fn judge_dns(asked: &[Asked]) -> Outcome {
     let is_silent = |it: &&Asked| it.answer.as_ref().is_err_and(|cause| cause.kind == Kind::DnsTimeout);
     let silent: Vec<&Asked> = asked.iter().filter(is_silent).collect();
@@ -91,7 +90,7 @@ pub(super) async fn memory(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let Some(text) = read("/proc/meminfo")? else {
         return Ok(Outcome::not_asked("/proc/meminfo does not exist"));
     };
-    // In containers and old kernels the second file may be hidden, which is no reason to say nothing.
+    // In containers and on old kernels, the second file may be missing.
     let killed = read("/proc/vmstat").ok().flatten().and_then(|text| field(&text, "oom_kill"));
     let (Some(total), Some(available)) = (field(&text, "MemTotal:"), field(&text, "MemAvailable:")) else {
         return Ok(Outcome::not_asked("/proc/meminfo does not report the available memory"));

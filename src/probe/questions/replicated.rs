@@ -49,7 +49,7 @@ pub(super) async fn containers(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped
     Ok(Outcome::Failed { cause })
 }
 
-/// Whether what runs is what was baked: the question that a boot asks before it reports success.
+/// Whether the running images are the baked ones, as a boot verifies before it reports success.
 pub(super) async fn locked_images(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let containers = inquiry.need(inquiry.facts.containers()).await?;
     // A lock that cannot be read is the failure of images.lock.
@@ -109,7 +109,7 @@ fn judge_version(
     Outcome::Warning { cause: cause.with("image", &daemon.image) }
 }
 
-/// Its parts can flap while everything works, so that this is never more than a warning.
+/// Its components can flap while everything works, so this is only a warning.
 pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.engine()).await?;
     let parts = match inquiry.facts.parts().await {
@@ -187,7 +187,7 @@ fn parse_units(said: &str) -> Vec<Unit> {
         .collect()
 }
 
-/// A unit that this box does not have is no failure: user data may start the agent, and Docker may be named otherwise.
+/// A missing unit is not a failure: user-data may start the agent, and Docker's unit may have another name.
 fn judge_units(units: &[Unit]) -> Outcome {
     let known: Vec<&Unit> = units.iter().filter(|unit| unit.load != "not-found").collect();
     let is_bad = |unit: &&&Unit| unit.active == "failed" || unit.sub == "auto-restart";

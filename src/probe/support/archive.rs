@@ -1,4 +1,4 @@
-//! The tarball itself: packed, read again, and only then written.
+//! The tarball: packed, verified by reading it back, and only then written.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -13,15 +13,15 @@ use crate::cause::Cause;
 use crate::files::{self, Access, Prepared};
 use crate::kind::Kind;
 
-/// Who made the bundle reads it, and decides who else does.
+/// Only the creator can read the bundle, and decides whom to give it to.
 const MODE: u32 = 0o600;
 
-/// Where a bundle will lie, after it was seen that nothing lies there yet.
+/// The path of a bundle, where nothing exists yet.
 #[derive(Debug)]
 pub(crate) struct ArchivePath(PathBuf);
 
 impl ArchivePath {
-    /// A path as a person types it: of this machine, wherever the box's root lies.
+    /// A path given on the command line is on this machine, whatever `--root` is.
     ///
     /// # Errors
     /// `usage.file_exists` if something is there, since an earlier bundle may be all that is left of a fault;
@@ -57,7 +57,7 @@ impl ArchivePath {
         }
     }
 
-    /// Writes the whole at once, durable, and readable by its owner alone.
+    /// Writes the file atomically and durably, readable only by its owner.
     ///
     /// # Errors
     /// `host.file`, `usage.file_exists`.
@@ -111,7 +111,7 @@ fn tar(directory: &str, entries: &[Entry<'_>]) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-/// Looks at every name and every byte of every file, as a reader of the tarball will find them.
+/// Checks every name and every byte of every file in the tarball.
 fn verified(plain: &[u8], entries: &[Entry<'_>], redactor: &Redactor<'_>) -> Result<usize, Cause> {
     let mut archive = tar::Archive::new(plain);
     let mut count = 0;

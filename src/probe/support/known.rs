@@ -1,4 +1,4 @@
-//! Makes every secret of this box known to the scrubber, wherever it stands, before a word is written.
+//! Registers all secrets of this box before anything is written.
 
 use std::fs;
 use std::io;

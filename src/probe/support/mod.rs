@@ -1,4 +1,4 @@
-//! `--support-bundle`: what a vendor needs to find a fault from afar, in one file, with every secret taken out.
+//! `--support-bundle`: what a vendor needs for remote diagnosis, in one file, redacted.
 //!
 //! Three steps. Everything is collected at the same time, each part with a deadline of its own, while every secret of
 //! this box is made known to the scrubber ([`known`]). Then each text is cleaned ([`redact`]): known secrets as literals,
@@ -43,7 +43,7 @@ use crate::console::{Verbosity, text};
 use crate::files::Root;
 use crate::secret::Secrets;
 
-/// What stands in the place of what other programs said, where it cannot be scrubbed for certain.
+/// The replacement for other programs' output that cannot be scrubbed reliably.
 const HELD_BACK: &str = "withheld, because it may contain secrets that are not known here; see the cautions";
 
 /// A bundle that was written.

@@ -1,7 +1,7 @@
-//! The last net, for secrets that nobody told this program of: what has the form of one.
+//! Pattern-based redaction, as a safety net for unknown secrets.
 //!
-//! It stands behind the scrubber of known secrets, never in its place: container logs carry the secrets of other
-//! programs, whose literals cannot be known. It would rather take too much than too little.
+//! It complements the scrubber of known secrets and never replaces it: container logs contain secrets of other
+//! programs, which cannot be known. It prefers redacting too much.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -30,7 +30,7 @@ const LONGEST_KEY: usize = 20 * 1024;
 /// Longer than the name of any user; a token that stands alone before the `@` of an address is longer still.
 const LONGEST_USER: usize = 15;
 
-/// Words of which a line must hold one before a pattern is tried on it, all in lower case.
+/// A pattern is only tried on a line with one of these words, in lower case.
 const ANCHORS: &[&str] = &[
     "://",
     "authorization",
@@ -108,7 +108,7 @@ impl PatternSet {
         Ok(PatternSet { anchors: anchors.map_err(|error| wrong(&error))?, forms })
     }
 
-    /// The text with everything that looks like a secret replaced by a marker that names the form.
+    /// Replaces everything that looks like a secret by a marker with the pattern's name.
     pub(super) fn catch(&self, text: &str) -> String {
         let text = without_private_keys(text);
         let mut clean = String::with_capacity(text.len());

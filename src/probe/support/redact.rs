@@ -1,4 +1,4 @@
-//! Takes every secret out of what was collected, and says what was taken from where.
+//! Redacts everything collected, and records what was redacted where.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -116,7 +116,7 @@ impl Redactor<'_> {
     }
 }
 
-/// Colours and cursor movements help nobody in a file, and may hurt on the terminal of whoever looks at it.
+/// Escape sequences are useless in a file, and may be harmful on a reader's terminal.
 fn without_controls(text: &str) -> Cow<'_, str> {
     let is_unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
     if !text.contains(is_unwanted) {

@@ -64,8 +64,7 @@ impl Found {
     }
 }
 
-/// Runs what reads files on a thread that may hang, as a file on a dead network file system makes it, and waits no longer
-/// than `limit` for it.
+/// Reads files on a separate thread, which may hang on a dead network file system, and waits at most `limit`.
 pub(super) async fn on_a_thread<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
