@@ -124,6 +124,9 @@ pub struct Cause {
     pub evidence: Vec<Evidence>,
     /// The one thing to do next: a command, or the setting to change.
     pub next_step: String,
+    /// The kinds of the causes that this one quotes in its evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotes: Vec<Kind>,
     /// Set if a wait timed out with this cause: the time waited, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_seconds: Option<u64>,
@@ -138,12 +141,14 @@ struct Recorded {
     #[serde(default)]
     evidence: Vec<Evidence>,
     next_step: String,
+    #[serde(default)]
+    quotes: Vec<String>,
     waited_seconds: Option<u64>,
 }
 
 impl From<Recorded> for Cause {
     fn from(recorded: Recorded) -> Cause {
-        let Recorded { kind, class, sentence, evidence, next_step, waited_seconds } = recorded;
+        let Recorded { kind, class, sentence, evidence, next_step, quotes, waited_seconds } = recorded;
         let known = Kind::parse(&kind);
         let cause = Cause {
             kind: known.unwrap_or(Kind::CauseUnknown),
@@ -151,6 +156,7 @@ impl From<Recorded> for Cause {
             sentence,
             evidence,
             next_step,
+            quotes: quotes.iter().filter_map(|kind| Kind::parse(kind)).collect(),
             waited_seconds,
         };
         if known.is_some() { cause } else { cause.with("unknown kind", kind) }
@@ -168,6 +174,7 @@ impl Cause {
             sentence: sentence.as_ref().to_owned(),
             evidence: Vec::new(),
             next_step: next_step.as_ref().to_owned(),
+            quotes: Vec::new(),
             waited_seconds: None,
         }
     }
@@ -225,6 +232,18 @@ impl Cause {
         self
     }
 
+    /// Adds another cause as one piece of evidence, e.g. what a boot waited for when its time ran out.
+    #[must_use]
+    pub fn quoting(mut self, name: &'static str, other: &Cause) -> Self {
+        self.quotes.extend(other.kinds());
+        self.with_sentence(name, other)
+    }
+
+    /// Its kind and those of the causes that it quotes.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        std::iter::once(self.kind).chain(self.quotes.iter().copied())
+    }
+
     /// Adds an error and everything that caused it, as the evidence `error`.
     #[must_use]
     pub fn with_error(self, error: &(dyn std::error::Error + 'static)) -> Self {
@@ -244,7 +263,7 @@ impl Cause {
         }
         let mut whole = causes.remove(leading);
         for other in causes {
-            whole = whole.with_sentence("also", &other);
+            whole = whole.quoting("also", &other);
             whole.evidence.extend(other.evidence);
             if other.next_step != whole.next_step {
                 whole.next_step = format!("{} {}", whole.next_step, other.next_step);
@@ -313,6 +332,23 @@ mod tests {
         let text = serde_json::to_string(&cause).unwrap();
         assert_eq!(serde_json::from_str::<Cause>(&text).unwrap(), cause);
         assert!(text.contains(r#""class":"external""#), "{text}");
+    }
+
+    #[test]
+    fn a_quoted_cause_leaves_its_kind() {
+        let of = |kind: Kind| Cause::new(kind.classes()[0], kind, "It failed.", "Mend it.");
+        let several = Cause::together(vec![
+            of(Kind::TcpTimeout),
+            of(Kind::PostgresPasswordRejected),
+            of(Kind::DnsTimeout),
+        ]);
+        let late = of(Kind::BootDeadline).quoting("waited for", &several);
+        let expected =
+            [Kind::BootDeadline, Kind::PostgresPasswordRejected, Kind::TcpTimeout, Kind::DnsTimeout];
+        let text = serde_json::to_string(&late).unwrap();
+        for cause in [&late, &serde_json::from_str(&text).unwrap()] {
+            assert_eq!(cause.kinds().collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

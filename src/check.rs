@@ -116,6 +116,11 @@ fn printed(
             counted(warnings, "warning")
         ),
     });
+    let first = findings.iter().find(|finding| finding.is_error());
+    if let Some(first) = first.filter(|_| verbosity != Verbosity::Quiet) {
+        let which = if errors == 1 { "it" } else { "the first" };
+        said.push_str(&format!("  {HANG}More about {which}: {}\n", first.cause.kind.ask()));
+    }
     if let Some(AirgapPackage { name, bytes, path }) = airgap.filter(|_| verbosity != Verbosity::Quiet) {
         let size = BinaryBytes(*bytes);
         said.push_str(&format!(

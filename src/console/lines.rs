@@ -93,7 +93,7 @@ fn ended(
         let _ = write!(line, ": {detail}");
     }
     if let Some(cause) = cause {
-        let _ = write!(line, ": {}", in_one_line(cause));
+        let _ = write!(line, ": {}; more: {}", in_one_line(cause), cause.kind.ask());
     }
     Some(line)
 }

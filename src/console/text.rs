@@ -11,9 +11,9 @@ use crate::cause::Cause;
 /// The minimum and maximum width of the evidence name column; longer names shift their line.
 const NAME_WIDTH: std::ops::RangeInclusive<usize> = 9..=30;
 
-/// A cause with its evidence and next step, several lines, indented under a sign.
+/// A cause with its evidence, its next step and how to have it explained, several lines, indented under a sign.
 pub fn cause(cause: &Cause) -> String {
-    cause_with(cause, &[])
+    cause_with(cause, &[("more", cause.kind.ask())])
 }
 
 /// [`cause`], with more facts below the next step.
@@ -21,7 +21,7 @@ pub fn cause_with(cause: &Cause, more: &[(&str, String)]) -> String {
     format!("{} {HANG}{}\n{}", red("✗"), cause.sentence, details(cause, more))
 }
 
-/// As [`cause`], for something that is not as it should be and did not stop anything.
+/// As [`cause`] without how to have it explained, for something that is not as it should be and did not stop anything.
 pub fn warning(cause: &Cause) -> String {
     warning_with(cause, &[])
 }

@@ -202,7 +202,13 @@ fn closing(report: &Report) -> String {
         0 => String::new(),
         count => format!(", {count} skipped"),
     };
-    format!("{verdict}{warnings}. {} checks in {}{not_asked}.\n", report.checks.len(), human(report.took()))
+    let more = match report.root_causes.iter().find(|root| root.is_failure) {
+        Some(first) if failures == 1 => format!("More about it: {}\n", first.cause.kind.ask()),
+        Some(first) => format!("More about the first: {}\n", first.cause.kind.ask()),
+        None => String::new(),
+    };
+    let (count, took) = (report.checks.len(), human(report.took()));
+    format!("{verdict}{warnings}. {count} checks in {took}{not_asked}.\n{more}")
 }
 
 /// All checks, for `--list`.

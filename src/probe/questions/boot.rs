@@ -3,7 +3,6 @@
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
 use super::super::inquiry::Inquiry;
-use super::super::root_causes::RECORDED_KIND;
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::kind::Kind;
@@ -69,17 +68,7 @@ fn not_in_service(record: &Record) -> Cause {
     let said = why.sentence.trim_end_matches('.');
     let sentence = format!("The last boot failed{place}: {said} ({}).", why.kind);
     let mut cause = Cause::new(why.class, KIND, sentence, &why.next_step).with("at", at);
-    for kind in kinds(why) {
-        cause = cause.with(RECORDED_KIND, kind);
-    }
+    cause.quotes = why.kinds().collect();
     cause.evidence.extend(why.evidence.iter().cloned());
     cause
-}
-
-/// The kind of a cause, and those that it quotes: of several databases, or of what a deadline found it waiting for.
-fn kinds(cause: &Cause) -> Vec<&str> {
-    let quoted = cause.evidence.iter().filter(|item| item.name == "also" || item.name == "waited for");
-    let quoted =
-        quoted.filter_map(|item| item.value.rsplit_once('[')?.1.split_once(", ").map(|(kind, _)| kind));
-    std::iter::once(cause.kind.as_str()).chain(quoted).collect()
 }
