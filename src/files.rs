@@ -47,7 +47,7 @@ impl Root {
     /// # Errors
     /// When `/etc/group` exists and cannot be read.
     pub fn group_id(&self, name: &str) -> io::Result<Option<u32>> {
-        let text = match fs::read_to_string(self.path("/etc/group")) {
+        let text = match read_text(&self.path("/etc/group")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -287,6 +287,22 @@ pub async fn off_task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// The I/O error.
 pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()> {
     Prepared::write(target, content, access)?.commit()
+}
+
+/// The most bytes of a file for which nothing says how long it may be.
+const LARGEST_TEXT: usize = 4 * 1024 * 1024;
+
+/// As [`fs::read_to_string`], for a regular file of at most 4 MiB; see [`read_bounded`].
+///
+/// # Errors
+/// What the file system said, or that it is no such file.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let content = read_bounded(path, LARGEST_TEXT).map_err(|error| match error {
+        ReadError::NotFound => io::ErrorKind::NotFound.into(),
+        ReadError::Io(error) => error,
+        other => io::Error::other(other.cause(path).sentence),
+    })?;
+    String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
 }
 
 /// Why [`read_bounded`] did not read a file.

@@ -393,7 +393,7 @@ fn is_empty(path: &Path) -> bool {
         Ok(found) => {
             found.len() == 0
                 || (path.ends_with("machine-id")
-                    && fs::read_to_string(path).is_ok_and(|text| text.trim() == "uninitialized"))
+                    && files::read_text(path).is_ok_and(|text| text.trim() == "uninitialized"))
         }
     }
 }

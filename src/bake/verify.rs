@@ -233,9 +233,7 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
 fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     let read = |path: &str| {
         let path = world.root.path(path);
-        // Checked before, so its size is known.
-        script::from_file(&path, None)?;
-        let content = std::fs::read(&path).map_err(|error| files::failed("read", &path, &error))?;
+        let (content, _) = script::read(&path, None)?;
         Ok::<_, Cause>((content, path.display().to_string()))
     };
     let (content, place) = read(script::PINNED)?;
@@ -286,7 +284,7 @@ fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
 async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
     let mut failures = Vec::new();
     let path = world.root.path(unit::PATH);
-    match std::fs::read_to_string(&path) {
+    match files::read_text(&path) {
         Ok(text) if text == unit::text() => {}
         Ok(_) => failures.push(
             Cause::config(

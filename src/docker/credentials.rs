@@ -79,7 +79,7 @@ fn not_understood(why: &str) -> Cause {
 
 fn read(root: &Root) -> Result<HashMap<String, Login>, Cause> {
     let path = root.path(FILE);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match files::read_text(&path) {
         Ok(text) => text,
         // Like the docker command, go on without a login where the file cannot be seen at all.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {

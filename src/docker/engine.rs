@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, RemoveContainerOptions,
-    TagImageOptions,
+    InspectContainerOptions, LogsOptions, RemoveContainerOptions, TagImageOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 pub use super::listing::{Container, Info, LocalImage};
+use super::listing::{ListedContainer, ListedImage};
 use super::reference::Reference;
+use super::transport;
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
@@ -30,8 +32,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
 
-/// The client library's own timeout, in whole seconds. It must be longer than every limit in this module.
-const LIBRARY_TIMEOUT: u64 = 24 * 3600;
+/// How many logs are read at the same time.
+const LOGS_AT_ONCE: usize = 2;
 
 /// How many bytes of the end of a container's log are kept.
 const LOG_LIMIT: usize = 256 * 1024;
@@ -43,11 +45,13 @@ pub struct Engine {
     pub(super) root: Root,
     /// Counts the events of all pulls: one pull may legitimately be idle while others use the engine's download slots.
     pub(super) pull_events: Arc<AtomicU64>,
+    /// How many containers' logs are read at the same time.
+    outputs: Arc<Semaphore>,
     patience: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Address {
+pub(super) enum Address {
     Socket(PathBuf),
     Tcp(String),
 }
@@ -83,7 +87,13 @@ impl Engine {
                 }
             },
         };
-        Ok(Engine { address, root: root.clone(), pull_events: Arc::default(), patience: ANSWER })
+        Ok(Engine {
+            address,
+            root: root.clone(),
+            pull_events: Arc::default(),
+            outputs: Arc::new(Semaphore::new(LOGS_AT_ONCE)),
+            patience: ANSWER,
+        })
     }
 
     /// Where the engine is asked, for people.
@@ -134,9 +144,8 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::ping`].
     pub async fn images(&self) -> Result<Vec<LocalImage>, Cause> {
-        let docker = self.client()?;
-        let listed = self.answer("list its images", docker.list_images(None::<ListImagesOptions>)).await?;
-        Ok(listed.into_iter().map(LocalImage::from).collect())
+        let list = transport::list::<ListedImage>(&self.address, "/images/json");
+        Ok(self.answer("list its images", list).await?.into_iter().map(LocalImage::from).collect())
     }
 
     /// The id of the image that goes by `name` (`name:tag` or `name@sha256:…`); `None` if there is none.
@@ -159,10 +168,8 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::ping`].
     pub async fn containers(&self) -> Result<Vec<Container>, Cause> {
-        let docker = self.client()?;
-        let options = ListContainersOptions { all: true, ..Default::default() };
-        let listed = self.answer("list its containers", docker.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().map(Container::from).collect())
+        let list = transport::list::<ListedContainer>(&self.address, "/containers/json?all=true");
+        Ok(self.answer("list its containers", list).await?.into_iter().map(Container::from).collect())
     }
 
     /// Tags the image `image` (an ID or a name) as `name`, moving an existing tag.
@@ -227,7 +234,9 @@ impl Engine {
         tail: usize,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), Cause> {
-        let docker = self.client()?;
+        // Each holds up to the limit in memory, and a support bundle wants all of them.
+        let _turn = self.outputs.acquire().await;
+        let docker = self.client_for_output()?;
         let options =
             LogsOptions { stdout: true, stderr: true, tail: tail.to_string(), ..Default::default() };
         let mut stream = docker.logs(container, Some(options));
@@ -253,13 +262,12 @@ impl Engine {
     }
 
     pub(super) fn client(&self) -> Result<Docker, Cause> {
-        let docker = match &self.address {
-            Address::Socket(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), LIBRARY_TIMEOUT, API_DEFAULT_VERSION)
-            }
-            Address::Tcp(host) => Docker::connect_with_http(host, LIBRARY_TIMEOUT, API_DEFAULT_VERSION),
-        };
-        docker.map_err(|error| self.failed("be reached", &error))
+        transport::client(&self.address, transport::ANSWER).map_err(|error| self.failed("be reached", &error))
+    }
+
+    /// For what a container or a command writes.
+    pub(super) fn client_for_output(&self) -> Result<Docker, Cause> {
+        transport::client(&self.address, transport::OUTPUT).map_err(|error| self.failed("be reached", &error))
     }
 
     /// Waits for one answer, and not for ever.
@@ -273,6 +281,10 @@ impl Engine {
             Ok(Err(error)) => Err(self.failed(doing, &error)),
             Err(_) => Err(self.silent(doing)),
         }
+    }
+
+    pub(super) fn place(&self) -> &Address {
+        &self.address
     }
 
     /// Whether the engine is on this machine, so that the process ids it reports may be this machine's.

@@ -239,7 +239,7 @@ impl Record {
     /// `host.file` if it cannot be read, `record.unreadable` if it is not such a record.
     pub fn read(root: &Root) -> Result<Option<Self>, Cause> {
         let path = root.path(RECORD_FILE);
-        let text = match std::fs::read(&path) {
+        let text = match files::read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::failed("read", &path, &error)),
@@ -253,7 +253,7 @@ impl Record {
             .with("error", why)
         };
         let mut value: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         times::restore(&mut value);
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(VERSION) => Err(unreadable(format!(

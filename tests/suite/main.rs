@@ -14,6 +14,7 @@ mod bake_hygiene;
 mod bake_refusals;
 mod boot;
 mod boot_faults;
+mod bounded;
 mod canaries;
 mod check;
 mod check_customizations;

@@ -81,7 +81,7 @@ pub(super) async fn clock(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 pub(super) async fn memory(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let read = |path: &str| {
         let path = inquiry.facts.ground.root.path(path);
-        match std::fs::read_to_string(&path) {
+        match files::read_text(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(files::failed("read", &path, &error)),
