@@ -75,6 +75,11 @@ impl Http {
         &self.inner.names
     }
 
+    /// The root of the box that the requests are made for.
+    pub fn root(&self) -> &Root {
+        &self.inner.root
+    }
+
     /// Does what the first [`Http::outgoing`] or [`Http::for_sdk`] would do: reads the trusted roots, once. That takes some
     /// milliseconds of computing, so that whoever has something to wait for does well to call this on another thread
     /// meanwhile.

@@ -3,7 +3,7 @@
 //! A box on which only version 1 answers is refused rather than served: version 1 hands the role's credentials to
 //! whoever can make the box send a GET.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use tokio::sync::Mutex;
 
+use super::ec2::Hardware;
 use crate::cause::{self, Cause};
 use crate::http::{self, Http};
 use crate::kind::Kind;
@@ -51,6 +52,7 @@ pub struct Imds {
     client: reqwest::Client,
     endpoint: String,
     token: Arc<Mutex<Option<Token>>>,
+    hardware: Hardware,
 }
 
 #[derive(Debug, Clone)]
@@ -75,7 +77,12 @@ impl Imds {
             .with("endpoint", endpoint));
         }
         let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
-        Ok(Imds { client, endpoint: endpoint.trim_end_matches('/').to_owned(), token: Arc::default() })
+        Ok(Imds {
+            client,
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            token: Arc::default(),
+            hardware: Hardware::read(http.root()),
+        })
     }
 
     /// What this instance is, all items asked at the same time.
@@ -114,7 +121,7 @@ impl Imds {
     /// One item below `latest/meta-data/`; `None` when there is no such item.
     ///
     /// # Errors
-    /// `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
+    /// `imds.not_ec2` (config); `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
     /// `imds.token_refused` and `imds.v1_only` (config).
     pub async fn item(&self, name: &str) -> Result<Option<String>, Cause> {
         let found = self.ask(name, &format!("meta-data/{name}")).await?;
@@ -153,7 +160,7 @@ impl Imds {
             .client
             .put(format!("{}/latest/api/token", self.endpoint))
             .header("x-aws-ec2-metadata-token-ttl-seconds", 1);
-        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable("token", &error))?;
         super::clock::date_of(response.headers())
             .ok_or_else(|| bad_answer(&self.endpoint, "token", "no header Date"))
     }
@@ -182,7 +189,7 @@ impl Imds {
             .client
             .put(format!("{}/latest/api/token", self.endpoint))
             .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_TTL);
-        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable("token", &error))?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(no_token(&self.endpoint, status));
@@ -201,7 +208,7 @@ impl Imds {
             .client
             .get(format!("{}/latest/{path}", self.endpoint))
             .header("x-aws-ec2-metadata-token", token);
-        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, name, &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(name, &error))?;
         match response.status() {
             StatusCode::OK => Ok(Response::Item(Some(self.read(response, name).await?))),
             StatusCode::NOT_FOUND => Ok(Response::Item(None)),
@@ -213,15 +220,32 @@ impl Imds {
 
     async fn read(&self, mut response: reqwest::Response, name: &str) -> Result<Vec<u8>, Cause> {
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| unreachable(&self.endpoint, name, &error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(name, &error))? {
             body.extend_from_slice(&chunk);
             if body.len() > LONGEST_ANSWER {
                 return Err(bad_answer(&self.endpoint, name, &format!("more than {LONGEST_ANSWER} bytes")));
             }
         }
         Ok(body)
+    }
+
+    /// Where nothing answers, or not in time. Only of EC2's own addresses does what machine this is tell why.
+    fn unreachable(&self, name: &str, error: &reqwest::Error) -> Cause {
+        let cause = unreachable(&self.endpoint, name, error);
+        let is_default = [DEFAULT_ENDPOINT, DEFAULT_ENDPOINT_IPV6].contains(&self.endpoint.as_str());
+        match self.hardware.other_vendor().filter(|_| is_default) {
+            None => cause,
+            Some(vendor) => {
+                let mut elsewhere = Cause::config(
+                    Kind::ImdsNotEc2,
+                    "This machine is not an EC2 instance: no metadata service answers, and its firmware is not Amazon's.",
+                    "Run this on the instance; elsewhere give region and credentials: AWS_REGION=… AWS_PROFILE=…",
+                )
+                .with("system vendor", vendor);
+                elsewhere.evidence.extend(cause.evidence);
+                elsewhere
+            }
+        }
     }
 
     fn text(&self, name: &str, bytes: Vec<u8>) -> Result<String, Cause> {
@@ -243,6 +267,12 @@ pub fn endpoint(environment: impl Fn(&str) -> Option<String>) -> String {
         let is_ipv6 = mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
         if is_ipv6 { DEFAULT_ENDPOINT_IPV6 } else { DEFAULT_ENDPOINT }.to_owned()
     })
+}
+
+/// The address of the metadata service, where its endpoint has one instead of a name.
+pub fn address(environment: impl Fn(&str) -> Option<String>) -> Option<IpAddr> {
+    let url = reqwest::Url::parse(&endpoint(environment)).ok()?;
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// `i-` and the 8 (until 2016) or 17 hexadecimal digits of an id; more are accepted, since AWS reserves the right.

@@ -27,6 +27,7 @@ pub(crate) struct RootCause {
 /// Families of checks from the ground up: what is named earlier can be the cause of what it explains, never the
 /// other way round.
 const DEPTH: &[&str] = &[
+    "host.network",
     "host.dns",
     "host.clock",
     "docker.disk",
@@ -75,6 +76,9 @@ const EXPLAINS: &[(&str, &[&str])] = &[
 /// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
 const ONE_FOR_ALL: &[Kind] = &[Kind::S3AccessDenied, Kind::S3KmsDenied, Kind::S3Unreachable];
 
+/// The check of the network itself: what failed for want of it, it explains, whatever was asked.
+const NETWORK: &str = "host.network";
+
 /// The check that tells how the last boot ended. Only what it failed of explains it: see [`is_of_boot`].
 const LAST_BOOT: &str = "boot.outcome";
 
@@ -111,7 +115,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
             .filter(|answer| answer.outcome.is_failed() == is_failure)
             .flat_map(|answer| answer.causes().map(move |cause| (answer, cause)))
             .collect();
-        found.sort_by_key(|(answer, cause)| (!is_of_dns(cause), depth(&answer.id)));
+        found.sort_by_key(|(answer, cause)| (answer.id != NETWORK, !is_of_dns(cause), depth(&answer.id)));
         for (answer, cause) in found {
             place(&mut roots, &recorded, answer, cause, is_failure);
         }
@@ -140,7 +144,10 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: 
     if is_failure
         && let Some(root) = roots.iter_mut().find(|root| match answer.id.as_ref() {
             LAST_BOOT => is_of_boot(root, recorded),
-            id => root.seen_by.iter().any(|seen| explains(seen, id)),
+            id => root.seen_by.iter().any(|seen| match seen.as_ref() {
+                NETWORK => is_of_network(cause),
+                seen => explains(seen, id),
+            }),
         })
     {
         root.explains.push(answer.id.clone());
@@ -163,6 +170,21 @@ fn is_same(one: &Cause, other: &Cause) -> bool {
 /// Whether it is the DNS server that is at fault and not the one name.
 fn is_of_dns(cause: &Cause) -> bool {
     matches!(cause.kind, Kind::DnsTimeout | Kind::DnsNoServer)
+}
+
+/// Whether it is that something could not be reached.
+fn is_of_network(cause: &Cause) -> bool {
+    matches!(
+        cause.kind,
+        Kind::DnsTimeout
+            | Kind::DnsNoServer
+            | Kind::ImdsUnreachable
+            | Kind::TcpTimeout
+            | Kind::TcpUnreachable
+            | Kind::S3Unreachable
+            | Kind::AutoscalingUnreachable
+            | Kind::RegistryUnreachable
+    )
 }
 
 fn depth(id: &str) -> usize {

@@ -31,7 +31,9 @@ pub(super) async fn dns(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 
 /// A server that says that it cannot answer for this name is there, which is what is asked here.
 fn judge_dns(asked: &[Asked]) -> Outcome {
-    let is_silent = |it: &&Asked| it.answer.as_ref().is_err_and(|cause| cause.kind == Kind::DnsTimeout);
+    let is_silent = |it: &&Asked| {
+        it.answer.as_ref().is_err_and(|cause| [Kind::DnsTimeout, Kind::DnsNoServer].contains(&cause.kind))
+    };
     let silent: Vec<&Asked> = asked.iter().filter(is_silent).collect();
     let said: Vec<String> = asked
         .iter()
