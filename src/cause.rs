@@ -1,8 +1,8 @@
-//! Why something failed, in the words of the person who can fix it.
+//! A failure, described in terms of what the reader can fix.
 //!
-//! Every failure that reaches a person is a [`Cause`]: a stable kind for machines, a [`Class`] that decides policy,
-//! one plain sentence, the evidence, and one next step. The class is a promise about replacement: `config` fails the
-//! same way on the next instance, `host` may be cured by one, `external` is waited for.
+//! Every failure shown to a user is a [`Cause`]: a stable kind for machines, a [`Class`] that decides policy, one plain
+//! sentence, the evidence, and one next step. The class predicts the effect of replacing the instance: a `config`
+//! failure recurs on the next instance, a `host` failure may not, and an `external` one is waited for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use crate::kind::Kind;
 use crate::secret;
 
-/// What a replacement of this instance would do about a [`Cause`].
+/// Whether replacing this instance would help with a [`Cause`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// A person must change the bundle, the agent's settings or the IAM policy; a replacement fails the same way.
+    /// The bundle, the agent's settings or the IAM policy must change; a replacement would fail the same way.
     Config,
-    /// Something about this one box; a replacement may cure it.
+    /// A problem of this box; a replacement may not have it.
     Host,
-    /// A database, an AWS API or the network: worth waiting for, and no reason to replace the box.
+    /// A database, an AWS API or the network: waited for, since replacing the box would not help.
     External,
 }
 
@@ -45,17 +45,18 @@ impl fmt::Display for Class {
 /// One fact that supports a cause, e.g. `address` → `10.0.3.7:5432`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What was looked at, lower case, without a colon.
+    /// What the value is, lower case, without a colon.
     pub name: Cow<'static, str>,
-    /// What was found, where possible in the words of the server that said it.
+    /// The value, where possible as the server returned it.
     pub value: String,
 }
 
-/// Why a stage or a check failed, or what a wait waits for.
+/// Why a stage or a check failed, or what it is waiting for.
 ///
-/// Every text passes the scrubber on its way in ([`secret::scrub`]), and every sink scrubs again on the way out
-/// ([`Cause::scrub`]), since a secret may be learnt after the cause was made.
+/// Every text is scrubbed on the way in ([`secret::scrub`]), and by every sink on the way out ([`Cause::scrub`]), since
+/// a secret may become known after the cause was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Recorded")]
 pub struct Cause {
     /// Stable and machine-readable: `area.what`, e.g. `s3.access_denied`.
     pub kind: Kind,
@@ -63,19 +64,49 @@ pub struct Cause {
     pub class: Class,
     /// What is wrong, in one plain sentence with a full stop.
     pub sentence: String,
-    /// What was seen, in the order in which it helps.
+    /// The evidence, most helpful first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
     /// The one thing to do next: a command, or the setting to change.
     pub next_step: String,
-    /// Set when this cause ended a wait whose time ran out: how long was waited, in whole seconds.
+    /// Set if a wait timed out with this cause: the time waited, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_seconds: Option<u64>,
 }
 
+/// A cause as it stands in a record, which another version of the agent may have written.
+#[derive(Deserialize)]
+struct Recorded {
+    kind: String,
+    class: Class,
+    sentence: String,
+    #[serde(default)]
+    evidence: Vec<Evidence>,
+    next_step: String,
+    waited_seconds: Option<u64>,
+}
+
+impl From<Recorded> for Cause {
+    fn from(recorded: Recorded) -> Cause {
+        let Recorded { kind, class, sentence, evidence, next_step, waited_seconds } = recorded;
+        let known = Kind::parse(&kind);
+        let cause = Cause {
+            kind: known.unwrap_or(Kind::CauseUnknown),
+            class,
+            sentence,
+            evidence,
+            next_step,
+            waited_seconds,
+        };
+        if known.is_some() { cause } else { cause.with("unknown kind", kind) }
+    }
+}
+
 impl Cause {
-    /// A cause of the given class. `next_step` is not optional: a failure that names no next step is not finished.
+    /// A cause of the given class, which must be one of [`Kind::classes`]. `next_step` is not optional: a failure that names
+    /// no next step is not finished.
     pub fn new(class: Class, kind: Kind, sentence: impl AsRef<str>, next_step: impl AsRef<str>) -> Self {
+        debug_assert!(kind.classes().contains(&class), "{kind} is not listed with the class {class}");
         Cause {
             kind,
             class,
@@ -117,15 +148,15 @@ impl Cause {
         self.with("error", chain(error))
     }
 
-    /// One cause for several that were found at the same time, naming each. What a person must change decides the
-    /// class and gives the kind, since waiting for the others would not help; `causes` must not be empty.
+    /// Combines several causes found at the same time, naming each. A `config` cause, if any, decides class and kind,
+    /// since waiting for the others would not help. `causes` must not be empty.
     pub fn together(mut causes: Vec<Cause>) -> Cause {
         let leading = causes.iter().position(|cause| cause.class == Class::Config).unwrap_or(0);
         if causes.is_empty() {
             return Cause::host(
                 Kind::CauseUnknown,
-                "Something failed without saying why.",
-                "Look at the journal.",
+                "An operation failed without reporting a cause.",
+                "Check the journal: journalctl -u boot-agent.",
             );
         }
         let mut whole = causes.remove(leading);
@@ -142,7 +173,7 @@ impl Cause {
         whole
     }
 
-    /// Scrubs every text again: a secret may have been learnt after this cause was made.
+    /// Scrubs every text again: a secret may have become known after this cause was created.
     pub fn scrub(&mut self) {
         let texts = [&mut self.sentence, &mut self.next_step];
         for text in texts.into_iter().chain(self.evidence.iter_mut().map(|item| &mut item.value)) {
@@ -152,7 +183,7 @@ impl Cause {
         }
     }
 
-    /// Marks that this cause ended a wait, so that it is reported as a passed deadline (exit code 3).
+    /// Marks that a wait timed out with this cause, which is reported with exit code 3.
     #[must_use]
     pub fn after_waiting(mut self, waited: Duration) -> Self {
         self.waited_seconds = Some(waited.as_secs());

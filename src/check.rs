@@ -12,7 +12,7 @@ use crate::bundle::{self, Fetched, Finding, Package, Validation};
 use crate::cause::{Cause, Evidence};
 use crate::cli;
 use crate::command::{CommandContext, CommandOutput, Exit};
-use crate::console::layout::HANG;
+use crate::console::layout::{HANG, Screen};
 use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
@@ -22,11 +22,11 @@ use crate::settings::Source;
 pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
     let extra = &world.settings.extra;
     let (fetched, what) = match &flags.source {
-        None => (draft::installed(&world.root, extra)?, "what is installed".to_owned()),
+        None => (draft::installed(&world.root, extra)?, "the installed bundle".to_owned()),
         Some(directory) if !directory.contains("://") => {
             let path = std::path::absolute(directory)
                 .map_err(|error| files::failed("find", Path::new(directory), &error))?;
-            // A directory typed by a person is one of this machine, wherever the box's root lies.
+            // A directory given on the command line is on this machine, whatever `--root` is.
             let from = Source::Directory(path);
             (draft::at(&Root::default(), &from, directory, extra, None, |_| {}).await?, directory.clone())
         }
@@ -47,8 +47,8 @@ async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Resu
     draft::at(&world.root, from, &place, &world.settings.extra, s3.as_ref(), warn).await
 }
 
-/// On an instance its role and region, elsewhere those of the environment: the metadata service is asked only if the
-/// environment leaves something open.
+/// On an instance, its role and region; elsewhere, those of the environment. IMDS is queried only if the environment
+/// leaves something open.
 async fn aws(http: &Http) -> Result<Aws, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;
@@ -83,14 +83,12 @@ fn printed(
     airgap: Option<&AirgapPackage<'_>>,
     verbosity: Verbosity,
 ) -> CommandOutput {
-    let mut said = String::new();
+    let (mut said, screen) = (String::new(), Screen::stdout());
     for finding in findings {
         let sign = if finding.is_error() { text::red("✗") } else { text::yellow("!") };
         said.push_str(&format!("{sign} {HANG}{finding}\n"));
         if let (Some(excerpt), Some(position)) = (&finding.excerpt, finding.position) {
-            let line = format!("{:>5} | ", position.line);
-            let below = " ".repeat(line.len() + excerpt.column - 1);
-            said.push_str(&format!("{line}{}\n{below}^\n", excerpt.text.trim_end()));
+            said.push_str(&screen.excerpt(position.line, &excerpt.text, excerpt.column));
         }
         if verbosity == Verbosity::Verbose {
             said.push_str(&text::evidence(&finding.cause));
@@ -130,7 +128,7 @@ fn printed(
     CommandOutput { text: said, json, exit: if errors == 0 { Exit::Good } else { Exit::Failed } }
 }
 
-/// The evidence that the text output shows; the rest says again what the sentence and the excerpt say.
+/// The evidence shown in the text output; the rest repeats the sentence or the excerpt.
 const SHOWN: [&str; 7] = ["also affects", "also on line", "also in", "code", "message", "title", "error"];
 
 fn counted(count: usize, what: &str) -> String {

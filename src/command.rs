@@ -1,4 +1,4 @@
-//! What every command works with, and what it comes to.
+//! The context of every command, and its result.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use crate::cause::Cause;
 use crate::console::{Console, StageOutcome};
 use crate::files::Root;
-use crate::kind::Kind;
+use crate::kind::{Area, Kind};
 use crate::settings::Settings;
 
-/// What the exit code says.
+/// The exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Good; warnings included.
@@ -37,7 +37,7 @@ impl From<&Cause> for Exit {
     fn from(cause: &Cause) -> Exit {
         match cause.kind {
             Kind::SourceMissing | Kind::SourceInvalid => Exit::Usage,
-            kind if matches!(kind.area(), "settings" | "usage") => Exit::Usage,
+            kind if matches!(kind.area(), Area::Settings | Area::Usage) => Exit::Usage,
             _ if cause.waited_seconds.is_some() => Exit::Deadline,
             _ => Exit::Failed,
         }
@@ -50,23 +50,23 @@ pub(crate) struct CommandOutput {
     pub(crate) text: String,
     /// For programs.
     pub(crate) json: serde_json::Value,
-    /// What the exit code says.
+    /// The exit code.
     pub(crate) exit: Exit,
 }
 
-/// What a command works with.
+/// The context of a command.
 pub(crate) struct CommandContext {
-    /// Where every path lies.
+    /// The directory below which all paths are.
     pub(crate) root: Root,
     /// The validated settings.
     pub(crate) settings: Settings,
-    /// The file that `--config` names, which no other process would read.
+    /// The `--config` file, which another process would not read.
     pub(crate) own_settings_file: Option<PathBuf>,
-    /// Where it says what it does.
+    /// The sink for its events.
     pub(crate) console: Console,
 }
 
-/// What a stage of a boot or a step of a bake achieved: its value for those after it, and what to say of it.
+/// The result of a boot stage or a bake step: its value for later stages, and what to report.
 pub(crate) struct Achieved<T> {
     pub(crate) value: T,
     pub(crate) outcome: StageOutcome,
@@ -79,12 +79,12 @@ impl<T> Achieved<T> {
         Achieved { value, outcome: StageOutcome::Done, detail: detail.into() }
     }
 
-    /// In a dry run: what a boot would wait for at this point, before it went on.
+    /// In a dry run: what a boot would wait for at this point before continuing.
     pub(crate) fn waiting(value: T, detail: impl Into<String>) -> Self {
         Achieved { value, outcome: StageOutcome::Running, detail: detail.into() }
     }
 
-    /// Its postcondition held already, or it had nothing to do.
+    /// Its postcondition already held, or there was nothing to do.
     pub(crate) fn skipped(value: T, why: impl Into<String>) -> Self {
         Achieved { value, outcome: StageOutcome::Skipped, detail: why.into() }
     }

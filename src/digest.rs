@@ -7,7 +7,7 @@ use aws_smithy_checksums::http::HttpChecksum;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
 /// What is known of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]

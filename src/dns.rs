@@ -1,11 +1,13 @@
-//! Names to addresses, as the C library of this box resolves them.
+//! Resolves names as this box's C library would.
 //!
-//! A static binary must not depend on the box's NSS libraries, so `/etc/nsswitch.conf`, `/etc/hosts` and
-//! `/etc/resolv.conf` are read here, and DNS is asked by a [stub resolver](stub) of this program's own that keeps to
-//! glibc's rules: what it answers is what the app gets. The files are read anew for each question and nothing is cached:
-//! at boot, DHCP may write them late, and a failover changes what a name means.
+//! A static binary must not load the box's NSS libraries, so `/etc/nsswitch.conf`, `/etc/hosts` and `/etc/resolv.conf`
+//! are read here, and DNS is queried by the agent's own [stub resolver](stub), which follows glibc's rules: it resolves
+//! a name as the app does. Files are read for each query and nothing is cached: at boot, DHCP may write them late, and
+//! a failover changes addresses.
 
 mod causes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hosts;
 mod resolv_conf;
 mod stub;
@@ -25,14 +27,14 @@ use hosts::{Service as Place, Status};
 use resolv_conf::ResolvConf;
 use stub::{ADDRESSES, AliasEnd, Answered, Negative, Stub};
 
-/// How long one name may take, over all servers, attempts and domains of the search list. resolv.conf decides how long
-/// each server is given; this is as long as its defaults give two servers, or one server two attempts.
+/// Time limit for one name, across all servers, attempts and search domains. It equals glibc's defaults for two
+/// servers, or for two attempts at one server.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long it may take to find out where an alias leads that has no address.
+/// Time limit for following an alias without an address.
 const ALIAS_LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest of the resolver's files that is read, in bytes. Block lists in `/etc/hosts` have some megabytes.
+/// Size limit of a resolver file, in bytes. Block lists in `/etc/hosts` can have some megabytes.
 const LONGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// Resolves names with the resolver files under a [`Root`].
@@ -50,14 +52,14 @@ pub struct Service {
     pub port: u16,
 }
 
-/// What one DNS server came to.
+/// The result of querying one DNS server.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Its address.
     pub server: IpAddr,
-    /// How long its answer took, or was waited for.
+    /// How long its response took, or the timeout.
     pub took: Duration,
-    /// Whether it answered.
+    /// Its response.
     pub answer: Result<(), Cause>,
 }
 
@@ -67,7 +69,7 @@ impl Resolver {
         Resolver { root }
     }
 
-    /// Every address of `host`, in the order in which to try them; never empty. Takes at most [`LIMIT`].
+    /// All addresses of `host`, in the order in which to try them; never empty. Takes at most [`LIMIT`].
     ///
     /// A literal address (with or without brackets) is returned as it is.
     ///
@@ -140,8 +142,8 @@ impl Resolver {
         }
     }
 
-    /// The `SRV` records of `name`, in the server's order; none when the name has records of other kinds only. The name
-    /// is asked for as it is, as drivers do. Takes at most [`LIMIT`].
+    /// The `SRV` records of `name`, in the server's order; empty if the name has only records of other types. The
+    /// search list is not applied, as in drivers. Takes at most [`LIMIT`].
     ///
     /// # Errors
     /// As for [`Resolver::addresses`].
@@ -156,8 +158,8 @@ impl Resolver {
         Ok(services.collect())
     }
 
-    /// The `TXT` records of `name`, each with its parts joined. A name without any is an empty list, not an error. Takes
-    /// at most [`LIMIT`].
+    /// The `TXT` records of `name`, each with its parts joined. Empty, not an error, if there are none. Takes at most
+    /// [`LIMIT`].
     ///
     /// # Errors
     /// As for [`Resolver::addresses`], except that an absent record is no error.
@@ -191,12 +193,11 @@ impl Resolver {
         }
     }
 
-    /// Asks each DNS server of `/etc/resolv.conf` by itself for the address of `name` as it is, all at the same time,
-    /// each within the time that resolv.conf gives the first one (5 s by default). That a name does not exist is an
-    /// answer.
+    /// Queries each DNS server in `/etc/resolv.conf` separately for the address of `name`, concurrently, each with the
+    /// timeout from resolv.conf (5 s by default). NXDOMAIN counts as a response.
     ///
     /// # Errors
-    /// `dns.no_server` (host). What one server comes to is in its [`Asked`]: `dns.timeout`, `dns.server_failure`.
+    /// `dns.no_server` (host). Each server's own result is in its [`Asked`]: `dns.timeout`, `dns.server_failure`.
     pub async fn ask_each_server(&self, name: &str) -> Result<Vec<Asked>, Cause> {
         let conf = self.configuration()?;
         let asked = stub::ask_each(&conf, name).await;
@@ -228,7 +229,7 @@ impl Resolver {
         Ok(ResolvConf::parse(&text, &host_name))
     }
 
-    /// One of the resolver's files; `None` when it is not there.
+    /// One of the resolver's files; `None` if it does not exist.
     fn read(&self, path: &str) -> Result<Option<String>, Cause> {
         let path = self.root.path(path);
         match read_bounded(&path, LONGEST_FILE) {
@@ -238,7 +239,7 @@ impl Resolver {
                 let reason = error.cause(&path);
                 let cause = Cause::host(
                     Kind::DnsNoServer,
-                    format!("{} cannot be read, so no name can be resolved.", path.display()),
+                    format!("{} cannot be read, so DNS names cannot be resolved.", path.display()),
                     &reason.next_step,
                 );
                 Err(cause.with("because", &reason.sentence))
@@ -247,7 +248,7 @@ impl Resolver {
     }
 }
 
-/// Why a name that exists has no address.
+/// Why an existing name has no address.
 async fn no_address(host: &str, answered: &Answered, stub: &mut Stub) -> Cause {
     let aliases = answered.aliases();
     if aliases.len() < 2 {
@@ -263,7 +264,7 @@ async fn no_address(host: &str, answered: &Answered, stub: &mut Stub) -> Cause {
     causes::alias(host, end, answered.server)
 }
 
-/// Resolvers answer `SERVFAIL` for aliases that lead back to themselves; asked for one alias at a time they tell.
+/// Resolvers return `SERVFAIL` for alias loops; following the aliases one by one shows the loop.
 async fn looping(host: &str, stub: &mut Stub) -> Option<Cause> {
     let name = stub::name(host).ok()?;
     let followed = timeout(ALIAS_LIMIT, stub.follow(vec![name], &[RecordType::CNAME])).await.ok()?;

@@ -1,5 +1,5 @@
-//! A bundle as it lies somewhere, complete or not: what `agent check` validates. Where [`source::fetch`] fails for one
-//! file that is absent or no file, this takes what is there and says what is not.
+//! A bundle at some location, complete or not: what `agent check` validates. Where [`source::fetch`] fails on one
+//! missing or irregular file, this takes what exists and reports the rest.
 
 use std::fs;
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::kind::Kind;
 use crate::settings::{Extra, Location, Source};
 use crate::source;
 
-/// How many names at a source are compared with those that are missing.
+/// The most names at a source that are compared with the missing ones.
 const MOST_NAMES: usize = 1000;
 
-/// What is at a source; `place` is the source as it was typed, for commands.
+/// The files at a source; `place` is the source as typed, for use in commands.
 ///
 /// # Errors
-/// When there is no such place, none of the four files is there, or all fail for the same reason.
+/// When the location does not exist, none of the four files exists, or all fail for the same reason.
 pub(crate) async fn at(
     root: &Root,
     from: &Source,
@@ -50,7 +50,7 @@ pub(crate) async fn at(
     let absent: Vec<BundleFile> =
         fetched.lacking.iter().filter(|(_, lacking)| is_absent(lacking)).map(|(file, _)| *file).collect();
     if fetched.files.is_empty() && absent.is_empty() {
-        // Nothing could be read, for reasons that lie in the source and not in the files.
+        // Nothing could be read, because of the source and not the files.
         let causes = fetched.lacking.into_values().filter_map(|lacking| lacking.cause).collect();
         return Err(alike(causes));
     }
@@ -81,10 +81,10 @@ pub(crate) async fn at(
     Ok(fetched)
 }
 
-/// The bundle as it is in place on this machine.
+/// The bundle installed on this machine.
 ///
 /// # Errors
-/// When none of it is there; otherwise those of [`source::installed`].
+/// When none of its files exists; otherwise those of [`source::installed`].
 pub(crate) fn installed(root: &Root, extra: &[Extra]) -> Result<Fetched, Cause> {
     let mut fetched = source::installed(root, extra)?;
     if fetched.files.is_empty() {
@@ -125,13 +125,13 @@ fn is_absent(lacking: &Lacking) -> bool {
         .is_some_and(|cause| matches!(cause.kind, Kind::SourceNoSuchFile | Kind::S3NoSuchKey))
 }
 
-/// One cause for several; the first alone if they are of one kind.
+/// Combines causes; only the first if all have the same kind.
 fn alike(mut causes: Vec<Cause>) -> Cause {
     causes.dedup_by(|b, a| a.kind == b.kind);
     Cause::together(causes)
 }
 
-/// The names beside the four files; none where they cannot be listed.
+/// The names next to the four files; none if they cannot be listed.
 async fn names(root: &Root, from: &Source, s3: Option<&S3>) -> Vec<String> {
     match (from, s3) {
         (Source::Directory(path), _) => {
@@ -148,7 +148,7 @@ async fn names(root: &Root, from: &Source, s3: Option<&S3>) -> Vec<String> {
     }
 }
 
-/// For each absent file the name that was most likely meant for it; each name is given to one file.
+/// For each missing file, the name that was most likely meant; each name is assigned to at most one file.
 fn nearest(absent: &[BundleFile], names: &[String]) -> Vec<(BundleFile, String)> {
     let taken = |name: &str| BundleFile::ALL.iter().any(|file| file.name() == name);
     let mut pairs: Vec<(usize, BundleFile, &String)> = Vec::new();
@@ -166,7 +166,7 @@ fn nearest(absent: &[BundleFile], names: &[String]) -> Vec<(BundleFile, String)>
     found
 }
 
-/// How far a name is from that of the file; `None` if it is no name for it.
+/// The distance of a name from the file's; `None` if it is no match.
 fn distance(file: BundleFile, name: &str) -> Option<usize> {
     let wanted = file.name();
     let lower = name.to_lowercase();

@@ -1,4 +1,4 @@
-//! The files of the box: where they lie under `--root`, and how they are replaced.
+//! The files of the box: where they are below `--root`, and how they are replaced.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -8,31 +8,31 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// How many files are synced at the same time, each by a thread of its own.
+/// How many files are synced concurrently, each on its own thread.
 const SYNCED_AT_ONCE: usize = 32;
 
-/// The directory under which every path lies that the agent reads or writes, `/` unless `--root` says otherwise.
+/// The directory below which every path is that the agent reads or writes, `/` unless `--root` is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root(PathBuf);
 
 impl Root {
-    /// Paths lie under `directory`.
+    /// A root at `directory`.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Root(directory.into())
     }
 
-    /// Where the absolute path `path` of the box lies. Like `systemctl --root`, this follows no symbolic link by itself.
+    /// Maps the absolute path `path` of the box. Like `systemctl --root`, this does not resolve symbolic links.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Whether this is the running system itself.
+    /// Whether this is the running system.
     pub fn is_system(&self) -> bool {
         self.0 == Path::new("/")
     }
@@ -42,7 +42,7 @@ impl Root {
         &self.0
     }
 
-    /// The id of a group by the box's own `/etc/group`; `None` if it has none of that name.
+    /// The ID of a group in the box's `/etc/group`; `None` if it does not exist.
     ///
     /// # Errors
     /// When `/etc/group` exists and cannot be read.
@@ -78,30 +78,42 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether a file is so.
+    /// Whether a file has them.
     pub fn is_of(&self, metadata: &fs::Metadata) -> bool {
         metadata.mode() & 0o7777 == self.mode
             && self.owner.is_none_or(|owner| owner == (metadata.uid(), metadata.gid()))
     }
 }
 
-/// A file whose new content is on disk beside it, and not yet in its place.
+/// A file whose new content is on disk next to it but not yet renamed over it.
 #[derive(Debug)]
-#[must_use = "the file changes only when it is committed"]
+#[must_use = "the file does not change until it is committed"]
 pub struct Prepared {
     temporary: PathBuf,
     target: PathBuf,
-    committed: bool,
+    stands: Stands,
+}
+
+/// Where the contents of a [`Prepared`] file stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// The new one beside the target.
+    Beside,
+    /// The new one in place, the old one beside it.
+    Exchanged,
+    /// The new one in place, where there was none.
+    InPlace,
 }
 
 impl Prepared {
-    /// Writes `content` beside `target` and makes it durable, so that [`Prepared::commit`] has only a rename to do.
+    /// Writes `content` next to `target` and makes it durable, so that [`Prepared::commit`] only has to rename it.
     ///
-    /// Missing directories are made. The temporary file's name is fixed (`.NAME.boot-agent-new`): what a killed run
-    /// left is overwritten by the next, and nothing piles up. Two writers of one target must be kept apart by a lock.
+    /// Missing directories are created. The temporary file's name is fixed (`.NAME.boot-agent-new`): a file left by a
+    /// killed run is overwritten by the next, and nothing accumulates. Two writers of one target must be kept apart by
+    /// a lock.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The I/O error.
     pub fn write(target: PathBuf, content: &[u8], access: Access) -> io::Result<Self> {
         let (prepared, file) = Self::unsynced(target, content, access)?;
         file.sync_all()?;
@@ -111,13 +123,9 @@ impl Prepared {
     fn unsynced(target: PathBuf, content: &[u8], access: Access) -> io::Result<(Self, File)> {
         let directory = parent(&target);
         fs::create_dir_all(directory)?;
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let temporary = directory.join(format!(".{}.boot-agent-new", name.to_string_lossy()));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let prepared = Prepared { temporary, target, committed: false };
+        refuse_directory(&target)?;
+        let temporary = remove_leftover(&target)?;
+        let prepared = Prepared { temporary, target, stands: Stands::Beside };
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&prepared.temporary)?;
         file.write_all(content)?;
@@ -128,24 +136,69 @@ impl Prepared {
         Ok((prepared, file))
     }
 
-    /// Puts the new content in place. At any moment the target is wholly old or wholly new, also after a power cut.
+    /// Puts the new content in place. The target is always either the old or the new file, even after a power failure.
     ///
     /// # Errors
-    /// What the file system said; the target is then unchanged, or changed and perhaps not yet durable.
+    /// The I/O error; the target is then unchanged, or changed but possibly not yet durable.
     pub fn commit(mut self) -> io::Result<()> {
-        self.rename()?;
+        fs::rename(&self.temporary, &self.target)?;
+        self.stands = Stands::InPlace;
         File::open(parent(&self.target))?.sync_all()
     }
 
-    fn rename(&mut self) -> io::Result<()> {
-        fs::rename(&self.temporary, &self.target)?;
-        self.committed = true;
+    /// Puts the new content in place, so that it can be taken back.
+    fn exchange(&mut self) -> io::Result<()> {
+        refuse_directory(&self.target)?;
+        let exchanged =
+            renameat2(AT_FDCWD, &self.temporary, AT_FDCWD, &self.target, RenameFlags::RENAME_EXCHANGE);
+        self.stands = match exchanged.map_err(io::Error::from) {
+            Ok(()) => Stands::Exchanged,
+            // Nothing to keep, or a file system that cannot exchange.
+            Err(_) => {
+                fs::rename(&self.temporary, &self.target)?;
+                Stands::InPlace
+            }
+        };
+        Ok(())
+    }
+
+    /// Takes back what [`Prepared::exchange`] did; a file that was not there before is removed.
+    fn take_back(&mut self) -> io::Result<()> {
+        match self.stands {
+            Stands::Beside => {}
+            Stands::Exchanged => fs::rename(&self.temporary, &self.target)?,
+            Stands::InPlace => fs::remove_file(&self.target)?,
+        }
+        // Nothing is left beside the target.
+        self.stands = Stands::InPlace;
         Ok(())
     }
 }
 
-/// Prepares several files as [`Prepared::write`] prepares one. The disk makes them durable at the same time: a journaling
-/// file system needs one commit for all of them, and one for each if they are synced one after another.
+fn refuse_directory(target: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(target) {
+        Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a killed run may have left beside `target`; returns where that is.
+///
+/// # Errors
+/// The I/O error.
+pub fn remove_leftover(target: &Path) -> io::Result<PathBuf> {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let temporary = parent(target).join(format!(".{}.boot-agent-new", name.to_string_lossy()));
+    match fs::remove_file(&temporary) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+        }
+        _ => Ok(temporary),
+    }
+}
+
+/// Prepares several files like [`Prepared::write`] and syncs them concurrently: a journaling file system then needs one
+/// commit instead of one for each file.
 ///
 /// # Errors
 /// `host.file`; nothing is left behind then.
@@ -168,23 +221,30 @@ fn sync_together(files: &[(&Path, File)]) -> Result<(), Cause> {
     let sync = |(path, file): &(&Path, File)| file.sync_all().map_err(|error| failed("write", path, &error));
     thread::scope(|scope| {
         let syncs: Vec<_> = files.iter().map(|file| scope.spawn(move || sync(file))).collect();
-        // Every one is waited for, whatever the first one says.
+        // All are awaited, even if the first one fails.
         let ended: Vec<_> = syncs.into_iter().map(|sync| sync.join()).collect();
         ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
-/// Puts several files in place one after the other, each as [`Prepared::commit`] does, and makes each directory durable
-/// once.
+/// Puts several files in place in order, each like [`Prepared::commit`], and syncs each directory once.
 ///
 /// # Errors
-/// `host.file`; some of the files may then be in place.
-pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
+/// `host.file`; everything is then as it was, unless the cause says what could not be taken back.
+pub fn commit_all(mut files: Vec<Prepared>) -> Result<(), Cause> {
     let mut directories = BTreeSet::new();
-    for mut file in files {
-        file.rename().map_err(|error| failed("replace", &file.target, &error))?;
-        directories.insert(parent(&file.target).to_path_buf());
+    for index in 0..files.len() {
+        directories.insert(parent(&files[index].target).to_path_buf());
+        let Err(error) = files[index].exchange() else { continue };
+        let mut cause = failed("replace", &files[index].target, &error);
+        for file in files[..index].iter_mut().rev() {
+            if let Err(error) = file.take_back() {
+                cause = cause.with("not taken back", format!("{}: {error}", file.target.display()));
+            }
+        }
+        return Err(cause);
     }
+    // Whatever happens from here on, the new files stand; the old ones go with the values.
     let mut opened = Vec::with_capacity(directories.len());
     for directory in &directories {
         let file = File::open(directory).map_err(|error| failed("open", directory, &error))?;
@@ -195,8 +255,8 @@ pub fn commit_all(files: Vec<Prepared>) -> Result<(), Cause> {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        if !self.committed {
-            // Nothing to add to the failure that brought us here, and the next run overwrites the file.
+        if self.stands != Stands::InPlace {
+            // The original failure is what matters, and the next run overwrites the file.
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -209,34 +269,48 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Does `work` on a thread of its own, so that a disk that does not answer stops nobody but it.
+pub async fn off_task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // Cancelled, which happens only when the whole program ends.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 /// Replaces one file atomically; see [`Prepared`] for what that guarantees.
 ///
 /// # Errors
-/// What the file system said.
+/// The I/O error.
 pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()> {
     Prepared::write(target, content, access)?.commit()
 }
 
-/// Why [`read_bounded`] has not read a file.
+/// Why [`read_bounded`] did not read a file.
 #[derive(Debug)]
 pub enum ReadError {
-    /// There is nothing at the path, or the symbolic link there leads nowhere.
+    /// The path does not exist, or is a dangling symbolic link.
     NotFound,
-    /// It is no regular file; says what it is, with an article: "a directory".
+    /// Not a regular file; the type, with an article: "a directory".
     NotRegular(&'static str),
-    /// It has more bytes than the limit.
+    /// The file is larger than the limit.
     TooLarge {
         /// Its size in bytes as the file system gives it, which may be out of date.
         size: u64,
         /// The limit in bytes.
         limit: usize,
     },
-    /// Anything else that the file system said.
+    /// Others than root and this user may write it, or own it; says how.
+    Unsafe(String),
+    /// Any other I/O error.
     Io(io::Error),
 }
 
 impl ReadError {
-    /// The cause for a file of this box: `host.file` or `host.permission`.
+    /// The cause for a file of this box: `host.file`, `host.unsafe_file` or `host.permission`.
     pub fn cause(&self, path: &Path) -> Cause {
         let path_shown = path.display();
         match self {
@@ -246,6 +320,11 @@ impl ReadError {
                 Kind::HostFile,
                 format!("{path_shown} is {what}, not a regular file."),
                 format!("Replace it with a regular file: ls -ld {path_shown}"),
+            ),
+            ReadError::Unsafe(how) => Cause::host(
+                Kind::HostUnsafeFile,
+                format!("{path_shown} is not used, since somebody else could have written it: {how}."),
+                format!("Check what it says, then: chown root: {path_shown} && chmod go-w {path_shown}"),
             ),
             ReadError::TooLarge { size, limit } => Cause::host(
                 Kind::HostFile,
@@ -260,7 +339,7 @@ impl ReadError {
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // A component of the path that is a file and not a directory: there is nothing at the path.
+            // A component of the path is a file: the path does not exist.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::NotFound,
             _ => ReadError::Io(error),
         }
@@ -269,25 +348,52 @@ impl From<io::Error> for ReadError {
 
 /// Reads a regular file of at most `limit` bytes.
 ///
-/// Symbolic links are followed. A directory, FIFO, socket or device is never opened, so that this neither blocks nor
-/// reads without end; a file that is swapped for one of them in between is not read either.
+/// Follows symbolic links. Never opens a directory, FIFO, socket or device, so it neither blocks nor reads without end,
+/// even if the file is swapped for one of them in between.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+    read(path, limit, |_| Ok(()))
+}
+
+fn read(
+    path: &Path,
+    limit: usize,
+    accept: impl FnOnce(&fs::Metadata) -> Result<(), ReadError>,
+) -> Result<Vec<u8>, ReadError> {
     regular(&fs::metadata(path)?)?;
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     regular(&metadata)?;
+    accept(&metadata)?;
     let too_large = |size: u64| ReadError::TooLarge { size, limit };
     if metadata.len() > limit as u64 {
         return Err(too_large(metadata.len()));
     }
     let mut content = Vec::with_capacity(metadata.len() as usize);
-    // One byte more than allowed shows a file that is still growing, or one of /proc that gives its size as 0.
+    // One extra byte detects a file that is still growing, or one in /proc whose reported size is 0.
     file.take(limit as u64 + 1).read_to_end(&mut content)?;
     if content.len() > limit { Err(too_large(content.len() as u64)) } else { Ok(content) }
+}
+
+/// As [`read_bounded`], for a file that decides what root does on this box: it must belong to root or to the user of this
+/// process, and nobody else may write it.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_trusted(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> {
+    read(path, limit, |metadata| {
+        if metadata.mode() & 0o002 != 0 {
+            return Err(ReadError::Unsafe(format!("its mode is {:04o}", metadata.mode() & 0o7777)));
+        }
+        match metadata.uid() {
+            0 => Ok(()),
+            owner if owner == nix::unistd::geteuid().as_raw() => Ok(()),
+            owner => Err(ReadError::Unsafe(format!("it belongs to the user with the id {owner}"))),
+        }
+    })
 }
 
 fn regular(metadata: &fs::Metadata) -> Result<(), ReadError> {
@@ -371,6 +477,45 @@ mod tests {
     }
 
     #[test]
+    fn when_one_of_many_cannot_be_placed_all_are_as_they_were() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let access = Access { mode: 0o640, owner: None };
+        for old in ["old", "last"] {
+            fs::write(path(old), "before").unwrap();
+        }
+        let wanted: Vec<_> =
+            ["old", "new", "last"].map(|name| (path(name), b"after".as_slice(), access)).into();
+        let prepared = prepare_all(&wanted).unwrap();
+        // It has become a directory meanwhile.
+        fs::remove_file(path("last")).unwrap();
+        fs::create_dir(path("last")).unwrap();
+        assert_eq!(commit_all(prepared).unwrap_err().kind, Kind::HostFile);
+        assert_eq!(fs::read(path("old")).unwrap(), b"before");
+        assert!(!path("new").exists());
+        fs::remove_dir(path("last")).unwrap();
+
+        fs::create_dir_all(path("directory")).unwrap();
+        let mut wanted = wanted;
+        wanted.push((path("directory"), b"after", access));
+        assert_eq!(prepare_all(&wanted).unwrap_err().kind, Kind::HostFile);
+        assert!(!fs::read_dir(directory.path()).unwrap().flatten().any(|it| it.file_name().len() > 10));
+    }
+
+    #[test]
+    fn only_trusted_files_decide() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.toml");
+        fs::write(&path, "x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        assert_eq!(read_trusted(&path, 9).unwrap(), b"x");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let cause = read_trusted(&path, 9).unwrap_err().cause(&path);
+        assert_eq!(cause.kind, Kind::HostUnsafeFile);
+        assert!(cause.sentence.contains("0666"), "{cause}");
+    }
+
+    #[test]
     fn only_a_regular_file_within_the_limit_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
@@ -398,7 +543,7 @@ mod tests {
             assert_eq!(format!("{:?}", read_bounded(&path(name), 5).unwrap_err()), expected, "{name}");
         }
         assert!(matches!(read_bounded(&path("loop"), 5), Err(ReadError::Io(_))));
-        // Its size is given as 0.
+        // Its reported size is 0.
         assert!(matches!(read_bounded(Path::new("/proc/self/status"), 5), Err(ReadError::TooLarge { .. })));
     }
 

@@ -1,15 +1,15 @@
-//! HTTP, done one way everywhere: rustls with ring, this program's own resolver, one set of trusted roots.
+//! HTTP clients: rustls with ring, the agent's own resolver, one set of trusted roots.
 //!
-//! There are two kinds of client, and which one is used is decided by where a request goes. [`Http::direct`] never uses a
-//! proxy: the metadata service and the app's health URLs are on this machine, and a proxy would answer for its own.
-//! [`Http::outgoing`] honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+//! There are two kinds of client. [`Http::direct`] never uses a proxy: the metadata service and the app's health URLs
+//! are on this machine, where a proxy would answer for itself. [`Http::outgoing`] honours `HTTP_PROXY`, `HTTPS_PROXY`
+//! and `NO_PROXY`.
 
 mod connector;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
@@ -20,30 +20,23 @@ use rustls_native_certs::load_certs_from_paths;
 
 use crate::cause::Cause;
 use crate::dns::{self, Resolver};
-use crate::files::Root;
+use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::trust;
 use connector::SdkConnector;
 
-/// How long connecting may take once the name is resolved, over all its addresses. Within a region it takes milliseconds;
-/// three seconds allow for a lost SYN (repeated after one second), and a black hole is still named quickly.
+/// Connect timeout after name resolution, across all addresses. Within a region, connecting takes milliseconds; three
+/// seconds tolerate one lost SYN (retransmitted after one second) and still detect a black hole quickly.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a request of the SDK may take from connecting to the first byte of its answer, not counting the lookup of
-/// the name. Auto Scaling answers within a second, S3 within a tenth; what takes longer is better sent again on a new
-/// connection.
+/// SDK request timeout from connecting to the first response byte, excluding name resolution. Auto Scaling responds
+/// within a second, S3 within 100 ms; a slower request is better retried on a new connection.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE, Alpine.
-/// The directories of single certificates beside them hold the same ones, and reading those takes ten times as long.
-const ROOT_FILES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+/// The most bytes of certificates that are read from one file. All of Mozilla's have a quarter of a megabyte.
+const LARGEST_BUNDLE: usize = 8 * 1024 * 1024;
 
-/// Makes HTTP clients. Cheap to clone; all clones share the trusted roots, which are read when first needed.
+/// Creates HTTP clients. Cheap to clone; all clones share the trusted roots, which are loaded on first use.
 #[derive(Debug, Clone)]
 pub struct Http {
     inner: Arc<Inner>,
@@ -53,21 +46,30 @@ pub struct Http {
 struct Inner {
     root: Root,
     names: Resolver,
-    trust: OnceLock<Arc<Trust>>,
-    sdk: OnceLock<SharedHttpConnector>,
+    has_ca_bundle: bool,
+    /// The trusted roots as they were last loaded, and the SDK's connector that uses them.
+    trust: RwLock<Option<(Arc<Trust>, SharedHttpConnector)>>,
 }
 
-/// The roots that a server's certificate must lead to.
+/// The trusted roots.
 #[derive(Debug)]
 struct Trust {
     store: RootCertStore,
 }
 
 impl Http {
-    /// Names are resolved, and the box's trusted roots looked for, under `root`.
+    /// Resolver files and trusted roots are read below `root`.
     pub fn new(root: Root) -> Self {
         let names = Resolver::new(root.clone());
-        Http { inner: Arc::new(Inner { root, names, trust: OnceLock::new(), sdk: OnceLock::new() }) }
+        let inner = Inner { root, names, has_ca_bundle: true, trust: RwLock::default() };
+        Http { inner: Arc::new(inner) }
+    }
+
+    /// The same without what `AWS_CA_BUNDLE` adds to the trusted roots.
+    pub fn without_ca_bundle(&self) -> Self {
+        let (root, names) = (self.inner.root.clone(), self.inner.names.clone());
+        let inner = Inner { root, names, has_ca_bundle: false, trust: RwLock::default() };
+        Http { inner: Arc::new(inner) }
     }
 
     /// The resolver that the clients use.
@@ -80,76 +82,90 @@ impl Http {
         &self.inner.root
     }
 
-    /// Does what the first [`Http::outgoing`] or [`Http::for_sdk`] would do: reads the trusted roots, once. That takes some
-    /// milliseconds of computing, so that whoever has something to wait for does well to call this on another thread
-    /// meanwhile.
+    /// Loads the trusted roots once, as the first [`Http::outgoing`] or [`Http::for_sdk`] would. This takes some
+    /// milliseconds of CPU time; call it on another thread while waiting for something else.
     ///
     /// # Errors
-    /// `http.ca_bundle` (config): `AWS_CA_BUNDLE` names a file that holds no certificate; `http.setup` (host).
+    /// `http.ca_bundle` (config): the `AWS_CA_BUNDLE` file contains no certificate; `http.setup` (host).
     pub fn load_trust(&self) -> Result<(), Cause> {
-        self.connector().map(|_| ())
+        self.loaded().map(|_| ())
     }
 
-    /// A client that uses no proxy, follows no redirect and trusts no certificate: for plain HTTP to this machine.
-    /// Each request needs a timeout of its own.
+    /// A client without proxy, redirects or TLS, for plain HTTP to this machine. Each request needs its own timeout.
     ///
     /// # Errors
-    /// `http.setup` (host): the client cannot be made.
+    /// `http.setup` (host): the client cannot be created.
     pub fn direct(&self) -> Result<reqwest::ClientBuilder, Cause> {
         let tls = tls_with(RootCertStore::empty())?;
         Ok(self.client(tls).no_proxy().redirect(reqwest::redirect::Policy::none()))
     }
 
-    /// A client for the outside world: proxies as the environment says, certificates verified. Each request needs a
-    /// timeout of its own.
+    /// A client for other hosts: proxies from the environment, certificates verified. Each request needs its own
+    /// timeout.
     ///
     /// # Errors
     /// As for [`Http::load_trust`].
     pub fn outgoing(&self) -> Result<reqwest::ClientBuilder, Cause> {
-        let tls = tls_with(self.trust()?.store.clone())?;
+        let tls = tls_with(self.loaded()?.0.store.clone())?;
         Ok(self.client(tls))
     }
 
-    /// The client for the AWS SDK: as [`Http::outgoing`], and one pool of connections for every service.
+    /// The client for the AWS SDK: like [`Http::outgoing`], with one connection pool for all services.
     ///
     /// # Errors
     /// As for [`Http::load_trust`].
     pub fn for_sdk(&self) -> Result<SharedHttpClient, Cause> {
-        let connector = self.connector()?;
-        Ok(http_client_fn(move |_, _| connector.clone()))
+        let (_, first) = self.loaded()?;
+        let http = self.clone();
+        // Asked anew for each request, so that what is trusted by then counts.
+        Ok(http_client_fn(move |_, _| {
+            http.loaded().map_or_else(|_| first.clone(), |(_, connector)| connector)
+        }))
     }
 
-    fn connector(&self) -> Result<SharedHttpConnector, Cause> {
-        if let Some(connector) = self.inner.sdk.get() {
-            return Ok(connector.clone());
+    /// Reads the trusted roots again, for the clients of the SDK as well: the box's store has changed.
+    ///
+    /// # Errors
+    /// As for [`Http::load_trust`].
+    pub fn reload_trust(&self) -> Result<(), Cause> {
+        let loaded = self.load()?;
+        *self.inner.trust.write().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(())
+    }
+
+    fn loaded(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
+        let known = self.inner.trust.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let trust = self.trust()?;
+        let loaded = self.load()?;
+        let mut trust = self.inner.trust.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(trust.get_or_insert(loaded).clone())
+    }
+
+    fn load(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
+        let trust = Arc::new(Trust::load(&self.inner.root, |name| match name {
+            "AWS_CA_BUNDLE" if !self.inner.has_ca_bundle => None,
+            name => std::env::var_os(name),
+        })?);
         let connector = SdkConnector::new(self.inner.names.clone(), tls_with(trust.store.clone())?);
-        Ok(self.inner.sdk.get_or_init(|| SharedHttpConnector::new(connector)).clone())
+        Ok((trust, SharedHttpConnector::new(connector)))
     }
 
     fn client(&self, tls: ClientConfig) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(self.inner.names.clone())
-            // reqwest counts resolving the name as a part of connecting.
+            // reqwest's connect timeout includes name resolution.
             .connect_timeout(dns::LIMIT + CONNECT_TIMEOUT)
             .user_agent(concat!("boot-agent/", env!("CARGO_PKG_VERSION")))
-    }
-
-    fn trust(&self) -> Result<Arc<Trust>, Cause> {
-        if let Some(trust) = self.inner.trust.get() {
-            return Ok(trust.clone());
-        }
-        let trust = Arc::new(Trust::load(&self.inner.root, |name| std::env::var_os(name))?);
-        Ok(self.inner.trust.get_or_init(|| trust).clone())
     }
 }
 
 /// Finishes a builder of [`Http`].
 ///
 /// # Errors
-/// `http.setup` (host), when the client cannot be made.
+/// `http.setup` (host): the client cannot be created.
 pub fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Cause> {
     builder.build().map_err(|error| unusable_setup(&error))
 }
@@ -167,8 +183,8 @@ fn unusable_setup(error: &(dyn std::error::Error + 'static)) -> Cause {
 }
 
 impl Trust {
-    /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the distribution's file, else (a box with no roots at all, or
-    /// an image that holds only this binary) Mozilla's as of this build; and what `AWS_CA_BUNDLE` adds.
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR`, else the distribution's file, else (on a box without roots, or in an image
+    /// with only this binary) the Mozilla roots compiled in; plus `AWS_CA_BUNDLE`.
     fn load(root: &Root, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, Cause> {
         let set = |name| environment(name).filter(|value| !value.is_empty());
         let (file, directories) = (set("SSL_CERT_FILE").map(PathBuf::from), set("SSL_CERT_DIR"));
@@ -178,7 +194,9 @@ impl Trust {
             for directory in directories.iter().flat_map(std::env::split_paths) {
                 found.extend(load_certs_from_paths(None, Some(&directory)).certs);
             }
-        } else if let Some(file) = ROOT_FILES.iter().map(|file| root.path(file)).find(|file| file.is_file()) {
+        } else if let Some(file) =
+            trust::STORES.iter().map(|file| root.path(file)).find(|file| file.is_file())
+        {
             found.extend(load_certs_from_paths(Some(&file), None).certs);
         }
         if found.is_empty() {
@@ -189,7 +207,7 @@ impl Trust {
         }
         let mut store = RootCertStore::empty();
         let mut known = HashSet::new();
-        // Distributions ship roots that webpki rejects (X.509 version 1, for one); no server needs them.
+        // Distributions ship roots that webpki rejects (e.g. X.509 version 1); no server needs them.
         found.retain(|it| known.insert(it.clone()));
         store.add_parsable_certificates(found);
         Ok(Trust { store })
@@ -200,16 +218,19 @@ fn bundle(file: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let unusable = |said: String| {
         Cause::config(
             Kind::HttpCaBundle,
-            "The file that AWS_CA_BUNDLE names holds no certificates.",
+            "The file named by AWS_CA_BUNDLE contains no certificates.",
             "Correct or unset AWS_CA_BUNDLE.",
         )
         .with("file", file.display())
         .with("error", said)
     };
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    let content = match files::read_bounded(file, LARGEST_BUNDLE) {
+        Ok(content) => content,
+        Err(error) => return Err(unusable(error.cause(file).sentence)),
+    };
+    match CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => {
-            Err(unusable("no PEM block CERTIFICATE in it".to_owned()))
+            Err(unusable("it contains no PEM CERTIFICATE block".to_owned()))
         }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(unusable(error.to_string())),
@@ -250,6 +271,16 @@ mod tests {
             matches!(name, "SSL_CERT_FILE" | "AWS_CA_BUNDLE").then(|| file.clone().into())
         });
         assert_eq!(named.unwrap().store.roots, expected.roots);
+    }
+
+    #[test]
+    fn a_store_that_has_changed_is_read_again_for_every_clone() {
+        let directory = tempfile::tempdir().unwrap();
+        let http = Http::new(Root::new(directory.path()));
+        let (first, _) = http.loaded().unwrap();
+        assert!(Arc::ptr_eq(&first, &http.loaded().unwrap().0), "not before it is told to");
+        http.clone().reload_trust().unwrap();
+        assert!(!Arc::ptr_eq(&first, &http.loaded().unwrap().0));
     }
 
     #[test]

@@ -1,25 +1,26 @@
 //! boot-agent: takes a CircleCI Enterprise services box from a blank instance to in service, and says what is broken
 //! when it cannot.
 //!
-//! Rooms on one floor use only rooms of the floors below; the README draws the house.
+//! Modules depend only on modules of lower layers; see ARCHITECTURE.md.
 
-// The front door.
+// Entry points.
 pub mod cli;
 mod dispatch;
 pub use command::Exit;
 pub use dispatch::{misused, run};
 
-// Commands: the story of what a person asked for.
+// Commands.
 mod bake;
 mod boot;
 mod check;
 mod command;
+mod explain;
 mod probe;
 mod schema;
 mod status;
 pub mod usage;
 
-// What the world consists of.
+// The external systems and data formats.
 mod airgap;
 pub mod aws;
 pub mod bundle;
@@ -32,17 +33,23 @@ pub mod record;
 pub mod replicated;
 pub mod source;
 
-// Ground floor.
+// Foundations.
 pub mod cause;
 pub mod console;
+#[cfg(test)]
+mod cpu_time;
 pub mod digest;
 pub mod dns;
 
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod kind;
 mod race;
 pub mod secret;
 pub mod settings;
+mod suggest;
+mod trust;
 pub mod unit;
 pub mod wait;

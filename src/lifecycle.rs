@@ -1,16 +1,16 @@
-//! Which Auto Scaling group, and which launch hook of it, waits for this box: asked, and never told anything.
+//! Looks up the Auto Scaling group and launch hook of this instance. Read-only.
 
 use crate::aws::autoscaling::{AutoScaling, Hook, Membership};
 use crate::cause::Cause;
 use crate::kind::Kind;
 use crate::settings;
 
-/// Whether AWS refuses to say, which a policy may do on purpose where the settings name group and hook.
+/// Whether AWS denies describing; a policy may do so on purpose if the settings give group and hook.
 pub(crate) fn is_denied(cause: &Cause) -> bool {
     cause.kind == Kind::AutoscalingAccessDenied
 }
 
-/// The group, and its hook if one waits for this box now; `None` outside of a group.
+/// The group, and its hook if one is waiting for this box now; `None` outside of a group.
 ///
 /// # Errors
 /// Those of [`AutoScaling`], [`membership`] and [`hook`].
@@ -20,7 +20,7 @@ pub(crate) async fn ask(
     instance_id: &str,
 ) -> Result<Option<(String, Option<Hook>)>, Cause> {
     if let (Some(group), Some(hook)) = (&settings.group, &settings.hook) {
-        // Both are given so that no permission to describe is needed; with it, the hook's times are known.
+        // With both set, no describe permission is needed; if it is granted, the hook's timeouts are known.
         let hooks = match autoscaling.launch_hooks(group).await {
             Err(cause) if is_denied(&cause) => Vec::new(),
             answer => answer?,
@@ -36,7 +36,7 @@ pub(crate) async fn ask(
     Ok(Some((membership.group, hook)))
 }
 
-/// What the group says of this instance, which it is not terminating; `None` outside of a group.
+/// The group's state of this instance, which it is not terminating; `None` outside of a group.
 ///
 /// # Errors
 /// Those of [`AutoScaling`]; `lifecycle.not_a_member` (external: a group learns of its instance late);
@@ -51,7 +51,7 @@ pub(crate) async fn membership(
             Some(group) => Err(Cause::external(
                 Kind::LifecycleNotAMember,
                 format!("The Auto Scaling group {group} does not list this instance."),
-                "Correct lifecycle.group, or leave it empty so that the group is asked of AWS.",
+                "Correct lifecycle.group, or leave it empty to look the group up in AWS.",
             )
             .with("instance", instance_id)),
             None => Ok(None),
@@ -95,8 +95,8 @@ fn choose(hooks: Vec<Hook>, wanted: Option<&str>, group: &str) -> Result<Option<
         (None, 0 | 1) => Ok(hooks.into_iter().next()),
         (None, _) => Err(Cause::config(
             Kind::LifecycleHookAmbiguous,
-            format!("The Auto Scaling group {group} has several launch hooks, and only one is this boot's."),
-            "Set lifecycle.hook to the one that this boot is to complete.",
+            format!("The Auto Scaling group {group} has several launch hooks, and lifecycle.hook does not say which one to complete."),
+            "Set lifecycle.hook to the hook that this boot should complete.",
         )
         .with("launch hooks", names)),
     }

@@ -1,4 +1,4 @@
-//! How the bundle's files lie on this box: who may read them, and whether they are what they should be.
+//! The installed state of the bundle's files: permissions, and whether the content is as expected.
 
 use std::fs;
 use std::io;
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use crate::bundle::{BundleFile, Placement, ReplicatedConf};
 use crate::cause::Cause;
-use crate::files::{self, Access, Root};
+use crate::files::{self, Access, ReadError, Root};
 use crate::kind::Kind;
 
-/// What the four files may be read by: root, and the Replicated daemon, which runs as replicated:docker.
+/// The four files are readable by root and by the Replicated daemon, which runs as replicated:docker.
 const MODE: u32 = 0o640;
 
 /// The group whose members may use the Docker engine.
 const DOCKER_GROUP: &str = "docker";
 
-/// The access that Replicated's daemon needs to the files that it reads.
+/// The permissions that the Replicated daemon needs on the files that it reads.
 ///
 /// # Errors
 /// `host.no_docker_group`.
@@ -26,14 +26,14 @@ pub(crate) fn access(root: &Root, mode: Option<u32>) -> Result<Access, Cause> {
         .ok_or_else(|| {
             Cause::host(
                 Kind::HostNoDockerGroup,
-                "This box has no group docker, to which the Replicated daemon belongs.",
+                "This box has no docker group, which the Replicated daemon needs.",
                 "Install Docker in the AMI, or: groupadd --system docker",
             )
         })?;
     Ok(Access { mode: mode.unwrap_or(MODE), owner: Some((0, group)) })
 }
 
-/// How a destination on this box compares with what it should hold.
+/// How a file on this box compares with its expected content.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Right,
@@ -46,7 +46,14 @@ pub(crate) fn state(root: &Root, wanted: Placement<'_>, access: Access) -> Resul
     let path = root.path(wanted.path);
     let read = || -> io::Result<State> {
         let metadata = fs::symlink_metadata(&path)?;
-        if !metadata.is_file() || fs::read(&path)? != wanted.content {
+        // A longer one is another one.
+        let is_same = metadata.is_file()
+            && match files::read_bounded(&path, wanted.content.len()) {
+                Ok(content) => content == wanted.content,
+                Err(ReadError::Io(error)) => return Err(error),
+                Err(_) => false,
+            };
+        if !is_same {
             return Ok(State::OtherContent);
         }
         Ok(if access.is_of(&metadata) { State::Right } else { State::OtherAccess })
@@ -58,8 +65,8 @@ pub(crate) fn state(root: &Root, wanted: Placement<'_>, access: Access) -> Resul
     }
 }
 
-/// Whether a difference of this kind means that the source has changed since this box was installed. Replicated may have
-/// been told to remove the settings once it has imported them, and the installer changes modes.
+/// Whether such a difference means that the source changed after this box was installed. Replicated may remove the
+/// settings after importing them, and the installer changes modes.
 pub(crate) fn is_drift(path: &Path, state: &State, replicated: &ReplicatedConf) -> bool {
     match state {
         State::OtherContent => true,
@@ -70,8 +77,8 @@ pub(crate) fn is_drift(path: &Path, state: &State, replicated: &ReplicatedConf) 
     }
 }
 
-/// Why nothing may be placed: encryption keys that are in place already are other ones. They may be all that can read what
-/// the app has stored, so that nobody but a person decides which are right.
+/// Refuses to overwrite different encryption keys: the installed ones may be the only way to decrypt the app's data, so
+/// a person must decide which are right.
 pub(crate) fn other_keys<'a>(different: impl Iterator<Item = (&'a Path, &'a State)>) -> Option<Cause> {
     let other = different.filter(|(path, state)| {
         **state == State::OtherContent && path.starts_with(crate::bundle::ENCRYPTION_KEYS)
@@ -83,14 +90,14 @@ pub(crate) fn other_keys<'a>(different: impl Iterator<Item = (&'a Path, &'a Stat
     Some(
         Cause::config(
             Kind::BundleOtherKeys,
-            "The encryption keys at the source are not the ones in place, and are not put over them: what the app has encrypted can only be read with the right ones.",
-            "Compare both. Correct circleci-encryption-keys/ at the source, or move the keys on this box away.",
+            "The encryption keys at the source differ from the installed ones, which were not overwritten: without the right keys, the app cannot decrypt its data.",
+            "Compare both sets. Correct circleci-encryption-keys/ at the source, or move the installed keys out of the way.",
         )
         .with("differs", paths.join(", ")),
     )
 }
 
-/// The warning about files that differ from the source; `None` for none.
+/// The warning about files that differ from the source; `None` if there are none.
 pub(crate) fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> {
     let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
     if paths.is_empty() {
@@ -99,7 +106,7 @@ pub(crate) fn drift<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<Cause> 
     Some(
         Cause::config(
             Kind::BundleDrift,
-            "The source differs from what is in place; Replicated reads its files at its first start only.",
+            "The source differs from the installed files; Replicated reads them at its first start only.",
             "To apply the source, replace this instance; or install again with: agent boot --force",
         )
         .with("differs", paths.join(", ")),

@@ -1,4 +1,4 @@
-//! Several ways to the same goal, tried at the same time: the first good one ends the race.
+//! Races several attempts at the same goal: the first success ends the race.
 
 use std::future::pending;
 use std::sync::OnceLock;
@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-/// How long the other contestants are given once one has succeeded. RFC 8305 (happy eyeballs) waits 250 ms between two
-/// attempts; all of these begin at once, so the slowest has this on top of what the fastest took.
+/// How long the other contestants get after the first success: the connection attempt delay of RFC 8305 (happy
+/// eyeballs). Long enough to tell a slow address from a black hole, short enough to go unnoticed.
 pub(crate) const GRACE: Duration = Duration::from_millis(400);
 
 /// The time that the others are given once one has succeeded; several races may share it.
@@ -38,11 +38,10 @@ impl Grace {
     }
 }
 
-/// Runs all `contestants` at the same time until each has finished, or until `grace` is over, which begins with the first
-/// output that `is_good`. The outputs are in the order of the contestants; `None` stands for one that had not finished,
-/// which is dropped.
+/// Runs all `contestants` concurrently until each has finished, or until `grace` has passed since the first output that
+/// `is_good`. Outputs are in the order of the contestants; `None` marks one that was dropped unfinished.
 ///
-/// Nothing bounds the race while no output is good: each contestant needs its own deadline.
+/// The race is unbounded while no output is good: each contestant needs its own deadline.
 pub(crate) async fn race<F: Future>(
     contestants: impl IntoIterator<Item = F>,
     is_good: impl Fn(&F::Output) -> bool,

@@ -1,4 +1,5 @@
-//! The JSON Schema of every command's JSON output. They lie beside this file: one for each command, and what they share.
+//! JSON Schemas for the JSON output of every command, embedded from the files next to this one: one for each command,
+//! and the shared definitions.
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,7 @@ pub(crate) enum Of {
     Check,
     Bake,
     Status,
+    Explain,
 }
 
 impl Of {
@@ -27,6 +29,7 @@ impl Of {
             Of::Check => "check",
             Of::Bake => "bake",
             Of::Status => "status",
+            Of::Explain => "explain",
         }
     }
 
@@ -37,6 +40,7 @@ impl Of {
             Of::Check => include_str!("schema/check.json"),
             Of::Bake => include_str!("schema/bake.json"),
             Of::Status => include_str!("schema/status.json"),
+            Of::Explain => include_str!("schema/explain.json"),
         }
     }
 }
@@ -63,7 +67,7 @@ fn schema(of: Of) -> Result<Value, serde_json::Error> {
     if let Some(Value::Object(own)) = own {
         definitions.extend(own);
     }
-    // Only what this command's output refers to, directly or through another.
+    // Only definitions that this command's output references, directly or indirectly.
     let mut used = Value::Object(schema.clone()).to_string();
     let mut kept = Map::new();
     while let Some(name) = definitions.keys().find(|name| refers(&used, name)).cloned() {
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_schema_is_one_and_refers_to_nothing_that_is_not_in_it() {
-        for of in [Of::Boot, Of::Probe, Of::Check, Of::Bake, Of::Status] {
+        for of in [Of::Boot, Of::Probe, Of::Check, Of::Bake, Of::Status, Of::Explain] {
             let schema = schema(of).unwrap();
             jsonschema::meta::validate(&schema).unwrap();
             let text = schema.to_string();

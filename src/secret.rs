@@ -1,4 +1,4 @@
-//! The secrets this process knows, and the scrubber that keeps them out of every output.
+//! The known secrets, and the scrubber that keeps them out of every output.
 //!
 //! Secrets are not guessed at by patterns: whatever reads one ([`register`]) makes it known here as a literal, and each
 //! sink (terminal, journal, state file, report, panic message) passes its text through [`scrub`]. The registry is one
@@ -15,14 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stands in an output where a secret stood.
+/// The replacement for a secret in the output.
 pub const REDACTED: &str = "[redacted]";
 
 /// A literal below this length is replaced only where it stands as a word of its own: a password `ab` must not turn
 /// every `table` into `t[redacted]le`.
 const SHORTEST_ANYWHERE: usize = 4;
 
-/// The longest line the scrubbing writer holds back while it waits for the line's end, in bytes.
+/// The longest line that the scrubbing writer buffers, in bytes.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Everything except the unreserved characters of RFC 3986.
@@ -39,7 +39,7 @@ struct Registry {
 /// Makes a secret known, in its literal form and in every form in which an output may carry it: percent-encoded (and
 /// decoded, if it was given encoded), JSON-escaped, base64, and each line of a text of several lines (a PEM key).
 ///
-/// An empty secret is ignored. Registering one twice is harmless.
+/// Empty secrets are ignored, and registering one twice has no effect.
 pub fn register(secret: &str) {
     register_all([secret]);
 }
@@ -135,7 +135,7 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// Where known secrets stand in a text, from its start on; none overlaps another.
+/// The positions of known secrets in a text, in order and without overlaps.
 pub fn places(text: &str) -> Vec<Range<usize>> {
     let Some(registry) = registry() else {
         return Vec::new();

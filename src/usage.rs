@@ -1,11 +1,13 @@
-//! What is wrong with a command line, as a cause; and what was probably meant.
+//! Turns usage errors into causes, with suggestions.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cause::Cause;
+use crate::cli::Cli;
 use crate::kind::Kind;
 
-/// Words that other programs have for what this one calls otherwise.
+/// What other programs call this one's commands and flags.
 const MEANT: &[(&[&str], &str)] = &[
     (&["doctor", "diagnose", "diagnostics", "debug", "health", "healthcheck", "test", "ping"], "agent probe"),
     (&["version"], "agent --version"),
@@ -17,12 +19,12 @@ const MEANT: &[(&[&str], &str)] = &[
     (&["manual"], "agent man"),
 ];
 
-/// Adds what was probably meant to an error of which clap has no idea.
+/// Adds a suggestion to an error for which clap has none.
 pub fn with_hint(mut error: clap::Error, arguments: &[std::ffi::OsString]) -> clap::Error {
     if let Some(meant) = meant(&error, arguments) {
         let tip = format!("did you mean `{meant}`?").into();
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-        // Its own guess would contradict the hint.
+        // clap's own suggestion would contradict this one.
         error.remove(ContextKind::SuggestedSubcommand);
     }
     error
@@ -52,6 +54,12 @@ fn meant(error: &clap::Error, arguments: &[std::ffi::OsString]) -> Option<String
     }
 }
 
+/// What can be understood of a command line that is not valid as a whole.
+pub(crate) fn understood(arguments: &[std::ffi::OsString]) -> Option<Cli> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(arguments).ok()?;
+    Cli::from_arg_matches(&matches).ok()
+}
+
 /// The same error as a cause, for a reader that asked for JSON.
 pub(crate) fn cause(error: &clap::Error) -> Cause {
     let rendered = error.render().to_string();
@@ -64,7 +72,7 @@ pub(crate) fn cause(error: &clap::Error) -> Cause {
         match (line.strip_prefix("Usage: "), line.strip_prefix("tip: ")) {
             (Some(line), _) => usage = Some(line.to_owned()),
             (_, Some(line)) => tip = tip.or(Some(line.to_owned())),
-            // What is missing or possible stands in lines of its own below the first.
+            // Missing and possible values are on separate lines below the first.
             _ if usage.is_none() && tip.is_none() => sentence = format!("{sentence} {line}"),
             _ => {}
         }

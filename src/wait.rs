@@ -1,4 +1,4 @@
-//! Waiting: one loop for the whole program, with a deadline and a cause it shows.
+//! The only retry loop of the program: it has a deadline and shows the cause of every retry.
 
 use std::time::Duration;
 
@@ -6,20 +6,19 @@ use tokio::time::Instant;
 
 use crate::cause::{Cause, Class};
 
-/// The pause before the second attempt. Short, since most waits at boot are for something that is just starting.
+/// The pause before the second attempt. Short, since most waits at boot are for something that is starting.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest pause between attempts: what a person would still call "at once" when the fault is cured.
+/// The longest pause between attempts: short enough to notice promptly that the fault is gone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// Attempts something until it succeeds, fails in a way that waiting does not cure, or `limit` has passed.
+/// Retries until success, a failure that waiting does not fix, or `limit`.
 ///
-/// `worth_waiting` decides which causes are waited on; each of those is given to `waiting` before the pause, so that a
-/// person sees what is waited for. An attempt must bound its own time: it is not cut short at the limit, so that the
-/// cause it would give is not lost.
+/// `worth_waiting` decides which causes are retried; each of those is passed to `waiting` before the pause, so that it
+/// can be shown. An attempt must bound its own time: it is not cut off at the limit, so that its cause is not lost.
 ///
 /// # Errors
-/// The cause that is not worth waiting for, or the last one seen, marked with the time waited.
+/// The cause that is not retried, or the last one, marked with the time waited.
 pub async fn until<T>(
     limit: Duration,
     worth_waiting: impl Fn(&Cause) -> bool,
@@ -44,7 +43,7 @@ pub async fn until<T>(
     }
 }
 
-/// The usual answer to "is it worth waiting?": what is outside this box may come back by itself.
+/// The default for `worth_waiting`: external causes may resolve themselves.
 pub fn is_external(cause: &Cause) -> bool {
     cause.class == Class::External
 }

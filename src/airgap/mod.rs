@@ -80,7 +80,7 @@ pub(crate) fn look(path: &Path) -> Result<Place, Cause> {
         Ok(metadata) if metadata.is_file() => Ok(Place::File(metadata.len())),
         Ok(_) => Err(Cause::host(
             Kind::HostFile,
-            format!("{} is there and is not a regular file.", path.display()),
+            format!("{} exists and is not a regular file.", path.display()),
             format!("Remove it: ls -ld {}", path.display()),
         )),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Place::Free),

@@ -1,4 +1,4 @@
-//! Auto Scaling: which group this instance is in, which launch hook waits for it, and what the hook is told.
+//! Auto Scaling: the group of this instance, its launch hooks, heartbeats and completion.
 
 mod lifecycle;
 
@@ -30,20 +30,21 @@ const SERVICE: Service = Service {
 
 const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
 
-/// AWS's defaults of a hook, where its answer names none: an hour for each heartbeat, and 100 of them at most 48 hours.
+/// AWS's hook defaults, where the response has none: an hour for each heartbeat, and in total 100 heartbeats or 48
+/// hours.
 const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(48 * 3600);
 
-/// What an Auto Scaling group says about one of its instances.
+/// An instance as its Auto Scaling group describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
     /// The group's name.
     pub group: String,
-    /// Where the instance is now.
+    /// The current lifecycle state.
     pub lifecycle_state: LifecycleState,
     /// `HEALTHY` or `UNHEALTHY`, as AWS writes it.
     pub health_status: String,
-    /// Whether scaling in passes this instance over.
+    /// Whether the instance is protected from scale-in.
     pub protected_from_scale_in: bool,
 }
 
@@ -54,14 +55,14 @@ pub struct Hook {
     pub name: String,
     /// How long the group waits after the launch or the last heartbeat.
     pub heartbeat_timeout: Duration,
-    /// How long the group waits however many heartbeats come.
+    /// How long the group waits in total, regardless of heartbeats.
     pub global_timeout: Duration,
-    /// What the group does when a time runs out.
+    /// What the group does on a timeout.
     pub default_result: ActionResult,
 }
 
 impl Hook {
-    /// A hook of which nothing but the name is known, with AWS's default times.
+    /// A hook of which only the name is known, with AWS's default timeouts.
     pub fn with_default_times(name: &str) -> Self {
         Hook {
             name: name.to_owned(),
@@ -72,7 +73,7 @@ impl Hook {
     }
 }
 
-/// What a lifecycle action is completed with.
+/// The result of a lifecycle action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionResult {
     /// The instance goes into service.
@@ -91,20 +92,20 @@ impl ActionResult {
     }
 }
 
-/// How AWS answered when a lifecycle action was completed or kept alive.
+/// AWS's response to completing or extending a lifecycle action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acknowledgement {
     /// Done.
     Accepted,
-    /// "No active Lifecycle Action found": completed already, expired, or not yet there (AWS's own parts learn of a
-    /// launch at different times). No proof of anything: ask [`AutoScaling::describe_instance`].
+    /// "No active Lifecycle Action found": already completed, expired, or not yet active (AWS is eventually consistent
+    /// here). This proves nothing: use [`AutoScaling::describe_instance`].
     NotPending {
-        /// AWS's words.
+        /// AWS's message.
         message: String,
     },
 }
 
-/// Asks and tells Auto Scaling. Every call is one attempt.
+/// The Auto Scaling client. Every call is one attempt.
 ///
 /// All of them fail with: `autoscaling.access_denied` (config, names the action and the statement to add),
 /// `autoscaling.throttled`, `autoscaling.unreachable`, `autoscaling.unavailable` (external), `autoscaling.tls`,
@@ -117,7 +118,7 @@ pub struct AutoScaling {
 }
 
 impl AutoScaling {
-    /// Uses what `aws` shares.
+    /// Creates the client.
     pub fn new(aws: &Aws) -> Self {
         AutoScaling { client: Client::new(&aws.sdk), aws: aws.clone() }
     }
@@ -140,7 +141,7 @@ impl AutoScaling {
         }))
     }
 
-    /// The hooks at which the group waits when it launches an instance. There can be several; each must be completed.
+    /// The group's launch hooks. There can be several; each must be completed.
     ///
     /// # Errors
     /// See [`AutoScaling`].
@@ -167,7 +168,7 @@ impl AutoScaling {
             .collect())
     }
 
-    /// Makes the group wait for another [`Hook::heartbeat_timeout`], counted from now.
+    /// Extends the group's wait by another [`Hook::heartbeat_timeout`] from now.
     ///
     /// # Errors
     /// See [`AutoScaling`].
@@ -246,7 +247,7 @@ fn seconds(value: Option<i32>) -> Option<Duration> {
     value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0).map(Duration::from_secs)
 }
 
-/// AWS has one code for every wrong parameter; only the words tell this one from a wrong name.
+/// AWS has one code for all invalid parameters; only the message distinguishes this one from a wrong name.
 fn is_not_pending(refusal: &ErrorResponse) -> bool {
     refusal.code == "ValidationError" && refusal.message.starts_with("No active Lifecycle Action found")
 }
@@ -258,24 +259,24 @@ fn refused(refusal: &ErrorResponse, action: &str, group: Option<&str>, region: &
     match refusal.code.as_str() {
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => refusal.told(Cause::config(
             Kind::AutoscalingAccessDenied,
-            format!("This instance may not call autoscaling:{action}."),
+            format!("This instance is not allowed to call autoscaling:{action}."),
             format!("Add to the role's policy: {}", statement(action, group, region)),
         )),
         "ResourceContention" => refusal.told(Cause::external(
             Kind::AutoscalingContention,
-            "Auto Scaling is changing this group just now.",
+            "Another operation on this Auto Scaling group is in progress.",
             "Wait.",
         )),
         "ValidationError" => refusal.told(Cause::config(
             Kind::AutoscalingRefused,
-            format!("Auto Scaling refuses autoscaling:{action}: {}.", refusal.message.trim_end_matches('.')),
-            "Check the names of the group and the hook in agent.toml; without them the agent finds both itself.",
+            format!("Auto Scaling rejected autoscaling:{action}: {}.", refusal.message.trim_end_matches('.')),
+            "Check lifecycle.group and lifecycle.hook in agent.toml; if unset, the agent looks both up.",
         )),
         _ => refusal.unexpected(&SERVICE),
     }
 }
 
-/// Describe calls know no resources, so that only `*` matches them.
+/// Describe calls do not support resource-level permissions, so only `*` matches.
 fn statement(action: &str, group: Option<&str>, region: &str) -> String {
     let resource = match group {
         Some(group) if !action.starts_with("Describe") => {

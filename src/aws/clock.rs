@@ -1,4 +1,4 @@
-//! This box's clock against those of servers that are known to be right.
+//! Compares this box's clock with those of trusted servers.
 
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use crate::cause::Cause;
 use crate::http::{self, Http};
 use crate::kind::Kind;
 
-/// How long S3 may take to say the time. Below what a question may take, so that the metadata service is heard then.
+/// Timeout for S3's time. Below the limit of a check, so that there is time left for the metadata service.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// From here on the clock is worth a look. AWS's own clocks agree within a second, and chrony keeps a box within
-/// milliseconds: a minute is no drift but a clock that nobody sets.
+/// The warning threshold. AWS's clocks agree within a second and chrony keeps a box within milliseconds, so a minute
+/// means that nothing sets the clock.
 const NOTABLE: u64 = 60;
 
-/// From here on services begin to refuse requests: Auto Scaling and STS after five minutes, S3 after fifteen.
+/// The failure threshold, at which services begin to reject requests: Auto Scaling and STS after five minutes, S3 after
+/// fifteen.
 const BROKEN: u64 = 300;
 
 /// One server's time, and this box's at the same moment.
@@ -29,18 +30,18 @@ pub struct ClockReading {
     by: &'static str,
 }
 
-/// How a clock is.
+/// The state of a clock.
 #[derive(Debug)]
 pub enum ClockState {
-    /// Right; how it differs, in a few words.
+    /// Correct; the difference, in a few words.
     Right(String),
-    /// Wrong by less than services mind.
+    /// Wrong, but within what services tolerate.
     Off(Cause),
-    /// So wrong that services refuse its requests.
+    /// So wrong that services reject its requests.
     Wrong(Cause),
 }
 
-/// Asks S3 at `endpoint` and the metadata service for the time, and believes S3 if it answers. `None`: neither did.
+/// Gets the time from S3 at `endpoint` and from the metadata service, preferring S3. `None` if neither responds.
 ///
 /// # Errors
 /// Those of setting up a client: `http.setup`, `http.ca_bundle`.
@@ -59,7 +60,7 @@ pub async fn read(http: &Http, endpoint: &str, imds: Option<&Imds>) -> Result<Op
 }
 
 impl ClockReading {
-    /// Whether the difference matters: `host.clock_skew` (host).
+    /// Judges the difference: `host.clock_skew` (host).
     pub fn judge(&self) -> ClockState {
         let ClockReading { own, server, by } = *self;
         let seconds = own.as_second().abs_diff(server.as_second());
@@ -68,7 +69,7 @@ impl ClockReading {
         }
         let cause = Cause::host(
             Kind::HostClockSkew,
-            format!("This box's clock is {} by {by}'s.", offset(own, server)),
+            format!("This box's clock is {} {by}'s.", offset(own, server)),
             SET_CLOCK,
         )
         .with("this box's time", own)
@@ -77,7 +78,7 @@ impl ClockReading {
     }
 }
 
-/// The time of an answer, to the second.
+/// The time in a response, to the second.
 pub(super) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(DATE)?.to_str().ok()?)
 }
@@ -102,6 +103,6 @@ mod tests {
             assert!(matches!(judged(seconds), ClockState::Off(_)), "{seconds}");
         }
         let ClockState::Wrong(cause) = judged(-7200) else { panic!("two hours are wrong") };
-        assert_eq!(cause.sentence, "This box's clock is 2h behind by S3's.");
+        assert_eq!(cause.sentence, "This box's clock is 2h behind S3's.");
     }
 }

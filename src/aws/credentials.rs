@@ -1,7 +1,7 @@
-//! Where credentials are looked for, and that they are known to the scrubber the moment they are found.
+//! The credentials chain. Credentials are registered as secrets as soon as they are found.
 //!
-//! The SDK's own chain is not used for the role of the instance: its metadata client has retries and a token of its own,
-//! and would turn what went wrong into one word.
+//! The SDK's own chain is not used for the instance role: its IMDS client has its own retries and token, and reduces
+//! every failure to one message.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,10 +26,10 @@ use crate::cause::Cause;
 use crate::kind::Kind;
 use crate::secret;
 
-/// Credentials are replaced so long before they end. The metadata service has new ones five minutes before.
+/// How long before they expire credentials are replaced. The metadata service has new ones five minutes before.
 const MARGIN: Duration = Duration::from_secs(120);
 
-/// Environment, profile files, web identity, role of the instance: the first that has any. Clones share what was found.
+/// Environment, profile files, web identity, instance role: the first that has credentials. Clones share the result.
 #[derive(Debug, Clone)]
 pub(super) struct Chain {
     parts: Arc<Parts>,
@@ -37,9 +37,9 @@ pub(super) struct Chain {
 
 #[derive(Debug)]
 struct Parts {
-    /// Asked one after another, each with the words for where it looks.
+    /// The providers, in order, each with a description of where it looks.
     providers: Vec<(&'static str, SharedCredentialsProvider)>,
-    /// Asked when none of them has any.
+    /// The fallback if none of them has credentials.
     imds: Option<Imds>,
     found: Mutex<Option<Credentials>>,
 }
@@ -73,7 +73,7 @@ impl Chain {
         Chain { parts: Arc::new(parts) }
     }
 
-    /// What was found before, unless it is about to end.
+    /// The cached credentials, unless they are about to expire.
     pub(super) async fn find(&self) -> Result<Credentials, Cause> {
         let mut found = self.parts.found.lock().await;
         if let Some(credentials) = found.as_ref().filter(|held| is_fresh(held)) {
@@ -88,9 +88,9 @@ impl Chain {
         Ok(credentials)
     }
 
-    /// Looks anew at the next request: a service has said that what was found has ended.
+    /// Drops the cached credentials, since a service reported them as expired.
     pub(super) fn forget(&self) {
-        // Whoever holds the lock is looking anew already.
+        // The holder of the lock is already refreshing them.
         if let Ok(mut found) = self.parts.found.try_lock() {
             *found = None;
         }
@@ -151,11 +151,11 @@ async fn of_instance(imds: &Imds) -> Result<Credentials, Cause> {
     let Some(text) = imds.item(&format!("iam/security-credentials/{role}")).await? else {
         return Err(no_role().with("role", role));
     };
-    // The text itself must not become evidence, nor may the parser's message quote it: it may hold a key.
+    // Neither the text nor the parser's message may become evidence: they may contain a key.
     let document: Document = serde_json::from_str(&text).map_err(|error| {
         unusable(
             role,
-            &format!("not a credentials document (line {}, column {})", error.line(), error.column()),
+            &format!("not a valid credentials document (line {}, column {})", error.line(), error.column()),
         )
     })?;
     match document {
@@ -174,7 +174,7 @@ fn no_role() -> Cause {
     Cause::external(
         Kind::AwsNoCredentials,
         "The metadata service has no credentials for this instance.",
-        "Wait if the instance has just been launched; else give its launch template an instance profile.",
+        "If the instance was just launched, wait; otherwise add an instance profile to its launch template.",
     )
 }
 
@@ -212,8 +212,8 @@ fn lower_first(text: &str) -> String {
 fn unusable(role: &str, said: &str) -> Cause {
     Cause::config(
         Kind::AwsRoleUnusable,
-        "The metadata service cannot give credentials for this instance's role.",
-        "Check the role's trust policy: it must let ec2.amazonaws.com assume it.",
+        "The metadata service cannot provide credentials for this instance's role.",
+        "Check the role's trust policy: it must allow ec2.amazonaws.com to assume the role.",
     )
     .with("role", role)
     .with("answer", said)
@@ -225,8 +225,8 @@ fn invalid(place: &str, error: &CredentialsError) -> Cause {
     }
     Cause::config(
         Kind::AwsCredentialsInvalid,
-        format!("The AWS credentials of {place} cannot be used."),
-        "Correct them, or remove them so that the instance's role is used.",
+        format!("The AWS credentials from {place} are invalid."),
+        "Correct them, or remove them to use the instance's role.",
     )
     .with_error(error)
 }

@@ -1,4 +1,4 @@
-//! What is common to every AWS service that fails: the way there, time, credentials, load.
+//! Failures common to all AWS services: connectivity, clock, credentials, throttling.
 
 use std::error::Error;
 use std::io;
@@ -12,11 +12,11 @@ use jiff::fmt::rfc2822;
 use crate::cause::{self, Cause};
 use crate::kind::Kind;
 
-/// What to do about a wrong clock.
+/// The next step for a wrong clock.
 pub(super) const SET_CLOCK: &str =
     "Set the clock: chronyc makestep; see chronyc sources (AWS has a time server at 169.254.169.123).";
 
-/// The kinds that one service's causes have.
+/// The cause kinds of one service.
 pub(super) struct Service {
     pub(super) name: &'static str,
     pub(super) unreachable: Kind,
@@ -26,18 +26,18 @@ pub(super) struct Service {
     pub(super) clock_skew: Kind,
     pub(super) invalid_credentials: Kind,
     pub(super) bad_answer: Kind,
-    /// The environment variable that moves this service's endpoint.
+    /// The environment variable that overrides this service's endpoint.
     pub(super) endpoint_variable: &'static str,
 }
 
-/// What a service said when it refused.
+/// A service's error response.
 #[derive(Debug, Default, Clone)]
 pub(super) struct ErrorResponse {
     pub(super) status: u16,
     pub(super) code: String,
     pub(super) message: String,
     pub(super) body: String,
-    /// The bucket's region, as S3 gives it in a header.
+    /// The bucket's region, from an S3 header.
     pub(super) bucket_region: Option<String>,
     request_id: Option<String>,
     extended_request_id: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// What there is to read in an error; `None` when no answer came.
+    /// The error response; `None` if there was no response.
     pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
         let raw = error.raw_response()?;
         let header = |name: &str| raw.headers().get(name).map(str::to_owned);
@@ -67,7 +67,7 @@ impl ErrorResponse {
         })
     }
 
-    /// Adds the service's own words.
+    /// Adds the service's message.
     pub(super) fn told(&self, mut cause: Cause) -> Cause {
         let words = match (self.code.as_str(), self.message.as_str()) {
             ("", "") => String::new(),
@@ -85,7 +85,7 @@ impl ErrorResponse {
         cause
     }
 
-    /// The causes that every service has; `None` when this refusal is the service's own matter.
+    /// Causes common to all services; `None` if the error is specific to the service.
     pub(super) fn common(&self, service: &Service) -> Option<Cause> {
         let name = service.name;
         let says_skew =
@@ -104,15 +104,15 @@ impl ErrorResponse {
             | "BandwidthLimitExceeded" => self.throttled(service),
             "ExpiredToken" | "ExpiredTokenException" | "RequestExpiredException" => Cause::external(
                 service.invalid_credentials,
-                format!("{name} says that the AWS credentials have expired."),
-                "Wait if they are the instance role's, which are renewed; else renew them.",
+                format!("The AWS credentials have expired, according to {name}."),
+                "If they come from the instance role, wait: they are renewed automatically. Otherwise renew them.",
             ),
             "InvalidAccessKeyId"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException"
             | "InvalidToken" => Cause::config(
                 service.invalid_credentials,
-                format!("{name} does not know these AWS credentials."),
+                format!("{name} does not recognize these AWS credentials."),
                 "Check AWS_ACCESS_KEY_ID and AWS_PROFILE; unset both to use the instance's role.",
             ),
             "SignatureDoesNotMatch" | "IncompleteSignature" | "AuthFailure" => Cause::config(
@@ -123,29 +123,29 @@ impl ErrorResponse {
             _ if self.status == 429 => self.throttled(service),
             _ if self.status >= 500 => Cause::external(
                 service.unavailable,
-                format!("{name} cannot answer now."),
-                "Wait; see https://health.aws.amazon.com/ if it lasts.",
+                format!("{name} is temporarily unavailable."),
+                "Wait; if it persists, see https://health.aws.amazon.com/.",
             ),
             _ => return None,
         };
         Some(self.told(cause))
     }
 
-    /// A refusal that is nobody's expected one.
+    /// An unexpected error response.
     pub(super) fn unexpected(&self, service: &Service) -> Cause {
         let name = service.name;
-        // The SDK invents a code from the status where the body has none; a service that refuses says why.
+        // If the body has no code, the SDK derives one from the status; a service that rejects a request gives a code.
         let cause = if self.code.is_empty() || self.message.is_empty() {
             Cause::external(
                 service.bad_answer,
-                format!("What answers for {name} does not speak as {name} does."),
-                format!("Check {} and the proxy.", service.endpoint_variable),
+                format!("The endpoint for {name} did not return a valid {name} response."),
+                format!("Check {} and the proxy settings.", service.endpoint_variable),
             )
         } else {
             Cause::config(
                 service.bad_answer,
-                format!("{name} refuses the request: {}.", self.message.trim_end_matches('.')),
-                "Read the answer; look at the settings that it names.",
+                format!("{name} rejected the request: {}.", self.message.trim_end_matches('.')),
+                "Check the settings named in the response.",
             )
         };
         self.told(cause)
@@ -154,8 +154,8 @@ impl ErrorResponse {
     fn throttled(&self, service: &Service) -> Cause {
         Cause::external(
             service.throttled,
-            format!("{} asks to be asked less often.", service.name),
-            "Wait; if it lasts, find what else calls it from this account.",
+            format!("{} is throttling requests.", service.name),
+            "Wait; if it persists, find out what else in this account calls it.",
         )
     }
 
@@ -170,21 +170,23 @@ impl ErrorResponse {
         let sentence = match server {
             Some(server) => {
                 format!(
-                    "This box's clock is {} by {name}'s, which therefore refuses its requests.",
+                    "This box's clock is {} {name}'s, so {name} rejects its requests.",
                     offset(own, server)
                 )
             }
-            None => format!("This box's clock is wrong, and {name} therefore refuses its requests."),
+            None => format!("This box's clock is wrong, so {name} rejects its requests."),
         };
         let cause = Cause::host(service.clock_skew, sentence, SET_CLOCK).with("this box's time", own);
         match server {
-            Some(server) => cause.with("server's time", server).with("offset", offset(own, server)),
+            Some(server) => cause
+                .with("server's time", server)
+                .with("offset", offset(own, server).trim_end_matches(" of")),
             None => cause,
         }
     }
 }
 
-/// The cause of a request that was not answered, or that was answered by something else.
+/// The cause of a request without a response, or with a response from something else.
 pub(super) fn transport<E>(service: &Service, error: &SdkError<E, HttpResponse>) -> Cause
 where
     E: Error + Send + Sync + 'static,
@@ -205,23 +207,28 @@ where
     let said = cause::chain(error);
     let (sentence, next_step) = if timed_out {
         (
-            format!("{name} did not answer in time."),
-            "Check the way out: route table, NAT gateway or VPC endpoint, security group, network ACL; or set HTTPS_PROXY.",
+            format!("{name} did not respond in time."),
+            "Check outbound connectivity: route table, NAT gateway or VPC endpoint, security group, network ACL; or set HTTPS_PROXY.",
         )
     } else if kind == Some(io::ErrorKind::ConnectionRefused) {
         (
             match proxy() {
-                Some(_) => format!("The connection to {name}, or to the proxy on the way, was refused."),
+                Some(_) => format!("The connection to {name}, or to the proxy in front of it, was refused."),
                 None => {
-                    format!("The connection to {name} was refused: the host is up and nothing listens there.")
+                    format!(
+                        "The connection to {name} was refused: the host is up, but nothing is listening on the port."
+                    )
                 }
             },
-            "Check the endpoint and the proxy.",
+            "Check the endpoint and the proxy settings.",
         )
     } else if matches!(kind, Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)) {
         (format!("There is no route to {name}."), "Check the route table of this subnet.")
     } else {
-        (format!("The connection to {name} broke."), "Wait; check the endpoint and the proxy if it lasts.")
+        (
+            format!("The connection to {name} was lost."),
+            "Wait; if it persists, check the endpoint and the proxy settings.",
+        )
     };
     let mut cause = Cause::external(service.unreachable, sentence, next_step).with("error", said);
     if let Some((variable, host)) = proxy() {
@@ -234,7 +241,7 @@ where
     }
 }
 
-/// The variable that sets a proxy, and the proxy's host without the password that may stand before it.
+/// The variable that sets a proxy, and the proxy's host without userinfo.
 fn proxy() -> Option<(&'static str, String)> {
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(|variable| {
         let url = reqwest::Url::parse(&std::env::var(variable).ok()?).ok()?;
@@ -249,31 +256,32 @@ fn untrusted(service: &Service, error: &rustls::Error) -> Cause {
         rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => {
             Cause::host(
                 service.untrusted,
-                format!("By this box's clock, the certificate of {name} is not valid now."),
+                format!("According to this box's clock, the certificate of {name} has expired or is not yet valid."),
                 "Check the clock: chronyc tracking",
             )
             .with("this box's time", Timestamp::now())
         }
         rustls::Error::InvalidCertificate(_) => Cause::config(
             service.untrusted,
-            format!("The certificate that {name}'s address shows is not trusted: something on the way takes its place."),
-            "If a proxy opens TLS here, name its certificate authority in AWS_CA_BUNDLE.",
+            format!("The certificate presented for {name} is not trusted: something is intercepting the TLS connection."),
+            "If a proxy intercepts TLS here, point AWS_CA_BUNDLE at its CA certificate.",
         ),
         _ => Cause::external(
             service.untrusted,
-            format!("No TLS connection to {name} comes about."),
-            "Check the endpoint and the proxy.",
+            format!("The TLS handshake with {name} failed."),
+            "Check the endpoint and the proxy settings.",
         ),
     }
     .with_error(error)
 }
 
-/// The cause that one of our own parts (resolver, credentials) has put into an error.
+/// The cause that one of our own components (resolver, credentials) put into an error.
 pub(super) fn cause_within(error: &(dyn Error + 'static)) -> Option<Cause> {
     find::<Cause>(error).cloned()
 }
 
-/// The first error of a type in a chain. `io::Error` hides its content from `source`, so that it is asked itself.
+/// The first error of a type in a chain. `io::Error` does not return its inner error from `source`, so it is unwrapped
+/// explicitly.
 pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -288,7 +296,7 @@ pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     None
 }
 
-/// The text of the first such element of an XML document; enough for the flat errors of AWS.
+/// The text of the first such element in an XML document; sufficient for AWS's flat errors.
 fn element(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
@@ -306,7 +314,7 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
 
 pub(super) fn offset(own: Timestamp, server: Timestamp) -> String {
     let seconds = own.as_second() - server.as_second();
-    let direction = if seconds < 0 { "behind" } else { "ahead" };
+    let direction = if seconds < 0 { "behind" } else { "ahead of" };
     let length = humantime::format_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
     format!("{length} {direction}")
 }

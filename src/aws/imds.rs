@@ -1,7 +1,6 @@
-//! The instance metadata service: version 2 only, and never through a proxy.
+//! The instance metadata service (IMDS): version 2 only, and never through a proxy.
 //!
-//! A box on which only version 1 answers is refused rather than served: version 1 hands the role's credentials to
-//! whoever can make the box send a GET.
+//! The agent refuses to use IMDSv1: it gives the role's credentials to anyone who can make the box send a GET.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -17,23 +16,23 @@ use crate::cause::{self, Cause};
 use crate::http::{self, Http};
 use crate::kind::Kind;
 
-/// How long one request may take, from connecting to the last byte. The service answers within a few milliseconds; a
-/// token request that the hop limit swallows never does, and is then named as such.
+/// Request timeout, from connecting to the last byte. The service responds within milliseconds; a token request dropped
+/// by the hop limit never gets a response, and is reported as that.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a token is asked to live, in seconds: six hours, the most that the service grants.
+/// The requested token lifetime in seconds: six hours, the maximum.
 const TOKEN_TTL: u64 = 21_600;
 
-/// A token is replaced so long before it ends, so that none ends on its way.
+/// How long before it expires a token is replaced, so that none expires in transit.
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 
-/// The longest answer that is read, in bytes. The longest item that is asked for, credentials, has below 2 KiB.
+/// Response size limit in bytes. The largest item, credentials, has less than 2 KiB.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
 const DEFAULT_ENDPOINT_IPV6: &str = "http://[fd00:ec2::254]";
 
-/// What this instance is, as the metadata service says.
+/// The identity of this instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// `i-` and hexadecimal digits.
@@ -42,11 +41,11 @@ pub struct Identity {
     pub region: String,
     /// E.g. `us-east-1a`.
     pub availability_zone: String,
-    /// The primary private address: what Replicated is told to listen at.
+    /// The primary private address, which Replicated listens on.
     pub local_ipv4: Ipv4Addr,
 }
 
-/// Asks the metadata service. Clones share one token and one pool of connections.
+/// The IMDS client. Clones share one token and one connection pool.
 #[derive(Debug, Clone)]
 pub struct Imds {
     client: reqwest::Client,
@@ -62,10 +61,10 @@ struct Token {
 }
 
 impl Imds {
-    /// Asks the service at `endpoint`, e.g. `http://169.254.169.254`; see [`endpoint`]. Nothing is sent yet.
+    /// A client for `endpoint`, e.g. `http://169.254.169.254`; see [`endpoint`]. Sends nothing yet.
     ///
     /// # Errors
-    /// `imds.endpoint` (config), when that is no `http://` URL.
+    /// `imds.endpoint` (config) if it is not an `http://` URL.
     pub fn new(http: &Http, endpoint: &str) -> Result<Self, Cause> {
         let usable = reqwest::Url::parse(endpoint).is_ok_and(|url| url.scheme() == "http" && url.has_host());
         if !usable {
@@ -85,10 +84,10 @@ impl Imds {
         })
     }
 
-    /// What this instance is, all items asked at the same time.
+    /// The identity of this instance; its items are requested concurrently.
     ///
     /// # Errors
-    /// As for [`Imds::item`]; `imds.bad_answer` (external) when something that is no metadata service answers.
+    /// As for [`Imds::item`]; `imds.bad_answer` (external) if the response is not from a metadata service.
     pub async fn identity(&self) -> Result<Identity, Cause> {
         let (instance_id, region, availability_zone, local_ipv4) = try_join!(
             self.checked("instance-id", is_instance_id),
@@ -101,9 +100,9 @@ impl Imds {
         Ok(Identity { instance_id, region, availability_zone, local_ipv4 })
     }
 
-    /// Where the Auto Scaling group wants this instance to be: `InService`, `Terminated`, `Warmed:Stopped`, …
+    /// The target lifecycle state of this instance: `InService`, `Terminated`, `Warmed:Stopped`, …
     ///
-    /// That is the target of a transition, never the current state. `None` when there is no transition, or no group.
+    /// This is the target of a transition, not the current state. `None` if there is no transition, or no group.
     ///
     /// # Errors
     /// As for [`Imds::item`].
@@ -118,7 +117,7 @@ impl Imds {
         }
     }
 
-    /// One item below `latest/meta-data/`; `None` when there is no such item.
+    /// One item below `latest/meta-data/`; `None` if it does not exist.
     ///
     /// # Errors
     /// `imds.not_ec2` (config); `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
@@ -128,7 +127,7 @@ impl Imds {
         found.map(|bytes| self.text(name, bytes)).transpose()
     }
 
-    /// The user-data, which may be compressed or anything else; `None` when the instance has none.
+    /// The user-data, possibly compressed or binary; `None` if the instance has none.
     ///
     /// # Errors
     /// As for [`Imds::item`].
@@ -150,19 +149,19 @@ impl Imds {
         }
     }
 
-    /// What the service's clock says, to the second.
+    /// The service's time, to the second.
     ///
     /// # Errors
     /// `imds.unreachable`, `imds.bad_answer` (external).
     pub async fn time(&self) -> Result<Timestamp, Cause> {
-        // A token is asked for and not kept: whatever is answered, it carries the time.
+        // Requests a token and discards it: any response has a Date header.
         let request = self
             .client
             .put(format!("{}/latest/api/token", self.endpoint))
             .header("x-aws-ec2-metadata-token-ttl-seconds", 1);
         let response = request.send().await.map_err(|error| self.unreachable("token", &error))?;
         super::clock::date_of(response.headers())
-            .ok_or_else(|| bad_answer(&self.endpoint, "token", "no header Date"))
+            .ok_or_else(|| bad_answer(&self.endpoint, "token", "no Date header"))
     }
 
     async fn checked(&self, name: &'static str, is_good: impl Fn(&str) -> bool) -> Result<String, Cause> {
@@ -173,8 +172,7 @@ impl Imds {
         if is_good(text) { Ok(text.to_owned()) } else { Err(bad_answer(&self.endpoint, name, text)) }
     }
 
-    /// The token, asked for when there is none or when the one in hand is `rejected`. Those who want it at the same time
-    /// wait for one request.
+    /// The token; requested if there is none or if the current one is `rejected`. Concurrent callers share one request.
     async fn token(&self, rejected: Option<&str>) -> Result<String, Cause> {
         let mut held = self.token.lock().await;
         if let Some(token) = held.as_ref()
@@ -258,8 +256,8 @@ enum Response {
     Unauthorized,
 }
 
-/// Where the metadata service is, by the AWS SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, else by
-/// `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE` (`IPv4`, `IPv6`) one of the two well-known addresses.
+/// The IMDS endpoint from the AWS SDK's variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, else, by
+/// `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE` (`IPv4`, `IPv6`), one of the two well-known addresses.
 pub fn endpoint(environment: impl Fn(&str) -> Option<String>) -> String {
     let set = |name| environment(name).filter(|value| !value.is_empty());
     set("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|| {
@@ -275,7 +273,8 @@ pub fn address(environment: impl Fn(&str) -> Option<String>) -> Option<IpAddr> {
     url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// `i-` and the 8 (until 2016) or 17 hexadecimal digits of an id; more are accepted, since AWS reserves the right.
+/// `i-` and 8 (until 2016) or 17 hexadecimal digits; longer ones are accepted, since AWS reserves the right to extend
+/// them.
 fn is_instance_id(text: &str) -> bool {
     text.strip_prefix("i-").is_some_and(|digits| {
         (8..=32).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -293,8 +292,7 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
     let (sentence, next_step) = if refused {
         (
             "The metadata service refused the connection.",
-            "Check that this is an EC2 instance and that nothing on it rejects connections to the metadata service \
-             (iptables -S OUTPUT).",
+            "Check that this is an EC2 instance and that no local firewall rule rejects connections to the metadata service (iptables -S OUTPUT).",
         )
     } else if error.is_timeout() && error.is_connect() {
         (
@@ -304,20 +302,19 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
         )
     } else if error.is_timeout() && name == "token" {
         (
-            "The metadata service accepts connections but does not answer a token request: its hop limit is too small \
-             for a container, or it is off.",
+            "The metadata service accepts connections but does not respond to a token request: its hop limit is too small for a container, or it is disabled.",
             "Set the hop limit: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled \
              --http-put-response-hop-limit 2",
         )
     } else {
         (
-            "The metadata service did not answer.",
+            "The metadata service did not respond.",
             "Check the route to it: curl -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
              http://169.254.169.254/latest/api/token",
         )
     };
     let said = if error.is_timeout() && !refused {
-        format!("no answer within {} ms", ATTEMPT_TIMEOUT.as_millis())
+        format!("no response within {} ms", ATTEMPT_TIMEOUT.as_millis())
     } else {
         cause::chain(error)
     };
@@ -338,19 +335,18 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
     None
 }
 
-/// The token request's answer tells what kind of service this is; a GET without a token is never tried.
+/// The response to the token request shows what kind of service this is; a GET without a token is never tried.
 fn no_token(endpoint: &str, status: StatusCode) -> Cause {
     match status {
         StatusCode::FORBIDDEN => disabled(endpoint),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Cause::config(
             Kind::ImdsV1Only,
-            "The metadata service knows no tokens (IMDSv2), and version 1 is not used: it gives the role's credentials \
-             to whoever makes this box send a request.",
+            "IMDSv2 is not available, and the agent never uses IMDSv1, which would give the role's credentials to anyone who can make this box send a request.",
             "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
              --http-endpoint enabled (in the launch template: MetadataOptions, HttpTokens: required).",
         )
         .with("endpoint", endpoint)
-        .with("answer to the token request", status),
+        .with("response to the token request", status),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
             unauthorized(endpoint, "token").with("answer", status)
         }
@@ -361,7 +357,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
 fn disabled(endpoint: &str) -> Cause {
     Cause::config(
         Kind::ImdsTokenRefused,
-        "The metadata service refuses this instance: it is disabled, or the request came through a proxy.",
+        "The metadata service rejected the request: it is disabled, or the request came through a proxy.",
         "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
          required",
     )
@@ -372,8 +368,8 @@ fn disabled(endpoint: &str) -> Cause {
 fn unauthorized(endpoint: &str, name: &str) -> Cause {
     Cause::external(
         Kind::ImdsUnauthorized,
-        "The metadata service does not accept the token that it has just given.",
-        "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT names one metadata service, not several behind one address.",
+        "The metadata service rejects the token that it has just issued.",
+        "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT points to one metadata service, not several behind one address.",
     )
     .with("endpoint", endpoint)
     .with("asked for", name)
@@ -383,8 +379,8 @@ fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         Cause::external(
             Kind::ImdsUnavailable,
-            "The metadata service answers that it cannot answer now.",
-            "Wait; if it lasts, see whether another program on this box floods the metadata service.",
+            "The metadata service is temporarily unavailable.",
+            "Wait; if it persists, check whether another program on this box is flooding the metadata service.",
         )
         .with("endpoint", endpoint)
         .with("asked for", name)
@@ -398,8 +394,7 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
     Cause::external(
         Kind::ImdsNoItem,
         format!("The metadata service has no {name}."),
-        "Wait if the instance has just been launched; else look at its network interfaces and at \
-         AWS_EC2_METADATA_SERVICE_ENDPOINT.",
+        "If the instance was just launched, wait; otherwise check its network interfaces and AWS_EC2_METADATA_SERVICE_ENDPOINT.",
     )
     .with("endpoint", endpoint)
     .with("item", name)
@@ -409,8 +404,8 @@ fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
     let short: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
     Cause::external(
         Kind::ImdsBadAnswer,
-        format!("What answers as the metadata service gives no valid {name}."),
-        "Check what answers at this address: a proxy or a captive portal must not.",
+        format!("The metadata endpoint returned an invalid {name}."),
+        "Check what responds at this address: it must not be a proxy or a captive portal.",
     )
     .with("endpoint", endpoint)
     .with("item", name)

@@ -1,7 +1,7 @@
-//! What AWS is asked and told: the metadata service, S3, Auto Scaling.
+//! The AWS clients: IMDS, S3, Auto Scaling.
 //!
-//! Each function makes one attempt and says with the class of its [`Cause`] whether another may help: the SDK's own
-//! retries are off, so that there is one place that waits, knows the deadline and shows the cause.
+//! Each function makes one attempt; the class of its [`Cause`] says whether to retry. The SDK's own retries are off, so
+//! that there is only one place that waits, knows the deadline and shows the cause.
 
 pub mod autoscaling;
 pub mod clock;
@@ -28,15 +28,15 @@ use crate::secret;
 use credentials::Chain;
 use imds::Imds;
 
-/// The region that is asked first where nothing names one; S3 says if a bucket is elsewhere.
+/// The region to try first if none is configured; S3 redirects if the bucket is elsewhere.
 pub const SOME_REGION: &str = "us-east-1";
 
-/// How long one request may take until its answer is read: resolving the name, and what [`REQUEST_TIMEOUT`] bounds.
-/// The last second is for the connector, whose errors say more, to be first.
+/// Timeout of one request including name resolution and reading the response: [`REQUEST_TIMEOUT`] plus resolution. The
+/// last second lets the connector's more precise error come first.
 const ATTEMPT_TIMEOUT: Duration =
     dns::LIMIT.saturating_add(REQUEST_TIMEOUT).saturating_add(Duration::from_secs(1));
 
-/// What every AWS client shares: region, credentials, connections. Cheap to clone.
+/// What all AWS clients share: region, credentials, connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Aws {
     sdk: SdkConfig,
@@ -44,11 +44,10 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Prepares for `region`; nothing is asked of AWS yet.
+    /// Creates the shared configuration for `region`; sends no requests.
     ///
-    /// Endpoints and credentials are looked for where the AWS SDK does: the environment, the profile files, a web
-    /// identity token, and at last the role of this instance by `imds` (`None`, or `AWS_EC2_METADATA_DISABLED=true`: not
-    /// there).
+    /// Endpoints and credentials come from where the AWS SDK looks: the environment, the profile files, a web identity
+    /// token, and finally the instance role through `imds` (unless it is `None` or `AWS_EC2_METADATA_DISABLED=true`).
     ///
     /// # Errors
     /// As for [`Http::load_trust`].
@@ -66,9 +65,9 @@ impl Aws {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
-            // The chain keeps what it has found, so that its failures can be asked for before requests are sent.
+            // The chain caches its result, so that failures can be reported before requests are sent.
             .identity_cache(IdentityCache::no_cache())
-            // A wrong clock is a cause to be shown, not to be worked around: what is installed next suffers from it.
+            // A wrong clock is reported, not corrected for: it would affect what is installed next.
             .disable_clock_skew_correction(true)
             .load()
             .await;
@@ -80,17 +79,17 @@ impl Aws {
         self.sdk.region().map_or("", Region::as_ref)
     }
 
-    /// Finds the credentials, if they have not been found yet, and makes them known to the scrubber. Every request does
-    /// so by itself; asked for at first, a failure is one cause, and requests that follow do not wait for each other.
+    /// Finds the credentials if necessary, and registers them as secrets. Every request does so itself; done first, a
+    /// failure is a single cause, and later requests do not wait for each other.
     ///
     /// # Errors
-    /// `aws.no_credentials` (external: at launch the role's appear a moment late), `aws.credentials_invalid` (config),
-    /// `aws.role_unusable` (config), and those of [`Imds::item`].
+    /// `aws.no_credentials` (external: at launch, the role's credentials appear with a delay),
+    /// `aws.credentials_invalid` (config), `aws.role_unusable` (config), and those of [`Imds::item`].
     pub async fn find_credentials(&self) -> Result<(), Cause> {
         self.credentials.find().await.map(|_| ())
     }
 
-    /// Credentials that a service calls expired are looked for anew by the next request.
+    /// Makes the next request look for new credentials, after a service reported these as expired.
     fn forget_if_expired(&self, cause: &Cause) {
         if matches!(cause.kind, Kind::S3InvalidCredentials | Kind::AutoscalingInvalidCredentials) {
             self.credentials.forget();
@@ -98,14 +97,14 @@ impl Aws {
     }
 }
 
-/// The region that the environment names (`AWS_REGION`, `AWS_DEFAULT_REGION`), which goes before that of the identity.
+/// The region from the environment (`AWS_REGION`, `AWS_DEFAULT_REGION`), which takes precedence over the instance's.
 pub fn region(environment: impl Fn(&str) -> Option<String>) -> Option<String> {
     let set = |name| environment(name).filter(|value| !value.is_empty());
     set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"))
 }
 
-/// Makes known to the scrubber what secrets the process environment holds for AWS and HTTP: keys, tokens, and passwords
-/// in the URLs of proxies. To be called before anything is printed.
+/// Registers the secrets in the process environment for AWS and HTTP: keys, tokens, and passwords in proxy URLs. Call
+/// it before printing anything.
 pub fn register_environment(environment: impl Fn(&str) -> Option<String>) {
     for name in [
         "AWS_SECRET_ACCESS_KEY",

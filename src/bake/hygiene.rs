@@ -1,4 +1,5 @@
-//! What of another box is in the image: found by name, said with what to do, removed where nothing can be lost by it.
+//! Leftovers of another instance in the image: found by name, reported with a next step, and removed unless data could
+//! be lost.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,43 +15,43 @@ use crate::files::{self, Root};
 use crate::kind::Kind;
 use crate::settings::Settings;
 
-/// How a trace goes.
+/// How a leftover is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// The file or directory is removed.
     Remove,
-    /// The file stays and is emptied.
+    /// The file is truncated.
     Empty,
-    /// It is left to a person.
+    /// It is left for a person to remove.
     ByHand,
 }
 
-/// Something that a box leaves behind.
+/// A leftover of an instance.
 struct Trace {
     kind: Kind,
-    /// Paths under the root; one `*` stands for any part of a name.
+    /// Paths below the root; one `*` matches any part of a name.
     paths: &'static [&'static str],
     what: &'static str,
     way: Way,
 }
 
-/// What is looked for besides the bundle. Directories that are empty and files that are empty are no trace.
+/// The leftovers to look for, besides the bundle. Empty directories and files do not count.
 const TRACES: &[Trace] = &[
     Trace {
         kind: Kind::HygieneReplicated,
         paths: &["/etc/default/replicated*", "/etc/sysconfig/replicated*"],
-        what: "the installer has written another box's address and its daemon's token there",
+        what: "it contains another instance's address and daemon token",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneReplicated,
         paths: &["/var/lib/replicated*"],
-        what: "it is the state of another box's Replicated",
+        what: "it is the Replicated state of another instance",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneReplicated,
-        // By their whole names: a drop-in or a unit of one's own that is named alike may be meant for the image.
+        // Full names: similarly named drop-ins or custom units may belong in the image.
         paths: &[
             "/etc/systemd/system/replicated.service",
             "/etc/systemd/system/replicated-ui.service",
@@ -59,39 +60,39 @@ const TRACES: &[Trace] = &[
             "/etc/systemd/system/*.wants/replicated-ui.service",
             "/etc/systemd/system/*.wants/replicated-operator.service",
         ],
-        what: "it starts Replicated as another box had installed it",
+        what: "it starts another instance's Replicated",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneReplicated,
         paths: &["/usr/local/bin/replicated", "/usr/local/bin/replicatedctl"],
-        what: "the installer makes this wrapper anew on each box",
+        what: "the installer creates this wrapper on each instance",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneBootRecord,
         paths: &["/var/lib/boot-agent"],
-        what: "it is the record of another box's boot",
+        what: "it is another instance's boot record",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneAppData,
         paths: &["/data/circle"],
-        what: "databases and encryption keys of another box lie there, whose loss may be final",
+        what: "it contains databases and encryption keys of another instance, which may be the only copy",
         way: Way::ByHand,
     },
     Trace {
         kind: Kind::HygieneMachineId,
-        // Emptied and not removed: without the file systemd takes the next boot for the first one ever, and resets by
-        // its presets which units are enabled (machine-id(5)).
+        // Truncated and not removed: without the file, systemd treats the next boot as the first and resets the enabled
+        // units to its presets (machine-id(5)).
         paths: &["/etc/machine-id"],
-        what: "every instance would have the same machine id",
+        what: "every instance would have the same machine ID",
         way: Way::Empty,
     },
     Trace {
         kind: Kind::HygieneMachineId,
         paths: &["/var/lib/dbus/machine-id"],
-        what: "every instance would have the same machine id",
+        what: "every instance would have the same machine ID",
         way: Way::Remove,
     },
     Trace {
@@ -103,13 +104,13 @@ const TRACES: &[Trace] = &[
             "/var/lib/cloud/sem",
             "/var/log/cloud-init*.log",
         ],
-        what: "it is cloud-init's memory of another box, its user-data among it",
+        what: "it is cloud-init's state of another instance, including its user-data",
         way: Way::Remove,
     },
     Trace {
         kind: Kind::HygieneCredentialKey,
         paths: &["/var/lib/systemd/credential.secret"],
-        what: "every instance would encrypt its credentials with the same key",
+        what: "every instance would share one credential encryption key",
         way: Way::Remove,
     },
 ];
@@ -121,7 +122,7 @@ const REGISTRY_LOGINS: &str = "/root/.docker/config.json";
 /// One thing that was found.
 #[derive(Debug)]
 struct Left {
-    /// The path or the container, and what is wrong about it.
+    /// The path or container, and what is wrong with it.
     name: String,
     what: String,
     cause: Cause,
@@ -142,10 +143,10 @@ pub(super) struct Hygiene {
     left: Vec<Left>,
 }
 
-/// Looks for every trace. Without `containers` those are not looked at.
+/// Looks for all leftovers; containers only with `containers`.
 ///
 /// # Errors
-/// `host.file`, for a directory that cannot be read.
+/// `host.file` if a directory cannot be read.
 pub(super) fn scan(
     root: &Root,
     settings: &Settings,
@@ -161,35 +162,40 @@ pub(super) fn scan(
     }
     for file in BundleFile::ALL {
         for path in matching(root, file.installed_path())? {
-            found.path(Kind::HygieneBundle, path, "it is another box's, with its secrets", Way::Remove, true);
+            found.path(
+                Kind::HygieneBundle,
+                path,
+                "it belongs to another instance and contains its secrets",
+                Way::Remove,
+                true,
+            );
         }
     }
     for extra in &settings.extra {
-        // A tree may hold what the image has of its own, and what cannot be had again.
+        // A tree may contain files that belong in the image, or that cannot be restored.
         let (way, what) = if extra.is_tree {
-            (Way::ByHand, "the bundle places files there, and there are some in the image")
+            (Way::ByHand, "the bundle installs files there, and the image already contains some")
         } else {
-            (Way::Remove, "the bundle places it, and it is in the image")
+            (Way::Remove, "the bundle installs it, and the image already contains one")
         };
         for path in matching(root, &extra.path.to_string_lossy())? {
             found.path(Kind::HygieneBundle, path, what, way, !extra.is_tree);
         }
     }
-    // Only cloud-init makes new ones. Without it, keys that are shared are better than a box that nobody can enter.
+    // Only cloud-init generates new ones. Without it, shared keys are better than a box that nobody can log in to.
     let has_cloud_init =
         ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"].iter().any(|file| root.path(file).exists());
     for path in matching(root, HOST_KEYS)? {
         if has_cloud_init {
-            let what = "every instance would have the same SSH host key; cloud-init makes new ones";
+            let what = "every instance would have the same SSH host key; cloud-init generates new ones";
             found.path(Kind::HygieneSshHostKey, path, what, Way::Remove, true);
         } else {
-            let what =
-                "every instance has the same SSH host key, and without cloud-init nothing makes new ones";
+            let what = "every instance would have the same SSH host key, and without cloud-init nothing generates new ones";
             found.path(Kind::HygieneSshHostKey, path, what, Way::ByHand, false);
         }
     }
     for path in matching(root, REGISTRY_LOGINS)? {
-        let what = "the image carries registry logins; boot uses them for images that are missing";
+        let what = "the image contains registry logins, which a boot uses to pull missing images";
         found.path(Kind::HygieneRegistryLogin, path, what, Way::ByHand, false);
     }
     for container in containers.unwrap_or_default() {
@@ -200,7 +206,7 @@ pub(super) fn scan(
     Ok(found)
 }
 
-/// Refuses to clean a box that serves: what makes it a box would be gone.
+/// Refuses to clean a box in service.
 ///
 /// # Errors
 /// `bake.box_in_use`.
@@ -210,8 +216,8 @@ pub(super) fn refuse_box_in_use(containers: &[Container]) -> Result<(), Cause> {
     };
     Err(Cause::config(
         Kind::BakeBoxInUse,
-        "Replicated runs on this box: --clean would remove what it lives on, so nothing was removed.",
-        "Bake on a machine that serves nobody; or, if this one may go: stop the app and Replicated first.",
+        "Replicated is running on this machine: --clean would remove its state, so nothing was removed.",
+        "Bake on a machine that is not in service; to clean this one anyway, stop the app and Replicated first.",
     )
     .with("container", format!("{}: {}", running.name, running.status)))
 }
@@ -230,7 +236,9 @@ impl Hygiene {
             Way::Remove => format!("Remove it: agent bake --clean, or rm -rf {shown}"),
             Way::Empty => format!("Empty it: agent bake --clean, or truncate --size 0 {shown}"),
             Way::ByHand => {
-                format!("Look at it; remove it by hand if it must not be in the image: rm -rf {shown}")
+                format!(
+                    "Inspect it, and remove it by hand if it does not belong in the image: rm -rf {shown}"
+                )
             }
         };
         let cause = Cause::config(kind, format!("{shown} is in the image: {what}."), next_step);
@@ -246,7 +254,7 @@ impl Hygiene {
 
     fn container(&mut self, container: &Container) {
         let name = format!("the container {}", container.name);
-        let what = "it is another box's, with its token in its environment";
+        let what = "it belongs to another instance and has its token in its environment";
         let cause = Cause::config(
             Kind::HygieneContainer,
             format!("The container {} is in the image: {what}.", container.name),
@@ -257,10 +265,10 @@ impl Hygiene {
         self.left.push(Left { name, what: what.to_owned(), cause, is_error: true, remedy, removed: false });
     }
 
-    /// Removes what may be removed.
+    /// Removes what can be removed safely.
     ///
     /// # Errors
-    /// `host.file`, and those of [`Engine::ping`]; run again, it goes on where it stopped.
+    /// `host.file`, and those of [`Engine::ping`]; re-running resumes.
     pub(super) async fn clean(&mut self, engine: &Engine) -> Result<(), Cause> {
         for left in &mut self.left {
             match &left.remedy {
@@ -276,12 +284,12 @@ impl Hygiene {
         Ok(())
     }
 
-    /// Whether anything is left that makes the image unfit.
+    /// Whether anything that must not be in the image remains.
     pub(super) fn has_errors(&self) -> bool {
         self.left.iter().any(|left| left.is_error && !left.removed)
     }
 
-    /// What is left, for a list of checks: the cause, and whether it makes the image unfit.
+    /// The remaining leftovers as checks: the cause, and whether it is a failure.
     pub(super) fn findings(self) -> impl Iterator<Item = (Cause, bool)> {
         self.left.into_iter().filter(|left| !left.removed).map(|left| (left.cause, left.is_error))
     }
@@ -290,14 +298,14 @@ impl Hygiene {
         let count = |of: fn(&&Left) -> bool| self.left.iter().filter(of).count();
         let (removed, errors) = (count(|left| left.removed), count(|left| left.is_error && !left.removed));
         match (removed, errors) {
-            (0, 0) => "nothing of another box".to_owned(),
-            (_, 0) => format!("nothing of another box is left; {removed} removed"),
+            (0, 0) => "no leftovers from another instance".to_owned(),
+            (_, 0) => format!("no leftovers from another instance; {removed} removed"),
             (0, _) => format!("{errors} of another box"),
             _ => format!("{errors} of another box are left; {removed} removed"),
         }
     }
 
-    /// Two lines for each that was found.
+    /// Two lines for each leftover.
     pub(super) fn text(&self) -> String {
         let mut said = String::new();
         for Left { name, what, cause, is_error, remedy, removed } in &self.left {
@@ -329,7 +337,7 @@ fn remove(path: &Path) -> Result<(), Cause> {
     }
 }
 
-/// The paths that fit `pattern`, sorted, without what is empty.
+/// The paths that match `pattern`, sorted, without empty ones.
 fn matching(root: &Root, pattern: &str) -> Result<Vec<PathBuf>, Cause> {
     let mut found = vec![root.directory().to_path_buf()];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
@@ -367,7 +375,7 @@ fn names(directory: &Path) -> Result<Vec<String>, Cause> {
     Ok(names)
 }
 
-/// Absent counts as empty. So does a machine id that systemd is still to fill in.
+/// A missing file counts as empty, as does a machine ID that systemd has yet to fill in.
 fn is_empty(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Err(_) => true,

@@ -1,4 +1,4 @@
-//! What a bake puts in place beside the images: the installer and the lock, the unit, the settings file.
+//! What a bake installs besides the images: the installer and the lock, the unit, the settings file.
 
 use std::ffi::OsStr;
 use std::io;
@@ -24,10 +24,10 @@ use super::plan::BakePlan;
 use super::release::{self, Release};
 use super::step::Step;
 
-/// The settings file that documents every key, and changes nothing as it stands.
+/// The settings file that documents every key; as installed, it changes nothing.
 const SETTINGS: &str = include_str!("../../packer/agent.toml");
 
-/// How long `systemctl` may take; it changes some links.
+/// Timeout for `systemctl`, which only changes some links.
 const SYSTEMCTL: Duration = Duration::from_secs(60);
 
 /// Both scripts in memory.
@@ -38,8 +38,8 @@ pub(super) struct Installer {
     pub(super) release: Release,
 }
 
-/// Fetches the installer and the script that it would download itself, waiting for their server, and makes sure that both
-/// are what was meant.
+/// Fetches the installer and the script that it would download itself, waiting for their server, and verifies that both
+/// are the intended ones.
 ///
 /// # Errors
 /// Those of [`script::download`], [`Edition::read`] and [`OperatorEdition::read`]; [`Release::findings`], all in one.
@@ -49,7 +49,10 @@ pub(super) async fn fetch(
     wanted: &BakePlan,
 ) -> Result<Achieved<Option<Installer>>, Cause> {
     let Some(replicated) = &wanted.replicated else {
-        return Ok(Achieved::skipped(None, "images.toml has no [replicated], so none is pinned"));
+        return Ok(Achieved::skipped(
+            None,
+            "images.toml has no [replicated] section, so the installer is not pinned",
+        ));
     };
     let arguments = &world.settings.install.arguments;
     let client = http::build(Http::new(world.root.clone()).outgoing()?)?;
@@ -63,7 +66,7 @@ pub(super) async fn fetch(
         let findings = release.findings(Some(replicated), images, arguments);
         if findings.is_empty() { Ok(()) } else { Err(Cause::together(findings)) }
     };
-    // Of another version, its second script is another as well, or is not there.
+    // A different version has a different second script, or none.
     judge(&release)?;
     let operator_url = release.edition.operator_url.clone();
     let operator_url = operator_url.filter(|_| release::runs_operator(&release.edition, arguments));
@@ -117,9 +120,9 @@ async fn download(
     let fetched = wait::until(world.settings.images_wait, wait::is_external, waiting, attempt).await;
     let (content, sha256) = fetched.map_err(|mut cause| {
         if cause.kind == Kind::InstallerChecksum {
-            cause.next_step = format!("Look at what changed, then correct replicated.{key} in images.toml.");
+            cause.next_step = format!("Find out what changed, then correct replicated.{key} in images.toml.");
         } else if wait::is_external(&cause) {
-            cause.next_step = "Open the way to the URL (route, NAT, proxy), and bake again.".to_owned();
+            cause.next_step = "Make the URL reachable (route, NAT, proxy), and bake again.".to_owned();
         } else {
             cause = correct_versions(cause);
         }
@@ -136,7 +139,7 @@ fn correct_versions(cause: Cause) -> Cause {
     Cause { next_step: next_step.to_owned(), ..cause }
 }
 
-/// Puts the scripts and the lock in place, the lock last: it promises everything else.
+/// Installs the scripts and then the lock, which describes everything else.
 ///
 /// # Errors
 /// `host.file`; `lock.value`.
@@ -181,41 +184,41 @@ pub(super) async fn enable_unit(root: &Root) -> Result<Achieved<()>, Cause> {
         return Err(Cause::host(
             Kind::UnitNotEnabled,
             format!("systemd did not enable {}.", unit::NAME),
-            format!("Look at why: systemctl enable {}", unit::NAME),
+            format!("See why: systemctl enable {}", unit::NAME),
         )
         .with("systemctl", said));
     }
     Ok(Achieved::done((), format!("{} enabled", unit::NAME)))
 }
 
-/// Puts the settings file in place that shows every key with its default, unless there is one.
+/// Installs the settings file that shows every key with its default, unless one exists.
 ///
 /// # Errors
 /// `host.file`.
 pub(super) fn settings(root: &Root) -> Result<Achieved<()>, Cause> {
     let path = root.path(SETTINGS_FILE);
     if path.exists() {
-        return Ok(Achieved::skipped((), format!("{} is there", path.display())));
+        return Ok(Achieved::skipped((), format!("{} exists", path.display())));
     }
     files::commit_all(vec![prepare(root, SETTINGS_FILE, SETTINGS.as_bytes(), 0o644)?])?;
-    Ok(Achieved::done((), format!("{} with every key, each at its default", path.display())))
+    Ok(Achieved::done((), format!("{} with every key at its default", path.display())))
 }
 
-/// Whether the unit is started at every boot, and what systemd says of it.
+/// Whether the unit is enabled, and systemd's output.
 ///
 /// # Errors
 /// `unit.systemctl`.
 pub(super) async fn is_enabled(root: &Root) -> Result<(bool, String), Cause> {
-    // Not by the exit code, which is 0 for a unit without [Install] as well.
+    // The exit code is also 0 for a unit without [Install].
     let (_, said) = systemctl(root, "is-enabled").await?;
     Ok((said == "enabled", said))
 }
 
-/// `systemctl WORD boot-agent.service`, which works on files alone where no systemd runs; whether it succeeded, and
-/// what it said.
+/// `systemctl WORD boot-agent.service`, which works on files only if systemd is not running; whether it succeeded, and
+/// its output.
 ///
 /// # Errors
-/// `unit.systemctl` (config: there is none, or host: it hangs).
+/// `unit.systemctl` (config if it does not exist, host if it hangs).
 async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
     let mut command = Command::new("systemctl");
     if !root.is_system() {
@@ -226,8 +229,8 @@ async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
     let output = tokio::time::timeout(SYSTEMCTL, command.output()).await.map_err(|_| {
         Cause::host(
             Kind::UnitSystemctl,
-            format!("systemctl {word} did not end within {} s.", SYSTEMCTL.as_secs()),
-            "Look at what systemd does: systemctl list-jobs.",
+            format!("systemctl {word} did not finish within {} s.", SYSTEMCTL.as_secs()),
+            "See what systemd is doing: systemctl list-jobs.",
         )
     })?;
     let output = output.map_err(|error| no_systemctl(&error))?;
@@ -238,8 +241,8 @@ async fn systemctl(root: &Root, word: &str) -> Result<(bool, String), Cause> {
 fn no_systemctl(error: &io::Error) -> Cause {
     Cause::config(
         Kind::UnitSystemctl,
-        "systemctl cannot be run, so the unit cannot be enabled.",
-        "Bake an image that has systemd; on Debian: apt-get install systemd.",
+        "systemctl is not available, so the unit cannot be enabled.",
+        "Use a base image with systemd; on Debian: apt-get install systemd.",
     )
     .with_error(error)
 }

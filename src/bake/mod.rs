@@ -1,7 +1,7 @@
-//! `agent bake`: what Packer runs to make an image of which every instance boots the same.
+//! `agent bake`: run by Packer to build an image whose instances all boot the same way.
 //!
-//! [`bake`] is the whole story, top to bottom. The lock is written when everything that it promises is there, each file
-//! is wholly old or wholly new at any moment, and what was pulled stays: a bake that was cut short is run again.
+//! [`bake`] is the whole procedure, top to bottom. The lock is written only when everything that it describes exists,
+//! files are replaced atomically, and pulled images are kept: an interrupted bake resumes when re-run.
 
 mod hygiene;
 mod install;
@@ -27,6 +27,12 @@ use hygiene::Hygiene;
 use plan::BakePlan;
 use step::Step;
 
+/// `images.toml` as [`crate::fuzz`] tries it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = BakePlan::parse(&crate::fuzz::text(bytes));
+}
+
 pub(crate) async fn run(world: CommandContext, flags: &cli::Bake) -> Result<CommandOutput, Cause> {
     let engine = Engine::connect(&world.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
     let printed = if flags.verify {
@@ -48,13 +54,13 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
     let mut wanted = BakePlan::read(&root.path(plan::FILE))?;
     let _alone = alone(root)?;
 
-    // The installer first: it takes a second, and a version that does not exist must not cost an hour of pulls.
+    // The installer first: it takes a second, and a wrong version should not cost an hour of pulls.
     let installer =
         Step::run(console, "installer", async |step| install::fetch(step, world, &wanted).await).await?;
     let needed = installer.as_ref().map(|installer| installer.release.images()).unwrap_or_default();
     let images = Step::run(console, "images", async |step| {
         for image in wanted.add(needed) {
-            step.note(Level::Info, format!("{image}: added, since the installer starts it"), None);
+            step.note(Level::Info, format!("{image}: added, because the installer starts it"), None);
         }
         pull::pull(step, engine, &wanted.images, settings.images_wait).await
     })
@@ -77,7 +83,7 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
     Ok(printed(&lock, &hygiene))
 }
 
-/// One bake at a time. The lock is on `images.toml` itself, so that it leaves no file in the image.
+/// One bake at a time. `images.toml` itself is locked, so that no lock file remains in the image.
 fn alone(root: &Root) -> Result<File, Cause> {
     let path = root.path(plan::FILE);
     let file = File::open(&path).map_err(|error| files::failed("read", &path, &error))?;
@@ -85,8 +91,8 @@ fn alone(root: &Root) -> Result<File, Cause> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Cause::host(
             Kind::BakeOtherRuns,
-            "Another bake of this image is running.",
-            "Wait for its end; pgrep -a agent shows it.",
+            "Another agent bake is running on this machine.",
+            "Wait for it to finish; pgrep -a agent shows it.",
         )),
         Err(TryLockError::Error(error)) => Err(files::failed("lock", &path, &error)),
     }
@@ -101,7 +107,7 @@ fn printed(lock: &Lock, hygiene: &Hygiene) -> CommandOutput {
         format!("{} {baked}\n", text::green("✓"))
     } else {
         format!(
-            "{} {baked}; not fit to ship: remove what another box left (agent bake --clean)\n",
+            "{} {baked}; not ready to ship: remove the leftovers from another instance (agent bake --clean)\n",
             text::red("✗")
         )
     });

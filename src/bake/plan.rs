@@ -1,4 +1,4 @@
-//! `images.toml`: what is to be pre-pulled, and which installer is to be pinned.
+//! `images.toml`: which images to pull, and which installer to pin.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,13 +15,13 @@ use crate::files;
 use crate::kind::Kind;
 use crate::replicated::edition::IMAGES;
 
-/// Where it lies, under the root.
+/// Its path, below the root.
 pub(super) const FILE: &str = "/etc/boot-agent/images.toml";
 
 /// Where Replicated serves its installer.
 const INSTALLER_URL: &str = "https://get.replicated.com/docker";
 
-/// What an image is to hold.
+/// The desired content of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BakePlan {
@@ -31,7 +31,7 @@ pub(super) struct BakePlan {
     pub(super) images: Vec<PlannedImage>,
 }
 
-/// The installer that is to be pinned.
+/// The installer to pin.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Replicated {
@@ -39,22 +39,22 @@ pub(super) struct Replicated {
     replicated_tag: Option<String>,
     replicated_ui_tag: Option<String>,
     replicated_operator_tag: Option<String>,
-    /// What the installer must have, where a person has looked at it.
+    /// The expected SHA-256, if a person reviewed the installer.
     pub(super) sha256: Option<Sha256>,
     /// The same for the operator's script, which the installer downloads and runs.
     pub(super) operator_sha256: Option<Sha256>,
 }
 
-/// One image that is to be there.
+/// One image to pull.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlannedImage {
     pub(super) reference: Reference,
-    /// What the tag must stand for; without it, what it stands for now.
+    /// The expected digest of the tag; by default, the current one.
     pub(super) digest: Option<Digest>,
     #[serde(default)]
     alias: Option<Alias>,
-    /// False: it is there already (`docker load`), and is locked as it is.
+    /// False if it was loaded before (`docker load`) and is locked as it is.
     #[serde(default = "yes")]
     pub(super) pull: bool,
 }
@@ -71,7 +71,7 @@ fn yes() -> bool {
 }
 
 impl PlannedImage {
-    /// The name and tag under which Replicated looks the image up in its own registry: as given, or the reference
+    /// The name and tag under which Replicated looks up the image in its own registry: as given, or the reference
     /// without its registry.
     pub(super) fn alias(&self) -> Option<Reference> {
         match self.alias.as_ref()? {
@@ -87,13 +87,13 @@ impl PlannedImage {
 }
 
 impl Replicated {
-    /// The versions that are asked for, by image.
+    /// The requested versions, by image.
     pub(super) fn versions(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let tags = [&self.replicated_tag, &self.replicated_ui_tag, &self.replicated_operator_tag];
         IMAGES.into_iter().zip(tags).filter_map(|(image, tag)| Some((image, tag.as_deref()?)))
     }
 
-    /// The installer's address, with the versions in its query.
+    /// The installer's URL, with the versions in its query.
     ///
     /// # Errors
     /// `settings.invalid`.
@@ -127,7 +127,7 @@ impl Replicated {
 }
 
 impl BakePlan {
-    /// Adds those of `images` that are not asked for by name, and returns their names.
+    /// Adds those of `images` that are not listed, and returns their names.
     pub(super) fn add(&mut self, images: Vec<Reference>) -> Vec<Reference> {
         let is_new = |name: &Reference| !self.images.iter().any(|image| image.reference == *name);
         let added: Vec<Reference> = images.into_iter().filter(is_new).collect();
@@ -150,8 +150,8 @@ impl BakePlan {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Cause::config(
                     Kind::SettingsMissing,
-                    format!("There is no {}, which says what to bake.", file.display()),
-                    "Write it; packer/images.toml of this project is an example.",
+                    format!("{} does not exist; it lists what to bake.", file.display()),
+                    "Create it; see packer/images.toml in this project for an example.",
                 ));
             }
             Err(error) => return Err(files::failed("read", file, &error)),
@@ -159,7 +159,7 @@ impl BakePlan {
         Self::parse(&text).map_err(|cause| cause.with("file", file.display()))
     }
 
-    fn parse(text: &str) -> Result<Self, Cause> {
+    pub(super) fn parse(text: &str) -> Result<Self, Cause> {
         let wanted: BakePlan = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let place = line.map_or_else(String::new, |line| format!("line {line}: "));
@@ -179,7 +179,7 @@ impl BakePlan {
             let alias = image.alias().map(|alias| format!("the alias {alias}"));
             for name in [format!("the reference {}", image.reference)].into_iter().chain(alias) {
                 if !names.insert(name.clone()) {
-                    return Err(invalid(&format!("{name} stands there twice")));
+                    return Err(invalid(&format!("{name} is listed twice")));
                 }
             }
         }
@@ -240,12 +240,12 @@ mod tests {
             ("[[image]]\nreference = \"a b\"\n".to_owned(), Kind::SettingsInvalid, "line 2"),
             (format!("{image}alias = 3\n"), Kind::SettingsInvalid, "true, or a name and tag"),
             (format!("{image}digest = \"sha256:1\"\n"), Kind::SettingsInvalid, "is not a digest"),
-            (format!("{image}{image}"), Kind::SettingsInvalid, "the reference a:1 stands there twice"),
+            (format!("{image}{image}"), Kind::SettingsInvalid, "the reference a:1 is listed twice"),
             (
                 "[[image]]\nreference = \"quay.io/a:1\"\nalias = true\n[[image]]\nreference = \"a:1\"\nalias = true\n"
                     .to_owned(),
                 Kind::SettingsInvalid,
-                "the alias a:1 stands there twice",
+                "the alias a:1 is listed twice",
             ),
             ("[replicated]\nurl = \"get.replicated.com\"\n".to_owned(), Kind::SettingsInvalid, "replicated.url"),
             (

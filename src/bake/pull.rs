@@ -1,4 +1,4 @@
-//! Every wanted image onto the engine, and what it turned out to be.
+//! Pulls every wanted image and resolves its ID and digest.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -22,11 +22,11 @@ use crate::wait;
 use super::plan::PlannedImage;
 use super::step::Step;
 
-/// Pulls all of them, several at a time, each again and again until `limit` has passed for the step as a whole. What
-/// has arrived stays with the engine, so that a later attempt or bake goes on from there.
+/// Pulls all images, several at a time, retrying each until `limit` has passed for the whole step. The engine keeps
+/// downloaded layers, so a later attempt or bake resumes.
 ///
 /// # Errors
-/// Every image that could not be had, in one cause: those of [`Engine::pull_tag`], `images.missing`,
+/// All images that could not be pulled, in one cause: those of [`Engine::pull_tag`], `images.missing`,
 /// `images.wrong_content`.
 pub(super) async fn pull(
     step: &Step<'_>,
@@ -37,7 +37,7 @@ pub(super) async fn pull(
     let started = Instant::now();
     let left = || limit.saturating_sub(started.elapsed());
     let waiting = |cause: &Cause| step.waiting(cause);
-    // An engine that is not there is one cause, and not one for each image.
+    // An unavailable engine is one cause, not one for each image.
     wait::until(left(), is_worth_waiting, waiting, async || engine.ping().await).await?;
     let shown = Shown { step, count: wanted.len(), pulls: Mutex::default() };
     let pulls: Vec<_> = wanted
@@ -65,13 +65,13 @@ pub(super) async fn pull(
     for image in &mut locked {
         image.size = size.get(image.id.as_str()).copied();
     }
-    // Images share layers, and one may go by two names: this is what they are, not what the disk holds.
+    // The sum of the images' sizes, not the disk usage: images share layers, and one may have two names.
     let total: u64 = locked.iter().filter_map(|image| image.size).sum();
     let detail = format!("{} images, {} unpacked", locked.len(), HumanBytes(total));
     Ok(Achieved::done(locked, detail))
 }
 
-/// A registry may come back, and an engine may be starting; a full disk or a missing right stays as it is.
+/// A registry may recover, and an engine may be starting; a full disk or a missing permission will not change.
 fn is_worth_waiting(cause: &Cause) -> bool {
     wait::is_external(cause)
         || matches!(cause.kind, Kind::DockerSocketMissing | Kind::DockerDown | Kind::DockerSilent)
@@ -92,7 +92,7 @@ async fn one(
             Some(digest.clone())
         }
     };
-    // Asked by digest, since a tag may have been moved in the meantime.
+    // Looked up by digest, since the tag may have moved in the meantime.
     let name = digest.as_ref().map_or_else(|| reference.to_string(), |digest| reference.at(digest));
     let id = engine.image_id(&name).await?.ok_or_else(|| absent(image, &name))?;
     Ok(LockedImage {
@@ -106,24 +106,28 @@ async fn one(
 
 fn absent(image: &PlannedImage, name: &str) -> Cause {
     let next_step = if image.pull {
-        "Look at whether something removes images from this engine, and bake again.".to_owned()
+        "Check whether something removes images from this engine, and bake again.".to_owned()
     } else {
-        format!("Load it (docker load), or let it be pulled: remove pull = false from {}.", image.reference)
+        format!("Load it (docker load), or remove pull = false from {} to have it pulled.", image.reference)
     };
-    Cause::config(Kind::ImagesMissing, format!("The image {name} is not on this engine."), next_step)
-        .with("image", &image.reference)
+    Cause::config(
+        Kind::ImagesMissing,
+        format!("The Docker engine does not have the image {name}."),
+        next_step,
+    )
+    .with("image", &image.reference)
 }
 
 fn unreadable_id(image: &PlannedImage, why: &str) -> Cause {
     Cause::host(
         Kind::DockerError,
-        format!("The engine gives the image {} an id that this agent cannot read.", image.reference),
-        "Look at the engine's version and its image store: docker info.",
+        format!("The Docker engine reports an ID for the image {} that is not a digest.", image.reference),
+        "Check the engine's version and image store: docker info.",
     )
     .with("error", why)
 }
 
-/// Shows each pull by itself, and all of them as one.
+/// Shows the progress of each pull, and of all together.
 struct Shown<'a> {
     step: &'a Step<'a>,
     count: usize,
@@ -150,7 +154,7 @@ impl Shown<'_> {
                 Some(pull) if pull.bytes > 0 => {
                     format!("{name}: pulled, {} layers, {}", pull.layers, HumanBytes(pull.bytes))
                 }
-                _ => format!("{name}: all of it is there"),
+                _ => format!("{name}: already complete"),
             };
             self.step.note(Level::Info, said, None);
         }

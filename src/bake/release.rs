@@ -1,5 +1,5 @@
-//! Whether what is pinned is what was meant: the installer, the operator's script, the images and the arguments belong to
-//! one release of Replicated.
+//! Checks that the pinned parts match: the installer, the operator's script, the images and the arguments belong to one
+//! release of Replicated.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::plan::Replicated;
 /// The image that the operator's script starts.
 const OPERATOR: &str = "replicated-operator";
 
-/// What both scripts say of themselves.
+/// What both scripts declare.
 pub(super) struct Release {
     pub(super) edition: Edition,
     pub(super) operator: Option<OperatorEdition>,
@@ -85,7 +85,7 @@ impl Release {
                 Cause::config(
                     Kind::InstallerUnknownArgument,
                     format!(
-                        "The installer of Replicated {} does not know the {what} {} and would exit with 1.",
+                        "The installer of Replicated {} does not support the {what} {} and would exit with code 1.",
                         self.edition.version,
                         unknown.join(", ")
                     ),
@@ -105,12 +105,12 @@ fn known(edition: &Edition) -> String {
 fn other_version(image: &str, asked: &str, found: &str) -> Cause {
     Cause::config(
         Kind::InstallerOtherVersion,
-        format!("images.toml asks for {image} {asked}, but the script that was downloaded starts {found}."),
+        format!("images.toml asks for {image} {asked}, but the downloaded script starts {found}."),
         "Correct the version under [replicated] in images.toml, or the url.",
     )
 }
 
-/// Which of Replicated's own images this is, wherever it is served.
+/// Which of Replicated's own images this is, in any registry.
 fn image_of_replicated(image: &Reference) -> Option<&'static str> {
     let full = image.repository();
     let path = full.strip_prefix(&format!("{}/", image.registry())).unwrap_or(full);

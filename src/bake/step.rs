@@ -1,4 +1,4 @@
-//! One step of a bake, said like a stage of a boot; nothing of it is recorded, since an image carries no history.
+//! One step of a bake, reported like a stage of a boot; nothing is recorded, since an image carries no history.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ pub(super) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    /// Runs one step, and says its start and its end.
+    /// Runs one step, and reports its start and end.
     pub(super) async fn run<T>(
         console: &'a Console,
         name: &'static str,
@@ -39,7 +39,7 @@ impl<'a> Step<'a> {
         self.console.emit(Event::Progress { stage: self.name, text: text.into(), bytes });
     }
 
-    /// How one of several parts of the step stands; `None` when it is over.
+    /// The progress of one part of the step; `None` when it is finished.
     pub(super) fn part(&self, name: &str, state: Option<(String, (u64, u64))>) {
         self.console.emit(Event::Part { stage: self.name, name: name.to_owned(), state });
     }

@@ -1,4 +1,4 @@
-//! `agent bake --verify`: whether an image is fit to ship, every answer at once, and nothing changed.
+//! `agent bake --verify`: whether an image is ready to ship, every answer at once, and nothing changed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,15 +24,15 @@ use super::plan::{self, BakePlan};
 use super::release::{self, Release};
 use super::{hygiene, install};
 
-/// Where the unit and user-data expect the program.
+/// The path of the binary in the unit and in user-data.
 const BINARY: &str = "/usr/local/bin/agent";
 
-/// How long the program may take to say its version; it takes milliseconds.
+/// Timeout for `agent --version`, which takes milliseconds.
 const VERSION: Duration = Duration::from_secs(10);
 
 const BAKE_AGAIN: &str = "Bake again: agent bake --clean";
 
-/// One question about the image.
+/// One check of the image.
 #[derive(Serialize)]
 struct Check {
     id: &'static str,
@@ -54,7 +54,7 @@ enum CheckOutcome {
 }
 
 impl Check {
-    /// Passed, unless there are failures.
+    /// Passed if there are no failures.
     fn of(id: &'static str, detail: String, failures: Vec<Cause>) -> Self {
         let outcome = if failures.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         Check { id, outcome, detail, failures, warnings: Vec::new() }
@@ -91,13 +91,13 @@ impl Check {
     }
 }
 
-/// Asks every question.
+/// Runs every check.
 pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOutput {
     let lock = Lock::read(&world.root.path(lock::FILE)).and_then(|lock| {
         lock.ok_or_else(|| {
             Cause::config(
                 Kind::LockMissing,
-                "There is no image lock: this image was not baked to its end.",
+                "There is no image lock: the bake of this image did not finish.",
                 BAKE_AGAIN,
             )
             .with("file", world.root.path(lock::FILE).display())
@@ -130,16 +130,16 @@ pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOu
     said.push_str(&if is_fit && is_quiet {
         String::new()
     } else if is_fit {
-        format!("{} fit to ship\n", text::green("✓"))
+        format!("{} ready to ship\n", text::green("✓"))
     } else {
         let findings = if failed == 1 { "1 finding".to_owned() } else { format!("{failed} findings") };
-        format!("{} not fit to ship: {findings}\n", text::red("✗"))
+        format!("{} not ready to ship: {findings}\n", text::red("✗"))
     });
     let json = serde_json::json!({ "version": 1, "fit": is_fit, "checks": checks });
     CommandOutput { text: said, json, exit: if is_fit { Exit::Good } else { Exit::Failed } }
 }
 
-/// The lock against what was asked for, where that is in the image too.
+/// Compares the lock with `images.toml`, if that is in the image.
 fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
     let detail = format!("{} images", lock.images.len());
     let file = world.root.path(plan::FILE);
@@ -166,7 +166,7 @@ fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
                 if locked.alias != image.alias()
                     || image.digest.as_ref().is_some_and(|digest| locked.digest.as_ref() != Some(digest)) =>
             {
-                failures.push(stale(format!("{} is another there", image.reference)));
+                failures.push(stale(format!("{} differs", image.reference)));
             }
             Some(_) => {}
         }
@@ -175,25 +175,25 @@ fn lock_check(world: &CommandContext, lock: &Lock) -> Check {
     for locked in &lock.images {
         let is_wanted = wanted.images.iter().any(|image| image.reference == locked.reference);
         if !is_wanted && !needed.contains(&locked.reference) {
-            failures.push(stale(format!("it has {}, which is not asked for", locked.reference)));
+            failures.push(stale(format!("it has {}, which images.toml does not list", locked.reference)));
         }
     }
     let url = wanted.replicated.as_ref().and_then(|replicated| replicated.url().ok());
     let pinned = lock.installer.as_ref().map(|installer| installer.url.as_str());
     if url.as_ref().map(reqwest::Url::as_str) != pinned {
-        failures.push(stale("it pins another installer".to_owned()));
+        failures.push(stale("it pins a different installer".to_owned()));
     }
     Check::of("lock", detail, failures)
 }
 
-/// Each locked image under its id and its name. Aliases are not asked for: they carry the address of an instance.
+/// Checks each locked image's ID and name. Aliases are not checked: they contain an instance's address.
 async fn images_check(lock: &Lock, engine: &Engine) -> Check {
     let images = match engine.images().await {
         Ok(images) => images,
         Err(cause) => return Check::of("images", String::new(), vec![cause]),
     };
     let failures = images::unfulfilled(lock, &images);
-    Check::of("images", format!("{} under their ids", lock.images.len() - failures.len()), failures)
+    Check::of("images", format!("{} with the locked IDs", lock.images.len() - failures.len()), failures)
 }
 
 fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
@@ -201,7 +201,7 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     match (pinned, &world.settings.install.url, lock) {
         (None, None, None) => Check::skipped("installer", "waits for lock"),
         (None, Some(url), None) => Check::skipped("installer", &format!("fetched at boot from {url}")),
-        // A boot with this lock would refuse to run any.
+        // A boot with this lock would refuse to run any installer.
         (None, _, Some(lock)) => {
             let missing = pins::installer(lock).err();
             Check::of("installer", String::new(), missing.into_iter().collect())
@@ -221,11 +221,11 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     }
 }
 
-/// What the pinned scripts say of themselves.
+/// What the pinned scripts declare.
 fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     let read = |path: &str| {
         let path = world.root.path(path);
-        // Checked before, so that its size is known.
+        // Checked before, so its size is known.
         script::from_file(&path, None)?;
         let content = std::fs::read(&path).map_err(|error| files::failed("read", &path, &error))?;
         Ok::<_, Cause>((content, path.display().to_string()))
@@ -242,17 +242,17 @@ fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     Ok(Release { edition, operator })
 }
 
-/// Whether scripts, images and arguments belong together, and nothing is missing that a boot would have to download.
+/// Checks that scripts, images and arguments match, and that a boot has to download nothing.
 fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let Some((lock, installer)) = lock.and_then(|lock| Some((lock, lock.installer.as_ref()?))) else {
-        return Check::skipped("release", "no installer is pinned");
+        return Check::skipped("release", "the installer is not pinned");
     };
     let release = match release(world, lock) {
         Ok(release) => release,
         Err(cause) => return Check::of("release", String::new(), vec![cause]),
     };
     let arguments = &world.settings.install.arguments;
-    // What was asked for is in the image as well, unless a person removed it.
+    // `images.toml` is in the image too, unless a person removed it.
     let wanted = BakePlan::read(&world.root.path(plan::FILE)).ok();
     let asked = wanted.as_ref().and_then(|wanted| wanted.replicated.as_ref());
     let locked = || lock.images.iter().map(|image| &image.reference);
@@ -260,14 +260,14 @@ fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     if installer.operator.is_none() && release::runs_operator(&release.edition, arguments) {
         failures.push(Cause::config(
             Kind::InstallerOperatorUnpinned,
-            "The lock does not pin the operator's script, which the installer downloads and runs as root.",
+            "The image lock does not pin the operator's script, which the installer downloads and runs as root.",
             BAKE_AGAIN,
         ));
     }
     for image in release.images().iter().filter(|image| !locked().any(|locked| locked == *image)) {
         failures.push(Cause::config(
             Kind::ImagesForgotten,
-            format!("The lock does not have {image}, which the installer starts: each boot would pull it."),
+            format!("The image lock lacks {image}, which the installer starts: every boot would pull it."),
             BAKE_AGAIN,
         ));
     }
@@ -283,13 +283,13 @@ async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
         Ok(_) => failures.push(
             Cause::config(
                 Kind::UnitOther,
-                "The unit is not the one that this agent was built with.",
+                "The installed unit differs from the one that this agent was built with.",
                 BAKE_AGAIN,
             )
             .with("file", path.display()),
         ),
         Err(error) => failures.push(
-            Cause::config(Kind::UnitMissing, "The unit that boots this box is not installed.", BAKE_AGAIN)
+            Cause::config(Kind::UnitMissing, "The boot-agent.service unit is not installed.", BAKE_AGAIN)
                 .with("file", path.display())
                 .with_error(&error),
         ),
@@ -299,7 +299,7 @@ async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
         Ok((false, said)) => failures.push(
             Cause::config(
                 Kind::UnitNotEnabled,
-                format!("{} is not enabled: no boot of this image would start it.", unit::NAME),
+                format!("{} is not enabled, so an instance of this image would not boot.", unit::NAME),
                 format!("Enable it: systemctl enable {}", unit::NAME),
             )
             .with("systemctl", said),
@@ -309,26 +309,22 @@ async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
     failures
 }
 
-/// The program where the unit and user-data expect it, running on this kernel with this image's libraries, if any.
+/// The binary at the path in the unit and in user-data, run with this kernel and the image's libraries, if any.
 async fn binary(path: &Path) -> Result<String, Cause> {
     let next_step = format!("Install it: install -m 0755 agent {}", path.display());
     let wrong = |kind, sentence: &str| Cause::config(kind, sentence, &next_step).with("file", path.display());
-    let found = std::fs::metadata(path).map_err(|error| {
-        wrong(Kind::BinaryMissing, "The agent itself is not in the image.").with_error(&error)
-    })?;
+    let found = std::fs::metadata(path)
+        .map_err(|error| wrong(Kind::BinaryMissing, "The agent is not in the image.").with_error(&error))?;
     if !found.is_file() || found.permissions().mode() & 0o111 == 0 {
-        return Err(wrong(
-            Kind::BinaryNotExecutable,
-            "The agent in the image is not a program that can be run.",
-        ));
+        return Err(wrong(Kind::BinaryNotExecutable, "The agent in the image is not executable."));
     }
     let mut command = Command::new(path);
     command.arg("--version").env_clear().stdin(Stdio::null()).kill_on_drop(true);
     let failed =
-        |why: String| wrong(Kind::BinaryBroken, "The agent in the image does not run.").with("error", why);
+        |why: String| wrong(Kind::BinaryBroken, "The agent in the image fails to run.").with("error", why);
     let output = tokio::time::timeout(VERSION, command.output())
         .await
-        .map_err(|_| failed(format!("no answer within {} s", VERSION.as_secs())))?
+        .map_err(|_| failed(format!("no response within {} s", VERSION.as_secs())))?
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(output.status.to_string()));
@@ -336,7 +332,7 @@ async fn binary(path: &Path) -> Result<String, Cause> {
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let own = concat!("agent ", env!("CARGO_PKG_VERSION"));
     if said != own {
-        let cause = wrong(Kind::BinaryOther, "The agent in the image is of another version than this one.");
+        let cause = wrong(Kind::BinaryOther, "The agent in the image has a different version.");
         return Err(cause.with("found", said).with("this", own));
     }
     Ok(format!("{said}, {}", path.display()))
@@ -349,7 +345,7 @@ fn hygiene_check(world: &CommandContext, containers: Option<&[crate::docker::eng
     };
     let mut detail = found.summary();
     if containers.is_none() {
-        detail.push_str("; the containers could not be looked at");
+        detail.push_str("; the containers could not be listed");
     }
     let (errors, warnings): (Vec<_>, Vec<_>) = found.findings().partition(|(_, is_error)| *is_error);
     let only = |causes: Vec<(Cause, bool)>| causes.into_iter().map(|(cause, _)| cause).collect::<Vec<_>>();

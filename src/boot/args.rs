@@ -1,5 +1,7 @@
 //! What the command line says to boot.
 
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use crate::cause::Cause;
@@ -7,8 +9,8 @@ use crate::cli;
 use crate::kind::Kind;
 use crate::settings::{Settings, Source};
 
-/// The source of the command line, else of the settings. cloud-init appends the path of the user-data script to the
-/// interpreter line's words; it is passed over.
+/// The source from the command line, else from the settings. cloud-init appends the path of the user-data script to the
+/// interpreter line's arguments; it is ignored.
 pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Cause> {
     match without_script(words) {
         [] => settings.source.clone().ok_or_else(|| {
@@ -21,13 +23,13 @@ pub(super) fn source(settings: &Settings, words: &[String]) -> Result<Source, Ca
         [source] => Source::parse(source),
         [_, surplus, ..] => Err(Cause::config(
             Kind::SourceInvalid,
-            format!("\"{surplus}\" is one argument too many."),
+            format!("Unexpected argument \"{surplus}\"."),
             "Give one source: agent boot s3://bucket/prefix",
         )),
     }
 }
 
-/// Whether the command line says what to boot.
+/// Whether the command line has a source.
 pub(crate) fn names_source(flags: &cli::Boot) -> bool {
     !without_script(&flags.words).is_empty()
 }
@@ -40,9 +42,15 @@ fn without_script(words: &[String]) -> &[String] {
 }
 
 fn is_script(word: &str) -> bool {
-    use std::io::Read as _;
     let mut start = [0; 2];
+    // A FIFO is not opened: that would wait for whoever writes into it.
     Path::new(word).is_absolute()
-        && std::fs::File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && Path::new(word).is_file()
+        && File::open(word).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == *b"#!"
+}
+
+/// Whether a person is there to see what is wrong, and to correct it: at a terminal, and not for the unit.
+pub(crate) fn is_attended(flags: &cli::Boot) -> bool {
+    !flags.unit && io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -1,4 +1,4 @@
-//! One boot at a time: the first holds a lock, a second follows it and ends with its result.
+//! One boot at a time: the first holds a lock; a second one follows it and exits with its result.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -15,30 +15,30 @@ use crate::record::{BootOutcome, LOCK_FILE, Record};
 
 use super::follow::Shown;
 
-/// How often a follower looks at the record.
+/// How often a follower reads the record.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The right to boot this box; given up when dropped.
+/// The boot lock; released on drop.
 #[derive(Debug)]
 pub(super) struct BootLock {
     _lock: Option<File>,
 }
 
-/// What came of asking for it.
+/// The outcome of acquiring it.
 pub(super) enum LockOutcome {
     /// This process boots the box.
     Acquired(BootLock),
-    /// Another one did, and this is its record.
+    /// Another process booted it; this is its record.
     Followed(Box<Record>),
 }
 
-/// Takes the lock, or follows the boot that holds it until that ends. If its process dies without a result, the turn
-/// is ours after all.
+/// Acquires the lock, or follows the boot that holds it to its end. If that process dies without a result, acquires the
+/// lock after all.
 ///
-/// A lock that cannot be had for the disk's sake is a warning: a boot that ended here would tell nobody.
+/// A lock file that cannot be created is only a warning: a boot that stopped here would not notify the group.
 ///
 /// # Errors
-/// `boot.other_runs` when the other boot has not ended within `limit`.
+/// `boot.other_runs` if the other boot has not finished within `limit`.
 pub(super) async fn take_or_follow(
     root: &Root,
     console: &Console,
@@ -47,7 +47,7 @@ pub(super) async fn take_or_follow(
     let path = root.path(LOCK_FILE);
     let without = |error: &io::Error| {
         let cause = Some(files::failed("lock", &path, error));
-        let text = "booting without a lock against a second boot:".to_owned();
+        let text = "booting without the lock that prevents a second boot:".to_owned();
         console.emit(Event::Note { stage: None, level: Level::Warning, text, cause });
         Ok(LockOutcome::Acquired(BootLock { _lock: None }))
     };
@@ -69,7 +69,7 @@ pub(super) async fn take_or_follow(
             console.note(Level::Info, "another boot is already running: following it");
             followed = true;
         }
-        // While it runs, a record that cannot be read is the running boot's to complain about.
+        // The running boot itself reports a record that cannot be read.
         if let Ok(Some(record)) = Record::read(root) {
             shown.show_news(console, &record);
         }
@@ -88,7 +88,7 @@ pub(super) async fn take_or_follow(
             shown.show_news(console, &record);
             return Ok(LockOutcome::Followed(Box::new(record)));
         }
-        // Of no boot that was followed; what else is wrong with it is said when this boot begins.
+        // Not a followed boot's; this boot reports what else is wrong with the record when it starts.
         _ => {}
     }
     if followed {

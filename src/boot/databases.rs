@@ -1,4 +1,4 @@
-//! Stage 6, one half: every database answers every question.
+//! Stage 6, part one: every database passes every rung.
 
 use crate::bundle::{self, Bundle};
 use crate::cause::Cause;
@@ -9,12 +9,12 @@ use crate::files::Root;
 
 use super::run::Stage;
 
-/// Waits until every database can be climbed to the top. It waits for whatever is the matter: a password that is
-/// wrong now may be set right at the server, and replacing this box would not do it.
+/// Waits until every database passes every rung, whatever the cause: even a wrong password may be corrected on the
+/// server, and replacing this box would not help.
 pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achieved<()>, Cause> {
     let requests = bundle::requests(&bundle.databases);
     if requests.is_empty() {
-        return Ok(Achieved::skipped((), "the bundle names no database whose address can be known"));
+        return Ok(Achieved::skipped((), "the bundle sets no database address that can be determined"));
     }
     let ladder_probe = ladder_probe(stage.run.http.names(), &stage.run.root);
     let climbed = stage
@@ -31,7 +31,7 @@ pub(super) async fn wait_for(stage: &Stage<'_>, bundle: &Bundle) -> Result<Achie
         )
         .await;
     let climbs = match climbed {
-        // The stages after this one need nothing of it, so a dry run can tell them too.
+        // Later stages do not depend on this one, so a dry run can continue.
         Err(cause) if stage.would_wait() => return Ok(Achieved::waiting((), cause.sentence)),
         climbed => climbed?,
     };
@@ -46,7 +46,7 @@ fn ladder_probe(names: &Resolver, root: &Root) -> LadderProbe {
     LadderProbe::new(names.clone(), root.clone(), "/root")
 }
 
-/// One cause for all databases that fail; those that fail in the same words share a line.
+/// One cause for all failing databases; equal sentences share a line.
 fn failure(climbs: &[LadderResult]) -> Option<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for climb in climbs {

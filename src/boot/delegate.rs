@@ -1,7 +1,7 @@
-//! `agent boot` on a box where systemd has the unit: the unit does the work, supervised, and this process follows it.
+//! `agent boot` on a box with the systemd unit: delegates the boot to the supervised unit and follows it.
 //!
-//! At the first boot of the machine this is what user-data runs, inside cloud-init. Nothing here waits for systemd to
-//! have finished a job, since that job may be queued behind the very part of cloud-init that waits for this process.
+//! At first boot, user-data runs this inside cloud-init. It never waits for a systemd job to finish, since that job may
+//! be queued behind the very part of cloud-init that waits for this process.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,32 +19,84 @@ use crate::record::{BootOutcome, Record};
 use crate::settings::Source;
 use crate::unit;
 
-use super::boot_lock::{self, LOOK_EVERY, LockOutcome};
+use super::boot_lock::{self, BootLock, LOOK_EVERY, LockOutcome};
 use super::follow::Shown;
 use super::order::Order;
+use super::output;
 
-/// How often systemd is asked about the unit. What happens stands in the record; this finds an end that does not.
+/// How often the unit's state is polled. Progress comes from the record; this detects an end that is not recorded.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long systemd may take to answer: it is busy while a machine boots, yet never for as long.
+/// Timeout for systemctl: systemd is busy during boot, but never for this long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// In which cloud-init runs the scripts of user-data.
+/// The unit in which cloud-init runs user-data scripts.
 const USER_DATA_UNIT: &str = "/cloud-final.service";
 
-/// What came of it.
-pub(super) enum Delegated {
-    /// The unit's boot ended, and this is its record.
+/// Where the boot was done, if not here.
+pub(super) enum Delegation {
+    /// Another process did it, and this is its record.
     Ended(Box<Record>),
-    /// It will start when the machine has come further, and waiting for it here would keep the machine from that.
+    /// The unit will do it later.
     Deferred,
-    /// systemd did not take it.
+    /// It is this process's to do.
+    RunHere(BootLock),
+}
+
+/// Has the boot done by another process, where there is one whose job it is. Without a source there is nothing to hand
+/// over, and only a boot that runs already is followed.
+///
+/// # Errors
+/// Those of [`hand_over`] and [`boot_lock::take_or_follow`].
+pub(super) async fn delegate(
+    world: &CommandContext,
+    flags: &cli::Boot,
+    source: Option<&Source>,
+    new: Option<&Order>,
+) -> Result<Delegation, Cause> {
+    // A boot that times out still notifies the group.
+    let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
+    if let Some(source) = source
+        && is_possible(world, flags)
+    {
+        match hand_over(world, source, new, longest).await? {
+            Delegated::Ended(record) => return Ok(Delegation::Ended(record)),
+            Delegated::Deferred => return Ok(Delegation::Deferred),
+            // Booting without a supervisor is better than not booting.
+            Delegated::Refused(cause) => world.console.emit(Event::Note {
+                stage: None,
+                level: Level::Warning,
+                text: "running in this process:".to_owned(),
+                cause: Some(cause),
+            }),
+        }
+    }
+    match boot_lock::take_or_follow(&world.root, &world.console, longest).await? {
+        LockOutcome::Acquired(lock) => Ok(Delegation::RunHere(lock)),
+        LockOutcome::Followed(record) => {
+            // Where this one is the unit, systemd waits for it as if it had done the work itself.
+            if record.outcome == BootOutcome::InService {
+                output::say_ready(&world.console, &record);
+            }
+            world.console.emit(Event::Over);
+            Ok(Delegation::Ended(record))
+        }
+    }
+}
+
+/// What came of handing over.
+enum Delegated {
+    /// The unit's boot finished; this is its record.
+    Ended(Box<Record>),
+    /// It starts later in the machine's boot, which waiting here would block.
+    Deferred,
+    /// systemd rejected it.
     Refused(Cause),
 }
 
-/// Whether the unit is there to do the work, and nothing says that this process should.
-pub(super) fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
-    // Flags without a source are about this one boot, and the unit has no other way to hear of them.
+/// Whether to delegate: the unit exists, and nothing requires this process to run the boot.
+fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
+    // Flags without a source are for this boot only, and the unit has no other way to receive them.
     let is_about_this_boot = flags.on_failure.is_some() || flags.deadline.is_some();
     let in_place = flags.unit || flags.foreground || flags.force || world.own_settings_file.is_some();
     if in_place || !has_unit(world) || (is_about_this_boot && !super::names_source(flags)) {
@@ -52,31 +104,39 @@ pub(super) fn is_possible(world: &CommandContext, flags: &cli::Boot) -> bool {
     }
     let mut own = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     if let Some(variable) = own.find(|name| name.starts_with(crate::settings::ENVIRONMENT_PREFIX)) {
-        let text = format!("working in place: {variable} is set here, and {} would not see it", unit::NAME);
+        let text =
+            format!("running in this process: {variable} is set here, and {} would not see it", unit::NAME);
         world.console.note(Level::Warning, text);
         return false;
     }
     true
 }
 
-/// Whether systemd runs this box and has the unit.
+/// Whether systemd is running and the unit is installed.
 pub(super) fn has_unit(world: &CommandContext) -> bool {
-    // A masked unit is a link to /dev/null, which is no file.
+    // A masked unit is a link to /dev/null, which is not a regular file.
     world.root.is_system() && sd_notify::booted().unwrap_or(false) && world.root.path(unit::PATH).is_file()
 }
 
-/// Records the order, if it is a new one, has the unit boot the box by it, and follows that boot to its end.
+/// Records a new boot request, starts the unit, and follows its boot to the end.
 ///
 /// # Errors
 /// `boot.other_runs`; `unit.no_result` when the unit ended without one; `unit.runs` when it has not ended
 /// within `limit`.
-pub(super) async fn hand_over(
+async fn hand_over(
     world: &CommandContext,
     source: &Source,
     new: Option<&Order>,
     limit: Duration,
 ) -> Result<Delegated, Cause> {
     let source = source.to_string();
+    let is_early = is_early().await;
+    if is_early && crate::record::boot_runs(&world.root) {
+        // It waits for the stage of cloud-init that waits for this process.
+        if let Err(cause) = systemctl(&["stop", unit::NAME]).await {
+            return Ok(Delegated::Refused(cause));
+        }
+    }
     let lock = loop {
         match boot_lock::take_or_follow(&world.root, &world.console, limit).await? {
             LockOutcome::Acquired(lock) => break lock,
@@ -96,7 +156,7 @@ pub(super) async fn hand_over(
         return Ok(Delegated::Ended(Box::new(record.clone())));
     }
     let before = before.map(|record| record.started_at);
-    // Where its process has just died, systemd is about to start it again by itself.
+    // If its process just died, systemd is about to restart it.
     if !is_under_way || is_over().await.is_some() {
         if let Some(Err(cause)) = new.map(|order| order.write(&world.root)) {
             return Ok(Delegated::Refused(cause));
@@ -108,20 +168,20 @@ pub(super) async fn hand_over(
     } else {
         drop(lock);
     }
-    if is_early().await {
+    if is_early {
         return Ok(Delegated::Deferred);
     }
-    world.console.note(Level::Info, format!("{} does the work: following it", unit::NAME));
+    world.console.note(Level::Info, format!("delegated to {}: following it", unit::NAME));
     follow(world, before, limit).await.map(Delegated::Ended)
 }
 
-/// Whether this process is a script of user-data that cloud-init runs. A person who gives the same command wants another
-/// boot; a script wants the one that the unit has begun, having read the user-data before cloud-init came to run it.
+/// Whether this process was started by a user-data script. A person running the same command wants another boot; a
+/// script means the boot that the unit already started after reading the user-data itself.
 fn runs_user_data() -> bool {
     std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|cgroup| cgroup.contains(USER_DATA_UNIT))
 }
 
-/// Whether this instance boots by the same order already.
+/// Whether this instance is already booting with the same request.
 fn is_booted_by(world: &CommandContext, new: &Order) -> bool {
     let order = Order::read(&world.root).ok().flatten().filter(|order| order.is_same(new));
     let record = Record::read(&world.root).ok().flatten();
@@ -131,16 +191,17 @@ fn is_booted_by(world: &CommandContext, new: &Order) -> bool {
     })
 }
 
-/// Has systemd start the unit. A process of it that is left holds a failed boot, or has nothing to boot: it is ended.
+/// Starts the unit. A leftover process of it is either holding a failed boot or has nothing to do, and is stopped.
 async fn start() -> Result<(), Cause> {
-    // Earlier failures must not count against what was asked for just now.
+    // Earlier failures must not count against this start.
     systemctl(&["reset-failed", unit::NAME])
         .await
         .or_else(|cause| if is_answer(&cause) { Ok(String::new()) } else { Err(cause) })?;
     systemctl(&["restart", "--no-block", unit::NAME]).await.map(drop)
 }
 
-/// Whether this runs in a part of cloud-init that comes before the network, as a boothook does, for which the unit waits.
+/// Whether this runs in a part of cloud-init up to its network stage, as a boothook does: a boot waits for the end of that
+/// stage, and so must not be followed from within it.
 async fn is_early() -> bool {
     let network = systemctl(&["show", "--property=ActiveState", "--value", "network-online.target"]).await;
     let system = systemctl(&["show", "--property=SystemState", "--value"]).await;
@@ -158,7 +219,7 @@ async fn follow(
     let mut asked = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        // Whether it is over is asked before the record is read, which is written before the unit ends.
+        // The unit's state is read before the record, which is written before the unit exits.
         let over = if asked.elapsed() >= ASK_EVERY {
             asked = Instant::now();
             is_over().await
@@ -178,7 +239,7 @@ async fn follow(
                     Kind::UnitNoResult,
                     format!("{} ended without a result.", unit::NAME),
                     format!(
-                        "Look at journalctl --unit {}; to work in place: agent boot --foreground",
+                        "Check journalctl --unit {}; to run in this process instead: agent boot --foreground",
                         unit::NAME
                     ),
                 )
@@ -187,7 +248,7 @@ async fn follow(
             (_, None) if started.elapsed() >= limit => {
                 break Err(Cause::host(
                     Kind::UnitRuns,
-                    format!("{} has not ended.", unit::NAME),
+                    format!("{} is still running.", unit::NAME),
                     "See what it is waiting for: agent status",
                 )
                 .after_waiting(started.elapsed()));
@@ -198,12 +259,12 @@ async fn follow(
     .inspect(|_| world.console.emit(Event::Over))
 }
 
-/// A boot that was told to stop is no result: systemd may be starting it again.
+/// A boot stopped by a signal is not a result: systemd may be restarting it.
 fn is_result(record: &Record) -> bool {
     !matches!(record.outcome, BootOutcome::Running | BootOutcome::Interrupted)
 }
 
-/// How the unit ended, if it neither runs nor is about to. A systemd that does not answer is asked again.
+/// How the unit ended, if it is neither running nor about to. A systemctl timeout is retried.
 async fn is_over() -> Option<String> {
     let properties = "--property=ActiveState,Job,Result,ExecMainCode,ExecMainStatus";
     let answer = systemctl(&["show", properties, unit::NAME]).await.ok()?;
@@ -215,19 +276,19 @@ async fn is_over() -> Option<String> {
     (is_down && !has_job).then(|| answer.lines().collect::<Vec<_>>().join(", "))
 }
 
-/// Whether systemctl spoke to systemd and did not like the answer.
+/// Whether systemctl reached systemd and reported an error.
 fn is_answer(cause: &Cause) -> bool {
     cause.kind == Kind::UnitRefused
 }
 
-async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
+pub(super) async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
     let mut command = Command::new("systemctl");
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let failed = |kind, said: &str| {
         Cause::host(
             kind,
-            format!("systemd does not do what it was asked for with {}.", unit::NAME),
-            format!("Look at systemctl status {}", unit::NAME),
+            format!("systemd rejected {}.", unit::NAME),
+            format!("Check systemctl status {}", unit::NAME),
         )
         .with("asked", format!("systemctl {}", arguments.join(" ")))
         .with("answer", said)

@@ -1,5 +1,5 @@
-//! `agent boot --dry-run`: what a boot would do. The procedure is the boot's own; each stage asks its questions once,
-//! decides, and returns before it changes anything.
+//! `agent boot --dry-run`: shows what a boot would do. It runs the boot's own procedure; each stage makes its checks
+//! once, decides, and returns before changing anything.
 
 use std::time::Duration;
 
@@ -13,15 +13,16 @@ use crate::http::Http;
 use crate::record::{self, Record, StageRecord, times};
 use crate::settings::Source;
 
+use super::discovered::Discovered;
 use super::failure::Consequence;
 use super::order::Order;
 use super::run::Run;
-use super::{Discovered, order, procedure};
+use super::{order, procedure};
 
-/// What a boot by this command line would do, in `text` and as JSON.
+/// What a boot with this command line would do, as text and as JSON.
 ///
 /// # Errors
-/// [`order::ANOTHER_BOX`]: the boot would go on without that order, and so does the caller.
+/// [`order::ANOTHER_BOX`]: the boot would continue without that request, and so does the caller.
 pub(super) async fn run(
     world: CommandContext,
     source: &Source,
@@ -30,7 +31,7 @@ pub(super) async fn run(
 ) -> Result<CommandOutput, Cause> {
     let CommandContext { root, settings, .. } = world;
     let follows = record::boot_runs(&root);
-    // A record that cannot be read is none for a boot, too.
+    // A boot also treats an unreadable record as none.
     let (previous, unreadable) = match Record::read(&root) {
         Ok(previous) => (previous, None),
         Err(cause) => (None, Some(cause)),
@@ -47,7 +48,7 @@ pub(super) async fn run(
         ended => ended.err(),
     };
     let record = run.record();
-    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle.get()));
+    let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle()));
     Ok(printed(&record, &end, follows))
 }
 
@@ -79,13 +80,13 @@ impl End {
             (None, None) => ("in_service", "The boot would end in service.".to_owned()),
         };
         let exit = if state == "in_service" { Exit::Good } else { Exit::Failed };
-        // A stage that failed shows its own cause.
+        // A failed stage shows its own cause.
         let failure = failure.filter(|_| failed.is_none());
         End { state, sentence, failure, exit }
     }
 }
 
-/// Whether a boot would wait in this stage: for something that the stages after it do not need, or that they do.
+/// Whether a boot would wait in this stage.
 fn would_wait(stage: &StageRecord) -> bool {
     matches!(stage.outcome, StageOutcome::Running | StageOutcome::Failed) && !stage.waits.is_empty()
 }

@@ -1,4 +1,4 @@
-//! The end of a failed boot: it is written down, shown, uploaded, and the group is told.
+//! Handles a failed boot: records, shows and uploads the cause, and notifies the group.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -20,24 +20,25 @@ use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
 use super::boot_lock::BootLock;
+use super::discovered::Discovered;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
-use super::{Discovered, IMAGES, INSTALL};
+use super::{IMAGES, INSTALL};
 
-/// How long a report may take to upload: it is best effort, and the group waits meanwhile.
+/// Upload timeout of a report: best effort, while the group is waiting.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The box's console, which `aws ec2 get-console-output` shows of a box that nobody can log in to.
+/// The serial console, whose output `aws ec2 get-console-output` shows when nobody can log in.
 const CONSOLE: &str = "/dev/console";
 
-/// What a failed boot does about the group.
+/// What a failed boot reports to the group.
 pub(super) enum Consequence {
-    /// Whom to report to was not learned.
+    /// The group is unknown.
     Unknown,
     /// There is no group.
     NoGroup,
-    /// The group waits for nothing.
+    /// No lifecycle action is pending.
     NothingPending(String),
     /// The launch is abandoned.
     Abandon(Lifecycle, String),
@@ -46,7 +47,7 @@ pub(super) enum Consequence {
 }
 
 impl Consequence {
-    /// What follows from the settings and from what is known of the group.
+    /// Decides from the settings and from what is known about the group.
     pub(super) fn of(settings: &Settings, record: &Record, lifecycle: Option<&Lifecycle>) -> Self {
         let on_failure = if is_outage_elsewhere(record) { OnFailure::Hold } else { settings.on_failure };
         match (lifecycle, on_failure) {
@@ -63,29 +64,27 @@ impl Consequence {
     }
 }
 
-/// Whether the boot failed because somebody else's registry or server is away. A replacement would fail the same way, and
-/// the next one too: the group would replace the box in a loop for as long as that lasts.
+/// Whether the boot failed because a registry or download server is down. A replacement would fail the same way, and so
+/// would the next: the group would replace the box in a loop for the whole outage.
 fn is_outage_elsewhere(record: &Record) -> bool {
     let Some(cause) = record.cause.as_ref().filter(|cause| cause.class == Class::External) else {
         return false;
     };
-    // At the boot's deadline, the stage has been interrupted while it waited.
+    // At the overall deadline, the stage was interrupted while waiting.
     let ended =
         if cause.kind == Kind::BootDeadline { StageOutcome::Interrupted } else { StageOutcome::Failed };
     let mut fetching = record.stages.iter().filter(|stage| matches!(stage.name.as_str(), IMAGES | INSTALL));
     fetching.any(|stage| stage.outcome == ended)
 }
 
-/// As the end of "the boot would fail and …".
+/// Completes "the boot would fail and …".
 impl fmt::Display for Consequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Consequence::Unknown => f.write_str("could report to nobody, since the group is unknown"),
-            Consequence::NoGroup => {
-                f.write_str("report to nobody: this instance is in no Auto Scaling group")
-            }
+            Consequence::Unknown => f.write_str("could not report to a group, since the group is unknown"),
+            Consequence::NoGroup => f.write_str("not report: this instance is not in an Auto Scaling group"),
             Consequence::NothingPending(group) => {
-                write!(f, "report nothing: no lifecycle action of group {group} is pending")
+                write!(f, "not report: no lifecycle action of group {group} is pending")
             }
             Consequence::Abandon(lifecycle, hook) => {
                 write!(f, "complete hook {hook} of group {} with ABANDON", lifecycle.group)
@@ -97,14 +96,14 @@ impl fmt::Display for Consequence {
     }
 }
 
-/// Says the cause everywhere, then does what `on_failure` says.
+/// Reports the cause on every sink, then follows `on_failure`.
 pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause, exclusive: BootLock) {
     run.update(|record| record.cause = Some(cause.clone()));
     write_to_console(run, &cause);
-    if let Some(aws) = told.aws.get() {
+    if let Some(aws) = told.aws() {
         upload(run, aws).await;
     }
-    match Consequence::of(&run.settings, &run.record(), told.lifecycle.get()) {
+    match Consequence::of(&run.settings, &run.record(), told.lifecycle()) {
         Consequence::Unknown | Consequence::NoGroup | Consequence::NothingPending(_) => {
             run.finish(BootOutcome::Failed);
         }
@@ -128,28 +127,27 @@ pub(super) async fn finish_failed(run: &Run, told: &mut Discovered, cause: Cause
         }
         Consequence::Hold(..) => {
             run.finish(BootOutcome::Held);
-            // Whoever logs in may run the boot again by hand.
+            // A person may re-run the boot by hand.
             drop(exclusive);
             run.console.note(
                 Level::Warning,
                 "held: the lifecycle action is being kept alive. Log in, check agent status, then run agent boot again",
             );
-            if let Some(heartbeats) = told.heartbeats.get_mut() {
+            if let Some(heartbeats) = told.heartbeats() {
                 heartbeats.ended().await;
             }
         }
     }
 }
 
-/// Best effort: a box without a console, or one whose reader is gone, boots no better for a complaint.
-fn write_to_console(run: &Run, cause: &Cause) {
-    // Not blocking, so that a console that nobody reads cannot stop the program.
+/// Best effort: a box may have no console.
+pub(super) fn write_to_console(run: &Run, cause: &Cause) {
+    // Non-blocking, so that a console that nobody reads cannot block the agent.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let opened = OpenOptions::new().write(true).custom_flags(flags).open(run.root.path(CONSOLE));
     if let Ok(mut console) = opened {
         let record = run.record();
-        let instance =
-            record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+        let instance = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
         let text = format!(
             "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
             cause.kind,
@@ -157,7 +155,7 @@ fn write_to_console(run: &Run, cause: &Cause) {
             one_line(&cause.sentence),
             one_line(&cause.next_step),
         );
-        // One write, so that no line of the kernel comes between.
+        // One write, so that no kernel message is interleaved.
         let _ = console.write_all(secret::scrub(&text).as_bytes());
     }
 }
@@ -177,6 +175,6 @@ async fn upload(run: &Run, aws: &Aws) {
     match tokio::time::timeout(UPLOAD_DEADLINE, put).await {
         Ok(Ok(())) => run.console.note(Level::Info, format!("report: s3://{}/{key}", location.bucket)),
         Ok(Err(cause)) => run.warn(None, cause),
-        Err(_) => run.console.note(Level::Warning, "the report was not uploaded: S3 took too long"),
+        Err(_) => run.console.note(Level::Warning, "the report was not uploaded: S3 did not respond in time"),
     }
 }

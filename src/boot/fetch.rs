@@ -1,4 +1,4 @@
-//! Stage 3: the bundle, whole and in memory.
+//! Stage 3: fetches the whole bundle into memory.
 
 use crate::aws::Aws;
 use crate::aws::s3::S3;
@@ -11,11 +11,11 @@ use crate::{source, wait};
 
 use super::run::Stage;
 
-/// Fetches the bundle, waiting for a source that does not answer.
+/// Fetches the bundle, retrying while the source does not respond.
 pub(super) async fn fetch(stage: &Stage<'_>, from: &Source, aws: &Aws) -> Result<Achieved<Fetched>, Cause> {
     let run = stage.run;
     let s3 = S3::new(aws);
-    // A wrong clock is the box's own fault, and chrony cures it within a minute of the start.
+    // A wrong clock is a problem of this box, and chrony corrects it within a minute after start.
     let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind == Kind::S3ClockSkew;
     let fetched = stage
         .until(run.settings.fetch_wait, is_worth_waiting, async || {

@@ -1,4 +1,4 @@
-//! What is shown of a boot that another process does.
+//! Shows the progress of a boot that runs in another process.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::record::Record;
 
 use super::STAGES;
 
-/// What was shown already of the record of one boot.
+/// How much of a boot's record has been shown.
 #[derive(Default)]
 pub(super) struct Shown {
     boot: Option<Timestamp>,
@@ -15,7 +15,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Shows what is new; a record of another boot than before is new as a whole.
+    /// Shows what is new; the record of a different boot is shown from its start.
     pub(super) fn show_news(&mut self, console: &Console, record: &Record) {
         if self.boot != Some(record.started_at) {
             *self = Shown { boot: Some(record.started_at), seen: Vec::new() };

@@ -8,12 +8,12 @@ use crate::record::Instance;
 
 use super::run::Stage;
 
-/// Asks IMDS, once and before anything can fail, so that every later failure can be reported.
+/// Queries IMDS once, before anything can fail, so that every later failure can be reported.
 ///
-/// A record of another instance id was baked into the image this box was made from: it is forgotten here.
+/// A record with another instance ID was baked into the image, and is discarded here.
 pub(super) async fn learn(stage: &Stage<'_>, imds: &Imds) -> Result<Achieved<Identity>, Cause> {
     let run = stage.run;
-    // A service that is not reachable yet is of class host or external; one that refuses is a setting to change.
+    // An unreachable service is a `host` or `external` cause; one that rejects requests needs a setting changed.
     let worth_waiting = |cause: &Cause| cause.class != Class::Config;
     let identity =
         stage.until(run.settings.identity_wait, worth_waiting, async || imds.identity().await).await?;

@@ -1,4 +1,4 @@
-//! Stage 6, the other half: every locked image under its id and its names.
+//! Stage 6, part two: ensures every locked image, with its ID and tags.
 
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
@@ -9,26 +9,28 @@ use crate::docker::engine::Engine;
 use crate::docker::images::{self, Applied, Plan};
 use crate::docker::lock::{self, Lock};
 use crate::docker::pull::PullProgress;
+use crate::kind::Area;
 use crate::wait;
 
 use super::run::Stage;
 
-/// Waits for the engine, then brings its images to what the lock says. A box without a lock has no promise to keep:
-/// the installer pulls what it needs.
+/// Waits for the engine, then pulls and tags images as locked. Without a lock there is nothing to do: the installer
+/// pulls what it needs.
 pub(super) async fn bring(
     stage: &Stage<'_>,
     engine: &Engine,
     address: Ipv4Addr,
 ) -> Result<Achieved<Option<Lock>>, Cause> {
     let settings = &stage.run.settings;
-    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.area() == "docker";
+    let is_worth_waiting = |cause: &Cause| wait::is_external(cause) || cause.kind.area() == Area::Docker;
     let file = stage.run.root.path(lock::FILE);
-    // A long lock is read while the engine lists its images; one that cannot be read is no reason to wait for that.
+    // A long lock is parsed while the engine lists its images; a lock that cannot be read fails without waiting for
+    // that.
     let listing = async { Ok(engine.images().await) };
     let (listed, lock) = tokio::try_join!(listing, async { Lock::read(&file) })?;
     let Some(lock) = lock else {
         stage.until(settings.images_wait, is_worth_waiting, async || engine.ping().await).await?;
-        return Ok(Achieved::skipped(None, "the engine answers; no image lock, so no image to verify"));
+        return Ok(Achieved::skipped(None, "the engine responds; no image lock, so no images to verify"));
     };
     let progress = Progress { stage, pulls: Mutex::default() };
     let mut listed = Some(listed);
@@ -75,7 +77,7 @@ fn would_do(lock: &Lock, plan: &Plan) -> String {
     format!("would {} of {} locked images", parts.collect::<Vec<_>>().join(", "), lock.images.len())
 }
 
-/// Adds up the pulls that run at the same time.
+/// Sums the progress of concurrent pulls.
 struct Progress<'a> {
     stage: &'a Stage<'a>,
     pulls: Mutex<Vec<PullProgress>>,

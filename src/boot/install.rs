@@ -1,7 +1,7 @@
-//! Stage 7: Replicated, installed by its own installer and proved by its containers.
+//! Stage 7: runs Replicated's installer and verifies the result by its containers.
 //!
-//! On a box with an image lock, nothing runs that the lock does not name: the installer and the operator's script are the
-//! pinned ones, nothing is fetched or pulled, and the containers must run the locked images.
+//! With an image lock, nothing runs that is not locked: the installer and the operator's script are the pinned ones,
+//! nothing is downloaded or pulled, and the containers must run the locked images.
 
 use std::time::Duration;
 
@@ -25,23 +25,23 @@ use crate::wait;
 
 use super::run::{Run, Stage};
 
-/// How long systemd is given to start Replicated's containers again after a reboot, before they are installed anew.
+/// How long systemd gets to restart Replicated's containers after a reboot before they are reinstalled.
 const START_AFTER_REBOOT: Duration = Duration::from_secs(60);
 
-/// The pause before the installer is run again, besides that of every wait; it doubles with each run.
+/// The additional pause before the installer is re-run; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest such pause. Each run asks somebody else's servers, and stops and starts containers.
+/// The longest such pause. Each run loads external servers, and stops and starts containers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What is run, verified as far as it is pinned.
+/// The installer to run, verified as far as it is pinned.
 struct Verified {
     script: Script,
-    /// What the installer may fetch besides nothing, on a box with a lock.
+    /// The only thing that the installer may fetch on a box with a lock.
     operator: Option<Operator>,
 }
 
-/// Runs the installer, unless Replicated's containers run already as they should.
+/// Runs the installer, unless Replicated's containers are running already as they should.
 pub(super) async fn install(
     stage: &Stage<'_>,
     engine: &Engine,
@@ -59,11 +59,11 @@ pub(super) async fn install(
     let goal = Goal::new(&arguments, lock);
     if !run.force && runs_already(stage, engine, &goal, identity).await? {
         if !stage.is_dry_run() {
-            // A boot that was killed in mid-install may have left it open.
+            // A boot killed during the install may have left it world-readable.
             installer::restore_access(&run.root, placement::access(&run.root, None)?)?;
             note_installed(run);
         }
-        return Ok(Achieved::skipped((), "Replicated's containers run"));
+        return Ok(Achieved::skipped((), "Replicated's containers are running"));
     }
     if stage.is_dry_run() {
         let script = to_run(run, lock, &arguments)?;
@@ -84,11 +84,14 @@ pub(super) async fn install(
     note_installed(run);
     Ok(Achieved::done(
         (),
-        format!("installer ended after {}, its containers run", crate::console::human(report.took)),
+        format!(
+            "the installer finished in {}; its containers are running",
+            crate::console::human(report.took)
+        ),
     ))
 }
 
-/// Runs the installer, and again as long as somebody else's servers are the reason why it fails.
+/// Runs the installer, retrying while it fails because of external servers.
 async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Result<InstallReport, Cause> {
     let run = stage.run;
     let access = placement::access(&run.root, None)?;
@@ -105,7 +108,7 @@ async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Re
             if report.restarted_docker {
                 stage.warn(docker_restarted());
             }
-            // Also after a failure: the installer may have opened the file before it failed.
+            // Also after a failure: the installer may have made the file world-readable before.
             let closed = installer::restore_access(&run.root, access);
             outcome?;
             closed?;
@@ -125,24 +128,24 @@ fn docker_restarted() -> Cause {
     )
 }
 
-/// The installer has done without, so this is no failure.
+/// The installer continued without it, so this is not a failure.
 fn warn_of_refused(stage: &Stage<'_>, guard: &FetchGuard) {
     for url in guard.refused() {
         let cause = Cause::config(
             Kind::InstallerFetchRefused,
-            "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
-            "Nothing, if Replicated works: the installer did without it.",
+            "The Replicated installer tried to fetch something that is not in the image lock, and was blocked.",
+            "No action needed if Replicated works: the installer continued without it.",
         );
         stage.warn(cause.with("refused", url));
     }
 }
 
-/// Whether Replicated's containers run as they should, which is waited for on a box where they did: after a reboot, systemd
+/// Whether Replicated's containers are running as they should, which is waited for on a box where they did: after a reboot, systemd
 /// may still be starting them.
 ///
 /// # Errors
-/// [`pins::NOT_LOCKED`] on a box that has been in service: what runs there may be what a person wants, and going back to
-/// an older Replicated is not done unasked.
+/// [`pins::NOT_LOCKED`] on a box that has been in service: it may have been upgraded on purpose, and is not downgraded
+/// without being asked to.
 async fn runs_already(
     stage: &Stage<'_>,
     engine: &Engine,
@@ -155,7 +158,10 @@ async fn runs_already(
         None => {
             let baked = answers::installed_for(&stage.run.root);
             if let Some(address) = baked.filter(|address| *address != identity.local_ipv4) {
-                stage.progress(format!("the image has the Replicated of {address}, another box"), None);
+                stage.progress(
+                    format!("the image contains Replicated as installed for {address}, another instance"),
+                    None,
+                );
                 return Ok(false);
             }
             Duration::ZERO
@@ -169,13 +175,13 @@ async fn runs_already(
         if instance.is_some_and(|instance| instance.completed_at.is_some()) {
             return Err(cause);
         }
-        stage.progress("installing again, since other images run than the locked ones", None);
+        stage.progress("installing again, because the running images are not the locked ones", None);
     }
     Ok(false)
 }
 
-/// The answers of an earlier run, which the installer would keep: another box's are removed, and this box's are compared
-/// with the arguments.
+/// Handles the answers of an earlier run, which the installer would keep: another instance's are removed, and this
+/// instance's are compared with the arguments.
 fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) -> Result<(), Cause> {
     let run = stage.run;
     let instance = run.record().instance;
@@ -190,7 +196,10 @@ fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) 
         }
     } else {
         for file in answers::forget(&run.root)? {
-            stage.progress(format!("removed {}, the answers of another box", file.display()), None);
+            stage.progress(
+                format!("removed {}, left by another instance's installer run", file.display()),
+                None,
+            );
         }
     }
     run.update(|record| {
@@ -209,16 +218,16 @@ fn note_installed(run: &Run) {
     });
 }
 
-/// The checksum of the settings, in the form in which the lock has it.
+/// The checksum from the settings, in the lock's format.
 fn given_checksum(settings: &settings::Install) -> Result<Option<Sha256>, Cause> {
     let given = settings.sha256.clone().map(Sha256::try_from).transpose();
     given.map_err(|why| Cause::config(Kind::SettingsInvalid, why, "Correct install.sha256 in agent.toml."))
 }
 
-/// What the installer must be, on a box with a lock or where the settings say.
+/// The required checksum of the installer, from the lock or the settings.
 ///
 /// # Errors
-/// `installer.checksum` (config) where lock and settings contradict each other; `lock.no_installer`, `settings.invalid`.
+/// `installer.checksum` (config) if lock and settings contradict each other; `lock.no_installer`, `settings.invalid`.
 fn expected_checksum(run: &Run, lock: Option<&Lock>) -> Result<Option<Sha256>, Cause> {
     let given = given_checksum(&run.settings.install)?;
     let Some(lock) = lock else { return Ok(given) };
@@ -235,7 +244,7 @@ fn expected_checksum(run: &Run, lock: Option<&Lock>) -> Result<Option<Sha256>, C
     }
 }
 
-/// The installer that [`obtain`] would give, verified where it lies on this box.
+/// The installer that [`obtain`] would return, verified if it is on this box.
 fn to_run(run: &Run, lock: Option<&Lock>, arguments: &[String]) -> Result<String, Cause> {
     let expected = expected_checksum(run, lock)?;
     if let Some(url) = &run.settings.install.url {
@@ -246,7 +255,7 @@ fn to_run(run: &Run, lock: Option<&Lock>, arguments: &[String]) -> Result<String
     Ok(verified.script.path.display().to_string())
 }
 
-/// The installer: pinned in the AMI, or fetched, with the checksum of the lock or of the settings.
+/// The installer: pinned in the AMI or downloaded, with the checksum from the lock or the settings.
 async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) -> Result<Verified, Cause> {
     let run = stage.run;
     let settings = &run.settings.install;
@@ -258,7 +267,7 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) ->
     if expected.is_none() {
         stage.warn(Cause::config(
             Kind::InstallerUnverified,
-            "The installer is fetched without a checksum and runs as root.",
+            "The installer is downloaded without a checksum and runs as root.",
             "Set install.sha256.",
         ));
     }
@@ -267,7 +276,7 @@ async fn obtain(stage: &Stage<'_>, lock: Option<&Lock>, arguments: &[String]) ->
     verified(run, lock, stage.until(settings.wait, wait::is_external, fetching).await?, arguments)
 }
 
-/// Adds what the installer would fetch itself, on a box with a lock, and makes sure that it need not pull either.
+/// With a lock, adds what the installer would otherwise fetch itself, and makes sure that it need not pull.
 fn verified(run: &Run, lock: Option<&Lock>, script: Script, arguments: &[String]) -> Result<Verified, Cause> {
     let Some(lock) = lock else { return Ok(Verified { script, operator: None }) };
     let operator = pins::operator(&run.root, pins::installer(lock)?, arguments)?;

@@ -1,4 +1,4 @@
-//! Stage 2: which Auto Scaling group waits for this box, and keeping it waiting.
+//! Stage 2: finds the Auto Scaling group that waits for this box, and keeps its lifecycle action alive.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::wait;
 
 use super::run::{Run, Stage};
 
-/// The group of this box, and its hook that this boot completes.
+/// The group of this box, and the hook to complete.
 #[derive(Debug, Clone)]
 pub(super) struct Lifecycle {
     pub(super) autoscaling: AutoScaling,
@@ -26,7 +26,7 @@ pub(super) struct Lifecycle {
     pub(super) hook: Option<Hook>,
 }
 
-/// Heartbeats are sent at a third of the hook's timeout: two may be lost before the group gives up.
+/// Heartbeats are sent every third of the hook's timeout, so two may be lost before it expires.
 const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 
 /// Finds group and hook; `None` outside of a group.
@@ -67,14 +67,14 @@ pub(super) async fn find(
     Ok(Achieved::done(Some(lifecycle), detail))
 }
 
-/// Keeps the lifecycle action alive from a task of its own, until dropped.
+/// Keeps the lifecycle action alive in its own task, until dropped.
 pub(super) struct Heartbeats {
     task: JoinHandle<()>,
 }
 
 impl Heartbeats {
-    /// Sends the first one now, since nobody knows how much of the timeout is over, and then each third of it; ends
-    /// by itself at `limit`, or when the group says that it no longer waits.
+    /// Sends the first heartbeat immediately, since it is unknown how much of the timeout has passed, and then one
+    /// every third of it; ends at `limit`, or when the group is no longer waiting.
     pub(super) fn start(run: Arc<Run>, lifecycle: Lifecycle, limit: Instant) -> Option<Self> {
         let hook = lifecycle.hook.clone()?;
         let task = tokio::spawn(async move {
@@ -84,13 +84,14 @@ impl Heartbeats {
             while Instant::now() < limit {
                 due.tick().await;
                 if let Some(stood) = run.standstill() {
-                    let text = format!("no heartbeat sent: this boot has not moved for {}", human(stood));
+                    let text =
+                        format!("no heartbeat sent: this boot has made no progress for {}", human(stood));
                     run.console.note(Level::Warning, text);
                     continue;
                 }
                 match send(&run, &lifecycle, &hook).await {
                     Beat::Accepted => was_accepted = true,
-                    // Before the first one is accepted, AWS may not have heard of the launch everywhere.
+                    // Until the first one is accepted, the launch may not have propagated within AWS.
                     Beat::NotPending if was_accepted => return,
                     Beat::NotPending | Beat::Failed => {}
                 }
@@ -99,9 +100,9 @@ impl Heartbeats {
         Some(Heartbeats { task })
     }
 
-    /// Waits until they end by themselves: the group no longer waits, or the limit is reached.
+    /// Waits until the group is no longer waiting, or the limit is reached.
     pub(super) async fn ended(&mut self) {
-        // An error means that the task was aborted or panicked; either way there is no more to wait for.
+        // An error means that the task was aborted or panicked: nothing to wait for.
         let _ = (&mut self.task).await;
     }
 }
@@ -135,7 +136,7 @@ async fn send(run: &Run, lifecycle: &Lifecycle, hook: &Hook) -> Beat {
             Beat::NotPending
         }
         Err(cause) => {
-            // The next one is due before the timeout; that is what a third is for.
+            // The next one is due before the timeout.
             run.console.note(Level::Warning, format!("heartbeat failed: {cause}"));
             Beat::Failed
         }

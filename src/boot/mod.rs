@@ -1,58 +1,67 @@
 //! `agent boot`: from a blank instance to in service.
 //!
-//! [`procedure`] is the whole story, top to bottom; each stage is a file of its own. Each checks its own
-//! postcondition, so that a boot that was interrupted anywhere is resumed by running it again.
+//! [`procedure`] is the whole boot, top to bottom; each stage is in its own file. Each stage checks its own
+//! postcondition, so an interrupted boot resumes when it is re-run.
 //!
-//! Where systemd has the unit, the command that a person or user-data gives hands over to it ([`delegate`]).
+//! On a box with the systemd unit, the command of a person or of user-data delegates to it ([`delegate`]).
 
 mod airgap;
 mod args;
 mod boot_lock;
+mod cloud_init;
 mod databases;
+mod deadline;
 mod delegate;
+mod discovered;
 mod dry_run;
 mod failure;
 mod fetch;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod images;
 mod install;
 mod lifecycle;
 pub(crate) mod order;
+mod output;
 mod place;
+mod power;
 mod ready;
 mod report;
 mod run;
+mod signals;
+mod trust;
 mod user_data;
 mod validate;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::aws::imds::{self, Imds};
-use crate::aws::{self, Aws};
-use crate::cause::{Cause, Class};
+use crate::cause::Cause;
 use crate::cli;
-use crate::command::{CommandContext, CommandOutput, Exit};
-use crate::console::{Console, Event, Level, StageOutcome, human};
+use crate::command::{Achieved, CommandContext, CommandOutput};
+use crate::console::{Event, Level};
 use crate::docker::engine::Engine;
+use crate::files::Root;
 use crate::http::Http;
 use crate::kind::Kind;
-use crate::record::{BootOutcome, Record, ending, timeline};
-use crate::settings::Source;
-use crate::unit;
+use crate::record::{BootOutcome, Record};
+use crate::settings::{self, OnFailure, Source};
+use crate::wait;
 
-pub(crate) use args::names_source;
-use args::source;
-use boot_lock::{BootLock, LockOutcome};
-use delegate::Delegated;
-use lifecycle::{Heartbeats, Lifecycle};
+pub(crate) use args::{is_attended, names_source};
+use boot_lock::BootLock;
+use cloud_init::NetworkStage;
+use delegate::Delegation;
+use discovered::Discovered;
 use order::Order;
 use run::Run;
+use signals::StopSignals;
 
 const IDENTITY: &str = "identity";
 const LIFECYCLE: &str = "lifecycle";
@@ -67,6 +76,9 @@ const INSTALL: &str = "install";
 const READY: &str = "ready";
 const REPORT: &str = "report";
 
+/// How long after cloud-init's network stage the engine's socket is looked for without a pause between attempts.
+const SOCKET_SOON: Duration = Duration::from_secs(2);
+
 const STAGES: [&str; 11] =
     [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
@@ -79,147 +91,138 @@ async fn procedure(
     told: &Discovered,
     deadline: &watch::Sender<Instant>,
 ) -> Result<(), Cause> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let imds = Imds::new(&run.http, &imds::endpoint(environment))?;
-    let engine = Engine::connect(&run.root, environment("DOCKER_HOST").as_deref())?;
-
-    let identity = run.stage(IDENTITY, async |stage| identity::learn(stage, &imds).await).await?;
-    if let Some(order) = order {
-        match run.is_dry() {
-            true => order.check(&identity.instance_id)?,
-            false => order.claim(run, &identity.instance_id)?,
-        }
-    }
-    let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
-    let aws = Aws::new(&run.http, &region, Some(imds)).await?;
-    let aws = told.aws.get_or_init(|| aws);
-
-    let lifecycle = async {
-        let found = run
-            .stage(LIFECYCLE, async |stage| lifecycle::find(stage, aws, &identity.instance_id).await)
-            .await?;
-        if let Some(lifecycle) = found {
-            told.keep_waiting(run, lifecycle, deadline);
-        }
-        Ok::<(), Cause>(())
-    };
-    // The fetch does not wait for the group's answer, and does not fail before it is known whom to tell.
-    let fetch = async { Ok(run.stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
+    let (identity, aws) = told.identify(run, order).await?;
+    let lifecycle = told.find_lifecycle(run, identity, aws, deadline);
+    // The fetch runs concurrently with the group lookup, and its failure is reported after it.
+    let fetch =
+        async { Ok(run.early_stage(FETCH, async |stage| fetch::fetch(stage, source, aws).await).await) };
     let ((), fetched) = tokio::try_join!(lifecycle, fetch)?;
     let fetched = fetched?;
-    let bundle = run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?;
-    run.stage(PLACE, async |stage| {
+    let engine = Engine::connect(&run.root, std::env::var("DOCKER_HOST").ok().as_deref())?;
+    let bundle = Arc::new(run.stage(VALIDATE, async |stage| validate::validate(stage, &fetched)).await?);
+    run.early_stage(PLACE, async |stage| {
+        if place::needs_volumes(&bundle) {
+            stage.after_network_stage().await;
+        }
         run.require_record()?;
-        place::place(stage, &bundle)
+        let placed = place::place(stage, &bundle).await?;
+        Ok(match trust::rebuild(stage, &bundle).await? {
+            Some(rebuilt) => Achieved::done((), format!("{}; {rebuilt}", placed.detail)),
+            None => placed,
+        })
     })
     .await?;
 
-    let databases = run.stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
-    let images = run.stage(IMAGES, async |stage| images::bring(stage, &engine, identity.local_ipv4).await);
+    let databases = run.early_stage(DATABASES, async |stage| databases::wait_for(stage, &bundle).await);
+    // An image and a package may need the space that the disk is growing by, and a volume that is mounted meanwhile.
+    let images = run.stage(IMAGES, async |stage| {
+        // systemd opens the engine's socket right after that.
+        if stage.after_network_stage().await {
+            engine.socket_appears(SOCKET_SOON).await;
+        }
+        images::bring(stage, &engine, identity.local_ipv4).await
+    });
     let package = async {
         let Some(path) = &bundle.replicated.airgap_path else { return Ok(()) };
-        run.stage(AIRGAP, async |stage| airgap::place(stage, source, &bundle, path, aws).await).await
+        run.stage(AIRGAP, async |stage| {
+            stage.after_network_stage().await;
+            airgap::place(stage, source, &bundle, path, aws).await
+        })
+        .await
     };
     let ((), lock, ()) = tokio::try_join!(databases, images, package)?;
 
     run.stage(INSTALL, async |stage| {
-        install::install(stage, &engine, lock.as_ref(), &identity, &bundle).await
+        install::install(stage, &engine, lock.as_ref(), identity, &bundle).await
     })
     .await?;
     run.stage(READY, async |stage| ready::wait_for(stage, &engine).await).await?;
-    run.stage(REPORT, async |stage| report::success(stage, told.lifecycle.get()).await).await
+    run.stage(REPORT, async |stage| report::success(stage, told.lifecycle()).await).await
 }
 
-/// What is known of AWS so far, and the heartbeats that live as long as the run.
-#[derive(Default)]
-struct Discovered {
-    aws: OnceLock<Aws>,
-    lifecycle: OnceLock<Lifecycle>,
-    heartbeats: OnceLock<Heartbeats>,
-}
-
-impl Discovered {
-    /// Starts the heartbeats, and lowers the boot's deadline to what the group waits at most.
-    fn keep_waiting(&self, run: &Arc<Run>, lifecycle: Lifecycle, deadline: &watch::Sender<Instant>) {
-        if let Some(hook) = &lifecycle.hook {
-            // The group has counted from before this boot began, so its limit comes a little earlier still.
-            let limit = Instant::now() + hook.global_timeout;
-            deadline.send_if_modified(|deadline| {
-                let is_sooner = limit < *deadline;
-                *deadline = limit.min(*deadline);
-                is_sooner
-            });
-            if !run.is_dry()
-                && let Some(heartbeats) = Heartbeats::start(run.clone(), lifecycle.clone(), limit)
-            {
-                // Set once: the lifecycle stage runs once.
-                let _ = self.heartbeats.set(heartbeats);
-            }
-        }
-        let _ = self.lifecycle.set(lifecycle);
-    }
-}
+/// How long the metadata service is given to show that this machine is an instance, where nobody has said so by
+/// installing the unit. Whoever runs a boot in user-data has it from there.
+const INSTANCE_WAIT: Duration = Duration::from_secs(5);
 
 /// Boots this box, has the unit boot it, or follows the boot that runs already.
 ///
-/// `order` is the one on record, where the command line names no source; its settings are among the world's.
+/// `order` is the one on record, where the command line names no source; its settings are among the world's. With a
+/// `fault`, which lies in what the boot is to go by, there is nothing to boot by, and the group is told why.
 ///
 /// # Errors
-/// `source.missing` and `source.invalid`; those of taking turns with another boot and of handing over;
-/// [`order::ANOTHER_BOX`], after which nothing is left of that order. A failed boot is no error: it is printed with its
-/// cause.
+/// `source.missing` and `source.invalid`, and the fault, where a person is there to see it, in a dry run, and on a machine
+/// that is no instance; those of taking turns with another boot and of handing over; [`order::ANOTHER_BOX`], after which
+/// nothing is left of that order. A failed boot is no error: it is printed with its cause.
 pub(crate) async fn run(
-    world: CommandContext,
+    mut world: CommandContext,
     flags: &cli::Boot,
     order: Option<Order>,
+    mut fault: Option<Cause>,
 ) -> Result<RunResult, Cause> {
-    // User-data comes before the settings of the image, as it does when cloud-init runs it.
-    if flags.unit
-        && order.is_none()
-        && let Some(order) = user_data::order(&world).await
-    {
-        return Ok(RunResult::Ordered(order));
-    }
-    let source = match source(&world.settings, &flags.words) {
-        Err(cause) if flags.unit && cause.kind == Kind::SourceMissing => {
-            return Ok(RunResult::Ended(nothing_to_boot(&world.console)));
+    // User-data takes precedence over the image's settings, as when cloud-init runs it.
+    if flags.unit && order.is_none() {
+        if let Some(order) = user_data::order(&world).await {
+            return Ok(RunResult::Ordered(order));
         }
-        source => source?,
+        // Whatever else the user-data is may write the settings file in that stage.
+        wait_for_network_stage(&world).await;
+        let (file, given) = (world.own_settings_file.as_deref(), order::flags(flags, None));
+        let (settings, unusable) = settings::load_usable(&world.root, file, std::env::vars_os, given)?;
+        world.settings = settings;
+        fault = unusable.or(fault.filter(order::is_of));
+    }
+    let source = args::source(&world.settings, &flags.words);
+    let wanted = match (fault, &source) {
+        (Some(fault), _) => Err(fault),
+        (None, Ok(source)) => Ok(source),
+        (None, Err(cause)) => Err(cause.clone()),
     };
-    if flags.dry_run {
-        return dry_run::run(world, &source, order.as_ref(), flags.force).await.map(RunResult::Ended);
+    if flags.unit
+        && let Err(cause) = &wanted
+        && (cause.kind == Kind::SourceMissing || order::is_of(cause) && user_data::is_to_come(&world.root))
+    {
+        return Ok(RunResult::Ended(output::nothing_to_boot(&world.console)));
+    }
+    match &wanted {
+        Ok(source) if flags.dry_run => {
+            return dry_run::run(world, source, order.as_ref(), flags.force).await.map(RunResult::Ended);
+        }
+        Err(cause) if flags.dry_run || is_attended(flags) => return Err(cause.clone()),
+        Err(cause) if !flags.unit && !is_instance(&world.root).await => return Err(cause.clone()),
+        _ => {}
     }
     // What the unit is to boot by from now on, also when this process does it today.
-    let new = (names_source(flags) && delegate::has_unit(&world)).then(|| Order::new(&source, flags));
-    let (verbosity, says_results) = (world.console.verbosity(), !world.console.is_journal());
-    let mut stop = Stop::new()?;
-    let ended = tokio::select! {
+    let new = match &source {
+        Ok(source) if names_source(flags) && delegate::has_unit(&world) => Some(Order::new(source, flags)),
+        _ => None,
+    };
+    let console = world.console.clone();
+    let mut stop = StopSignals::new()?;
+    let delegation = tokio::select! {
         biased;
-        () = stop.came() => Err(Cause::host(
+        () = stop.received() => Err(Cause::host(
             Kind::BootStopped,
             "Stopped following the boot; the boot itself continues.",
             "Check on it: agent status",
         )),
-        ended = another_process(&world, flags, &source, new.as_ref()) => ended,
+        delegation = delegate::delegate(&world, flags, wanted.as_ref().ok().copied(), new.as_ref()) => delegation,
     };
-    let record = match ended? {
+    let record = match delegation? {
         Delegation::Ended(record) => *record,
-        Delegation::Deferred => return Ok(RunResult::Ended(later())),
-        Delegation::RunHere(exclusive) => {
-            let order = new.or(order);
-            supervise(world, &source, order.as_ref(), flags, exclusive, stop).await?
-        }
+        Delegation::Deferred => return Ok(RunResult::Ended(output::later())),
+        Delegation::RunHere(lock) => supervise(world, wanted, new.or(order), flags, lock, stop).await?,
     };
-    let exit = match (record.outcome, &record.cause) {
-        (BootOutcome::InService, _) => Exit::Good,
-        // systemd told it to stop, and should not take that for a failure.
-        (BootOutcome::Interrupted, _) if flags.unit => Exit::Good,
-        (_, Some(cause)) => Exit::from(cause),
-        (_, None) => Exit::Failed,
-    };
-    // The journal has each event already, under its own priority.
-    let text = if says_results { timeline(&record, false, verbosity) } else { String::new() };
-    Ok(RunResult::Ended(CommandOutput { text, json: record.to_json(), exit }))
+    Ok(RunResult::Ended(output::of_record(&record, flags, &console)))
+}
+
+/// Whether this machine is an instance, as far as its metadata service is there to say so.
+async fn is_instance(root: &Root) -> bool {
+    let environment = |name: &str| std::env::var(name).ok();
+    if environment("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return false;
+    }
+    let Ok(imds) = Imds::new(&Http::new(root.clone()), &imds::endpoint(environment)) else { return false };
+    wait::until(INSTANCE_WAIT, |_| true, |_| {}, async || imds.identity().await).await.is_ok()
 }
 
 /// What a run came to.
@@ -230,82 +233,36 @@ pub(crate) enum RunResult {
     Ordered(Order),
 }
 
-/// Where the boot was done, if not here.
-enum Delegation {
-    Ended(Box<Record>),
-    Deferred,
-    RunHere(BootLock),
-}
-
-/// Has the boot done by another process, where there is one whose job it is.
-async fn another_process(
-    world: &CommandContext,
-    flags: &cli::Boot,
-    source: &Source,
-    new: Option<&Order>,
-) -> Result<Delegation, Cause> {
-    // A boot that is given up at its deadline still tells the group.
-    let longest = world.settings.deadline.saturating_add(world.settings.lifecycle.wait);
-    if delegate::is_possible(world, flags) {
-        match delegate::hand_over(world, source, new, longest).await? {
-            Delegated::Ended(record) => return Ok(Delegation::Ended(record)),
-            Delegated::Deferred => return Ok(Delegation::Deferred),
-            // A box that boots without a supervisor is better than one that does not boot.
-            Delegated::Refused(cause) => world.console.emit(Event::Note {
-                stage: None,
-                level: Level::Warning,
-                text: "running in this process:".to_owned(),
-                cause: Some(cause),
-            }),
+/// Waits for cloud-init's network stage, for a boot that has not begun.
+async fn wait_for_network_stage(world: &CommandContext) {
+    let mut is_said = false;
+    let say = |level, text: &str, cause: &Cause| {
+        let (text, cause) = (text.to_owned(), Some(cause.clone()));
+        world.console.emit(Event::Note { stage: None, level, text, cause });
+    };
+    let waiting = |cause: &Cause| {
+        if !std::mem::replace(&mut is_said, true) {
+            say(Level::Info, "waiting:", cause);
         }
-    }
-    match boot_lock::take_or_follow(&world.root, &world.console, longest).await? {
-        LockOutcome::Acquired(exclusive) => Ok(Delegation::RunHere(exclusive)),
-        LockOutcome::Followed(record) => {
-            // Where this one is the unit, systemd waits for it as if it had done the work itself.
-            if record.outcome == BootOutcome::InService {
-                say_ready(&world.console, &record);
-            }
-            world.console.emit(Event::Over);
-            Ok(Delegation::Ended(record))
-        }
+    };
+    if let Err(cause) = NetworkStage::of(&world.root).wait(waiting).await {
+        say(Level::Warning, "going on without it:", &cause);
     }
 }
 
-/// At its first boot, a machine starts the unit before cloud-init has run the user-data that says what to boot.
-fn nothing_to_boot(console: &Console) -> CommandOutput {
-    let said = "no source yet: waiting for user-data";
-    console.emit(Event::Ready { status: said.to_owned() });
-    console.emit(Event::Over);
-    CommandOutput {
-        text: format!("{said}\n"),
-        json: serde_json::json!({ "version": 1, "waiting_for": "user-data" }),
-        exit: Exit::Good,
-    }
-}
-
-fn later() -> CommandOutput {
-    CommandOutput {
-        text: format!(
-            "{} will boot this instance as soon as the network is up; see: agent status\n",
-            unit::NAME
-        ),
-        json: serde_json::json!({ "version": 1, "waiting_for": "network-online.target" }),
-        exit: Exit::Good,
-    }
-}
-
+/// Runs the procedure to its end, its deadline or a signal, and reports a failure. Where there is nothing to boot by, it
+/// is reported to whoever can still be found.
 async fn supervise(
     world: CommandContext,
-    source: &Source,
-    order: Option<&Order>,
+    wanted: Result<&Source, Cause>,
+    order: Option<Order>,
     flags: &cli::Boot,
-    exclusive: BootLock,
-    mut stop: Stop,
+    lock: BootLock,
+    mut stop: StopSignals,
 ) -> Result<Record, Cause> {
-    let CommandContext { root, settings, console, .. } = world;
+    let CommandContext { root, mut settings, console, .. } = world;
     let http = Http::new(root.clone());
-    // Reading the trusted certificates takes milliseconds of computing, and IMDS is waited for meanwhile.
+    // Loading the trusted certificates takes milliseconds of CPU time, while IMDS is being waited for.
     let early = http.clone();
     tokio::task::spawn_blocking(move || early.load_trust());
     let previous = Record::read(&root).unwrap_or_else(|cause| {
@@ -317,21 +274,53 @@ async fn supervise(
         });
         None
     });
+    if let Err(fault) = &wanted {
+        console.emit(Event::Note {
+            stage: None,
+            level: Level::Warning,
+            text: "this boot cannot begin:".to_owned(),
+            cause: Some(fault.clone()),
+        });
+        // Somebody is at work on this box, and may be the one who has just made the mistake.
+        if previous.as_ref().is_some_and(|record| record.outcome == BootOutcome::Held) {
+            settings.on_failure = OnFailure::Hold;
+        }
+    }
     let (deadline, watched) = watch::channel(Instant::now() + settings.deadline);
-    let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::new(root, settings, console, http, flags.force, begun);
-    let writer = tokio::spawn(run.clone().keep_written());
+    let named = wanted.as_ref().map_or_else(|_| flags.words.join(" "), ToString::to_string);
+    let mut begun = Record::begin(named, previous.and_then(|record| record.instance));
+    let mut network_stage = NetworkStage::over();
+    if flags.unit {
+        begun.switched_on_at = power::switched_on(begun.started_at);
+        network_stage = NetworkStage::of(&root);
+    }
+    let run = Run::new(root, settings, console, http, flags.force, network_stage, begun);
+    let is_bootable = wanted.is_ok();
+    if !is_bootable {
+        run.withhold_record();
+    }
+    let order = order.as_ref();
     let mut told = Discovered::default();
+    let procedure = async {
+        match wanted {
+            Ok(source) => procedure(&run, source, order, &told, &deadline).await,
+            Err(fault) => {
+                told.complete(&run, order, &deadline).await;
+                Err(fault)
+            }
+        }
+    };
+    let writer = tokio::spawn(run.clone().keep_written());
     let ended = tokio::select! {
         biased;
-        () = stop.came() => None,
-        cause = overdue(&run, watched) => Some(Err(cause)),
-        ended = run.alive(procedure(&run, source, order, &told, &deadline)) => Some(ended),
+        () = stop.received() => None,
+        cause = deadline::overdue(&run, watched), if is_bootable => Some(Err(cause)),
+        ended = run.alive(procedure) => Some(ended),
     };
     match ended {
         Some(Ok(())) => {
             run.finish(BootOutcome::InService);
-            say_ready(&run.console, &run.record());
+            output::say_ready(&run.console, &run.record());
         }
         None => run.finish(BootOutcome::Interrupted),
         Some(Err(cause)) if cause.kind == order::ANOTHER_BOX => {
@@ -340,94 +329,35 @@ async fn supervise(
             }
             return Err(cause);
         }
+        // A machine that is no instance, for all that can be learned: nobody is to be told, and nothing is left on it.
+        Some(Err(cause)) if !is_bootable && !told.is_identified() => {
+            if flags.unit {
+                failure::write_to_console(&run, &cause);
+            }
+            run.console.emit(Event::Over);
+            return Err(cause);
+        }
         Some(Err(cause)) => {
+            run.release_record();
             tokio::select! {
                 biased;
-                () = stop.came() => {
+                () = stop.received() => {
                     if run.record().outcome == BootOutcome::Running {
                         run.finish(BootOutcome::Interrupted);
                     }
                 }
-                () = run.alive(failure::finish_failed(&run, &mut told, cause, exclusive)) => {}
+                () = run.alive(async {
+                    told.complete(&run, order, &deadline).await;
+                    failure::finish_failed(&run, &mut told, cause, lock).await;
+                }) => {}
             }
         }
     }
     writer.abort();
     let record = run.record();
     if record.outcome != BootOutcome::InService {
-        let took = crate::record::between(record.started_at, record.ended_at.unwrap_or_else(Timestamp::now));
-        let text = format!("boot {}", ending(&record, took, false));
-        run.console.emit(Event::Failed { text, cause: record.cause.clone() });
+        output::say_failed(&run.console, &record);
     }
     run.console.emit(Event::Over);
     Ok(record)
-}
-
-fn say_ready(console: &Console, record: &Record) {
-    let ended_at = record.ended_at.unwrap_or_else(Timestamp::now);
-    let took = human(crate::record::between(record.started_at, ended_at));
-    console.emit(Event::Ready { status: format!("in service after {took}") });
-}
-
-/// Ends when the deadline has passed, which may be moved meanwhile.
-async fn passed(mut deadline: watch::Receiver<Instant>) {
-    loop {
-        let at = *deadline.borrow_and_update();
-        tokio::select! {
-            () = sleep_until(at) => return,
-            Ok(()) = deadline.changed() => {}
-        }
-    }
-}
-
-/// Ends when the boot has taken too long, with what it waits for; the stages still run then, so that they can be asked.
-async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Cause {
-    passed(deadline).await;
-    let record = run.record();
-    let took = crate::record::between(record.started_at, Timestamp::now());
-    let stage = record.stages.iter().rfind(|stage| {
-        // The procedure has been dropped by now, and its stages were interrupted by that.
-        matches!(stage.outcome, StageOutcome::Running | StageOutcome::Interrupted)
-    });
-    let name = stage.map_or("no stage", |stage| stage.name.as_str());
-    let wait = stage.and_then(|stage| stage.waits.last());
-    let class = wait.map_or(Class::Host, |wait| wait.cause.class);
-    let cause = Cause::new(
-        class,
-        Kind::BootDeadline,
-        format!("The boot did not finish within {}; it was in stage {name}.", human(took)),
-        wait.map_or("See what took so long: agent status; or raise deadline in agent.toml.", |wait| {
-            wait.cause.next_step.as_str()
-        }),
-    );
-    let cause = match wait {
-        Some(wait) => cause.with("waited for", &wait.cause),
-        None => cause,
-    };
-    cause.after_waiting(took)
-}
-
-/// SIGTERM and SIGINT: stop cleanly, complete nothing.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, Cause> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Cause::host(Kind::HostSignals, "Cannot install signal handlers.", "Look at the journal.")
-                    .with_error(&error)
-            })
-        };
-        Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn came(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! What user-data or a person asked to be booted, kept for the unit, which is started without arguments at every boot.
+//! The boot request from user-data or a person, stored for the unit, which systemd starts without arguments at every
+//! boot.
 
 use std::fs;
 use std::io;
@@ -7,16 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
 use crate::cli;
-use crate::files::{self, Access, Root};
+use crate::files::{self, Access, ReadError, Root};
 use crate::kind::Kind;
 use crate::settings::{Fragment, Source};
 
 use super::run::Run;
 
-/// Where it lies, under the root. Written and removed only by whoever holds the lock of the boot.
-const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
+/// Its path, below the root. Written and removed only by the holder of the boot lock.
+pub(crate) const ORDER_FILE: &str = "/var/lib/boot-agent/order.json";
 
-/// The kind of the cause that says that an order came with the image.
+/// The version of its format.
+const VERSION: u32 = 1;
+
+/// Its size limit in bytes.
+const LARGEST: usize = 64 * 1024;
+
+/// The kind of the cause for a request that was baked into the image.
 pub(crate) const ANOTHER_BOX: Kind = Kind::OrderAnotherBox;
 
 /// The last `agent boot SOURCE` of this box.
@@ -29,40 +36,47 @@ pub(crate) struct Order {
     on_failure: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
-    /// The instance that has booted by it; none until a boot has learnt who it is.
+    /// The instance that booted with it; none until a boot knows its identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
 }
 
 impl Order {
-    /// The order that these flags give, for a box whose id is not known yet.
+    /// The request from these flags, for a box whose ID is not yet known.
     pub(super) fn new(source: &Source, flags: &cli::Boot) -> Self {
         let (on_failure, deadline) = (flags.on_failure.clone(), flags.deadline.clone());
-        Order { version: 1, source: source.to_string(), on_failure, deadline, instance: None }
+        Order { version: VERSION, source: source.to_string(), on_failure, deadline, instance: None }
     }
 
-    /// The order of this box, or of the box of which its image was made; `None` if there is none.
+    /// The request of this box, or of the box that its image was created from; `None` if there is none.
     ///
     /// # Errors
-    /// `host.file` if it cannot be read, `order.unreadable` if it is none.
+    /// `order.unreadable`, also if it is of another version than this agent writes.
     pub(crate) fn read(root: &Root) -> Result<Option<Self>, Cause> {
         let path = root.path(ORDER_FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(files::failed("read", &path, &error)),
-        };
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
+        let unreadable = |why: &dyn std::fmt::Display| {
             Cause::host(
                 Kind::OrderUnreadable,
-                format!("{} does not say what to boot.", path.display()),
+                format!("{} cannot be read as a boot request.", path.display()),
                 "Give the source again: agent boot s3://bucket/prefix",
             )
-            .with("error", error)
-        })
+            .with("error", why)
+        };
+        let text = match files::read_bounded(&path, LARGEST) {
+            Ok(text) => text,
+            Err(ReadError::NotFound) => return Ok(None),
+            Err(error) => return Err(unreadable(&error.cause(&path))),
+        };
+        let order: Self = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
+        match order.version {
+            VERSION => Ok(Some(order)),
+            other => {
+                Err(unreadable(&format!("it has version {other}, and this agent knows version {VERSION}")))
+            }
+        }
     }
 
-    /// What it sets, as if it stood on the command line.
+    /// Its settings, as if given on the command line.
     fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
         let given = [("on_failure", &self.on_failure), ("deadline", &self.deadline)];
         let given = given.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
@@ -80,26 +94,29 @@ impl Order {
         written.map_err(|error| files::failed("write", &path, &error))
     }
 
-    /// Whether this instance may boot by it.
+    /// Whether this instance may use it.
     ///
     /// # Errors
-    /// [`ANOTHER_BOX`] if another one did: the order was baked into the image.
+    /// [`ANOTHER_BOX`] if another instance did: the request was baked into the image.
     pub(super) fn check(&self, instance_id: &str) -> Result<(), Cause> {
         match &self.instance {
             Some(other) if other != instance_id => Err(Cause::config(
                 ANOTHER_BOX,
-                format!("This image was made from another instance, {other}, which booted {}.", self.source),
+                format!(
+                    "This image was created from another instance, {other}, which booted {}.",
+                    self.source
+                ),
                 "Clean the image before it ships: agent bake --clean",
             )),
             _ => Ok(()),
         }
     }
 
-    /// Notes that this instance boots by it. An order that cannot be written or removed is a warning: whatever is wrong
-    /// with the disk, the group must be told first.
+    /// Records that this instance uses it. If it cannot be written or removed, that is a warning: whatever is wrong
+    /// with the disk, the group must be notified first.
     ///
     /// # Errors
-    /// [`ANOTHER_BOX`], and then the order is removed.
+    /// [`ANOTHER_BOX`]; the request is then removed.
     pub(super) fn claim(&self, run: &Run, instance_id: &str) -> Result<(), Cause> {
         let checked = self.check(instance_id);
         let noted = match (&checked, &self.instance) {
@@ -118,15 +135,20 @@ impl Order {
         checked
     }
 
-    /// Whether `other` asks for the same boot.
+    /// Whether `other` requests the same boot.
     pub(super) fn is_same(&self, other: &Order) -> bool {
         Order { instance: None, ..self.clone() } == Order { instance: None, ..other.clone() }
     }
 
-    /// The instance that has booted by it.
+    /// The instance that booted with it.
     pub(super) fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
+}
+
+/// Whether the cause is that an order cannot be read.
+pub(super) fn is_of(cause: &Cause) -> bool {
+    cause.kind == Kind::OrderUnreadable
 }
 
 /// What the command line and, where it names no source, the order set.
@@ -139,6 +161,7 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::cloud_init::NetworkStage;
     use super::*;
 
     fn order(instance: Option<&str>) -> Order {
@@ -156,7 +179,8 @@ mod tests {
             crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
         let http = crate::http::Http::new(root.clone());
         let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
-        Run::new(root, settings, console, http, false, crate::record::Record::begin(String::new(), None))
+        let record = crate::record::Record::begin(String::new(), None);
+        Run::new(root, settings, console, http, false, NetworkStage::over(), record)
     }
 
     #[test]
@@ -170,7 +194,7 @@ mod tests {
         claimed.claim(&run, "i-1").unwrap();
         assert_eq!(claimed.claim(&run, "i-2").unwrap_err().kind, ANOTHER_BOX);
         assert_eq!(Order::read(&run.root).unwrap(), None);
-        // Gone already, or not to be removed: it is another instance's all the same.
+        // Already gone, or not removable: it belongs to another instance either way.
         assert_eq!(claimed.claim(&run, "i-2").unwrap_err().kind, ANOTHER_BOX);
         assert!(claimed.is_same(&order(None)));
     }

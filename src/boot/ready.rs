@@ -1,4 +1,4 @@
-//! Stage 8: the app has started, stays so, and answers.
+//! Stage 8: waits until the app is started and steady, and its health URLs respond.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -16,24 +16,24 @@ use crate::secret;
 
 use super::run::Stage;
 
-/// How often the app is asked. Each question starts a process in the daemon's container, which costs the box that is
-/// just starting everything else.
+/// How often the app is polled. Each poll starts a process in the daemon's container, on a box that is busy starting
+/// everything else.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// How many of the app's last lines stand in the cause when it never got ready.
+/// How many of the app's last log lines are in the cause if it never becomes ready.
 const LOG_LINES: usize = 20;
 
-/// How often the cause is looked for while nothing moves. Each look logs in to every database.
+/// How often to probe for the cause while nothing changes. Each probe logs in to every database.
 const DIAGNOSE_EVERY: Duration = Duration::from_secs(15);
 
-/// What can keep an app from starting: the questions that are asked when it does not move.
+/// The checks to run when the app makes no progress.
 const SUSPECTS: &[&str] = &["host", "postgres", "mongodb", "docker", "replicated", "app.log"];
 
-/// What is said of an app that is ready.
+/// The message about a ready app.
 const READY: &str = "the app is started and its health URLs answer";
 
-/// Waits until the app is ready and has stayed so for `app.steady`. When nothing has moved for a while, the node is
-/// probed meanwhile, and the cause is shown in place of what is merely seen.
+/// Waits until the app has been ready for `app.steady`. When nothing has changed for a while, probes the node and shows
+/// the root cause instead of the symptom.
 pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
     if stage.is_dry_run() {
         return would_wait(stage, engine).await;
@@ -45,7 +45,7 @@ pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achie
     }
 }
 
-/// What a boot would find at this point: an app that the installation before it would start can only be waited for.
+/// The result of a dry run: an app that the installation would start first can only be waited for.
 async fn would_wait(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
     if stage.outcome_of(super::INSTALL) == Some(StageOutcome::Done) {
         return Ok(Achieved::done((), "would wait until the app is started and its health URLs answer"));
@@ -77,7 +77,7 @@ async fn until_ready(
                 if since.elapsed() >= settings.app_steady {
                     return Ok(Achieved::done((), READY));
                 }
-                stage.progress("ready; checking that it stays ready", None);
+                stage.progress("ready; checking that it remains ready", None);
             }
             Err(cause) => {
                 steady_since = None;
@@ -98,7 +98,7 @@ async fn until_ready(
     }
 }
 
-/// Looks for the cause whenever nothing has moved for `app.stalled_after`.
+/// Probes for the cause whenever nothing has changed for `app.stalled_after`.
 async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infallible {
     let run = stage.run;
     let ground = ProbeContext { root: &run.root, settings: &run.settings, http: &run.http };
@@ -125,7 +125,7 @@ async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infall
     }
 }
 
-/// One look: the daemon's word on the app, then every health URL.
+/// One poll: the app's state from the daemon, then every health URL.
 async fn ask(stage: &Stage<'_>, engine: &Engine, client: &reqwest::Client) -> Result<(), Cause> {
     let apps = app::app_status(engine).await?;
     app::ready(&apps)?;
@@ -140,7 +140,7 @@ async fn ask(stage: &Stage<'_>, engine: &Engine, client: &reqwest::Client) -> Re
     if failed.is_empty() { Ok(()) } else { Err(Cause::together(failed)) }
 }
 
-/// For how long the same has been the matter, and what was found beneath it.
+/// How long the state has been unchanged, and the root cause found for it.
 #[derive(Default)]
 struct Standstill {
     seen: Option<(String, Instant)>,
@@ -148,7 +148,7 @@ struct Standstill {
 }
 
 impl Standstill {
-    /// The app was seen not to be ready; in other words than before, that is a move.
+    /// Records that the app is not ready; a different reason counts as progress.
     fn saw(&mut self, cause: &Cause) {
         if self.seen.as_ref().is_none_or(|(sentence, _)| *sentence != cause.sentence) {
             *self = Standstill { seen: Some((cause.sentence.clone(), Instant::now())), deeper: None };
@@ -159,10 +159,10 @@ impl Standstill {
         *self = Standstill::default();
     }
 
-    /// How long to wait before it counts as a standstill of `limit`; `None` if it does now.
+    /// How long until `limit` without progress is reached; `None` if it already is.
     fn left(&self, limit: Duration) -> Option<Duration> {
         let lasted = self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
-        // What stands still for no time at all has not been seen yet: it is looked at again soon.
+        // With no elapsed time, the state has not been observed yet: poll again soon.
         match limit.saturating_sub(lasted) {
             Duration::ZERO if self.seen.is_some() => None,
             left => Some(left.clamp(ASK_EVERY / 4, ASK_EVERY)),
@@ -170,7 +170,7 @@ impl Standstill {
     }
 }
 
-/// The app's own last words, which say why it does not start.
+/// The app's last log lines, which say why it does not start.
 async fn with_log(engine: &Engine, cause: Cause) -> Cause {
     let Ok(containers) = engine.containers().await else { return cause };
     let Some(frontend) = health::frontend(&containers) else { return cause };

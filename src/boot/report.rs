@@ -1,4 +1,4 @@
-//! Stage 9, and the end of every failed boot: what the Auto Scaling group is told.
+//! Stage 9, and the end of every failed boot: completes the lifecycle action.
 
 use std::time::Duration;
 
@@ -33,11 +33,11 @@ pub(super) async fn success(stage: &Stage<'_>, lifecycle: Option<&Lifecycle>) ->
     Ok(Achieved::done((), completed.said))
 }
 
-/// How completing the lifecycle action went.
+/// The result of completing the lifecycle action.
 pub(super) struct Completed {
-    /// What to say of it.
+    /// The message.
     pub(super) said: String,
-    /// Whether this result is what the group goes by; else it went its way without.
+    /// Whether the group used this result.
     pub(super) acknowledged: bool,
 }
 
@@ -47,7 +47,7 @@ impl Completed {
     }
 }
 
-/// Completes the lifecycle action, until AWS has acknowledged it; then notes it in the record.
+/// Completes the lifecycle action, retrying until AWS acknowledges it; then records that.
 ///
 /// # Errors
 /// The last cause when `limit` has passed; `lifecycle.leaving` when the group terminates the box although it was to
@@ -74,7 +74,7 @@ pub(super) async fn complete(
             }
             Acknowledgement::NotPending { message } => {
                 match not_pending(lifecycle, result, &message).await {
-                    // Group and hook are by setting, without permission to describe, and this is a reboot.
+                    // Group and hook come from the settings, describing is not permitted, and this is a reboot.
                     Err(cause) if cause.kind == Kind::AutoscalingAccessDenied && completed_before => {
                         Ok(Completed::acknowledged("completed at an earlier boot"))
                     }
@@ -95,7 +95,7 @@ pub(super) async fn complete(
     Ok(completed)
 }
 
-/// "No active Lifecycle Action" is no proof of success: where the instance is now decides.
+/// "No active Lifecycle Action" does not prove success: the instance's current state decides.
 async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str) -> Result<Completed, Cause> {
     let state = lifecycle
         .autoscaling
@@ -108,7 +108,7 @@ async fn not_pending(lifecycle: &Lifecycle, result: ActionResult, message: &str)
         }
         (Some(state), ActionResult::Continue) if state.is_leaving() => Err(Cause::host(
             Kind::LifecycleLeaving,
-            "The Auto Scaling group gave up on this instance before the boot finished, and is terminating it.",
+            "The Auto Scaling group's hook timed out before the boot finished, and the group is terminating this instance.",
             "Raise the hook's heartbeat timeout; see what took so long: agent status",
         )
         .with("lifecycle state", state)

@@ -1,4 +1,4 @@
-//! One run of the boot procedure: what every stage works with, and the record it leaves.
+//! One run of the boot procedure: the context of every stage, and the record.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,23 +18,28 @@ use crate::record::{BootOutcome, Record, StageRecord, Wait};
 use crate::settings::Settings;
 use crate::wait;
 
-/// How often the record of a run is written at most, while nothing that must not be lost changes.
+use super::cloud_init::NetworkStage;
+
+/// The minimum interval between writes of the record, except for changes that must not be lost.
 const WRITE_EVERY: Duration = Duration::from_millis(25);
 
-/// How often the task that does the work shows that it moves, and for how long it may stand still before the group is
-/// no longer told that the boot goes on.
+/// How often the main task signals progress, and how long it may be silent before heartbeats to the group stop.
 const PULSE: Duration = Duration::from_secs(1);
 const STANDSTILL: Duration = Duration::from_secs(60);
 
-/// What every stage works with. One per process; shared with the heartbeats.
+/// How long cloud-init's network stage is waited for without a word.
+const WORTH_SAYING: Duration = Duration::from_secs(2);
+
+/// The context of every stage. One per process; shared with the heartbeats.
 pub(crate) struct Run {
     pub(crate) root: Root,
     pub(crate) settings: Settings,
     pub(crate) console: Console,
     pub(crate) http: Http,
-    /// Replace files and install again although this box has completed.
+    /// Replace files and reinstall although this box has completed.
     pub(crate) force: bool,
     is_dry: bool,
+    network_stage: NetworkStage,
     moved_at: Mutex<tokio::time::Instant>,
     record: Mutex<Record>,
     is_noted: Notify,
@@ -42,12 +47,12 @@ pub(crate) struct Run {
     disk: Mutex<Disk>,
 }
 
-/// How the record on disk stands.
+/// The state of the record on disk.
 #[derive(Default)]
 struct Disk {
-    /// The record on disk may be another run's by now.
+    /// The record on disk may belong to another run by now.
     is_given_up: bool,
-    /// How the last write ended.
+    /// The result of the last write.
     last: Option<Result<(), Cause>>,
 }
 
@@ -58,6 +63,7 @@ impl Run {
         console: Console,
         http: Http,
         force: bool,
+        network_stage: NetworkStage,
         record: Record,
     ) -> Arc<Self> {
         Arc::new(Run {
@@ -67,6 +73,7 @@ impl Run {
             http,
             force,
             is_dry: false,
+            network_stage,
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
@@ -74,7 +81,7 @@ impl Run {
         })
     }
 
-    /// The same run, about to say what it would do: it asks everything once and changes nothing.
+    /// Turns this run into a dry run: it makes every check once and changes nothing.
     pub(crate) fn dry(root: Root, settings: Settings, http: Http, force: bool, record: Record) -> Arc<Self> {
         Arc::new(Run {
             root,
@@ -83,6 +90,7 @@ impl Run {
             http,
             force,
             is_dry: true,
+            network_stage: NetworkStage::over(),
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
@@ -90,7 +98,7 @@ impl Run {
         })
     }
 
-    /// Does `work`, and shows that the task that does it moves: in one task, so that a call that blocks stops both.
+    /// Runs `work` while signalling progress, in one task, so that a blocking call stops both.
     pub(crate) async fn alive<T>(&self, work: impl Future<Output = T>) -> T {
         let moves = async || -> Infallible {
             let mut interval = tokio::time::interval(PULSE);
@@ -105,19 +113,18 @@ impl Run {
         }
     }
 
-    /// For how long the task that does the work has stood still, if that is too long.
+    /// How long the main task has made no progress, if that is too long.
     pub(crate) fn standstill(&self) -> Option<Duration> {
         let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
         Some(moved_at.elapsed()).filter(|stood| *stood >= STANDSTILL)
     }
 
-    /// Whether this run only says what it would do. A stage decides what to do by the same code either way, and
-    /// returns before it acts.
+    /// Whether this is a dry run. A stage decides with the same code either way, and returns before it acts.
     pub(crate) fn is_dry(&self) -> bool {
         self.is_dry
     }
 
-    /// Runs one stage: says and records its start, its waits and its end, also when it is dropped half-way.
+    /// Runs one stage: reports and records its start, waits and end, even if it is dropped.
     pub(crate) async fn stage<T>(
         &self,
         name: &'static str,
@@ -136,40 +143,59 @@ impl Run {
         }
     }
 
-    /// A copy of the record as it stands.
+    /// The same for a stage that may begin before cloud-init's network stage has ended. What fails until then is tried
+    /// again after it: names, groups and space on the disk may come with it.
+    pub(crate) async fn early_stage<T>(
+        &self,
+        name: &'static str,
+        work: impl AsyncFn(&Stage<'_>) -> Result<Achieved<T>, Cause>,
+    ) -> Result<T, Cause> {
+        // Boxed: the compiler counts how deep futures lie in each other.
+        Box::pin(self.stage(name, async |stage| match work(stage).await {
+            Err(cause) if !self.network_stage.is_over().await => {
+                stage.waiting(&cause);
+                stage.after_network_stage().await;
+                work(stage).await
+            }
+            done => done,
+        }))
+        .await
+    }
+
+    /// A copy of the current record.
     pub(crate) fn record(&self) -> Record {
         self.locked().clone()
     }
 
-    /// Changes the record, and returns when it is on disk: for what a later boot must know whatever happens now.
+    /// Changes the record and returns when it is on disk: for changes that a later boot depends on.
     ///
-    /// A record that cannot be written is said and not fatal: a box without a record still serves, and is only
-    /// asked everything again at its next boot.
+    /// A record that cannot be written is reported but not fatal: the box still works, and only repeats all checks at
+    /// its next boot.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.locked());
         self.write();
     }
 
-    /// Changes the record; [`Run::keep_written`] has it on disk a moment later. For what people look at, so that no
-    /// stage waits for the disk.
+    /// Changes the record; [`Run::keep_written`] writes it a moment later. For changes that only people read, so that
+    /// no stage waits for the disk.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.locked());
         self.is_noted.notify_one();
     }
 
-    /// Writes what was noted, as long as it is polled.
+    /// Writes pending changes, while polled.
     pub(crate) async fn keep_written(self: Arc<Self>) {
         loop {
             self.is_noted.notified().await;
             let run = self.clone();
-            // An error here is a panic of the write, which has been said by then.
+            // An error here is a panic in the write, which has already been reported.
             let _ = tokio::task::spawn_blocking(move || run.write()).await;
             tokio::time::sleep(WRITE_EVERY).await;
         }
     }
 
-    /// Writes the record as it stands. One write at a time, so that an older state never follows a newer one. A failure is
-    /// said once, and not again with each write that fails in the same way.
+    /// Writes the current record, one write at a time, so that an older state never overwrites a newer one. Repeated
+    /// identical failures are reported once.
     fn write(&self) {
         let mut disk = self.disk();
         if disk.is_given_up {
@@ -184,8 +210,8 @@ impl Run {
         }
     }
 
-    /// Whether this boot may install: what it does must be known to the next one, which would overwrite the files of an
-    /// app that has started. A box that is installed already is served without a record, too.
+    /// Whether this boot may install: the next boot must know about it, or it would overwrite the files of a running
+    /// app. A box that is already installed works without a record.
     ///
     /// # Errors
     /// `record.unwritable` (host).
@@ -202,7 +228,7 @@ impl Run {
             Some(Err(cause)) => Err(Cause {
                 kind: Kind::RecordUnwritable,
                 sentence: format!(
-                    "The record of this boot cannot be saved, so nothing is installed: {}",
+                    "The record of this boot cannot be saved, so nothing was installed: {}",
                     cause.sentence
                 ),
                 ..cause.clone()
@@ -215,7 +241,7 @@ impl Run {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says a warning and keeps it in the record.
+    /// Reports and records a warning.
     pub(crate) fn warn(&self, stage: Option<&'static str>, cause: Cause) {
         self.note(|record| record.warnings.push(cause.clone()));
         self.say_warning(stage, cause);
@@ -230,7 +256,7 @@ impl Run {
         });
     }
 
-    /// Marks the run as over. That is the last thing it writes: the record on disk may be the next run's from now on.
+    /// Marks the run as finished. This is its last write: the record may belong to the next run afterwards.
     pub(crate) fn finish(&self, outcome: BootOutcome) {
         let now = Timestamp::now();
         self.update(|record| {
@@ -243,7 +269,17 @@ impl Run {
         self.disk().is_given_up = true;
     }
 
-    /// Takes back the record, which is another box's and must not be taken for this one's.
+    /// Keeps the record in memory, for a run of which it is not known whether it concerns this machine.
+    pub(crate) fn withhold_record(&self) {
+        self.disk().is_given_up = true;
+    }
+
+    /// From now on the record is written again.
+    pub(crate) fn release_record(&self) {
+        self.disk().is_given_up = false;
+    }
+
+    /// Removes the record, which belongs to another instance.
     ///
     /// # Errors
     /// `host.file`.
@@ -285,13 +321,13 @@ impl<'a> Stage<'a> {
         Stage { run, name, index, started: Instant::now(), ended: false.into() }
     }
 
-    /// Whether the stage must return before it acts: see [`Run::is_dry`].
+    /// Whether the stage must return before acting; see [`Run::is_dry`].
     pub(crate) fn is_dry_run(&self) -> bool {
         self.run.is_dry
     }
 
-    /// Attempts something until it succeeds, fails in a way that waiting does not cure, or `limit` has passed
-    /// ([`wait::until`]). A dry run attempts it once, and notes what a boot would wait for.
+    /// Retries until success, a failure that waiting does not fix, or `limit` ([`wait::until`]). A dry run makes one
+    /// attempt, and records what a boot would wait for.
     ///
     /// # Errors
     /// Those of `attempt`.
@@ -311,18 +347,40 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// In a dry run: whether a boot would wait now.
+    /// Waits for the end of cloud-init's network stage; says whether it had to. If the end does not come, the boot goes
+    /// on with a warning.
+    pub(crate) async fn after_network_stage(&self) -> bool {
+        let (mut since, began) = (None, Instant::now());
+        let waiting = |cause: &Cause| {
+            since.get_or_insert(began);
+            // At every first boot for a moment: nothing to read about.
+            if began.elapsed() >= WORTH_SAYING { self.waiting(cause) } else { self.note_wait(cause) }
+        };
+        let ended = self.run.network_stage.wait(waiting).await;
+        if let Err(cause) = ended {
+            self.warn(cause);
+        }
+        since.is_some()
+    }
+
+    /// In a dry run, whether a boot would wait now.
     pub(crate) fn would_wait(&self) -> bool {
         self.is_dry_run() && !self.run.locked().stages[self.index].waits.is_empty()
     }
 
-    /// How a stage of this run before this one ended, if it has.
+    /// How an earlier stage of this run ended, if it did.
     pub(crate) fn outcome_of(&self, name: &str) -> Option<StageOutcome> {
         self.run.locked().stages.iter().rfind(|stage| stage.name == name).map(|stage| stage.outcome)
     }
 
-    /// Says what the stage waits for. The record keeps each kind of wait once, from when to when.
+    /// Reports what the stage is waiting for. The record has each kind of wait once, with start and end.
     pub(crate) fn waiting(&self, cause: &Cause) {
+        self.note_wait(cause);
+        let waited = self.started.elapsed();
+        self.run.console.emit(Event::Waiting { stage: self.name, cause: cause.clone(), waited });
+    }
+
+    fn note_wait(&self, cause: &Cause) {
         let now = Timestamp::now();
         self.run.note(|record| match record.stages[self.index].waits.last_mut() {
             Some(wait) if wait.cause.kind == cause.kind => {
@@ -334,21 +392,19 @@ impl<'a> Stage<'a> {
                 record.stages[self.index].waits.push(wait);
             }
         });
-        let waited = self.started.elapsed();
-        self.run.console.emit(Event::Waiting { stage: self.name, cause: cause.clone(), waited });
     }
 
-    /// Says how the stage advances; `bytes` are done and in all.
+    /// Reports progress; `bytes` are done and total.
     pub(crate) fn progress(&self, text: impl Into<String>, bytes: Option<(u64, u64)>) {
         self.run.console.emit(Event::Progress { stage: self.name, text: text.into(), bytes });
     }
 
-    /// Passes on a line of a program that the stage runs.
+    /// Relays an output line of a program that the stage runs.
     pub(crate) fn output(&self, line: &str) {
         self.run.console.emit(Event::Output { stage: self.name, line: line.to_owned() });
     }
 
-    /// Says and records a warning.
+    /// Reports and records a warning.
     pub(crate) fn warn(&self, cause: Cause) {
         self.run.warn(Some(self.name), cause);
     }
@@ -379,7 +435,7 @@ impl Drop for Stage<'_> {
 mod tests {
     use super::*;
 
-    /// A boot stuck in a call that never returns must not keep its instance waiting for ever.
+    /// A boot stuck in a call that never returns must not keep its instance pending for ever.
     #[tokio::test(start_paused = true)]
     async fn a_task_that_stands_still_is_noticed() -> Result<(), Cause> {
         let root = Root::new("/nowhere");

@@ -1,6 +1,6 @@
-//! The user-data of the instance, read as text: at its first boot, the unit need not wait until cloud-init runs it.
+//! Reads the user-data as text, so that at first boot the unit need not wait until cloud-init runs it.
 //!
-//! Two forms are recognised, those that the documentation gives, and nothing of them is run:
+//! Recognises the two documented forms, and executes nothing:
 //!
 //! ```text
 //! #!/usr/bin/env -S agent boot s3://bucket/prefix
@@ -11,7 +11,7 @@
 //! exec agent boot s3://bucket/prefix
 //! ```
 //!
-//! Whatever does more than that, or could do something else than what is read here, is left to cloud-init.
+//! Anything that does more, or might behave differently than parsed here, is left to cloud-init.
 
 use clap::Parser as _;
 
@@ -20,33 +20,36 @@ use crate::cause::{Cause, Class};
 use crate::cli::{self, Cli};
 use crate::command::CommandContext;
 use crate::console::{Event, Level};
+use crate::files::Root;
 use crate::http::Http;
 use crate::wait;
 
 use super::args;
 use super::order::Order;
 
-/// The names by which user-data may call the program: what `PATH` finds, and where `agent bake` has it.
+/// The accepted program names: `agent` from `PATH`, and the path where `agent bake` installs it.
 const PROGRAM: [&str; 2] = ["agent", "/usr/local/bin/agent"];
 
-/// The longest first line that every kernel reads whole; up to Linux 5.0 the limit is 127 bytes and from 5.1 on 255, and
-/// the rest is dropped without a word.
+/// The longest interpreter line that every kernel reads completely: 127 bytes up to Linux 5.0, 255 from 5.1 on; the
+/// rest is silently dropped.
 const LONGEST_FIRST_LINE: usize = 255;
 
-/// The order that the user-data gives; `None` when cloud-init has to run it, or when there is none.
+/// The boot request in the user-data; `None` if cloud-init has to run it, or if there is none.
 ///
-/// The metadata service is waited for as long as a boot would wait for it. A service that cannot be asked is a warning:
-/// cloud-init may know a way.
+/// Waits for IMDS as long as a boot would. An unavailable service is only a warning: cloud-init may have another data
+/// source.
 pub(super) async fn order(world: &CommandContext) -> Option<Order> {
     let asked = ask(world).await;
     let (text, cause, order) = match asked {
         Ok(None) => ("this instance has no user-data", None, None),
         Ok(Some(content)) => match order_in(&content, world) {
-            Some(order) => {
-                ("the user-data says what to boot: not waiting for cloud-init to run it", None, Some(order))
-            }
+            Some(order) => (
+                "the user-data is an agent boot command: not waiting for cloud-init to run it",
+                None,
+                Some(order),
+            ),
             None => (
-                "the user-data is more than one agent boot command: waiting for cloud-init to run it",
+                "the user-data is not a single agent boot command: waiting for cloud-init to run it",
                 None,
                 None,
             ),
@@ -56,6 +59,12 @@ pub(super) async fn order(world: &CommandContext) -> Option<Order> {
     let level = if cause.is_some() { Level::Warning } else { Level::Info };
     world.console.emit(Event::Note { stage: None, level, text: text.to_owned(), cause });
     order
+}
+
+/// Whether cloud-init has still to run the scripts of the user-data, which it does once for each instance.
+pub(super) fn is_to_come(root: &Root) -> bool {
+    let instance = root.path("/var/lib/cloud/instance");
+    instance.is_dir() && !instance.join("sem/config_scripts_user").exists()
 }
 
 async fn ask(world: &CommandContext) -> Result<Option<Vec<u8>>, Cause> {
@@ -80,8 +89,8 @@ fn order_in(content: &[u8], world: &CommandContext) -> Option<Order> {
     Some(Order::new(&source, &flags))
 }
 
-/// The flags of the one `agent boot` that the user-data consists of, if they leave the work to the unit.
-fn flags_in(content: &[u8]) -> Option<cli::Boot> {
+/// The flags of the single `agent boot` in the user-data, if they allow delegation to the unit.
+pub(super) fn flags_in(content: &[u8]) -> Option<cli::Boot> {
     let words = command_in(std::str::from_utf8(content).ok()?)?;
     let Cli { common, command: cli::Command::Boot(flags) } = Cli::try_parse_from(words).ok()? else {
         return None;
@@ -93,7 +102,7 @@ fn flags_in(content: &[u8]) -> Option<cli::Boot> {
 
 /// The words of the one command, the program first.
 fn command_in(text: &str) -> Option<Vec<&str>> {
-    // The kernel and the shell take a carriage return for a part of the last word.
+    // The kernel and the shell treat a carriage return as part of the last word.
     if text.contains('\r') {
         return None;
     }
@@ -103,7 +112,7 @@ fn command_in(text: &str) -> Option<Vec<&str>> {
     let mut lines = rest.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let command = match interpreter.as_slice() {
         ["/usr/bin/env", "-S", command @ ..] => {
-            // What stands below is read by nobody, and whoever wrote it meant something else.
+            // Nothing reads the lines below, so something else was intended.
             let is_whole = first.len() <= LONGEST_FIRST_LINE && lines.next().is_none();
             let is_plain = command.iter().all(|word| is_plain(word));
             (is_whole && is_plain).then(|| command.to_vec())?
@@ -121,7 +130,7 @@ fn is_shell(path: &str) -> bool {
     matches!(path, "/bin/sh" | "/bin/bash" | "/bin/dash" | "/usr/bin/sh" | "/usr/bin/bash" | "/usr/bin/dash")
 }
 
-/// Options of a shell that change nothing about a script of one command.
+/// Shell options that do not affect a script of one command.
 fn is_harmless(option: &str) -> bool {
     option
         .strip_prefix('-')
@@ -148,13 +157,13 @@ fn is_of_set(word: &str) -> bool {
     is_harmless(word) || matches!(word, "pipefail" | "-o" | "-eo" | "-euo" | "-euxo")
 }
 
-/// A word that the shell takes as it stands, without the quotes around it.
+/// A word that the shell takes literally, without the surrounding quotes.
 fn unquoted(word: &str) -> Option<&str> {
     let inner = ['"', '\''].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
     Some(inner.unwrap_or(word)).filter(|word| is_plain(word))
 }
 
-/// Whether neither a shell nor `env -S` sees anything in the word but its characters.
+/// Whether the word has no special characters for a shell or `env -S`.
 fn is_plain(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:@%+=,-".contains(&byte))
 }

@@ -1,4 +1,4 @@
-//! Stage 4: the bundle, looked at as a whole.
+//! Stage 4: validates the whole bundle.
 
 use crate::bundle::{self, Bundle, Fetched, Finding};
 use crate::cause::Cause;
@@ -6,7 +6,7 @@ use crate::command::Achieved;
 
 use super::run::Stage;
 
-/// Validates all of it; every finding is said, the errors together in the cause.
+/// Validates everything; reports every finding, and combines the errors in the cause.
 pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<Bundle>, Cause> {
     let validation = bundle::validate(fetched, &stage.run.settings.install.arguments);
     let warnings: Vec<&Finding> = validation.findings.iter().filter(|finding| !finding.is_error()).collect();
@@ -14,7 +14,7 @@ pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<
         stage.warn(finding.located());
     }
     let Some(bundle) = validation.bundle else {
-        return Err(bundle::invalid(&validation.findings, "nothing of it was placed"));
+        return Err(bundle::invalid(&validation.findings, "nothing was installed"));
     };
     let detail = match warnings.len() {
         0 => "valid".to_owned(),

@@ -75,7 +75,7 @@ pub(super) fn read(extra: &[ExtraFile]) -> Circleconfig {
         let mut notes = Diagnostics::new(&name, &text);
         let reading = customizations::read(&text);
         text::windows_line_ends(&mut notes, &name, &original, true);
-        text::pasted(&mut notes, &name, &text, &reading.comments);
+        text::pasted(&mut notes, &name, &text, &reading.comments, text::Templates::Shell);
         customizations::check_shell(&mut notes, &(&name).into(), &text, &reading, |_| false);
         if name == POSTGRES {
             let settings = Settings { name: POSTGRES, reading: &reading };
@@ -267,7 +267,7 @@ impl Settings<'_> {
         match host::flaw(&host) {
             None => Some((host, at)),
             Some(flaw) => {
-                let next_step = format!("Write the host name or address alone; the port belongs in {port}.");
+                let next_step = format!("Write only the host name or address; the port belongs in {port}.");
                 self.wrong(notes, at, format!("The host name in {variable} {flaw}."), &next_step);
                 None
             }

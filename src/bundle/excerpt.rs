@@ -3,27 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::Serialize;
-
-use super::finding::Finding;
+use super::finding::{Excerpt, Finding};
 use super::secrets;
+use crate::console::window::window;
 use crate::secret;
 
 /// The longest excerpt, in characters; a longer line is cut on both sides of the place.
-const WIDTH: usize = 76;
+const LONGEST: usize = 200;
 
 /// What stands for each character of a secret.
 const MASK: char = '*';
-
-/// A line of a file with a place in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Excerpt {
-    /// The line, or the part of it around the place, as one printable line of at most 76 characters. Each character of a
-    /// secret is a `*`, each control character a blank.
-    pub text: String,
-    /// The place within `text`, in characters, counted from 1.
-    pub column: usize,
-}
 
 /// What is looked up once for all findings of a file.
 struct File<'t> {
@@ -59,18 +48,11 @@ fn excerpt(line: &str, start: usize, secrets: &[Range<usize>], column: usize, is
     let first = secrets.partition_point(|range| range.end <= start);
     let near = secrets.get(first..).unwrap_or_default();
     let near = &near[..near.partition_point(|range| range.start < start + line.len())];
-    let from = column.saturating_sub(1 + WIDTH * 2 / 3);
-    let mut text = String::new();
-    let mut count = 0;
+    // Only what may be shown is looked at: a line may have a megabyte.
+    let from = column.saturating_sub(1 + LONGEST);
+    let mut text = Vec::new();
     let mut at_secret = 0;
-    for (at, c) in line.char_indices() {
-        count += 1;
-        if count <= from {
-            continue;
-        }
-        if count > from + WIDTH {
-            break;
-        }
+    for (at, c) in line.char_indices().skip(from).take(3 * LONGEST) {
         while near.get(at_secret).is_some_and(|range| range.end <= start + at) {
             at_secret += 1;
         }
@@ -82,14 +64,12 @@ fn excerpt(line: &str, start: usize, secrets: &[Range<usize>], column: usize, is
             c => c,
         });
     }
-    if count > from + WIDTH {
-        text.pop();
-        text.push('…');
-    }
-    if from > 0 {
-        text = std::iter::once('…').chain(text.chars().skip(1)).collect();
-    }
-    Excerpt { text, column: column - from }
+    let shown = window(&text, column - 1 - from, LONGEST, 1);
+    let is_cut = from + shown.start > 0;
+    let place = column - from - shown.start + usize::from(is_cut);
+    let after = if shown.end < text.len() { "…" } else { "" };
+    let part: String = text.get(shown).unwrap_or_default().iter().collect();
+    Excerpt { text: format!("{}{part}{after}", if is_cut { "…" } else { "" }), column: place }
 }
 
 fn is_invisible(c: char) -> bool {
@@ -138,7 +118,7 @@ mod tests {
     fn a_long_line_is_cut_around_the_place() {
         let line = format!("{}X{}", "a".repeat(500), "b".repeat(500));
         let found = excerpt(&line, 0, &[], 501, false);
-        assert_eq!(found.text.chars().count(), WIDTH);
+        assert!(found.text.chars().count() <= LONGEST);
         assert_eq!(found.text.chars().nth(found.column - 1), Some('X'));
         assert!(found.text.starts_with('…') && found.text.ends_with('…'), "{}", found.text);
         let found = excerpt("short", 0, &[], 9, false);

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::excerpt::Excerpt;
 use crate::cause::{Cause, Evidence};
 use crate::kind::Kind;
 
@@ -25,6 +24,16 @@ pub struct Position {
     /// The line.
     pub line: usize,
     /// The column.
+    pub column: usize,
+}
+
+/// A line of a file with a place in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    /// The line, or the part of it around the place, as one printable line of at most 200 characters. Each character of a
+    /// secret is a `*`, each control character a blank.
+    pub text: String,
+    /// The place within `text`, in characters, counted from 1.
     pub column: usize,
 }
 

@@ -3,21 +3,21 @@
 /// Why the text cannot be a host name, in words that follow "the host name"; `None` if it can.
 pub(super) fn flaw(text: &str) -> Option<&'static str> {
     if text.contains("://") {
-        return Some("carries a scheme such as https://");
+        return Some("includes a scheme such as https://");
     }
     if text.parse::<std::net::IpAddr>().is_ok() {
         return None;
     }
     if text.contains('/') {
-        return Some("carries a path");
+        return Some("includes a path");
     }
     if let Some((_, port)) = text.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
     {
-        return Some("carries a port");
+        return Some("includes a port");
     }
     if text.contains(char::is_whitespace) {
-        return Some("contains white space");
+        return Some("contains whitespace");
     }
     if text.len() > 253 {
         return Some("is longer than 253 characters");
@@ -31,6 +31,6 @@ pub(super) fn flaw(text: &str) -> Option<&'static str> {
     if text.strip_suffix('.').unwrap_or(text).split('.').all(is_label) {
         None
     } else {
-        Some("has characters or dots where no host name has them")
+        Some("is not a valid host name")
     }
 }

@@ -37,6 +37,8 @@ mod excerpt;
 mod fetched;
 mod file_name;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host;
 mod json;
 mod license;
@@ -56,7 +58,6 @@ mod tests;
 pub(crate) use addresses::is_of_services;
 pub use addresses::{Address, DatabaseUri, SERVICE_DATABASES, requests, stable_names};
 pub(crate) use circleconfig::{ENCRYPTION_KEYS, PLACE as CIRCLECONFIG};
-pub use excerpt::Excerpt;
 pub use fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use package::Package;

@@ -179,7 +179,7 @@ pub(super) fn values_in_line(line: &str) -> Vec<Range<usize>> {
             places.push(inner..inner + token.len());
         }
     }
-    let open: Vec<Range<usize>> = text::placeholders(line).collect();
+    let open: Vec<Range<usize>> = text::placeholders_in_json(line);
     places.into_iter().flat_map(|place| without(place, &open)).collect()
 }
 
@@ -239,7 +239,7 @@ fn window(text: &str) -> &str {
 
 /// Whether nothing but a placeholder stands there.
 fn is_placeholder(text: &str) -> bool {
-    text::placeholders(text.trim()).any(|range| range == (0..text.trim().len()))
+    text::placeholders_in_json(text.trim()).into_iter().any(|range| range == (0..text.trim().len()))
 }
 
 /// Letters of a name, without what separates words.

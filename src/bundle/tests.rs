@@ -456,7 +456,7 @@ fn extra_files_go_where_they_can() {
         fetched.extra = paths.iter().map(file).collect();
         fetched
     };
-    let fetched = extra(&["/etc/circleconfig/a", "/usr/local/share/ca-certificates/b.crt"]);
+    let fetched = extra(&["/etc/circleconfig/a", "/opt/ca/b.crt"]);
     assert_eq!(findings(&fetched), [""; 0]);
     let bundle = validate_without_secrets(&fetched).bundle.unwrap();
     let first = bundle.placements().next().unwrap();

@@ -51,7 +51,9 @@ pub(super) fn decode(name: impl Into<FileName>, bytes: &[u8]) -> (Option<String>
             0,
             Cause::config(
                 Kind::BundleByteOrderMark,
-                format!("{shown} begins with a byte order mark, which neither Replicated nor bash skips."),
+                format!(
+                    "{shown} begins with a byte order mark (BOM), which neither Replicated nor bash skips."
+                ),
                 format!("Remove it: {}", name.converted("tail -c +4")),
             ),
         );
@@ -157,12 +159,20 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
     Some(cause)
 }
 
+/// Which placeholders a file can have: to a shell, `${NAME}` is a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Templates {
+    Shell,
+    Json,
+}
+
 /// Finds what documents leave behind, outside the ranges of `comments`.
 pub(super) fn pasted(
     notes: &mut Diagnostics<'_>,
     name: impl Into<FileName>,
     text: &str,
     comments: &[Range<usize>],
+    templates: Templates,
 ) {
     let name = name.into();
     let commented = |at: usize| {
@@ -183,7 +193,9 @@ pub(super) fn pasted(
                     at,
                     Cause::config(
                         Kind::BundleCurlyQuote,
-                        format!("The curly quote {c}, pasted from a document, does not quote anything here."),
+                        format!(
+                            "The curly quote {c} is not a quote here; it was probably pasted from a document."
+                        ),
                         format!("Replace each curly quote on this line with a straight {straight}."),
                     ),
                 );
@@ -207,14 +219,18 @@ pub(super) fn pasted(
                             "Invisible character U+{:04X}, probably pasted from a document.",
                             u32::from(c)
                         ),
-                        format!("Delete it; this shows it: {}", name.given_to("cat -A")),
+                        format!("Delete it; to locate it: {}", name.given_to("cat -A")),
                     ),
                 );
             }
             _ => {}
         }
     }
-    for at in placeholders(text).filter(|range| !commented(range.start)) {
+    let left = match templates {
+        Templates::Shell => placeholders(text).collect(),
+        Templates::Json => placeholders_in_json(text),
+    };
+    for at in left.into_iter().filter(|range: &Range<usize>| !commented(range.start)) {
         let placeholder = text.get(at.clone()).unwrap_or_default();
         notes.error(
             at.start,
@@ -272,11 +288,43 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> + '
     })
 }
 
+/// The same, and what a template engine would have filled in: `${name}`, `{{ name }}`, `<%= name %>`. Replicated's own
+/// `{{repl …}}` is none: it fills that in itself.
+pub(super) fn placeholders_in_json(text: &str) -> Vec<Range<usize>> {
+    const FORMS: [(&str, &str); 3] = [("${", "}"), ("{{", "}}"), ("<%=", "%>")];
+    let mut found: Vec<Range<usize>> = placeholders(text).collect();
+    for (open, close) in FORMS {
+        for (start, _) in text.match_indices(open) {
+            let inside = start + open.len();
+            let window: String = text[inside..].chars().take(64).take_while(|c| *c != '\n').collect();
+            let Some(length) = window.find(close) else { continue };
+            let word = window[..length].trim();
+            if is_template_word(word) && !word.starts_with("repl ") {
+                found.push(start..inside + length + close.len());
+            }
+        }
+    }
+    found.sort_by_key(|range| range.start);
+    found
+}
+
+/// A name, or an expression of names, as templates have them: `postgres_password`, `.Values.host`, `var.host | quote`.
+fn is_template_word(word: &str) -> bool {
+    word.len() >= 2
+        && word.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '.' | '_' | '$'))
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || " ._-|[]()\"$".contains(c))
+}
+
 fn is_placeholder_word(word: &str) -> bool {
     word.chars().count() >= 2
         && word.starts_with(char::is_alphabetic)
         && word.ends_with(char::is_alphanumeric)
         && word.chars().all(|c| c.is_alphanumeric() || " _-'./".contains(c))
+}
+
+/// Whether a value of a JSON file holds a placeholder, so that it is no value yet.
+pub(super) fn is_open_in_json(text: &str) -> bool {
+    !placeholders_in_json(text).is_empty()
 }
 
 /// Whether the text holds a placeholder, so that it is no value yet.

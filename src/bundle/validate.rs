@@ -10,9 +10,11 @@ use super::file_name::FileName;
 use super::finding::{Diagnostics, Finding, capped};
 use super::package::Package;
 use super::replicated_conf::{self, Beside, ReplicatedConf};
+use super::text::Templates;
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::{trust, unit};
 
 /// What a look at a whole bundle gave.
 #[derive(Debug)]
@@ -127,14 +129,14 @@ fn looked(fetched: &Fetched, arguments: &[String]) -> (Validation, BTreeMap<Stri
             BundleFile::Customizations => {
                 let reading = customizations::read(&text);
                 text::windows_line_ends(&mut notes, &name, &original, true);
-                text::pasted(&mut notes, &name, &text, &reading.comments);
+                text::pasted(&mut notes, &name, &text, &reading.comments, Templates::Shell);
                 let elsewhere = circleconfig.has_postgres;
                 databases = customizations::check(&mut notes, &name, &text, &reading, elsewhere);
                 databases.extend(circleconfig::vault(&mut notes, file.name(), &reading));
             }
             _ => {
                 text::windows_line_ends(&mut notes, &name, &original, false);
-                text::pasted(&mut notes, &name, &text, &[]);
+                text::pasted(&mut notes, &name, &text, &[], Templates::Json);
                 let is_settings = file == BundleFile::Settings;
                 let members = json::read_object(&mut notes, &name, &text, is_settings);
                 match (file, members) {
@@ -188,7 +190,7 @@ fn missing(file: BundleFile, name: &FileName, lacking: Option<&Lacking>) -> Vec<
 fn extra(files: &[ExtraFile]) -> Vec<Finding> {
     let mut seen: BTreeMap<&Path, ()> = BTreeMap::new();
     let mut findings = Vec::new();
-    for ExtraFile { path, .. } in files {
+    for ExtraFile { path, content, .. } in files {
         let name = path.display().to_string();
         let clean = path.is_absolute()
             && path.file_name().is_some()
@@ -196,12 +198,22 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
         let of_the_four = BundleFile::ALL.iter().find(|file| Path::new(file.installed_path()) == path);
         let again = seen.insert(path, ()).is_some();
         let sentence = match of_the_four {
-            Some(file) => format!("The extra file {name} is in the place of {file}."),
+            Some(file) => format!("The extra file {name} has the same path as {file}."),
             None if !clean => {
-                format!("The path {name:?} of an extra file is not absolute, or goes through \"..\".")
+                format!("The path {name:?} of an extra file is not absolute, or contains \"..\".")
             }
             None if again => format!("Two extra files have the path {name}."),
-            None => continue,
+            None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
+                format!("The path {name} of an extra file is one of the agent's own.")
+            }
+            None => {
+                if let Some(cause) = trust::flaw(path, content) {
+                    let mut notes = Diagnostics::new(name, "");
+                    notes.error(None, cause);
+                    findings.extend(notes.finish());
+                }
+                continue;
+            }
         };
         let mut notes = Diagnostics::new(name, "");
         let next_step = "Correct the paths of the extra files in the agent's settings.";

@@ -7,7 +7,8 @@ use tracing::Dispatch;
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{Event, Level, Renderer, StageOutcome, human, lines};
+use super::event::{Event, Level, Renderer, StageOutcome, human};
+use super::lines;
 use crate::cause::Cause;
 
 /// Whether systemd connected this file descriptor of the process to the journal.

@@ -7,8 +7,13 @@ use std::io::IsTerminal;
 
 use terminal_size::{Height, Width, terminal_size_of};
 
+use super::window::window;
+
 /// Stands in a line where its text begins: further lines of that text are indented to this column. Never printed.
 pub const HANG: char = '\u{1f}';
+
+/// Stands at the start of a line that is never wrapped, such as a command to copy. Never printed.
+pub const VERBATIM: char = '\u{1e}';
 
 /// The least room for text beside what stands before [`HANG`]; with less, the text begins on a line of its own.
 const LEAST_ROOM: usize = 20;
@@ -98,11 +103,36 @@ impl Screen {
             let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
             match self.width {
                 Some(width) if needs_wrapping(line, width) => wrap(line, width, &mut shown),
-                _ => shown.extend(line.chars().filter(|character| *character != HANG)),
+                _ => shown.extend(line.chars().filter(|character| !is_mark(*character))),
             }
             shown.push_str(end);
         }
         if self.has_colour { shown } else { without_colour(&shown) }
+    }
+
+    /// A line of a file, with its number and a caret below the character at `column` (counted from 1): as much of it as
+    /// fits beside that.
+    pub fn excerpt(self, number: usize, line: &str, column: usize) -> String {
+        let gutter = format!("{number:>5} | ");
+        let room = self.width.unwrap_or(USUAL_WIDTH).saturating_sub(gutter.len()).max(1);
+        let mark = if self.has_unicode { '…' } else { '~' };
+        // Each character takes one column, so that the caret stays below its own.
+        let line: Vec<char> = line
+            .trim_end()
+            .chars()
+            .map(|character| match SIGNS.iter().find(|(sign, _)| *sign == character) {
+                _ if self.has_unicode => character,
+                Some((_, ascii)) => ascii.chars().next().unwrap_or(' '),
+                None if character == '…' => '~',
+                None => character,
+            })
+            .collect();
+        let shown = window(&line, column.saturating_sub(1), room, 1);
+        let before = if shown.start > 0 { mark.to_string() } else { String::new() };
+        let after = if shown.end < line.len() { mark.to_string() } else { String::new() };
+        let place = gutter.len() + before.chars().count() + (column - 1).saturating_sub(shown.start);
+        let part: String = line.get(shown).unwrap_or_default().iter().collect();
+        format!("{gutter}{before}{part}{after}\n{}^\n", " ".repeat(place))
     }
 
     /// One line of at most `room` columns; what is left out is left out from a word's end on.
@@ -162,8 +192,12 @@ fn is_excerpt(line: &str) -> bool {
         .starts_with(['|', '^'])
 }
 
+fn is_mark(character: char) -> bool {
+    matches!(character, HANG | VERBATIM)
+}
+
 fn needs_wrapping(line: &str, width: usize) -> bool {
-    width_of(line) > width && !is_excerpt(line)
+    width_of(line) > width && !is_excerpt(line) && !line.contains(VERBATIM)
 }
 
 fn wrap(line: &str, width: usize, shown: &mut String) {
@@ -226,7 +260,7 @@ fn width_of(text: &str) -> usize {
         match character {
             '\x1b' => is_escape = true,
             'm' if is_escape => is_escape = false,
-            HANG => {}
+            _ if is_mark(character) => {}
             _ if is_escape => {}
             _ => width += 1,
         }
@@ -262,6 +296,28 @@ mod tests {
         assert_eq!(shown, "waited for 2 h\n17 min, 5 s");
         let excerpt = "   12 | export CIRCLE_SECRETS_POSTGRES_MAIN_URI=postgres://circle@db\n";
         assert_eq!(screen(40).show(excerpt), excerpt);
+    }
+
+    #[test]
+    fn a_verbatim_line_is_never_wrapped() {
+        let command = format!("{VERBATIM}    openssl s_client -connect db.example.com:5432\n");
+        assert_eq!(screen(20).show(&command), command.replace(VERBATIM, ""));
+    }
+
+    #[test]
+    fn an_excerpt_is_cut_to_the_width_and_its_caret_stays_below_the_place() {
+        let line =
+            "export CIRCLE_SECRETS_POSTGRES_MAIN_URI=postgres://circle@db.internal:5432/circle & # → x";
+        for width in [24, 40, 60, 80, 200] {
+            for has_unicode in [true, false] {
+                let screen = Screen { width: Some(width), has_unicode, has_colour: true };
+                let shown = screen.show(&screen.excerpt(12, line, 83));
+                let (excerpt, caret) = shown.trim_end().split_once('\n').unwrap_or_default();
+                assert!(excerpt.chars().count() <= width && caret.len() <= width, "{width}: {shown}");
+                assert_eq!(excerpt.chars().nth(caret.len() - 1), Some('&'), "{width}: {shown}");
+                assert_eq!(excerpt.is_ascii(), !has_unicode, "{width}: {shown}");
+            }
+        }
     }
 
     #[test]

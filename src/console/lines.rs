@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::event::{Event, Level, Renderer, StageOutcome, Verbosity, human};
 use super::layout::Screen;
-use super::{Event, Level, Renderer, StageOutcome, Verbosity, human};
 use crate::cause::Cause;
 
 pub(super) struct Lines {

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::{Event, Level, Renderer};
+use super::event::{Event, Level, Renderer};
 
 /// How many events wait to be written at most.
 const QUEUE: usize = 512;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::{Event, LAST_WORDS, Renderer, human, write_within};
+use super::event::{Event, LAST_WORDS, Renderer, human};
+use super::outlet::write_within;
 
 /// How often READY=1 is sent to a systemd that is busy, and the pause between; everything else is said again anyway.
 const TRIES: u32 = 20;
@@ -38,7 +39,7 @@ impl Supervisor {
             let missed = Arc::new(AtomicU32::new(0));
             let heard = Arc::downgrade(&missed);
             std::thread::spawn(move || {
-                if listen(&heard, limit) {
+                if listen(&heard, || std::thread::sleep(limit / LOOKS)) {
                     let text = format!(
                         "agent: no progress for {}: aborting, so that systemd restarts the boot\n",
                         human(limit)
@@ -65,11 +66,11 @@ impl Supervisor {
     }
 }
 
-/// Returns true when no beat has come for `limit`, and false when the beat's runtime is gone, in good order. Looks are
-/// counted and not the clock, which goes on while a whole machine stands still.
-fn listen(heard: &Weak<AtomicU32>, limit: Duration) -> bool {
+/// Returns true when no beat has come for [`LOOKS`] pauses, and false when the beat's runtime is gone, in good order. Looks
+/// are counted and not the clock, which goes on while a whole machine stands still.
+fn listen(heard: &Weak<AtomicU32>, mut pause: impl FnMut()) -> bool {
     loop {
-        std::thread::sleep(limit / LOOKS);
+        pause();
         let Some(missed) = heard.upgrade() else { return false };
         if missed.fetch_add(1, Ordering::Relaxed) >= LOOKS {
             return true;
@@ -127,25 +128,32 @@ impl Renderer for Supervisor {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_millis(80);
-
     #[test]
     fn a_beat_that_stays_away_is_noticed() {
         let missed = Arc::new(AtomicU32::new(0));
-        assert!(listen(&Arc::downgrade(&missed), LIMIT));
+        let mut looks = 0;
+        assert!(listen(&Arc::downgrade(&missed), || looks += 1));
+        assert_eq!(looks, LOOKS + 1);
     }
 
     #[test]
     fn a_beat_that_comes_keeps_the_listener_quiet_and_its_end_ends_it() {
         let missed = Arc::new(AtomicU32::new(0));
         let heard = Arc::downgrade(&missed);
-        let listener = std::thread::spawn(move || listen(&heard, LIMIT));
-        for _ in 0..30 {
-            missed.store(0, Ordering::Relaxed);
-            std::thread::sleep(LIMIT / 16);
-        }
-        assert!(!listener.is_finished());
-        drop(missed);
-        assert!(matches!(listener.join(), Ok(false)));
+        let (mut beating, mut looks) = (Some(missed), 0);
+        let aborts = listen(&heard, || {
+            looks += 1;
+            match &beating {
+                Some(missed) if looks < 30 * LOOKS => {
+                    // One beat for all looks but one.
+                    if looks % LOOKS == 0 {
+                        missed.store(0, Ordering::Relaxed);
+                    }
+                }
+                _ => beating = None,
+            }
+        });
+        assert!(!aborts);
+        assert_eq!(looks, 30 * LOOKS);
     }
 }

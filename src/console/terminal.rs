@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::event::{Event, Level, Renderer, StageOutcome, Verbosity, human};
 use super::layout::{HANG, Screen};
-use super::{Event, Level, Renderer, StageOutcome, Verbosity, human, lines};
+use super::lines;
 
 /// The columns of a stage's live line before its message: sign, name, elapsed time, blanks.
 const BEFORE_MESSAGE: usize = 20;

@@ -34,7 +34,9 @@ pub fn warning_with(cause: &Cause, more: &[(&str, String)]) -> String {
 fn details(cause: &Cause, more: &[(&str, String)]) -> String {
     let mut all = vec![("kind", format!("{} ({})", cause.kind, cause.class))];
     all.extend(cause.evidence.iter().map(|item| (item.name.as_ref(), item.value.clone())));
-    all.extend(cause.waited_seconds.map(|seconds| ("waited", super::human(Duration::from_secs(seconds)))));
+    all.extend(
+        cause.waited_seconds.map(|seconds| ("waited", super::event::human(Duration::from_secs(seconds)))),
+    );
     all.push(("next step", cause.next_step.clone()));
     all.extend(more.iter().cloned());
     facts(&all)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Event, Renderer};
+use super::event::{Event, Renderer};
 
 /// How often an unchanged wait is said again: a log of an hour's wait stays readable and yet shows life.
 const WAIT_EVERY: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The rungs dns and tcp: from a server's name to an open connection.
+//! The rungs dns and tcp: resolves a server's name and connects.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,15 +21,15 @@ use unreached::Failure;
 
 mod unreached;
 
-/// How long one address is given. A database in the same region answers in milliseconds; two seconds let one lost SYN
-/// be sent again.
+/// Connect timeout of one address. A database in the same region responds in milliseconds; two seconds tolerate one
+/// lost SYN.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Network(SocketAddr),
-    /// The socket as the URI says it, and the file under the root.
+    /// The socket as in the URI, and its file below the root.
     Socket(PathBuf, PathBuf),
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Reached {
     pub(super) others: Option<Others>,
 }
 
-/// Opens connections: sockets, or what a test puts in their place.
+/// Opens connections: real sockets, or a test's replacement.
 #[derive(Clone)]
 pub(super) struct Opener(pub(super) Arc<dyn Fn(Place) -> Opening + Send + Sync>);
 
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Opener {
     }
 }
 
-/// How far the way to one server has got, for whoever gives up on it half-way.
+/// The progress of connecting to one server, for a caller that stops waiting.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     resolved: OnceLock<(Vec<Place>, Duration)>,
@@ -77,7 +77,7 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// Where the server may be found, once its name is resolved.
+    /// The server's addresses, once its name is resolved.
     pub(super) fn places(&self) -> Option<&[Place]> {
         self.resolved.get().map(|(places, _)| places.as_slice())
     }
@@ -88,13 +88,13 @@ impl Trail {
     }
 }
 
-/// One address that was connected to: its number in their order, and how that ended after how long.
+/// One address that was tried: its index, the result and the time it took.
 type Attempt = (usize, io::Result<Box<dyn Stream>>, Duration);
 
-/// What became of one address; `None` while nothing has.
+/// The result for one address; `None` while pending.
 type Fate = Option<Result<(), (io::Error, Duration)>>;
 
-/// The addresses of a server beside the one that is used.
+/// The other addresses of a server.
 pub(super) struct Others {
     places: Vec<Place>,
     fates: Vec<Fate>,
@@ -116,8 +116,7 @@ impl LadderProbe {
         Ok(places)
     }
 
-    /// Connects to all addresses of a server at the same time, each within [`CONNECT_LIMIT`]. The first that accepts is
-    /// kept.
+    /// Connects to all addresses of a server concurrently, each within [`CONNECT_LIMIT`]. The first to accept is used.
     ///
     /// # Errors
     /// `tcp.…`, when none does.
@@ -141,7 +140,7 @@ impl LadderProbe {
 
     async fn places(&self, kind: Product, server: &Server) -> Result<Vec<Place>, Cause> {
         if let Some(socket) = server.socket_path(kind) {
-            // An abstract socket is no file, so the root has no say in it.
+            // An abstract socket is not a file, so the root does not apply.
             let file = match socket.to_str().and_then(|path| path.strip_prefix('@')) {
                 Some(name) => PathBuf::from(format!("\0{name}")),
                 None => self.root.path(&socket),
@@ -175,10 +174,10 @@ impl Others {
         Others { fates: places.iter().map(|_| None).collect(), places, running, began }
     }
 
-    /// The next attempt that ends, with its stream if it accepted.
+    /// The next attempt to finish, with its stream if it was accepted.
     async fn next(&mut self) -> Option<(usize, Option<Box<dyn Stream>>, Duration)> {
         loop {
-            // Only a panic leaves an attempt without an outcome.
+            // Only a panic leaves an attempt without a result.
             let Ok((index, outcome, took)) = self.running.join_next().await? else { continue };
             let (stream, fate) = match outcome {
                 Ok(stream) => (Some(stream), Ok(())),
@@ -202,7 +201,7 @@ impl Others {
         failures.collect()
     }
 
-    /// Waits for them until `grace` is over, and warns of those that did not accept and matter beside the `used` one.
+    /// Waits for them until `grace` is over, and warns about relevant ones that did not accept.
     pub(super) async fn settle(
         mut self,
         kind: Product,
@@ -223,7 +222,7 @@ impl Others {
     }
 }
 
-/// One server of a URI, and how the way to it ended.
+/// One server of a URI, and the result of connecting to it.
 pub(super) struct Way {
     pub(super) server: Server,
     pub(super) trail: Arc<Trail>,
@@ -236,7 +235,7 @@ impl Way {
         Way { server, trail: Arc::default(), failure: None }
     }
 
-    /// Notes that this one was not waited for any longer, after `waited`.
+    /// Records that this one was abandoned after `waited`.
     pub(super) fn give_up(&mut self, kind: Product, waited: Duration) {
         self.failure = Some(match self.trail.places() {
             None => unresolved(&self.server, waited),
@@ -255,13 +254,13 @@ fn unresolved(server: &Server, waited: Duration) -> Cause {
             "{server} could not be resolved within {} ms, while another server answered.",
             waited.as_millis()
         ),
-        "Check the zone of this name and the name servers in /etc/resolv.conf.",
+        "Check this name's zone and the name servers in /etc/resolv.conf.",
     )
     .with("name", server)
 }
 
-/// Resolves and connects to every server at the same time. The rungs dns and tcp hold when one server accepts; the
-/// others, names and addresses alike, are given [`GRACE`] from then on.
+/// Resolves and connects to all servers concurrently. The rungs dns and tcp pass once one server accepts; the other
+/// names and addresses then get [`GRACE`].
 pub(super) async fn reach(
     ladder_probe: &LadderProbe,
     kind: Product,
@@ -294,7 +293,7 @@ pub(super) async fn reach(
     Some(reached)
 }
 
-/// Notes the rungs dns and tcp, of ways that took `elapsed` together; `None` when one of them broke.
+/// Records the rungs dns and tcp, which took `elapsed` in total; `None` if one of them failed.
 pub(super) fn note(ways: Vec<Way>, elapsed: Duration, progress: &mut Progress) -> Option<()> {
     let resolved: Vec<_> =
         ways.iter().filter_map(|way| Some((&way.server, way.trail.resolved.get()?))).collect();
@@ -343,14 +342,14 @@ fn resolution(server: &Server, places: &[Place]) -> String {
     }
 }
 
-/// The cause to show when several servers failed: the first, with the others as evidence.
+/// The cause if several servers failed: the first, with the others as evidence.
 pub(super) fn first_with_others(causes: Vec<Cause>) -> Option<Cause> {
     let mut causes = causes.into_iter();
     let first = causes.next()?;
     Some(causes.fold(first, |first, other| first.with("also", other.sentence)))
 }
 
-/// Connects to one place; bounding the time is the caller's part.
+/// Connects to one endpoint; the caller bounds the time.
 pub(super) async fn open(place: &Place) -> io::Result<Box<dyn Stream>> {
     match place {
         Place::Network(address) => {

@@ -1,9 +1,8 @@
 //! The ladder to each of the app's databases, each rung with its own cause: uri → dns → tcp → tls, then what the product
 //! has above these (see [`Product::rungs`]).
 //!
-//! One climb is one attempt: names are resolved afresh, every wait is bounded, nothing is written to the database, and
-//! a climb that is dropped half-way leaves nothing behind but closed connections. Whoever waits for a database climbs
-//! again and again.
+//! A climb is one attempt: names are resolved anew, every wait is bounded, nothing is written to the database, and
+//! dropping it only closes its connections. To wait for a database, climb repeatedly.
 
 use std::time::Duration;
 
@@ -18,22 +17,21 @@ use super::{connect, mongo, postgres, vault};
 /// [`dns::LIMIT`](crate::names::LIMIT) besides.
 pub const CLIMB_LIMIT: Duration = Duration::from_secs(10);
 
-/// A database that somebody asks about.
+/// A database to probe.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A name for it, unlike that of any other request, e.g. `postgres.main`; it comes back in [`LadderResult::name`].
+    /// Its unique name, e.g. `postgres.main`, which is returned in [`LadderResult::name`].
     pub name: String,
     /// Which kind is expected.
     pub kind: Product,
-    /// Its URI. A malformed one is a climb that ends at the first rung.
+    /// Its URI. A malformed one fails the first rung.
     pub uri: Result<Parsed, UriError>,
 }
 
 impl LadderProbe {
-    /// Climbs to every database at the same time, each within [`CLIMB_LIMIT`]. The answers are in the order of the
-    /// requests.
+    /// Climbs to all databases concurrently, each within [`CLIMB_LIMIT`]. Results are in the order of the requests.
     ///
-    /// MongoDB URIs that differ only in their database are climbed to by one login, which asks about each of them.
+    /// MongoDB URIs that differ only in their database share one login, which checks each of them.
     pub async fn climb_all(&self, requests: &[Request]) -> Vec<LadderResult> {
         let logins = logins(requests);
         let climbs = logins.iter().map(|together| self.climb_together(together));
@@ -48,7 +46,7 @@ impl LadderProbe {
         climbs.pop().unwrap_or_else(|| starting(request))
     }
 
-    /// One climb for requests that share a login (see [`logins`]); the answers are in their order.
+    /// One climb for requests that share a login (see [`logins`]); results are in their order.
     pub async fn climb_together(&self, requests: &[&Request]) -> Vec<LadderResult> {
         let mut climbs: Vec<LadderResult> = requests.iter().map(|request| starting(request)).collect();
         let Some(Ok(uri)) = requests.first().map(|request| &request.uri) else {
@@ -76,7 +74,7 @@ impl LadderProbe {
             }
             climb.steps.extend(own.steps);
             if index == 0 {
-                // What is said of the servers is said once, not for each database on them.
+                // Findings about the servers are reported once, not for each database.
                 own.warnings.into_iter().for_each(|warning| climb.warn(warning));
             }
         }
@@ -101,14 +99,14 @@ impl LadderProbe {
         databases: &[Option<String>],
         progress: &mut Progress,
     ) -> Option<mongo::AppRungs> {
-        // What a TXT record adds holds for this climb only.
+        // Options from a TXT record apply to this climb only.
         let mut uri = uri.clone();
         let servers = self.seeds(&mut uri, progress).await?;
         mongo::climb(self, &uri, databases, servers, progress).await
     }
 }
 
-/// The first rung, which needs nothing but the request.
+/// The first rung, which needs only the request.
 fn starting(request: &Request) -> LadderResult {
     let mut first = Progress::new(request.kind, CLIMB_LIMIT);
     let address = match &request.uri {
@@ -144,7 +142,7 @@ fn finish(progress: &mut Progress, upper: &mongo::AppRungs, index: usize) {
     }
 }
 
-/// The requests by the logins that can answer them: MongoDB URIs that differ only in their database share one.
+/// Groups requests by login: MongoDB URIs that differ only in their database share one.
 pub fn logins(requests: &[Request]) -> Vec<Vec<&Request>> {
     let mut logins: Vec<Vec<&Request>> = Vec::new();
     for request in requests {

@@ -1,6 +1,6 @@
-//! What listens on a port where a database was expected.
+//! Identifies what is listening on a port where a database was expected.
 //!
-//! Asked only after the database's own protocol got no answer, to name what answers instead.
+//! Used only if the database's own protocol got no response, to name what is there instead.
 
 use std::fmt;
 use std::io;
@@ -39,8 +39,8 @@ pub(super) enum Listener {
     Https,
     /// TLS: it answered plaintext with an alert, or a handshake.
     Tls,
-    /// It closes each connection before it is asked anything: a TCP proxy or load balancer without a live server behind
-    /// it, or a server at its limit of connections.
+    /// It closes each connection before any request: a TCP proxy or load balancer without a healthy server behind it,
+    /// or a server at its connection limit.
     ClosesAtOnce,
 }
 
@@ -62,12 +62,12 @@ impl fmt::Display for Listener {
             Listener::Cassandra => "a Cassandra server",
             Listener::Https => "an HTTPS server",
             Listener::Tls => "a TLS server",
-            Listener::ClosesAtOnce => "a proxy or a server that closes every connection at once",
+            Listener::ClosesAtOnce => "a proxy or a server that closes every connection immediately",
         })
     }
 }
 
-/// What sends these first bytes, whatever it was asked.
+/// Identifies a server by its first bytes.
 pub(super) fn by_first_bytes(bytes: &[u8]) -> Option<Listener> {
     Some(match bytes {
         [b'H', b'T', b'T', b'P', b'/', ..] => Listener::Http,
@@ -86,7 +86,7 @@ pub(super) fn by_first_bytes(bytes: &[u8]) -> Option<Listener> {
         [0x83..=0x85, 0, 0, 0, ..] => Listener::Cassandra,
         // An alert: version 3, two bytes long.
         [0x15, 3, _, 0, 2, ..] => Listener::Tls,
-        // A packet of three bytes' length, number 0: a greeting of protocol 10, or an error.
+        // A packet with a three-byte length and number 0: a protocol 10 greeting, or an error.
         [_, _, 0, 0, 10 | 0xff, ..] => Listener::MySql,
         // An error: `E`, a length, and the first field.
         [b'E', 0, 0, _, _, b'S', ..] => Listener::Postgres,
@@ -94,13 +94,13 @@ pub(super) fn by_first_bytes(bytes: &[u8]) -> Option<Listener> {
     })
 }
 
-/// How long a server may take to speak or to close before it is asked anything.
+/// How long to wait for a server that speaks first or closes.
 const UNASKED: Duration = Duration::from_millis(1000);
 
-/// PostgreSQL's request for TLS, which every version answers with one byte.
+/// PostgreSQL's SSLRequest, which every version answers with one byte.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// Asks in several protocols at once what listens there, for at most `limit`; the first that is recognised counts.
+/// Tries several protocols concurrently, for at most `limit`; the first match counts.
 pub(super) async fn identify(place: &Place, limit: Duration) -> Option<Listener> {
     let asked = timeout(limit, async {
         let plain = [Question::Nothing, Question::Postgres, Question::Http].map(|it| ask(place, it).boxed());
@@ -162,7 +162,7 @@ async fn ask(place: &Place, question: Question) -> Option<Listener> {
         Question::Postgres => &SSL_REQUEST,
         Question::Http => b"GET / HTTP/1.0\r\n\r\n",
     };
-    // A server that speaks first may have closed already.
+    // A server that speaks first may already have closed.
     let _ = stream.write_all(words).await;
     let _ = stream.flush().await;
     let mut heard = Vec::new();

@@ -1,6 +1,8 @@
-//! The app's databases: what their addresses mean, and the ladder that says which rung of the way to them is broken.
+//! The app's databases: parsing of their addresses, and the ladder of checks for each.
 
 mod connect;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod ladder;
 mod listener;
 mod mongo;

@@ -1,12 +1,14 @@
-//! The upper rungs to MongoDB: tls, auth, database, role, by a small wire client of this project's own.
+//! The upper MongoDB rungs: tls, auth, database, role, using the project's own small wire client.
 //!
-//! The official driver speaks to 4.2 and later only, and would say of most faults that it found no server; CircleCI
-//! supports 3.2.
+//! The official driver supports only 4.2 and later, and reports most faults as "no server found"; CircleCI supports
+//! 3.2.
 
 mod auth;
 mod bson;
 mod discovery;
 mod errors;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hello;
 mod old_driver;
 mod privileges;
@@ -26,10 +28,10 @@ use auth::Admission;
 use discovery::Found;
 use hello::Member;
 
-/// How long a login at one member may take, and each question after it.
+/// Timeout for a login at one member, and for each query after it.
 const LOGIN_LIMIT: Duration = Duration::from_secs(3);
 
-/// The rungs above auth: one database rung for each database that was asked about, and one role for all.
+/// The rungs above auth: a database rung for each requested database, and one role rung.
 #[derive(Debug)]
 pub(super) struct AppRungs {
     pub(super) databases: Vec<Result<String, Cause>>,
@@ -38,8 +40,8 @@ pub(super) struct AppRungs {
     pub(super) role_took: Duration,
 }
 
-/// Climbs from the names of the seeds to the top, asking for each of `databases` (`None` where a URI names none). `None` when
-/// a rung up to auth broke, which is then noted in `progress`.
+/// Climbs from the seeds' names to the top, checking each of `databases` (`None` if a URI has none). `None` if a rung
+/// up to auth failed, which is then recorded in `progress`.
 pub(super) async fn climb(
     ladder_probe: &LadderProbe,
     uri: &MongoUri,
@@ -54,7 +56,7 @@ pub(super) async fn climb(
 
     let started = Instant::now();
     let mut members = login_order(uri, seeds);
-    // What a member is comes before whom it lets in: one that serves nobody may refuse every login.
+    // A member's state is checked before its logins: one that serves no clients may reject every login.
     if !members.iter().any(|member| member.hello.serves()) {
         let cause = match (judged.role, members.first()) {
             (Err(cause), _) => cause,
@@ -105,7 +107,7 @@ pub(super) async fn climb(
             (outcomes.collect(), Some(version))
         }
         Err(_) => {
-            let cause = errors::silent(&server, "the question for privileges", limit);
+            let cause = errors::silent(&server, "the privilege query", limit);
             (databases.iter().map(|_| Err(cause.clone())).collect(), None)
         }
     };
@@ -117,7 +119,7 @@ pub(super) async fn climb(
     Some(AppRungs { databases, databases_took: started.elapsed(), role, role_took: members_took })
 }
 
-/// The members to log in at, the best first: of the set that the URI asks for, the primary, members that know every user.
+/// The members to log in at, best first: members of the set in the URI, the primary, members that know every user.
 /// Arbiters have no users.
 fn login_order(uri: &MongoUri, members: Vec<Member>) -> Vec<Member> {
     let mut members: Vec<Member> = members.into_iter().filter(|member| !member.hello.is_arbiter).collect();
@@ -134,11 +136,11 @@ fn login_order(uri: &MongoUri, members: Vec<Member>) -> Vec<Member> {
 /// Why no member let the user in.
 struct Unadmitted {
     cause: Cause,
-    /// Whether the member that said so is one of the set and knows every user.
+    /// Whether the responding member is one of the set and knows every user.
     trusted: bool,
 }
 
-/// Logs in at the first member that answers the login: another may have stepped down or died meanwhile.
+/// Logs in at the first member that responds: another may have stepped down or died in the meantime.
 async fn log_in(
     uri: &MongoUri,
     databases: &[Option<String>],

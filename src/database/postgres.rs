@@ -1,8 +1,8 @@
 //! The upper rungs to PostgreSQL: tls, auth, database, role.
 //!
-//! The ladder asks for TLS itself instead of leaving that to tokio-postgres, so that each of its ways to fail is a cause
-//! of its own; tokio-postgres is then handed the finished connection. What happens when a server does not please is
-//! what libpq does: `sslmode` allow and prefer try a second time, and a list of hosts is gone through in order.
+//! The ladder negotiates TLS itself, so that each failure has its own cause, and hands the finished connection to
+//! tokio-postgres. Retries follow libpq: `sslmode` allow and prefer try a second way, and a list of hosts is tried in
+//! order.
 
 mod attempt;
 mod channel;
@@ -26,26 +26,26 @@ use super::tls::Terms;
 use super::uri::postgres::{SessionTarget, SslMode, Wish};
 use super::uri::{Host, PostgresUri, Product, Server};
 use crate::cause::Cause;
-use crate::kind::Kind;
+use crate::kind::{Area, Kind};
 use attempt::{Attempt, told_of_both};
 use channel::{Channel, HandedStream, TlsPlan};
 
-/// How long the server is given to agree on TLS and to finish the handshake.
+/// Timeout for negotiating TLS and finishing the handshake.
 const TLS_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long a login may take. Servers delay the answer to a wrong password on purpose, commonly by a second.
+/// Login timeout. Servers commonly delay the response to a wrong password by a second.
 const LOGIN_LIMIT: Duration = Duration::from_secs(4);
 
-/// How long a server that does not finish a login is given to say whether it is a pooler.
+/// How long to check whether a server that does not finish a login is a pooler.
 const SECOND_LOOK: Duration = Duration::from_millis(1500);
 
 /// How long the one query is given.
 const QUERY_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long the farewell is given, which spares the server a line about a lost connection in its log.
+/// Timeout for a clean disconnect, which avoids a line about a lost connection in the server's log.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(100);
 
-/// The most that a server may send in one climb, in bytes; an honest one sends a few hundred.
+/// Limit on what a server may send in one climb, in bytes; a normal one sends a few hundred.
 const MOST_READ: u64 = 1024 * 1024;
 
 /// Climbs from open connections to the top, server by server.
@@ -84,7 +84,7 @@ pub(super) async fn climb(
     }
     let Some(attempt) = best else { return };
     let is_good = attempt.failure().is_none();
-    // A server in another role than target_session_attrs asks for is why one gives a list.
+    // With a list of hosts, a server in the wrong role for target_session_attrs is expected.
     let worth_a_word = |rung: Rung| !(is_good && rung == Rung::Role);
     let warnings = passed_over.iter().filter_map(Attempt::failure).filter(|(rung, _)| worth_a_word(*rung));
     progress.warnings.extend(warnings.map(|(_, cause)| cause.clone()));
@@ -127,7 +127,7 @@ impl Visit<'_> {
         )
     }
 
-    /// What libpq does for this `sslmode`, and what listens there if it is no PostgreSQL.
+    /// Follows libpq for this `sslmode`, and identifies the server if it is not PostgreSQL.
     async fn attempt(&self, stream: Box<dyn Stream>) -> Attempt {
         let attempt = self.attempt_by_mode(stream).await;
         let unnamed = [errors::NOT_POSTGRES, errors::CLOSED, errors::SILENT];
@@ -141,21 +141,21 @@ impl Visit<'_> {
         }
     }
 
-    /// The first way of the `sslmode`, and another where the mode has one and the first did not succeed.
+    /// The first way of the `sslmode`, and its second way, if any, after the first fails.
     async fn attempt_by_mode(&self, stream: Box<dyn Stream>) -> Attempt {
         let on_socket = matches!(self.server.host, Host::Socket(_));
         let (first, second) = match self.uri.tls.mode {
             _ if on_socket => (TlsPlan::Plaintext("on a Unix socket"), None),
-            SslMode::Disable => (TlsPlan::Plaintext("as sslmode=disable says"), None),
-            SslMode::Allow => (TlsPlan::Plaintext("as sslmode=allow prefers"), Some(TlsPlan::Required)),
-            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS did not do"))),
+            SslMode::Disable => (TlsPlan::Plaintext("per sslmode=disable"), None),
+            SslMode::Allow => (TlsPlan::Plaintext("preferred by sslmode=allow"), Some(TlsPlan::Required)),
+            SslMode::Prefer => (TlsPlan::Offered, Some(TlsPlan::Plaintext("after TLS failed"))),
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (TlsPlan::Required, None),
         };
         let attempt = self.attempt_with(first, stream).await;
         if !attempt.failure().is_some_and(|(_, cause)| worth_another_way(cause)) {
             return attempt;
         }
-        // "Prefer" on a server without TLS has gone the second way already.
+        // "Prefer" on a server without TLS has already tried the second way.
         let is_another = !matches!(first, TlsPlan::Offered) || attempt.in_tls;
         if let Some(second) = second.filter(|_| is_another)
             && let Ok(stream) = self.reopen().await
@@ -175,8 +175,8 @@ impl Visit<'_> {
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
 
-    /// A server that lets nobody in over plaintext says the same as one that knows no such client at all. Trying over
-    /// TLS tells the two apart.
+    /// A server that rejects plaintext logins returns the same error as one without an entry for this client. Trying
+    /// TLS tells them apart.
     async fn explain_plaintext_refused(&self, attempt: Attempt) -> Attempt {
         let refused = attempt.failure().is_some_and(|(_, cause)| cause.kind == errors::NO_ENTRY);
         let Ok(stream) = self.reopen().await else { return attempt };
@@ -242,7 +242,7 @@ impl Visit<'_> {
                 };
                 attempt.tries_next = cause.kind == errors::STARTING_UP;
                 if rung == Rung::Tls {
-                    // TLS 1.3: the server judges the client's certificate only after the handshake.
+                    // TLS 1.3: the server verifies the client certificate only after the handshake.
                     attempt.steps.clear();
                 }
                 if rung > Rung::Auth {
@@ -258,8 +258,8 @@ impl Visit<'_> {
         self.ask(session, attempt).await
     }
 
-    /// In TLS 1.3 the server judges the client's certificate after the handshake, and its word on it is often lost as it
-    /// hangs up. In TLS 1.2 the judgement is part of the handshake, so a server that hung up is asked once more in that.
+    /// In TLS 1.3, the server verifies the client certificate after the handshake, and its alert is often lost when it
+    /// closes. In TLS 1.2, that is part of the handshake, so a server that closed the connection is retried with it.
     async fn certificate_refused(&self, terms: &Terms, cause: &Cause) -> Option<Cause> {
         if cause.kind != errors::CLOSED || terms.identity.is_none() {
             return None;
@@ -324,7 +324,7 @@ impl Visit<'_> {
             Wish::Require => ChannelBinding::Require,
         });
         match channel.handed {
-            // "Direct" makes tokio-postgres start the handshake at once, which `Handed` has finished already.
+            // "Direct" makes tokio-postgres start the handshake immediately; `Handed` has already finished it.
             Some(_) => config.ssl_mode(RawSslMode::Require).ssl_negotiation(SslNegotiation::Direct),
             None => config.ssl_mode(RawSslMode::Disable),
         };
@@ -351,7 +351,7 @@ impl Visit<'_> {
         }
     }
 
-    /// The rungs database and role, from the answer to one query.
+    /// The rungs database and role, from the result of one query.
     async fn ask(&self, session: Session, mut attempt: Attempt) -> Attempt {
         let (client, mut connection) = session;
         let started = Instant::now();
@@ -367,7 +367,7 @@ impl Visit<'_> {
             let mut query = pin!(timeout(limit, questions));
             let answer = tokio::select! {
                 answer = &mut query => Some(answer),
-                // A server may say why and hang up at once; what it said is then waiting for the query.
+                // A server may send an error and close; the query then receives it.
                 _ = &mut connection => None,
             };
             let answer = match answer {
@@ -413,8 +413,8 @@ impl Visit<'_> {
     }
 }
 
-/// Whether libpq's second way (`sslmode` allow and prefer) may succeed where this cause ended the first. libpq goes it
-/// after a wrong password as well; here a password is not shown in plaintext to who has just refused it over TLS.
+/// Whether libpq's second way (`sslmode` allow and prefer) may succeed after this cause. libpq also tries it after a
+/// wrong password; here, a password rejected over TLS is not sent in plaintext.
 fn worth_another_way(cause: &Cause) -> bool {
     let refused_by_rule = [
         errors::NO_ENTRY,
@@ -423,5 +423,6 @@ fn worth_another_way(cause: &Cause) -> bool {
         Kind::PostgresNoRole,
         Kind::PostgresTlsRequired,
     ];
-    refused_by_rule.contains(&cause.kind) || (cause.kind.area() == "tls" && cause.kind != channel::REFUSED)
+    refused_by_rule.contains(&cause.kind)
+        || (cause.kind.area() == Area::Tls && cause.kind != channel::REFUSED)
 }

@@ -1,4 +1,4 @@
-//! What a rung of a ladder is, and one attempt to climb one: the words in which every product reports.
+//! Rungs and ladder results: the types in which every product reports.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::cause::Cause;
 use crate::dns::Resolver;
 use crate::files::Root;
 
-/// One rung. Those of one product ([`Product::rungs`]) stand here in the order in which they are climbed.
+/// One rung. Those of a product ([`Product::rungs`]) are in climbing order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
@@ -27,7 +27,7 @@ pub enum Rung {
     Tls,
     /// The user is who the URI says.
     Auth,
-    /// The database exists, and the user may do there what the app does.
+    /// The database exists, and the user has the privileges that the app needs.
     Database,
     /// The server takes writes.
     Role,
@@ -35,12 +35,12 @@ pub enum Rung {
     Health,
     /// Vault: it accepts the token.
     Token,
-    /// Vault: the transit engine is there, and the token may use it.
+    /// Vault: the transit engine is mounted, and the token has access.
     Transit,
 }
 
 impl Rung {
-    /// The rung's name as it stands in check ids and output.
+    /// The rung's name in check IDs and output.
     pub fn as_str(self) -> &'static str {
         match self {
             Rung::Uri => "uri",
@@ -64,7 +64,7 @@ impl fmt::Display for Rung {
 }
 
 impl Product {
-    /// The rungs of this product's ladder, from the ground up.
+    /// The rungs of this product's ladder, in order.
     pub fn rungs(self) -> &'static [Rung] {
         use Rung::{Auth, Database, Dns, Health, Role, Tcp, Tls, Token, Transit, Uri};
         match self {
@@ -73,7 +73,7 @@ impl Product {
         }
     }
 
-    /// What the names of this product's addresses begin with, e.g. `postgres` in `postgres.main`.
+    /// The prefix of this product's address names, e.g. `postgres` in `postgres.main`.
     pub fn family(self) -> &'static str {
         match self {
             Product::Postgres => "postgres",
@@ -95,7 +95,7 @@ impl Product {
 pub enum Outcome {
     /// It held.
     Good {
-        /// What was found, e.g. the address used and the time it took.
+        /// The result, e.g. the address used and the time it took.
         detail: String,
     },
     /// It broke.
@@ -125,20 +125,20 @@ pub struct Step {
 /// One attempt to reach one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LadderResult {
-    /// The name that was given to this database, e.g. `postgres.main`.
+    /// The database's name, e.g. `postgres.main`.
     pub name: String,
     /// Which kind of database.
     pub kind: Product,
-    /// The URI without its secrets; `None` when it is malformed, since then nobody knows which part is the secret.
+    /// The URI without its secrets; `None` if it is malformed, since it is then unclear which part is secret.
     pub address: Option<String>,
-    /// The rungs from the ground up; all of [`Product::rungs`] unless the climb is still being built.
+    /// The rungs in order; all of [`Product::rungs`] once the climb is complete.
     pub steps: Vec<Step>,
-    /// What did not break a rung and deserves a look: a member that is down, a URI that says something else than meant.
+    /// Warnings that fail no rung: a member that is down, a URI that does not mean what was intended.
     pub warnings: Vec<Cause>,
 }
 
 impl LadderResult {
-    /// Adds a warning. One that is known already and now has more evidence takes its place.
+    /// Adds a warning. It replaces an equal one with less evidence.
     pub(super) fn warn(&mut self, warning: Cause) {
         let is_same = |known: &&mut Cause| known.kind == warning.kind && known.sentence == warning.sentence;
         match self.warnings.iter_mut().find(is_same) {
@@ -147,7 +147,7 @@ impl LadderResult {
         }
     }
 
-    /// The cause that broke the climb, with the rung that broke.
+    /// The failed rung and its cause.
     pub fn failure(&self) -> Option<(Rung, &Cause)> {
         self.steps.iter().find_map(|step| match &step.outcome {
             Outcome::Failed { cause } => Some((step.rung, cause)),
@@ -197,12 +197,12 @@ impl Progress {
         Progress { kind, steps: Vec::new(), warnings: Vec::new(), deadline: Instant::now() + limit }
     }
 
-    /// Grants the climb what resolving names `took`, which has a limit of its own.
+    /// Extends the climb's limit by the time that resolving names `took`, which has its own limit.
     pub(super) fn prolong(&mut self, took: Duration) {
         self.deadline += took;
     }
 
-    /// How long something may take that is given `own` at most.
+    /// The remaining time, at most `own`.
     pub(super) fn limit(&self, own: Duration) -> Duration {
         own.min(self.deadline.saturating_duration_since(Instant::now()))
     }
@@ -211,7 +211,7 @@ impl Progress {
         self.push(rung, Outcome::Good { detail }, took);
     }
 
-    /// Notes that a rung broke, and that those above it were not tried.
+    /// Records that a rung failed, and that those above it are skipped.
     pub(super) fn failed(&mut self, rung: Rung, cause: Cause, took: Duration) {
         self.push(rung, Outcome::Failed { cause }, took);
         for &above in self.kind.rungs().iter().skip_while(|above| **above != rung).skip(1) {

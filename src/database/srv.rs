@@ -1,4 +1,4 @@
-//! `mongodb+srv`: the servers of a replica set by their `SRV` records.
+//! `mongodb+srv`: finds the servers of a replica set by `SRV` records.
 
 use tokio::time::Instant;
 
@@ -50,7 +50,7 @@ impl LadderProbe {
             )
             .with("record", record));
         }
-        // The drivers accept only servers of the name's own domain, so that a forged record leads to no other.
+        // Drivers accept only servers in the name's own domain, as a protection against forged records.
         let domain = match name.matches('.').count() {
             0 | 1 => name,
             _ => name.split_once('.').map_or(name, |(_, domain)| domain),
@@ -62,7 +62,7 @@ impl LadderProbe {
             return Err(Cause::config(
                 Kind::MongoSrvForeign,
                 format!(
-                    "The SRV record of {name} names a server outside {domain}, which every driver refuses."
+                    "The SRV record of {name} points to a server outside {domain}, which every driver rejects."
                 ),
                 "Correct the SRV records, or list the servers in a mongodb:// URI.",
             )
@@ -81,8 +81,8 @@ impl LadderProbe {
         if texts.len() > 1 {
             return Err(Cause::config(
                 Kind::MongoUri,
-                format!("The name {name} has more than one TXT record, which every driver refuses."),
-                "Leave one TXT record.",
+                format!("The name {name} has more than one TXT record, which every driver rejects."),
+                "Keep only one TXT record.",
             ));
         }
         for text in texts {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-/// Writes go to the field `stream` as they come: for a connection that only looks at what is read.
+/// Forwards writes to the field `stream`, for wrappers that only inspect reads.
 macro_rules! forward_writes {
     ($connection:ty) => {
         impl tokio::io::AsyncWrite for $connection {
@@ -41,8 +41,8 @@ macro_rules! forward_writes {
 }
 pub(super) use forward_writes;
 
-/// A connection that ends with an error once more than a number of bytes was read from it, so that a hostile server
-/// cannot fill this process's memory, and that remembers how what was read began.
+/// A connection that fails after a maximum number of bytes was read, so that a hostile server cannot exhaust memory,
+/// and that remembers the first bytes.
 pub(super) struct LimitedStream {
     stream: Box<dyn Stream>,
     left: u64,
@@ -92,7 +92,7 @@ impl AsyncRead for LimitedStream {
         match self.left.checked_sub(read) {
             Some(left) => self.left = left,
             None => {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "the server sends without end");
+                let error = io::Error::new(io::ErrorKind::InvalidData, "the server does not stop sending");
                 return Poll::Ready(Err(error));
             }
         }

@@ -1,19 +1,18 @@
-//! TLS to a database, by OpenSSL, with its verdict on the certificate turned into a cause.
+//! TLS to a database with OpenSSL; its verification errors become causes.
 //!
-//! OpenSSL because MongoDB 3.2 offers no ECDHE, and because its verdicts are the ones that libpq would give.
+//! OpenSSL, because MongoDB 3.2 offers no ECDHE, and because libpq uses it too.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{ConnectConfiguration, SslConnector, SslMethod, SslRef, SslVerifyMode, SslVersion};
+use openssl::ssl::{ConnectConfiguration, SslConnector, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::store::X509StoreBuilder;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
 use super::connect::Stream;
-use super::uri::{Host, Password, Product, Server};
+use super::uri::{Host, Product, Server};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
@@ -21,97 +20,22 @@ use crate::kind::Kind;
 mod chain;
 mod files;
 mod stepwise;
+mod terms;
 mod verdict;
 
 use chain::Objection;
 use stepwise::Stepwise;
 
+pub(super) use terms::{Authorities, ClientCertificate, Terms, Verify};
 pub(super) use verdict::after_handshake;
-
-/// Where the certificates of the known authorities are, by distribution: Debian, Red Hat, SUSE, Alpine.
-const SYSTEM_STORES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// A connection inside TLS.
 pub(super) type TlsStream = SslStream<Stepwise>;
 
-/// Whether the server asked for a client certificate during the handshake, required or not. A server that packs several
-/// handshake messages into one record (OpenSSL's do not) may have asked unnoticed.
+/// Whether the server requested a client certificate during the handshake, required or not. May miss a request if a
+/// server packs several handshake messages into one record (OpenSSL does not).
 pub(super) fn asked_for_certificate(stream: &TlsStream) -> bool {
     stream.get_ref().asked_for_certificate()
-}
-
-/// How much of the server's certificate is verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verify {
-    Nothing,
-    /// It was issued by a known authority.
-    Chain,
-    /// And it carries the server's name.
-    Name,
-}
-
-/// Which authorities are known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Authorities {
-    System,
-    File(PathBuf),
-}
-
-/// The client's own certificate, as paths of the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ClientCertificate {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
-    pub(super) key_password: Option<Password>,
-    /// libpq refuses a key that others can read; the MongoDB drivers do not look.
-    pub(super) key_must_be_private: bool,
-}
-
-/// What a URI demands of TLS, in terms common to both kinds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) kind: Product,
-    pub(super) verify: Verify,
-    pub(super) authorities: Authorities,
-    pub(super) identity: Option<ClientCertificate>,
-    /// A list of revoked certificates; libpq ignores one that is not there.
-    pub(super) revocation_list: Option<PathBuf>,
-    pub(super) send_name: bool,
-    pub(super) least: Option<SslVersion>,
-    pub(super) most: Option<SslVersion>,
-    /// The application protocol to announce, length first; empty for none.
-    pub(super) protocol: &'static [u8],
-}
-
-impl Terms {
-    /// Terms that any server meets which speaks TLS at all, to learn whether one does.
-    pub(super) fn anything(kind: Product) -> Self {
-        Terms {
-            kind,
-            verify: Verify::Nothing,
-            authorities: Authorities::System,
-            identity: None,
-            revocation_list: None,
-            send_name: true,
-            least: None,
-            most: None,
-            protocol: &[],
-        }
-    }
-
-    /// The setting that names the authorities, for next steps.
-    fn authorities_setting(&self) -> &'static str {
-        match self.kind {
-            Product::Postgres => "sslrootcert",
-            Product::Mongo => "tlsCAFile",
-            Product::Vault => "the system's trust store",
-        }
-    }
 }
 
 type Seen = Arc<Mutex<Option<Objection>>>;
@@ -119,7 +43,7 @@ type Seen = Arc<Mutex<Option<Objection>>>;
 /// Shakes hands over an open connection.
 ///
 /// # Errors
-/// `tls.…`, by what went wrong: a file that cannot be read, the certificate, or the server's own refusal.
+/// `tls.…`: a file that cannot be read, the certificate, or a rejection by the server.
 pub(super) async fn handshake(
     terms: &Terms,
     root: &Root,
@@ -222,12 +146,8 @@ fn configure(terms: &Terms, root: &Root, server: &Server, seen: Seen) -> Result<
 }
 
 fn unusable(error: &ErrorStack) -> Cause {
-    Cause::host(
-        Kind::TlsUnusable,
-        "OpenSSL cannot be set up in this process.",
-        "Report this as a fault of boot-agent.",
-    )
-    .with("error", error)
+    Cause::host(Kind::TlsUnusable, "OpenSSL could not be initialized.", "Report this as a bug in boot-agent.")
+        .with("error", error)
 }
 
 #[cfg(test)]

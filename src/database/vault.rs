@@ -1,7 +1,7 @@
-//! The upper rungs to Vault: tls, health, token, transit. Every request only reads.
+//! The upper Vault rungs: tls, health, token, transit. All requests are read-only.
 //!
-//! TLS is OpenSSL's, as for the databases, so that a certificate is judged in the same words. Redirects are not followed:
-//! a standby's redirect carries the token to whatever address the cluster advertises.
+//! Uses OpenSSL, as for the databases, for the same verification errors. Redirects are not followed: a standby's
+//! redirect would send the token to whatever address the cluster advertises.
 
 mod answer;
 mod errors;
@@ -20,14 +20,16 @@ use super::rung::{LadderProbe, Progress, Rung};
 use super::tls::{self, Authorities, Terms, Verify};
 use super::uri::{Product, Server, VaultUri};
 use crate::cause::Cause;
+use crate::files::Root;
 use crate::kind::Kind;
+use crate::trust;
 use answer::Response;
 use session::Session;
 
 /// How long the TLS handshake may take.
 const TLS_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long each request may take. A standby forwards to the active node, which is another round trip.
+/// Request timeout. A standby forwards to the active node, which takes another round trip.
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
 /// Climbs from an open connection to the top.
@@ -47,10 +49,12 @@ pub(super) async fn climb(
                 let detail = tls::described(stream.ssl(), Verify::Name);
                 (Box::new(stream), detail)
             }
-            Err(cause) => return progress.failed(Rung::Tls, for_vault(cause), started.elapsed()),
+            Err(cause) => {
+                return progress.failed(Rung::Tls, for_vault(cause, &ladder_probe.root), started.elapsed());
+            }
         }
     } else {
-        (reached.stream, "no TLS, as VAULT__SCHEME=http says".to_owned())
+        (reached.stream, "no TLS, per VAULT__SCHEME=http".to_owned())
     };
     let tls_took = started.elapsed();
 
@@ -95,7 +99,7 @@ pub(super) async fn climb(
     }
 }
 
-/// Whether a server that closes plaintext connections without a word completes a TLS handshake.
+/// Whether a server that closes plaintext connections silently completes a TLS handshake.
 async fn speaks_tls(ladder_probe: &LadderProbe, place: &Place, server: &Server, progress: &Progress) -> bool {
     let Ok(Ok(stream)) = timeout(progress.limit(TLS_LIMIT), connect::open(place)).await else { return false };
     let terms = Terms::anything(Product::Vault);
@@ -116,11 +120,11 @@ fn terms() -> Terms {
     }
 }
 
-/// What to do about a certificate, where there is no URI to name a CA in.
-fn for_vault(mut cause: Cause) -> Cause {
+/// The next step for an untrusted certificate, since there is no URI option for a CA.
+fn for_vault(mut cause: Cause, root: &Root) -> Cause {
     match cause.kind {
         Kind::TlsUnknownCa => {
-            cause.next_step = "Add the CA's certificate to the bundle as an [[extra]] file in /usr/local/share/ca-certificates (Amazon Linux: /etc/pki/ca-trust/source/anchors).".to_owned();
+            cause.next_step = trust::next_step(root, "vault");
         }
         Kind::TlsNotTls => {
             cause.next_step =
@@ -132,7 +136,7 @@ fn for_vault(mut cause: Cause) -> Cause {
     cause
 }
 
-/// What `sys/health` says; its status is the verdict.
+/// The response of `sys/health`; its status is the result.
 fn judge_health(server: &Server, answer: &Response) -> Result<String, Cause> {
     let json = answer.json();
     let is_vault = json.as_ref().is_some_and(|json| json.get("initialized").is_some_and(Value::is_boolean));

@@ -65,7 +65,7 @@ fn dangling(name: &str, aliases: &[Name], target: &Name) -> Cause {
     Cause::config(
         Kind::DnsDanglingAlias,
         format!("{name} is an alias (CNAME) of {}, which does not exist.", shown(target)),
-        "Correct the CNAME record, or recreate the record that it points to.",
+        "Correct the CNAME record, or create the record that it points to.",
     )
     .with("name", name)
     .with("aliases", chain(aliases))
@@ -80,7 +80,7 @@ pub(super) fn alias(name: &str, end: AliasEnd, server: IpAddr) -> Cause {
         },
         AliasEnd::Loop(aliases) => Cause::config(
             Kind::DnsCnameLoop,
-            format!("{name} is an alias (CNAME) that leads back to itself."),
+            format!("{name} is an alias (CNAME) that loops back to itself."),
             "Correct the CNAME records: one of them must point to a name with an address.",
         )
         .with("name", name)
@@ -88,7 +88,7 @@ pub(super) fn alias(name: &str, end: AliasEnd, server: IpAddr) -> Cause {
         AliasEnd::NotFollowed(aliases) => Cause::config(
             Kind::DnsAliasNotFollowed,
             format!(
-                "DNS server {server} returns that {name} is an alias (CNAME) but not its address: it is not a recursive resolver."
+                "DNS server {server} returns the alias (CNAME) of {name} without its address: it is not a recursive resolver."
             ),
             "Use a recursive resolver in /etc/resolv.conf, such as the VPC's.",
         )
@@ -141,7 +141,7 @@ fn server_failure(name: &str, attempts: &[Attempt]) -> Cause {
     let cause = Cause::external(
         Kind::DnsServerFailure,
         format!("DNS could not resolve {name}: the server returned an error."),
-        "Check the name servers in /etc/resolv.conf, and the zone of this name.",
+        "Check the name servers in /etc/resolv.conf, and this name's zone.",
     );
     with_attempts(cause.with("name", name), attempts)
 }

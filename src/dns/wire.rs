@@ -94,20 +94,25 @@ fn is_referral(message: &Message) -> bool {
         && !message.recursion_available
 }
 
+pub(super) fn question(name: &Name, kind: RecordType, edns0: bool) -> Message {
+    let mut question = Message::query();
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(name.clone(), kind));
+    if edns0 {
+        let mut edns = Edns::new();
+        edns.set_max_payload(EDNS_PAYLOAD);
+        question.set_edns(edns);
+    }
+    question
+}
+
 async fn exchange(
     server: SocketAddr,
     name: &Name,
     kind: RecordType,
     manner: Manner,
 ) -> Result<Message, Unanswered> {
-    let mut question = Message::query();
-    question.metadata.recursion_desired = true;
-    question.add_query(Query::query(name.clone(), kind));
-    if manner.edns0 {
-        let mut edns = Edns::new();
-        edns.set_max_payload(EDNS_PAYLOAD);
-        question.set_edns(edns);
-    }
+    let question = question(name, kind, manner.edns0);
     let bytes = question.to_vec().map_err(|error| Unanswered::Malformed(error.to_string()))?;
     if !manner.use_tcp {
         let answer = bounded(manner.wait, over_udp(server, &question, &bytes)).await?;
@@ -158,7 +163,7 @@ async fn over_tcp(server: SocketAddr, question: &Message, bytes: &[u8]) -> Resul
 }
 
 /// `None` when the packet answers another question, or none.
-fn answer_to(question: &Message, packet: &[u8]) -> Option<Result<Message, Unanswered>> {
+pub(super) fn answer_to(question: &Message, packet: &[u8]) -> Option<Result<Message, Unanswered>> {
     let id = packet.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))?;
     if id != question.metadata.id {
         return None;
@@ -195,9 +200,7 @@ mod tests {
     use super::*;
 
     fn question() -> Message {
-        let mut question = Message::query();
-        question.add_query(Query::query(Name::from_ascii("db.internal.").unwrap(), RecordType::A));
-        question
+        super::question(&Name::from_ascii("db.internal.").unwrap(), RecordType::A, false)
     }
 
     #[test]

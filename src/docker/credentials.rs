@@ -1,4 +1,4 @@
-//! What `docker login` left on the box for a registry.
+//! The registry logins that `docker login` stored on the box.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,8 +34,8 @@ struct Login {
 
 /// The value of `X-Registry-Auth` for the registry of `reference`; `None` without a login for it.
 ///
-/// Whatever secret the file holds is made known to the scrubber. Credential helpers are not asked: they are programs of
-/// their own, and a box that nobody watches has none.
+/// All secrets in the file are registered. Credential helpers are not run: they are external programs, and an
+/// unattended box has none.
 ///
 /// # Errors
 /// `registry.credentials` if the file is there and not what `docker login` writes; `host.file` if it cannot be read.
@@ -46,7 +46,7 @@ pub(super) fn header(root: &Root, reference: &Reference) -> Result<Option<String
     Ok(login.and_then(|(key, login)| login.header(key)))
 }
 
-/// Makes every secret of the file known to the scrubber.
+/// Registers every secret in the file.
 ///
 /// # Errors
 /// As for [`header`].
@@ -67,7 +67,7 @@ fn logins(root: &Root) -> Result<HashMap<String, Login>, Cause> {
     let wrong = |why: String| {
         Cause::config(
             Kind::RegistryCredentials,
-            format!("The registry logins in {FILE} cannot be understood."),
+            format!("The registry logins in {FILE} cannot be parsed."),
             "Log in again with docker login, or remove the file.",
         )
         .with("file", path.display())
@@ -95,7 +95,7 @@ impl Login {
         if let Some(auth) = self.auth.as_deref().filter(|auth| !auth.is_empty()) {
             secret::register(auth);
             let decoded = STANDARD.decode(auth.trim()).map_err(|_| "auth is not base64".to_owned())?;
-            let decoded = String::from_utf8(decoded).map_err(|_| "auth is not text".to_owned())?;
+            let decoded = String::from_utf8(decoded).map_err(|_| "auth is not UTF-8".to_owned())?;
             let (user, password) = decoded.split_once(':').ok_or("auth is not user:password")?;
             self.username = Some(user.to_owned());
             self.password = Some(password.trim_end_matches('\0').to_owned());

@@ -1,4 +1,4 @@
-//! Questions to the engine, each bounded in time, and the causes why it does not answer.
+//! Queries to the Docker engine, each with a timeout, and the causes of failures.
 
 use std::fmt;
 use std::io;
@@ -24,22 +24,23 @@ use crate::kind::Kind;
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
 
-/// How long one question may take. A healthy engine answers in milliseconds, one that is under load in a second or two.
+/// Query timeout. A healthy engine responds in milliseconds, one under load in a second or two.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The time limit that is handed to the client library, which counts in whole seconds. It bounds only what this module
-/// does not bound itself, so it has to be longer than every limit of its own.
+const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
+
+/// The client library's own timeout, in whole seconds. It must be longer than every limit in this module.
 const LIBRARY_TIMEOUT: u64 = 24 * 3600;
 
-/// How many bytes of a container's log are kept, from its end.
+/// How many bytes of the end of a container's log are kept.
 const LOG_LIMIT: usize = 256 * 1024;
 
-/// The engine of this box. Making one contacts nothing, so it may be made before the engine runs.
+/// The Docker engine of this box. Creating the client connects to nothing, so the engine need not be running.
 #[derive(Debug, Clone)]
 pub struct Engine {
     address: Address,
     pub(super) root: Root,
-    /// Counts the events of all pulls: one pull may rightly be still while others have the engine's download slots.
+    /// Counts the events of all pulls: one pull may legitimately be idle while others use the engine's download slots.
     pub(super) pull_events: Arc<AtomicU64>,
     patience: Duration,
 }
@@ -64,7 +65,7 @@ impl Engine {
     /// socket under `root`. A path in `docker_host` is taken as it stands, like everything in the environment.
     ///
     /// # Errors
-    /// `docker.address` (config) if `docker_host` is of no form that this program speaks.
+    /// `docker.address` (config) if `docker_host` has an unsupported form.
     pub fn connect(root: &Root, docker_host: Option<&str>) -> Result<Self, Cause> {
         let address = match docker_host.filter(|host| !host.is_empty()) {
             None => Address::Socket(root.path(SOCKET)),
@@ -74,7 +75,7 @@ impl Engine {
                 _ => {
                     return Err(Cause::config(
                         Kind::DockerAddress,
-                        "DOCKER_HOST is not an address that this agent can use.",
+                        "DOCKER_HOST is not a supported address.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
                     .with("DOCKER_HOST", host));
@@ -89,7 +90,7 @@ impl Engine {
         self.address.to_string()
     }
 
-    /// Whether the engine answers. For its version it would start two programs, which is many times the work.
+    /// Pings the engine. Querying its version would make it start two programs, which is far more work.
     ///
     /// # Errors
     /// `docker.socket_missing`, `docker.permission`, `docker.silent`, `docker.down` and `docker.error`, all of class
@@ -97,6 +98,18 @@ impl Engine {
     pub async fn ping(&self) -> Result<(), Cause> {
         let docker = self.client()?;
         self.answer("answer", docker.ping()).await.map(drop)
+    }
+
+    /// Returns when the engine's socket is there, or after `limit`.
+    pub async fn socket_appears(&self, limit: Duration) {
+        let Address::Socket(path) = &self.address else { return };
+        let appears = async {
+            while !path.exists() {
+                tokio::time::sleep(LOOK_FOR_SOCKET_EVERY).await;
+            }
+        };
+        // What is missing then is for whoever asks the engine to say.
+        let _ = tokio::time::timeout(limit, appears).await;
     }
 
     /// Storage and version.
@@ -151,7 +164,7 @@ impl Engine {
         Ok(listed.into_iter().map(Container::from).collect())
     }
 
-    /// Gives the image `image` (an id or a name) the further name `name`, taking it from whatever image bore it.
+    /// Tags the image `image` (an ID or a name) as `name`, moving an existing tag.
     ///
     /// # Errors
     /// As for [`Engine::ping`].
@@ -162,7 +175,7 @@ impl Engine {
         self.answer("tag an image", docker.tag_image(image, Some(options))).await
     }
 
-    /// Removes a container that does not run, with its own volumes. One that is gone already is no error.
+    /// Removes a stopped container with its anonymous volumes. A missing one is not an error.
     ///
     /// # Errors
     /// As for [`Engine::ping`]; `docker.error` too if it runs.
@@ -178,8 +191,8 @@ impl Engine {
         self.answer("remove a container", order).await
     }
 
-    /// The last `tail` lines that `container` (a name or an id) wrote, standard output and error in order. The text is
-    /// as the container wrote it: the caller scrubs.
+    /// The last `tail` lines of `container` (a name or an ID), stdout and stderr in order. The caller must scrub the
+    /// text.
     ///
     /// # Errors
     /// As for [`Engine::ping`], and `docker.no_container` if it does not exist.
@@ -197,10 +210,10 @@ impl Engine {
         Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
-    /// The same piece by piece, so that what has come is there also when this fails. A piece may end within a line, and
-    /// the first one may begin within one that is longer than 16 KiB.
+    /// Like it, in chunks, so that partial output is available on failure. A chunk may end within a line, and the first
+    /// one may begin within a line longer than 16 KiB.
     ///
-    /// The engine's own times are left out: it would write them into the middle of long lines, too.
+    /// Without the engine's timestamps, which it would also insert within long lines.
     ///
     /// # Errors
     /// As for [`Engine::logs`].
@@ -267,10 +280,10 @@ impl Engine {
         Cause::host(
             Kind::DockerSilent,
             format!(
-                "The Docker engine takes connections and did not {doing} within {} s.",
+                "The Docker engine accepts connections but did not {doing} within {} s.",
                 self.patience.as_secs_f32()
             ),
-            "Look at what the engine does: journalctl -u docker -n 50.",
+            "See what the engine is doing: journalctl -u docker -n 50.",
         )
         .with("engine", &self.address)
     }
@@ -279,17 +292,17 @@ impl Engine {
         let cause = match (error, connection_error(error)) {
             (Error::SocketNotFoundError(_), _) | (_, Some(io::ErrorKind::NotFound)) => Cause::host(
                 Kind::DockerSocketMissing,
-                "The Docker engine has no socket: it is not running, or not installed.",
+                "The Docker engine's socket does not exist: Docker is not running, or not installed.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (_, Some(io::ErrorKind::PermissionDenied)) => Cause::host(
                 Kind::DockerPermission,
-                "This user may not speak to the Docker engine.",
-                "Run this as root, or as a member of the group docker.",
+                "This user is not allowed to access the Docker engine.",
+                "Run this as root, or as a member of the docker group.",
             ),
             (_, Some(io::ErrorKind::ConnectionRefused)) => Cause::host(
                 Kind::DockerDown,
-                "The Docker engine is down: its socket is there, and nothing listens on it.",
+                "The Docker engine is down: its socket exists, but nothing is listening on it.",
                 "Start it: systemctl start docker; then journalctl -u docker -n 50.",
             ),
             (Error::DockerResponseServerError { status_code: 404, .. }, _)
@@ -298,18 +311,18 @@ impl Engine {
                 Cause::host(
                     Kind::DockerNoContainer,
                     "The container does not exist.",
-                    "Look at what runs: docker ps -a.",
+                    "See the existing containers: docker ps -a.",
                 )
             }
             (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }, _) => Cause::host(
                 Kind::DockerError,
-                format!("The Docker engine could not {doing}."),
-                "Look at the engine's log: journalctl -u docker -n 50.",
+                format!("The Docker engine failed to {doing}."),
+                "Check the engine's log: journalctl -u docker -n 50.",
             ),
             _ => Cause::host(
                 Kind::DockerDown,
-                format!("The connection to the Docker engine broke before it could {doing}."),
-                "Look at whether it runs: systemctl status docker; journalctl -u docker -n 50.",
+                format!("The connection to the Docker engine was lost before it could {doing}."),
+                "Check that it is running: systemctl status docker; journalctl -u docker -n 50.",
             ),
         };
         cause.with("engine", &self.address).with_error(error)
@@ -320,7 +333,7 @@ fn pair(words: Vec<String>) -> Option<(String, String)> {
     <[String; 2]>::try_from(words).ok().map(|[name, value]| (name, value))
 }
 
-/// The operating system's word for why the engine could not be connected to.
+/// The operating system's error for the failed connection.
 fn connection_error(error: &Error) -> Option<io::ErrorKind> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {
@@ -354,13 +367,12 @@ mod tests {
     async fn an_engine_that_is_not_there_is_told_from_one_that_is_down_or_silent() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("d.sock");
-        let mut engine =
-            Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
-        engine.patience = Duration::from_millis(200);
+        let engine = Engine::connect(&Root::default(), Some(&format!("unix://{}", path.display()))).unwrap();
         assert_eq!(engine.ping().await.unwrap_err().kind, Kind::DockerSocketMissing);
 
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let cause = engine.ping().await.unwrap_err();
+        let hasty = Engine { patience: Duration::from_millis(200), ..engine.clone() };
+        let cause = hasty.ping().await.unwrap_err();
         assert_eq!(cause.kind, Kind::DockerSilent, "{cause:?}");
 
         drop(listener);

@@ -14,16 +14,17 @@ use super::engine::Engine;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// How much of each of a command's two outputs is kept, in bytes, from its beginning.
+/// How many bytes of the beginning of stdout and stderr are kept.
 const OUTPUT_LIMIT: usize = 1024 * 1024;
 
-/// How long the clean-up after a command that did not end may itself take.
+/// Timeout for killing a command that did not finish.
 const CLEAN_UP: Duration = Duration::from_secs(2);
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
-    /// Its exit code; 126 and 127 are the engine's own, for a command that cannot be run and one that does not exist.
+    /// Its exit code; 126 and 127 are the engine's own, for a command that cannot be executed and one that does not
+    /// exist.
     pub exit_code: i64,
     /// What it wrote, cut at 1 MiB.
     pub stdout: String,
@@ -32,10 +33,10 @@ pub struct Executed {
 }
 
 impl Engine {
-    /// Runs a command in a running container and waits for its end, at most `deadline`.
+    /// Runs a command in a running container and waits for it, at most until `deadline`.
     ///
-    /// A command that has not ended by then, or whose future is dropped, is killed if it is on this machine: the engine
-    /// itself would let it run on, and a question that is asked every few seconds would fill the box.
+    /// A command that has not finished by then, or whose future is dropped, is killed if it is on this machine: the
+    /// engine would let it run, and a repeated query would fill the box with processes.
     ///
     /// # Errors
     /// As for [`Engine::ping`]; `docker.no_container`; `docker.not_running`; `docker.exec_timeout`. All of class host.
@@ -52,7 +53,7 @@ impl Engine {
                 return Err(Cause::host(
                     Kind::DockerNoContainer,
                     format!("The container {container} does not exist."),
-                    "Look at what runs: docker ps -a.",
+                    "See the existing containers: docker ps -a.",
                 )
                 .with("container", container));
             }
@@ -86,16 +87,16 @@ impl Engine {
             return Err(Cause::host(
                 Kind::DockerExecTimeout,
                 format!(
-                    "{} in the container {container} did not end within {} s.",
+                    "{} in the container {container} did not finish within {} s.",
                     command.join(" "),
                     deadline.as_secs()
                 ),
-                format!("Look at what the container does: docker logs --tail 50 {container}."),
+                format!("See what the container is doing: docker logs --tail 50 {container}."),
             )
             .with("container", container));
         };
         let (stdout, stderr) = outputs?;
-        let ended = self.answer("say how a command ended", docker.inspect_exec(&created.id)).await?;
+        let ended = self.answer("report how a command ended", docker.inspect_exec(&created.id)).await?;
         guard.armed = false;
         Ok(Executed { exit_code: ended.exit_code.unwrap_or(-1), stdout, stderr })
     }
@@ -104,7 +105,7 @@ impl Engine {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         if let StartExecResults::Attached { mut output, input: _input } = started {
             while let Some(piece) = output.next().await {
-                let piece = piece.map_err(|error| self.failed("pass on the output of a command", &error))?;
+                let piece = piece.map_err(|error| self.failed("relay the output of a command", &error))?;
                 let kept = if matches!(piece, LogOutput::StdErr { .. }) { &mut stderr } else { &mut stdout };
                 let room = OUTPUT_LIMIT.saturating_sub(kept.len());
                 let bytes = piece.as_ref();
@@ -119,7 +120,7 @@ impl Engine {
 fn not_running(container: &str) -> Cause {
     Cause::host(
         Kind::DockerNotRunning,
-        format!("The container {container} is there and does not run."),
+        format!("The container {container} exists but is not running."),
         format!(
             "See how it ended: docker ps -a --filter name={container}; docker logs --tail 50 {container}."
         ),
@@ -127,7 +128,7 @@ fn not_running(container: &str) -> Cause {
     .with("container", container)
 }
 
-/// Ends a command in a container that nobody waits for any more.
+/// Kills an abandoned command in a container.
 struct Guard {
     docker: Docker,
     id: String,
@@ -163,7 +164,7 @@ async fn end(docker: &Docker, id: &str, command: &[String]) {
         && let Some(pid) = found.pid.and_then(|pid| i32::try_from(pid).ok())
         && runs(pid, command)
     {
-        // It may end by itself at this very moment, which is as good.
+        // It may have just exited, which is fine.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }

@@ -1,4 +1,4 @@
-//! The images of the lock against what the engine holds: what is missing, and how it is put right.
+//! Compares the locked images with the engine's, and pulls or tags what is missing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -16,11 +16,10 @@ use crate::settings::OnMissing;
 /// The port under which Replicated serves the app's images from its own registry.
 const REPLICATED_REGISTRY_PORT: u16 = 9874;
 
-/// How many pulls run at the same time. The engine itself downloads three layers at a time over all pulls, so more gains
-/// nothing.
+/// How many pulls run concurrently. The engine downloads three layers at a time in total, so more gains nothing.
 pub const PULLS_AT_ONCE: usize = 4;
 
-/// What one listing of the engine's images means for the lock.
+/// The difference between the lock and the engine's images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Images that are present under their id and their name.
@@ -31,8 +30,8 @@ pub struct Plan {
     pub wrong_id: Vec<WrongId>,
     /// Names to be given to content that is present.
     pub to_tag: Vec<Naming>,
-    /// Names under port 9874 of another address, as a box carries them that was baked after its app had run. They do no
-    /// harm and are left alone.
+    /// Tags under port 9874 of another address, left if the image was baked after its app had run. Harmless and left
+    /// alone.
     pub foreign: Vec<String>,
     /// The alias of each image that is not present yet, to be given once it is.
     aliases: Vec<(Reference, Naming)>,
@@ -111,7 +110,7 @@ impl Plan {
         plan
     }
 
-    /// Whether every image is present under its id and under all its names: nothing is left to do.
+    /// Whether every image is present with its ID and all its tags.
     pub fn is_fulfilled(&self) -> bool {
         self.missing.is_empty() && self.wrong_id.is_empty() && self.to_tag.is_empty()
     }
@@ -127,13 +126,13 @@ impl Plan {
         }
     }
 
-    /// What keeps this from being fulfilled, for somebody who only looks: `images.missing`, `images.wrong_id`,
-    /// `images.untagged` (host, since a boot puts all of it right where it may pull).
+    /// What is missing, for a read-only check: `images.missing`, `images.wrong_id`, `images.untagged` (host, since a
+    /// boot corrects all of it if it may pull).
     ///
     /// # Errors
     /// That cause.
     pub fn judge(&self) -> Result<(), Cause> {
-        let next_step = "Let a boot put it right: agent boot; or bake a new AMI.";
+        let next_step = "Let a boot correct it: agent boot; or bake a new AMI.";
         refuse(self).map_err(|cause| Cause {
             class: Class::Host,
             next_step: next_step.to_owned(),
@@ -144,7 +143,7 @@ impl Plan {
         let cause = Cause::host(
             Kind::ImagesUntagged,
             format!(
-                "The image that Replicated looks up as {}{} is here without that name.",
+                "The image that Replicated looks up as {}{} is present but not tagged with that name.",
                 first.name,
                 and_others(others)
             ),
@@ -158,7 +157,7 @@ fn naming(locked: &LockedImage, name: Reference) -> Naming {
     Naming { id: locked.id.to_string(), name }
 }
 
-/// Brings the engine to what the lock says, in one attempt. A later attempt goes on where this one failed.
+/// Pulls and tags what is missing, in one attempt. A later attempt resumes.
 ///
 /// # Errors
 /// With [`OnMissing::Fail`]: `images.missing`, `images.wrong_id`. With [`OnMissing::Pull`]: those of [`Engine::pull`],
@@ -216,8 +215,11 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
     let Some(digest) = &locked.digest else {
         return Err(Cause::config(
             Kind::ImagesNoDigest,
-            format!("The image {} is missing, and the lock has no digest to pull it by.", locked.reference),
-            "Bake a new AMI, or add the image's digest to the lock.",
+            format!(
+                "The image {} is missing, and the image lock has no digest to pull it by.",
+                locked.reference
+            ),
+            "Bake a new AMI, or add the image's digest to the image lock.",
         )
         .with("image", &locked.reference));
     };
@@ -227,11 +229,14 @@ async fn pull(engine: &Engine, locked: &LockedImage, on_progress: &OnProgress<'_
         Some(id) if id == locked.id.as_str() => Ok(()),
         found => Err(Cause::config(
             Kind::ImagesWrongContent,
-            format!("The image {} was pulled by its digest and is not what the lock says.", locked.reference),
-            "Bake a new lock: its id and its digest do not belong together.",
+            format!(
+                "The image {} was pulled by its digest but does not have the locked ID.",
+                locked.reference
+            ),
+            "Bake a new image lock: its ID and its digest do not belong together.",
         )
         .with("image", name)
-        .with("id in the lock", &locked.id)
+        .with("ID in the lock", &locked.id)
         .with("id found", found.as_deref().unwrap_or("none"))),
     }
 }
@@ -247,14 +252,14 @@ pub fn unfulfilled(lock: &Lock, images: &[LocalImage]) -> Vec<Cause> {
     let unnamed = plan.to_tag.into_iter().map(|naming| {
         Cause::config(
             Kind::ImagesUnnamed,
-            format!("The content of the image {} is on this box without that name.", naming.name),
-            format!("Give it the name: docker tag {} {}", naming.id, naming.name),
+            format!("The image {} is present but not tagged with that name.", naming.name),
+            format!("Tag it: docker tag {} {}", naming.id, naming.name),
         )
     });
     missing.filter_map(alone).chain(wrong.filter_map(alone)).chain(unnamed).collect()
 }
 
-/// The cause for a box that is not as it was baked, when nothing may be pulled.
+/// The cause for missing images if nothing may be pulled.
 fn refuse(plan: &Plan) -> Result<(), Cause> {
     let next_step = "Bake a new AMI, or set images.on_missing = \"pull\".";
     if let Some(first) = plan.missing.first() {
@@ -274,7 +279,7 @@ fn refuse(plan: &Plan) -> Result<(), Cause> {
         let mut cause = Cause::config(
             Kind::ImagesWrongId,
             format!(
-                "The name {}{} is on another image than the one that was locked.",
+                "The tag {}{} points to a different image than the locked one.",
                 first.locked.reference,
                 and_others(others)
             ),
@@ -283,7 +288,7 @@ fn refuse(plan: &Plan) -> Result<(), Cause> {
         for wrong in &plan.wrong_id {
             cause = cause
                 .with("image", &wrong.locked.reference)
-                .with("id in the lock", &wrong.locked.id)
+                .with("ID in the lock", &wrong.locked.id)
                 .with("id found", &wrong.found);
         }
         return Err(cause);
@@ -295,7 +300,7 @@ fn and_others(count: usize) -> String {
     if count == 0 { String::new() } else { format!(" (and {count} more)") }
 }
 
-/// The failure that waiting cures least, naming the others.
+/// The failure that waiting is least likely to fix, with the others as evidence.
 fn worst(failures: Vec<(&LockedImage, Cause)>) -> Option<Cause> {
     let rank = |class: Class| match class {
         Class::Config => 0,
@@ -306,7 +311,7 @@ fn worst(failures: Vec<(&LockedImage, Cause)>) -> Option<Cause> {
     let mut cause = failures[chosen].1.clone();
     for (nth, (locked, other)) in failures.iter().enumerate() {
         if nth != chosen {
-            cause = cause.with("failed as well", format!("{}: {other}", locked.reference));
+            cause = cause.with("failed too", format!("{}: {other}", locked.reference));
         }
     }
     Some(cause)

@@ -1,13 +1,13 @@
 //! `images.lock`: each image that was pulled when the box was baked, with its id and digest, and the pinned installer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::reference::{Digest, Reference};
 use crate::cause::Cause;
+use crate::files::{self, ReadError};
 use crate::kind::Kind;
 
 /// Where the lock lies, under the root.
@@ -20,10 +20,13 @@ const HEADING: &str =
 /// The version of the format that this program writes.
 const VERSION: u32 = 2;
 
+/// The most bytes that a lock may have: one of 1000 images has a quarter of a megabyte.
+const LARGEST: usize = 4 * 1024 * 1024;
+
 /// The versions that it reads. Version 1 knew neither the operator's script nor the installer's version and arguments.
 const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
-const NEXT_STEP: &str = "Write the lock again with agent bake, or correct the line.";
+const NEXT_STEP: &str = "Recreate the lock with agent bake, or correct the line.";
 
 /// What was pre-pulled; see [`Lock::parse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,8 +147,8 @@ impl Lock {
         {
             return Err(Cause::config(
                 Kind::LockVersion,
-                format!("The image lock has version {found}; this agent reads versions 1 to {VERSION}."),
-                "Write the lock again with the agent that is installed: agent bake.",
+                format!("The image lock has version {found}; this agent supports versions 1 to {VERSION}."),
+                "Recreate the lock with the installed agent: agent bake.",
             ));
         }
         let mut lock = read.map_err(|error| unreadable(text, &error))?;
@@ -160,13 +163,13 @@ impl Lock {
     /// # Errors
     /// As for [`Lock::parse`], and `host.file` if the file is there and cannot be read.
     pub fn read(file: &Path) -> Result<Option<Self>, Cause> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => match Lock::parse(&text) {
+        match files::read_trusted(file, LARGEST) {
+            Ok(text) => match Lock::parse(&String::from_utf8_lossy(&text)) {
                 Ok(lock) => Ok(Some(lock)),
                 Err(cause) => Err(cause.with("file", file.display())),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(crate::files::failed("read", file, &error)),
+            Err(ReadError::NotFound) => Ok(None),
+            Err(error) => Err(error.cause(file)),
         }
     }
 
@@ -176,7 +179,7 @@ impl Lock {
     /// `lock.value`, if a string in it cannot be written as TOML.
     pub fn to_text(&self) -> Result<String, Cause> {
         let text = toml::to_string(self).map_err(|error| {
-            Cause::config(Kind::LockValue, "The image lock cannot be written as TOML.", NEXT_STEP)
+            Cause::config(Kind::LockValue, "The image lock cannot be serialized as TOML.", NEXT_STEP)
                 .with_error(&error)
         })?;
         Ok(format!("{HEADING}{text}"))
@@ -211,7 +214,7 @@ impl Lock {
                 if names.insert((key, name.clone()), &image.id).is_some() {
                     return Err(Cause::config(
                         Kind::LockDuplicate,
-                        format!("The image lock has two images with the {key} {name}."),
+                        format!("The image lock lists two images with the {key} {name}."),
                         NEXT_STEP,
                     )
                     .with(key, name));
@@ -225,11 +228,11 @@ impl Lock {
 fn unreadable(text: &str, error: &toml::de::Error) -> Cause {
     let words = error.message();
     let (kind, sentence) = if words.starts_with("unknown field") {
-        (Kind::LockUnknownKey, "The image lock has a key that this agent does not know")
+        (Kind::LockUnknownKey, "The image lock has a key that this agent does not support")
     } else if text.parse::<toml::Table>().is_ok() {
-        (Kind::LockValue, "The image lock has a value that is missing or wrong")
+        (Kind::LockValue, "The image lock has a missing or invalid value")
     } else {
-        (Kind::LockSyntax, "The image lock is not TOML")
+        (Kind::LockSyntax, "The image lock is not valid TOML")
     };
     let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     let place = line.map_or_else(String::new, |line| format!(", line {line}"));

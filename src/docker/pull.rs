@@ -67,8 +67,8 @@ impl Engine {
         digest.ok_or_else(|| {
             let cause = Cause::external(
                 Kind::RegistryNoDigest,
-                format!("The engine has pulled {reference} and does not say by which digest."),
-                "Pull it again; if that does not help, look at the registry.",
+                format!("The engine pulled {reference} but does not report its digest."),
+                "Pull it again; if that does not help, check the registry.",
             );
             about(reference, cause)
         })
@@ -113,7 +113,7 @@ impl Engine {
                 Err(_) if self.pull_events.load(Ordering::Relaxed) != seen => {}
                 Err(_) => {
                     return Err(about(reference, unreachable(reference.registry()))
-                        .with("error", format!("nothing arrived for {} s", STALLED.as_secs())));
+                        .with("error", format!("no data for {} s", STALLED.as_secs())));
                 }
             }
         }
@@ -142,7 +142,7 @@ fn unreachable(registry: &str) -> Cause {
     Cause::external(
         Kind::RegistryUnreachable,
         format!("The registry {registry} cannot be reached from this box."),
-        "Open the way to it: route, NAT, security group, or the engine's proxy.",
+        "Make it reachable: route, NAT, security group, or the engine's proxy.",
     )
 }
 
@@ -160,32 +160,34 @@ fn registry_cause(registry: &str, words: &str) -> Cause {
     } else if says(&["connection refused"]) {
         Cause::external(
             Kind::RegistryRefused,
-            format!("The host of the registry {registry} is up, and nothing listens on the registry's port."),
-            "Start the registry, or correct its address and port in the image's name.",
+            format!(
+                "The registry {registry} refused the connection: the host is up, but nothing is listening on the port."
+            ),
+            "Start the registry, or correct its address and port in the image name.",
         )
     } else if says(&["toomanyrequests", "too many requests", "rate limit"]) {
         Cause::external(
             Kind::RegistryRateLimited,
-            format!("The registry {registry} refuses for now because of too many pulls."),
+            format!("The registry {registry} is rate-limiting pulls."),
             "Wait, or log in with docker login for a higher limit.",
         )
     } else if says(&["manifest unknown", "not found", "no matching manifest", "name unknown"]) {
         Cause::config(
             Kind::RegistryNotFound,
-            format!("The registry {registry} does not have the image that is asked of it."),
+            format!("The registry {registry} does not have this image."),
             "Push the image again, or correct its name in images.toml and bake a new lock.",
         )
     } else if says(&["unauthorized", "access denied", "denied:", "authentication required", "no basic auth"])
     {
         Cause::config(
             Kind::RegistryUnauthorized,
-            format!("The registry {registry} does not let this box pull the image."),
+            format!("The registry {registry} denied this pull."),
             format!("Put a valid login into /root/.docker/config.json: docker login {registry}."),
         )
     } else if says(&["x509", "tls: ", "server gave http response to https client"]) {
         Cause::config(
             Kind::RegistryTls,
-            format!("The Docker engine does not trust the TLS of the registry {registry}."),
+            format!("The Docker engine does not trust the TLS certificate of the registry {registry}."),
             format!(
                 "Put the registry's CA into /etc/docker/certs.d/{registry}/ca.crt, or list it in \
                  insecure-registries of /etc/docker/daemon.json."
@@ -199,13 +201,13 @@ fn registry_cause(registry: &str, words: &str) -> Cause {
         Cause::host(
             Kind::DockerError,
             "The Docker engine could not store the image.",
-            "Look at the engine's log: journalctl -u docker -n 50.",
+            "Check the engine's log: journalctl -u docker -n 50.",
         )
     } else {
         Cause::external(
             Kind::RegistryError,
-            format!("The registry {registry} answered with an error."),
-            "Look at the registry; the words are its own.",
+            format!("The registry {registry} returned an error."),
+            "Check the registry; its message is in the evidence.",
         )
     }
 }

@@ -92,9 +92,9 @@ impl FromStr for Reference {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| Err(format!("{text:?} is not the name of an image: {why}"));
+        let wrong = |why: &str| Err(format!("{text:?} is not an image name: {why}"));
         if text.contains('@') {
-            return wrong("the digest has a key of its own");
+            return wrong("the digest belongs in a key of its own");
         }
         let slash = text.rfind('/').map_or(0, |at| at + 1);
         let (repository, tag) = match text[slash..].rfind(':') {
@@ -123,7 +123,7 @@ impl FromStr for Reference {
             && word(tag.as_bytes()[0])
             && tag.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-');
         if !tag_is_good {
-            return wrong("its tag is not one");
+            return wrong("its tag is invalid");
         }
         Ok(Reference { repository: repository.to_owned(), tag: tag.to_owned() })
     }

@@ -1,11 +1,9 @@
-//! What can be asked: every check with its stable id.
+//! What a check is: its stable ID, its group, and what it asks.
 
 use std::borrow::Cow;
 
-use crate::bundle::stable_names;
 use crate::database::rung::Rung;
 use crate::database::uri::Product;
-use crate::replicated::health;
 
 /// The stable name of a check, e.g. `postgres.main.auth`. The parts before a dot name families of checks.
 pub(crate) type Id = Cow<'static, str>;
@@ -68,15 +66,15 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
     let rungs = Product::of_name(name).map_or(&[][..], Product::rungs).iter().map(|rung| {
         let asks = match rung {
             Rung::Uri => "whether the URI is well-formed",
-            Rung::Dns => "whether its names have addresses",
+            Rung::Dns => "whether its host names resolve",
             Rung::Tcp => "whether a server accepts connections",
             Rung::Tls => "whether server and URI agree on TLS",
-            Rung::Auth => "whether the server accepts the user",
-            Rung::Database => "whether the database exists and the user may use it",
+            Rung::Auth => "whether the server accepts the login",
+            Rung::Database => "whether the database exists and the user has access",
             Rung::Role => "whether the server accepts writes",
             Rung::Health => "whether Vault is initialized, unsealed and serves clients",
-            Rung::Token => "whether Vault accepts the token, and for how long",
-            Rung::Transit => "whether the transit engine is mounted and the token may use it",
+            Rung::Token => "whether Vault accepts the token, and when it expires",
+            Rung::Transit => "whether the transit engine is mounted and the token has access",
         };
         Check::new(Group::Databases, format!("{name}.{rung}"), asks)
     });
@@ -90,19 +88,3 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
 
 /// The family of the health checks; a URL of the settings is numbered in it.
 pub(super) const HEALTH: &str = "app.health";
-
-/// Every check, in the order in which they are shown.
-pub(crate) fn catalogue(health_urls: usize) -> Vec<Check> {
-    let singles = super::questions::SINGLES.iter().map(|single| single.check());
-    let databases = stable_names().flat_map(|name| of_database(&name));
-    let health: Vec<String> = match health_urls {
-        0 => health::service_names().map(str::to_owned).collect(),
-        count => (1..=count).map(|number| number.to_string()).collect(),
-    };
-    let health = health
-        .into_iter()
-        .map(|name| Check::new(Group::App, format!("{HEALTH}.{name}"), "whether its health URL answers 200"));
-    let mut all: Vec<Check> = singles.chain(databases).chain(health).collect();
-    all.sort_by_key(|check| check.group);
-    all
-}

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::check::{self, Check};
+use super::catalogue::catalogue;
+use super::check::Check;
 use super::facts::ProbeContext;
 use super::live::Live;
 use super::questions::climbed;
@@ -37,7 +38,7 @@ const LONGEST_URI: u64 = 64 * 1024;
 /// # Errors
 /// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
 pub(crate) async fn run(world: CommandContext, flags: &cli::Probe) -> Result<CommandOutput, Cause> {
-    let catalogue = check::catalogue(world.settings.health_urls.len());
+    let catalogue = catalogue(world.settings.health_urls.len());
     let wanted = Selection::new(&flags.only, &flags.skip, &catalogue)?;
     if flags.list {
         return Ok(listed(catalogue.into_iter().filter(|check| wanted.wants(&check.id)).collect()));

@@ -104,7 +104,7 @@ type Statuses = (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>);
 pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
     Cause::host(
         Kind::ProbeNoAnswer,
-        format!("The check {check} got no answer within {} s.", limit.as_secs()),
+        format!("The check {check} did not finish within {} s.", limit.as_secs()),
         "See what is keeping the instance busy: top, iostat, dmesg | tail.",
     )
 }
@@ -142,7 +142,7 @@ impl Look {
 
 /// Why nothing can be asked of the source.
 pub(super) fn no_source() -> Stopped {
-    Stopped::NotAsked("neither the settings nor the last boot name a source".to_owned())
+    Stopped::NotAsked("neither the settings nor the last boot specify a source".to_owned())
 }
 
 /// The check of one object at the source.

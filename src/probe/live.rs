@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::answer::{Answer, Outcome};
-use super::check::{Group, Id, catalogue};
-use super::round::Watcher;
+use super::catalogue::catalogue;
+use super::check::{Group, Id};
+use super::inquiry::Watcher;
 use super::selection::{Selection, address};
 use crate::console::layout::Screen;
 use crate::console::{self, text};

@@ -6,9 +6,11 @@
 //! at the databases or in AWS.
 
 mod answer;
+mod catalogue;
 mod check;
 mod command;
 mod facts;
+mod inquiry;
 mod live;
 mod questions;
 mod report;
@@ -26,7 +28,7 @@ pub(crate) use facts::ProbeContext;
 /// The cause to mend first among what the checks of these families find, if something of it is broken, with the checks
 /// that saw it.
 pub(crate) async fn leading_cause(ground: &ProbeContext<'_>, families: &[&'static str]) -> Option<Cause> {
-    let answers = round::ask(ground, &selection::Selection::of(families), &round::Nobody).await;
+    let answers = round::ask(ground, &selection::Selection::of(families), &inquiry::Nobody).await;
     let root = root_causes::rank(&answers).into_iter().find(|root| root.is_failure)?;
     Some(root.cause.with("seen by", text::joined(&root.seen_by)))
 }

@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn failed(id: &'static str, kind: Kind) -> Answer {
-        let cause = Cause::external(kind, format!("{kind} is the matter."), "Mend it.");
+        let cause = Cause::new(kind.classes()[0], kind, format!("{kind} is the matter."), "Mend it.");
         answer(id, Outcome::Failed { cause })
     }
 
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_warning_explains_nothing() {
-        let cause = Cause::host(Kind::HostMemoryLow, "Little memory is left.", "x");
+        let cause = Cause::host(Kind::HostLittleMemory, "Memory is low.", "x");
         let answers =
             [answer("host.memory", Outcome::Warning { cause }), failed("app.status", Kind::AppStopped)];
         let roots = rank(&answers);

@@ -3,8 +3,9 @@
 use super::check::{Check, Id, is_in};
 use crate::bundle::is_of_services;
 use crate::cause::Cause;
-use crate::database::uri::{Product, closest};
+use crate::database::uri::Product;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// The checks of `--only` without those of `--skip`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,8 +76,8 @@ fn near<'c>(word: &str, catalogue: &'c [Check]) -> Option<&'c str> {
 
 fn unknown(word: &str, catalogue: &[Check]) -> Cause {
     let next_step = match near(word, catalogue) {
-        Some(near) => format!("Did you mean {near}? All of them: agent probe --list"),
-        None => "See all of them: agent probe --list".to_owned(),
+        Some(near) => format!("Did you mean {near}? List all checks: agent probe --list"),
+        None => "List all checks: agent probe --list".to_owned(),
     };
     Cause::config(Kind::UsageUnknownCheck, format!("There is no check \"{word}\"."), next_step)
 }
@@ -84,7 +85,7 @@ fn unknown(word: &str, catalogue: &[Check]) -> Cause {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::check::catalogue;
+    use super::super::catalogue::catalogue;
     use super::*;
 
     fn words(words: &[&str]) -> Vec<String> {

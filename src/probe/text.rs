@@ -200,7 +200,7 @@ fn closing(report: &Report) -> String {
     };
     let not_asked = match report.not_asked() {
         0 => String::new(),
-        count => format!(", {count} not asked"),
+        count => format!(", {count} skipped"),
     };
     format!("{verdict}{warnings}. {} checks in {}{not_asked}.\n", report.checks.len(), human(report.took()))
 }

@@ -1,5 +1,6 @@
 //! `boot.json`: what the last boot of this box did, kept so that a crash loses nothing.
 
+mod critical_path;
 mod timeline;
 pub(crate) mod times;
 
@@ -17,6 +18,7 @@ use crate::files::{self, Access, Root};
 use crate::kind::Kind;
 use crate::secret;
 
+pub(crate) use critical_path::critical_path;
 pub use timeline::{ending, timeline};
 
 /// Where the record lies, under the root.
@@ -46,7 +48,7 @@ pub enum BootOutcome {
     Abandoned,
     /// It failed, and the lifecycle action is kept alive so that a person can log in.
     Held,
-    /// It failed and there was no lifecycle action to complete, or completing it failed as well.
+    /// It failed and there was no lifecycle action to complete, or completing it failed too.
     Failed,
     /// It was told to stop, and has completed nothing.
     Interrupted,
@@ -182,6 +184,9 @@ pub struct Record {
     pub instance: Option<Instance>,
     /// Where the bundle comes from.
     pub source: String,
+    /// When the machine was switched on, for a boot that is a part of its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched_on_at: Option<Timestamp>,
     /// When this boot began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -210,6 +215,7 @@ impl Record {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             instance,
             source,
+            switched_on_at: None,
             started_at: Timestamp::now(),
             ended_at: None,
             outcome: BootOutcome::Running,
@@ -250,9 +256,9 @@ impl Record {
             serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
         times::restore(&mut value);
         match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version > u64::from(VERSION) => {
-                Err(unreadable(format!("it has version {version}, and this agent knows version {VERSION}")))
-            }
+            Some(version) if version > u64::from(VERSION) => Err(unreadable(format!(
+                "it has version {version}, and this agent supports version {VERSION}"
+            ))),
             _ => serde_json::from_value(value).map(Some).map_err(|error| unreadable(error.to_string())),
         }
     }

@@ -109,7 +109,7 @@ fn quietly(record: &Record, total: Duration, is_running: bool) -> String {
 }
 
 fn box_name(record: &Record) -> &str {
-    record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str())
+    record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str())
 }
 
 /// How a boot stands or ended, e.g. `failed after 12 s, ABANDON acknowledged`.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 /// The keys of times, and of the same in milliseconds since 1970.
 const TIMES: &[(&str, &str)] = &[
+    ("switched_on_at", "switched_on_ms"),
     ("started_at", "started_ms"),
     ("ended_at", "ended_ms"),
     ("installer_ran_at", "installer_ran_ms"),

@@ -94,7 +94,9 @@ fn contradiction(answer: &SavedAnswer, but: &str) -> Cause {
     let set = if name == "DAEMON_TOKEN" { name.clone() } else { format!("{name}={value}") };
     Cause::config(
         Kind::InstallerOldAnswer,
-        format!("An earlier run of the Replicated installer set {set}, which it keeps although {but}."),
+        format!(
+            "An earlier run of the Replicated installer set {set}, which stays in effect although {but}."
+        ),
         format!("Correct line {line} of {file}, or remove the file, and run agent boot --force."),
     )
     .with("file", format!("{file}:{line}"))

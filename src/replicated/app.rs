@@ -22,14 +22,14 @@ pub struct AppStatus {
     pub state: String,
     /// What the state is to become; empty where the release does not say.
     pub desired: String,
-    /// Whether it is on the way from one state to another.
+    /// Whether it is changing from one state to another.
     pub transitioning: bool,
     /// What went wrong, in Replicated's words; empty if nothing did.
     pub error: String,
 }
 
 impl AppStatus {
-    /// Started, and not on the way to anything else.
+    /// Started and not transitioning.
     pub fn is_ready(&self) -> bool {
         self.state == "started" && !self.transitioning
     }
@@ -40,7 +40,7 @@ impl AppStatus {
         let state = if self.state.is_empty() { "in an unknown state" } else { &self.state };
         match (self.transitioning, self.desired.as_str()) {
             (true, desired) if !desired.is_empty() && desired != self.state => {
-                format!("{state}, becoming {desired}{release}")
+                format!("{state} → {desired}{release}")
             }
             (true, _) => format!("{state}, in transition{release}"),
             (false, _) => format!("{state}{release}"),
@@ -106,27 +106,35 @@ pub fn ready(apps: &[AppStatus]) -> Result<(), Cause> {
     if apps.is_empty() {
         return Err(Cause::host(
             Kind::AppNotInstalled,
-            "Replicated runs and has installed no app yet: it reads the licence and the settings, or waits for them.",
-            "Look at what it does: docker logs --tail 50 replicated; and at license.rli and replicated.conf.",
+            "Replicated is running but has not installed the app yet: it is still reading, or waiting for, the license and the settings.",
+            "Check docker logs --tail 50 replicated, license.rli and replicated.conf.",
         ));
     }
     apps.iter().find(|app| !app.is_ready()).map_or(Ok(()), |app| Err(not_ready(app)))
 }
 
 fn not_ready(app: &AppStatus) -> Cause {
-    let logs = "Look at what the app says: docker logs --tail 50 frontend.";
+    let logs = "Check the app's log: docker logs --tail 50 frontend.";
     let (kind, sentence, next_step) = if !app.error.is_empty() {
         (
             Kind::AppError,
-            "Replicated reports an error of the app.",
-            "Act on what it says, then: replicatedctl app start.",
+            "Replicated reports an error with the app.".to_owned(),
+            "Resolve the error, then run: replicatedctl app start.",
         )
     } else if app.transitioning {
-        (Kind::AppTransitioning, "The app is on the way from one state to another.", logs)
+        let sentence = match app.desired.as_str() {
+            "" => "The app is still transitioning.".to_owned(),
+            desired => format!("The app is still transitioning ({} → {desired}).", app.state),
+        };
+        (Kind::AppTransitioning, sentence, logs)
     } else if app.desired == "stopped" || (app.state == "stopped" && app.desired.is_empty()) {
-        (Kind::AppStopped, "The app is stopped, and is meant to be.", "Start it: replicatedctl app start.")
+        (
+            Kind::AppStopped,
+            "The app is stopped, and its desired state is stopped.".to_owned(),
+            "Start it: replicatedctl app start.",
+        )
     } else {
-        (Kind::AppStarting, "The app is not started yet.", logs)
+        (Kind::AppStarting, "The app has not started yet.".to_owned(), logs)
     };
     let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
     if !app.error.is_empty() {
@@ -137,7 +145,7 @@ fn not_ready(app: &AppStatus) -> Cause {
 }
 
 /// Reads the JSON of `replicatedctl app status`: a list, or one object; unknown fields and text before it are passed over.
-fn parse_status(text: &str) -> Option<Vec<AppStatus>> {
+pub(super) fn parse_status(text: &str) -> Option<Vec<AppStatus>> {
     let list = match json_in(text)? {
         Value::Array(list) => list,
         Value::Null => Vec::new(),
@@ -176,7 +184,7 @@ fn status_of(value: &Value) -> Option<AppStatus> {
     })
 }
 
-fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
+pub(super) fn parse_system(text: &str) -> Option<Vec<SystemPart>> {
     let Value::Object(parts) = json_in(text)? else {
         return None;
     };
@@ -201,7 +209,7 @@ async fn old_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
 
 /// `replicated apps` prints a table of id, sequence and status, whose columns moved between releases; the id is the one
 /// word of 32 hexadecimal digits in a line, and the sequence the first number.
-fn parse_old_list(text: &str) -> Vec<AppStatus> {
+pub(super) fn parse_old_list(text: &str) -> Vec<AppStatus> {
     let is_id = |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let apps = text.lines().filter_map(|line| {
         let words =
@@ -216,7 +224,7 @@ fn parse_old_list(text: &str) -> Vec<AppStatus> {
 }
 
 /// `replicated app ID status` prints the state as a word, alone or at the end of a line.
-fn take_old_status(app: &mut AppStatus, text: &str) {
+pub(super) fn take_old_status(app: &mut AppStatus, text: &str) {
     if let Some([status, ..]) = parse_status(text).as_deref() {
         *app = AppStatus { id: app.id.clone(), sequence: status.sequence.or(app.sequence), ..status.clone() };
         return;
@@ -272,7 +280,7 @@ mod tests {
         let apps = parse_status(
             r#"[{"State":"stopped","DesiredState":"started","IsTransitioning":true,"Sequence":7}]"#,
         );
-        assert_eq!(apps.unwrap()[0].doing(), "stopped, becoming started (release 7)");
+        assert_eq!(apps.unwrap()[0].doing(), "stopped → started (release 7)");
     }
 
     #[test]

@@ -104,8 +104,8 @@ fn judged(executed: Executed, asked: &str) -> Result<CtlOutput, Cause> {
             }
             Err(Cause::host(
                 Kind::ReplicatedCtlFailed,
-                format!("The Replicated daemon did not answer {asked}."),
-                "Wait if it has just started; otherwise: docker logs --tail 50 replicated.",
+                format!("The Replicated daemon did not respond to {asked}."),
+                "If it just started, wait; otherwise check docker logs --tail 50 replicated.",
             )
             .with("exit code", code)
             .with("answer", quote(&words)))
@@ -119,17 +119,17 @@ fn of_daemon(cause: Cause, asked: &str) -> Cause {
         Kind::DockerNoContainer => Cause::host(
             Kind::ReplicatedContainerMissing,
             "The container replicated does not exist: Replicated is not installed, or its unit does not start it.",
-            "Look at its unit: systemctl status replicated; journalctl -u replicated -n 50.",
+            "Check its unit: systemctl status replicated; journalctl -u replicated -n 50.",
         ),
         Kind::DockerNotRunning => Cause::host(
             Kind::ReplicatedContainerDown,
-            "The container replicated does not run.",
+            "The container replicated is not running.",
             "See how it ended: docker logs --tail 50 replicated; journalctl -u replicated -n 50.",
         ),
         Kind::DockerExecTimeout => Cause::host(
             Kind::ReplicatedCtlTimeout,
-            format!("The Replicated daemon did not answer {asked} within {} s.", COMMAND.as_secs()),
-            "Look at what it does: docker logs --tail 50 replicated.",
+            format!("The Replicated daemon did not respond to {asked} within {} s.", COMMAND.as_secs()),
+            "See what it is doing: docker logs --tail 50 replicated.",
         ),
         _ => return cause,
     };
@@ -155,8 +155,8 @@ fn is_no_app(words: &str) -> bool {
 pub(super) fn not_understood(command: &[&str], text: &str) -> Cause {
     Cause::host(
         Kind::ReplicatedCtlFailed,
-        format!("The answer of {} is not what this agent knows.", command.join(" ")),
-        "Run it by hand, and report the release of Replicated: docker inspect -f '{{.Config.Image}}' replicated.",
+        format!("The output of {} is not in a supported format.", command.join(" ")),
+        "Run it by hand, and report it with the release of Replicated: docker inspect -f '{{.Config.Image}}' replicated.",
     )
     .with("answer", quote(text))
 }

@@ -154,7 +154,7 @@ fn not_it(what: &str, text: &str, missing: &[&str], place: &str) -> Cause {
     let cause = Cause::config(
         Kind::InstallerNotTheInstaller,
         format!("The script from {place} is not {what}."),
-        "Correct the URL: the server answers an unknown path with a script that only prints an error.",
+        "Correct the URL: for an unknown path, the server returns a script that only prints an error.",
     );
     missing.iter().fold(cause, |cause, mark| cause.with("missing", mark)).with("first command", first)
 }

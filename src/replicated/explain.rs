@@ -63,7 +63,7 @@ pub(super) fn failed(ended: &Ended, deadline: Duration, last_lines: &[String]) -
         ProcessExit::Code(code) => with_code(code, last_lines).with("exit code", code),
         ProcessExit::Signal(signal) => Cause::host(
             Kind::InstallerExit,
-            format!("The Replicated installer was ended by signal {signal}."),
+            format!("The Replicated installer was killed by signal {signal}."),
             "Check dmesg for the out-of-memory killer.",
         )
         .with("signal", signal),
@@ -76,8 +76,8 @@ fn at_deadline(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Caus
     let cause = if last_lines.iter().any(|line| line.contains("Enter desired number")) {
         Cause::config(
             Kind::InstallerDeadline,
-            "The Replicated installer asked for the private address of this box over and over.",
-            "Give it the address: remove an empty local-address from install.arguments, and LocalAddress from replicated.conf.",
+            "The Replicated installer kept asking for this box's private address.",
+            "Remove an empty local-address from install.arguments, and LocalAddress from replicated.conf.",
         )
     } else if let Some(fetching) = ended.running.iter().find_map(|command| fetched_by(command)) {
         Cause::external(
@@ -85,13 +85,13 @@ fn at_deadline(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Caus
             format!(
                 "The Replicated installer was still waiting for {fetching} when it was stopped after {seconds} s."
             ),
-            "Open the way to it (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot fetches nothing.",
+            "Make it reachable (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot downloads nothing.",
         )
     } else {
         Cause::host(
             Kind::InstallerDeadline,
             format!("The Replicated installer had not finished after {seconds} s and was stopped."),
-            "Read its last lines. If it was only slow, raise install.deadline.",
+            "Check its last lines. If it was only slow, raise install.deadline.",
         )
     };
     let running = ended.running.iter().take(NAMED);
@@ -129,8 +129,8 @@ fn with_code(code: i32, last_lines: &[String]) -> Cause {
     if let Some(line) = said("unknown parameter") {
         let argument = line.split('"').nth(1).unwrap_or("one of its arguments");
         return config(
-            &format!("The Replicated installer does not know the argument {argument}."),
-            "Correct install.arguments: each edition of the installer has its own arguments.",
+            &format!("The Replicated installer does not support the argument {argument}."),
+            "Correct install.arguments: each edition of the installer supports different arguments.",
         );
     }
     if said("Docker is not installed").is_some() {
@@ -141,7 +141,7 @@ fn with_code(code: i32, last_lines: &[String]) -> Cause {
     }
     if said("unknown shorthand flag: 'f'").is_some() {
         return config(
-            "The Replicated installer was told skip-pull, and an image is not on this box under its exact tag.",
+            "The Replicated installer ran with skip-pull, but an image is not on this box under its exact tag.",
             "Bake the images stable-VERSION of replicated, replicated-ui and replicated-operator, or remove skip-pull from install.arguments.",
         );
     }
@@ -160,7 +160,7 @@ fn with_code(code: i32, last_lines: &[String]) -> Cause {
     Cause::host(
         Kind::InstallerExit,
         format!("The Replicated installer failed with exit code {code}."),
-        "Read its last lines, and run it by hand with the same arguments.",
+        "Check its last lines, and run it by hand with the same arguments.",
     )
 }
 
@@ -179,8 +179,8 @@ fn operators_answer(last_lines: &[String], telling: &[String]) -> Option<Cause> 
     });
     let cause = Cause::external(
         Kind::InstallerOperator,
-        "The server of the Replicated operator's script answered with something that is no script.",
-        "Check what the URL returns (curl -i URL), or bake the AMI with agent bake, so that a boot fetches nothing.",
+        "The server returned something that is not a script instead of the Replicated operator's script.",
+        "Check what the URL returns (curl -i URL), or bake the AMI with agent bake, so that a boot downloads nothing.",
     );
     Some(match fetch {
         Some(url) => cause.with("url", url),
@@ -199,17 +199,17 @@ fn curls_words(telling: &[String]) -> Option<Cause> {
         code if CURL_NETWORK.contains(&code) => network(),
         22 => Cause::config(
             Kind::InstallerExit,
-            "A server refused to give the Replicated installer what it asked for.",
-            "Correct the versions in install.url; the last lines name the request.",
+            "A server rejected a download of the Replicated installer.",
+            "Correct the versions in install.url; the last lines show the request.",
         ),
         23 => Cause::host(
             Kind::InstallerExit,
-            "The Replicated installer could not write what it had fetched.",
+            "The Replicated installer could not write what it downloaded.",
             "Check the disk space: df -h /tmp /var.",
         ),
         51 | 58 | 60 | 77 | 83 | 90 | 91 => Cause::config(
             Kind::InstallerExit,
-            "The Replicated installer does not trust the certificate of a server that it fetches from.",
+            "The Replicated installer does not trust the certificate of a server that it downloads from.",
             "Install the CA of the proxy that intercepts TLS, or check the box's clock: date.",
         ),
         _ => return None,
@@ -233,7 +233,7 @@ fn network() -> Cause {
     Cause::external(
         Kind::InstallerNetwork,
         "The Replicated installer could not reach a server that it needs.",
-        "Open the way to the host that its last lines name (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot fetches nothing.",
+        "Make the host in its last lines reachable (route, NAT, DNS, proxy), or bake the AMI with agent bake, so that a boot downloads nothing.",
     )
 }
 
@@ -288,21 +288,21 @@ mod tests {
                 "/tmp/tmp.1replicated/operator_install.sh: line 1: Not: command not found",
                 External,
                 Kind::InstallerOperator,
-                "no script",
+                "not a script",
             ),
             (
                 2,
                 "/tmp/x/operator_install.sh: line 1: syntax error near unexpected token `<'",
                 External,
                 Kind::InstallerOperator,
-                "no script",
+                "not a script",
             ),
             (
                 1,
                 "/tmp/x/operator_install.sh: line 1: !DOCTYPE: No such file or directory",
                 External,
                 Kind::InstallerOperator,
-                "no script",
+                "not a script",
             ),
             (125, "unknown shorthand flag: 'f' in -f", Config, Kind::InstallerExit, "skip-pull"),
             (1, "boom", Host, Kind::InstallerExit, "exit code 1"),

@@ -139,7 +139,7 @@ pub async fn install(
 ) -> (InstallReport, Result<(), Cause>) {
     let leftover = end_leftover_runs(&job.script.path).await;
     if leftover > 0 {
-        on_line(&format!("ended {leftover} run of the installer that an earlier boot had left behind"));
+        on_line(&format!("stopped {leftover} installer run left behind by an earlier boot"));
     }
     let started = Instant::now();
     let mut restarted_docker = false;
@@ -171,8 +171,8 @@ pub async fn install(
 fn unpinned(refused: &[String], last_lines: &[String]) -> Cause {
     let cause = Cause::config(
         Kind::InstallerFetchRefused,
-        "The Replicated installer tried to fetch something that the image lock does not name, and was refused.",
-        "Check install.arguments (without no-docker it installs Docker), or bake the AMI again with this installer: agent bake.",
+        "The Replicated installer tried to fetch something that is not in the image lock, and was blocked.",
+        "Check install.arguments (without no-docker, it installs Docker), or rebake the AMI with this installer: agent bake.",
     );
     let cause = refused.iter().fold(cause, |cause, url| cause.with("refused", url));
     quoting(cause, last_lines)
@@ -207,18 +207,18 @@ async fn prove(engine: &Engine, goal: &Goal<'_>, last_lines: &[String]) -> Resul
         let cause = match (nothing, declined) {
             (true, Some(line)) => Cause::config(
                 Kind::InstallerNothingInstalled,
-                "The Replicated installer exited with code 0 and installed nothing: it declined this box's Docker version.",
-                "Add no-docker to install.arguments, so that it leaves Docker as it is.",
+                "The Replicated installer exited with code 0 but installed nothing: it does not support this box's Docker version.",
+                "Add no-docker to install.arguments, so that it leaves Docker alone.",
             )
             .with("reason", line),
             (true, None) => Cause::host(
                 Kind::InstallerNothingInstalled,
-                "The Replicated installer exited with code 0 and installed nothing.",
-                "Read its last lines, and run it by hand with the same arguments.",
+                "The Replicated installer exited with code 0 but installed nothing.",
+                "Check its last lines, and run it by hand with the same arguments.",
             ),
             (false, _) => Cause::host(
                 Kind::InstallerIncomplete,
-                "The Replicated installer exited with code 0, and not all of its containers run.",
+                "The Replicated installer exited with code 0, but not all of its containers are running.",
                 &state.next_step,
             ),
         };
@@ -244,12 +244,12 @@ pub fn running(containers: &[Container], expected: &[&str]) -> Result<(), Cause>
     let mut cause = match of(first) {
         None => Cause::host(
             Kind::ReplicatedContainerMissing,
-            format!("The container {first} does not exist: Replicated is not installed, or not wholly."),
-            "Look at what runs: docker ps -a; systemctl status 'replicated*'.",
+            format!("The container {first} does not exist: Replicated is not, or not completely, installed."),
+            "See what is running: docker ps -a; systemctl status 'replicated*'.",
         ),
         Some(_) => Cause::host(
             Kind::ReplicatedContainerDown,
-            format!("The container {first} does not run."),
+            format!("The container {first} is not running."),
             format!("See why: docker logs --tail 50 {first}; journalctl -u {first} -n 50."),
         ),
     };

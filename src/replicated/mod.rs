@@ -13,5 +13,7 @@ pub mod pins;
 pub mod script;
 
 mod explain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod output;
 mod process;

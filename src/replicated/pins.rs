@@ -39,7 +39,7 @@ pub fn installer(lock: &Lock) -> Result<&LockedInstaller, Cause> {
     lock.installer.as_ref().ok_or_else(|| {
         Cause::config(
             Kind::LockNoInstaller,
-            "The image lock does not name the Replicated installer, so no installer may run on this box.",
+            "The image lock does not pin the Replicated installer, so no installer may run on this box.",
             "Add [replicated] to images.toml and bake the AMI again: agent bake.",
         )
     })
@@ -60,7 +60,7 @@ pub fn operator(
     let Some(operator) = &locked.operator else {
         return Err(Cause::config(
             Kind::LockNoOperator,
-            "The image lock does not name the script of the Replicated operator, which the installer would download and run as root.",
+            "The image lock does not pin the Replicated operator's script, which the installer would download and run as root.",
             BAKE,
         ));
     };
@@ -90,7 +90,7 @@ pub fn require_images(lock: &Lock, installer: &Path, arguments: &[String]) -> Re
     let Some(first) = missing.first() else { return Ok(()) };
     let cause = Cause::config(
         Kind::LockNoReplicatedImage,
-        format!("The image lock does not name {first}, which the Replicated installer would pull and run."),
+        format!("The image lock does not list {first}, which the Replicated installer would pull and run."),
         "Add the image to images.toml and bake the AMI again: agent bake.",
     );
     Err(missing.iter().fold(cause, |cause, name| cause.with("not in the lock", name)))
@@ -114,8 +114,8 @@ pub fn as_locked(containers: &[Container], lock: &Lock, names: &[&str]) -> Resul
     let Some((first, _)) = others.first() else { return Ok(()) };
     let cause = Cause::host(
         NOT_LOCKED,
-        format!("The container {} does not run the image that the image lock names.", first.name),
-        "Install the locked images again: agent boot --force. If Replicated was upgraded on purpose, bake an AMI with that version.",
+        format!("The container {} is not running the locked image.", first.name),
+        "Reinstall the locked images: agent boot --force. If Replicated was upgraded on purpose, bake an AMI with that version.",
     );
     Err(others.iter().fold(cause, |cause, (container, locked)| {
         let cause = cause.with("container", format!("{} ({})", container.name, container.image));

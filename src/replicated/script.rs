@@ -53,13 +53,13 @@ pub fn from_file(path: &Path, expected: Option<&Sha256>) -> Result<Script, Cause
 /// `installer.missing`, `installer.not_a_script`, `installer.checksum` (config); `host.file`.
 pub fn read(path: &Path, expected: Option<&Sha256>) -> Result<(Vec<u8>, String), Cause> {
     let place = path.display().to_string();
-    let content = match files::read_bounded(path, LARGEST) {
+    let content = match files::read_trusted(path, LARGEST) {
         Ok(content) => content,
         Err(ReadError::TooLarge { .. }) => return Err(not_a_script(&place, "it is larger than 4 MiB")),
         Err(ReadError::NotFound) => {
             return Err(Cause::config(
                 Kind::InstallerMissing,
-                "The Replicated install script is not on this box.",
+                "The Replicated installer is not on this box.",
                 "Bake the AMI again with agent bake, or set install.url.",
             )
             .with("file", place));
@@ -108,7 +108,7 @@ pub async fn download(
         Err(Cause::external(
             Kind::InstallerDownload,
             format!("The Replicated installer could not be downloaded within {} s.", FETCH.as_secs()),
-            "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
+            "Make the URL reachable (route, NAT, proxy), or bake the installer into the AMI.",
         )
         .with("url", url))
     })?;
@@ -118,8 +118,12 @@ pub async fn download(
 
 async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Result<Vec<u8>, Cause> {
     let refused = |sentence: String| {
-        Cause::config(Kind::InstallerDownload, sentence, "Correct install.url; the words are the server's.")
-            .with("url", url)
+        Cause::config(
+            Kind::InstallerDownload,
+            sentence,
+            "Correct install.url; the server's response is in the evidence.",
+        )
+        .with("url", url)
     };
     let parsed = reqwest::Url::parse(url)
         .map_err(|error| refused(format!("The installer's URL is malformed: {error}.")))?;
@@ -127,8 +131,8 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
     let unreachable = |error: &reqwest::Error| {
         Cause::external(
             Kind::InstallerDownload,
-            "The Replicated installer cannot be fetched.",
-            "Open the way to the URL (route, NAT, proxy), or bake the installer into the AMI.",
+            "The Replicated installer cannot be downloaded.",
+            "Make the URL reachable (route, NAT, proxy), or bake the installer into the AMI.",
         )
         .with("url", url)
         .with("error", chain(error))
@@ -151,12 +155,12 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
     let cause = if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
         Cause::external(
             Kind::InstallerDownload,
-            format!("The server of the Replicated installer answered {status}."),
+            format!("The server of the Replicated installer returned {status}."),
             "Wait, or bake the installer into the AMI.",
         )
         .with("url", url)
     } else {
-        refused(format!("The server of the Replicated installer refused the request: {status}."))
+        refused(format!("The server of the Replicated installer rejected the request: {status}."))
     };
     Err(cause.with("status", status).with("answer", said))
 }
@@ -169,11 +173,10 @@ fn require_safe(url: &reqwest::Url, has_checksum: bool) -> Result<(), String> {
         "https" => Ok(()),
         "http" if has_checksum || this_machine => Ok(()),
         "http" => {
-            Err("The installer's URL is plain HTTP and no checksum is set: anybody on the path could change \
-                 what runs as root."
+            Err("The installer's URL is plain HTTP and no checksum is set: anyone on the network path could change what runs as root."
                 .to_owned())
         }
-        other => Err(format!("The installer's URL has the scheme {other}; https is expected.")),
+        other => Err(format!("The installer's URL has the scheme {other}; expected https.")),
     }
 }
 
@@ -201,8 +204,8 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
     {
         return Err(Cause::config(
             Kind::InstallerChecksum,
-            "The Replicated install script is not the pinned one: its SHA-256 differs.",
-            "Find out what changed it, then bake the AMI again or correct the checksum.",
+            "The Replicated installer is not the pinned one: its SHA-256 differs.",
+            "Find out what changed it, then rebake the AMI or correct the checksum.",
         )
         .with("script", place)
         .with("expected SHA-256", expected.as_str())
@@ -214,8 +217,8 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
 fn not_a_script(place: &str, why: &str) -> Cause {
     Cause::config(
         Kind::InstallerNotAScript,
-        format!("The Replicated install script is not a shell script: {why}. It was not run."),
-        "Correct install.url (an unknown version in its query is answered with plain text), or bake again.",
+        format!("The Replicated installer is not a shell script: {why}. It was not run."),
+        "Correct install.url (for an unknown version in its query, the server returns plain text), or bake again.",
     )
     .with("script", place)
 }

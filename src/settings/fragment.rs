@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::inputs::Inputs;
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// What every environment variable of the agent's settings starts with.
 pub const ENVIRONMENT_PREFIX: &str = "BOOT_AGENT_";
@@ -22,21 +23,40 @@ impl Fragment {
     /// The settings of one TOML file; `origin` is how messages name it.
     ///
     /// # Errors
-    /// `settings.syntax`, with the position; `settings.unknown_key`, with the nearest known key.
-    pub fn from_toml(text: &str, origin: &str) -> Result<Self, Cause> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let cause = Cause::config(
-                Kind::SettingsSyntax,
-                format!("{origin} is not valid TOML: {}.", error.message().trim_end_matches('.')),
-                format!("Correct {origin}."),
-            );
-            match error.span() {
-                Some(span) => cause.with("position", position(text, span.start)),
-                None => cause,
-            }
+    /// `settings.syntax`, with the position.
+    pub fn from_toml(content: impl AsRef<[u8]>, origin: &str) -> Result<Self, Cause> {
+        let content = content.as_ref();
+        let invalid = |said: &str, position: Option<String>| {
+            let sentence = format!("{origin} is not valid TOML: {}.", said.trim_end_matches('.'));
+            let cause = Cause::config(Kind::SettingsSyntax, sentence, format!("Correct {origin}."));
+            position.into_iter().fold(cause, |cause, position| cause.with("position", position))
+        };
+        let text = std::str::from_utf8(content).map_err(|error| {
+            let before = String::from_utf8_lossy(&content[..error.valid_up_to()]);
+            invalid("it is not UTF-8 text", Some(position(&before, before.len())))
         })?;
-        refuse_unknown(&table, &known_keys()?, "", origin)?;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            invalid(error.message(), error.span().map(|span| position(text, span.start)))
+        })?;
         Ok(Fragment { table, origin: origin.to_owned() })
+    }
+
+    /// # Errors
+    /// `settings.unknown_key`, with the nearest known key.
+    pub(super) fn refuse_unknown(&self) -> Result<(), Cause> {
+        refuse_unknown(&self.table, &known_keys()?, "", &self.origin)
+    }
+
+    /// Each of its settings as a fragment of its own.
+    pub(super) fn singles(&self) -> Vec<Self> {
+        let mut leaves = Vec::new();
+        leaf_paths(&self.table, &mut Vec::new(), &mut leaves);
+        let alone = |(path, value): (Vec<String>, Value)| {
+            let mut table = Table::new();
+            insert(&mut table, &path, value);
+            Fragment { table, origin: self.origin.clone() }
+        };
+        leaves.into_iter().map(alone).collect()
     }
 
     /// The settings in `BOOT_AGENT_…` variables; other variables are none of ours.
@@ -46,6 +66,8 @@ impl Fragment {
     pub fn from_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Cause> {
         let mut leaves = Vec::new();
         leaf_paths(&known_keys()?, &mut Vec::new(), &mut leaves);
+        // A list of tables has no sensible form in one variable.
+        leaves.retain(|(_, value)| !value.as_array().is_some_and(|items| items.iter().any(Value::is_table)));
         let mut table = Table::new();
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX)) else {
@@ -56,7 +78,11 @@ impl Fragment {
                 return Err(unknown(name, &candidates, "the environment"));
             };
             let text = value.to_str().ok_or_else(|| {
-                Cause::config(Kind::SettingsType, format!("{name} is not text."), format!("Correct {name}."))
+                Cause::config(
+                    Kind::SettingsType,
+                    format!("{name} is not valid UTF-8."),
+                    format!("Correct {name}."),
+                )
             })?;
             insert(&mut table, path, typed(text, default));
         }
@@ -80,7 +106,7 @@ impl Fragment {
             Err(error) => Err(Cause::config(
                 Kind::SettingsType,
                 format!(
-                    "A setting in {} is of the wrong type: {}.",
+                    "A setting in {} has the wrong type: {}.",
                     self.origin,
                     error.message().trim().trim_end_matches('.')
                 ),
@@ -98,12 +124,8 @@ impl Fragment {
 /// The tree of known keys, with their defaults: the merged type itself is the list.
 fn known_keys() -> Result<Table, Cause> {
     let mut known = Table::try_from(Inputs::default()).map_err(|error| {
-        Cause::host(
-            Kind::SettingsDefaults,
-            "The built-in settings cannot be read.",
-            "Install this agent again.",
-        )
-        .with_error(&error)
+        Cause::host(Kind::SettingsDefaults, "The built-in settings cannot be read.", "Reinstall the agent.")
+            .with_error(&error)
     })?;
     let extra = super::inputs::Extra { object: String::new(), path: String::new(), mode: String::new() };
     if let Ok(table) = Table::try_from(extra) {
@@ -136,20 +158,11 @@ fn refuse_unknown(given: &Table, known: &Table, prefix: &str, origin: &str) -> R
 }
 
 fn unknown(name: &str, candidates: &[String], origin: &str) -> Cause {
-    let nearest = candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2));
-    let next_step = match nearest {
-        Some((_, candidate)) => format!("Did you mean {candidate}? Correct {origin}."),
-        None => format!("Remove it from {origin}; the known ones are: {}.", candidates.join(", ")),
+    let next_step = match closest(name, candidates.iter().map(String::as_str)) {
+        Some(candidate) => format!("Did you mean {candidate}? Correct {origin}."),
+        None => format!("Remove it from {origin}; the known settings are: {}.", candidates.join(", ")),
     };
-    Cause::config(
-        Kind::SettingsUnknownKey,
-        format!("{name} in {origin} is no setting of the agent."),
-        next_step,
-    )
+    Cause::config(Kind::SettingsUnknownKey, format!("Unknown setting {name} in {origin}."), next_step)
 }
 
 fn leaf_paths(table: &Table, above: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
@@ -157,8 +170,6 @@ fn leaf_paths(table: &Table, above: &mut Vec<String>, leaves: &mut Vec<(Vec<Stri
         above.push(key.clone());
         match value {
             Value::Table(inner) => leaf_paths(inner, above, leaves),
-            // A list of tables has no sensible form in one variable.
-            Value::Array(items) if items.iter().any(Value::is_table) => {}
             _ => leaves.push((above.clone(), value.clone())),
         }
         above.pop();

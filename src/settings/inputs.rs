@@ -111,7 +111,7 @@ impl Inputs {
         }
         merged.try_into().map_err(|error: toml::de::Error| {
             // Each fragment was checked alone, so only their combination can bring us here.
-            Cause::config(Kind::SettingsType, "The settings do not fit together.", "Correct agent.toml.")
+            Cause::config(Kind::SettingsType, "The settings contradict each other.", "Correct agent.toml.")
                 .with_error(&error)
         })
     }

@@ -23,10 +23,8 @@ impl Location {
     pub fn parse(text: &str) -> Result<Self, Cause> {
         let Some(rest) = text.strip_prefix("s3://") else {
             let hint = match text.split_once(':') {
-                Some(("s3", _)) => "After s3: come two slashes.",
-                Some(("http" | "https", _)) => {
-                    "Write the bucket and the prefix, not the object's web address."
-                }
+                Some(("s3", _)) => "s3: must be followed by two slashes.",
+                Some(("http" | "https", _)) => "Write the bucket and the prefix, not the object's web URL.",
                 Some((scheme, _)) if scheme.eq_ignore_ascii_case("s3") => "Write s3:// in lower case.",
                 _ => "It does not begin with s3://.",
             };
@@ -37,12 +35,12 @@ impl Location {
             return Err(invalid(text, &fault));
         }
         if prefix.chars().any(char::is_control) {
-            return Err(invalid(text, "The prefix holds a control character."));
+            return Err(invalid(text, "The prefix contains a control character."));
         }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         // S3 would take it, as a part with an empty name; nobody who writes it means that.
         if prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("//") {
-            return Err(invalid(text, "There is a slash too many in the prefix."));
+            return Err(invalid(text, "The prefix contains an extra slash."));
         }
         // An object's key has at most 1024 bytes; what remains is for the names below the prefix.
         if prefix.len() > 900 {
@@ -74,17 +72,17 @@ fn fault_of_bucket(bucket: &str) -> Option<String> {
     let stray = bucket.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._".contains(*c)));
     let edge = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
     if bucket.is_empty() {
-        Some("It names no bucket.".to_owned())
+        Some("It has no bucket.".to_owned())
     } else if let Some(stray) = stray {
-        Some(format!("A bucket's name cannot hold {stray:?}."))
+        Some(format!("A bucket name cannot contain {stray:?}."))
     } else if !(3..=63).contains(&bucket.len()) {
-        Some(format!("A bucket's name has 3 to 63 characters, and {bucket} has {}.", bucket.len()))
+        Some(format!("A bucket name has 3 to 63 characters; {bucket} has {}.", bucket.len()))
     } else if edge(bucket.chars().next()) || edge(bucket.chars().next_back()) {
-        Some("A bucket's name begins and ends with a letter or a digit.".to_owned())
+        Some("A bucket name begins and ends with a letter or a digit.".to_owned())
     } else if bucket.contains("..") {
-        Some("A bucket's name cannot hold two dots in a row.".to_owned())
+        Some("A bucket name cannot contain two dots in a row.".to_owned())
     } else if bucket.parse::<Ipv4Addr>().is_ok() {
-        Some("A bucket's name cannot be an IP address.".to_owned())
+        Some("A bucket name cannot be an IP address.".to_owned())
     } else {
         None
     }
@@ -93,7 +91,7 @@ fn fault_of_bucket(bucket: &str) -> Option<String> {
 fn invalid(text: &str, fault: &str) -> Cause {
     Cause::config(
         Kind::SourceInvalid,
-        format!("The source is not an S3 address. {fault}"),
+        format!("The source is not an S3 URL. {fault}"),
         "Write it as s3://bucket/prefix.",
     )
     .with("source", text)
@@ -130,7 +128,7 @@ mod tests {
             ("s3:/ha-bucket/x", "two slashes"),
             ("s3:ha-bucket", "two slashes"),
             ("S3://ha-bucket", "lower case"),
-            ("https://ha-bucket.s3.amazonaws.com/x", "not the object's web address"),
+            ("https://ha-bucket.s3.amazonaws.com/x", "not the object's web URL"),
             ("ha-bucket/x", "does not begin"),
             ("", "does not begin"),
             ("s3://", "no bucket"),
@@ -143,9 +141,9 @@ mod tests {
             ("s3://user@bucket/x", "'@'"),
             ("s3://<bucket>/x", "'<'"),
             ("s3://bucket/a\nb", "control"),
-            ("s3://bucket//a", "slash too many"),
-            ("s3://bucket/a//", "slash too many"),
-            ("s3://bucket/a//b", "slash too many"),
+            ("s3://bucket//a", "extra slash"),
+            ("s3://bucket/a//", "extra slash"),
+            ("s3://bucket/a//b", "extra slash"),
         ] {
             let cause = Location::parse(text).unwrap_err();
             assert_eq!(cause.kind, Kind::SourceInvalid, "{text}");

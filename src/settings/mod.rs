@@ -12,8 +12,6 @@ mod tests;
 mod validated;
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 pub use fragment::{ENVIRONMENT_PREFIX, Fragment};
@@ -22,10 +20,13 @@ pub use source::{Location, Source};
 pub use validated::{Extra, Install, Lifecycle, OnFailure, OnMissing, Settings};
 
 use crate::cause::Cause;
-use crate::files::{self, Root};
+use crate::files::{self, ReadError, Root};
 
 /// Where the settings file lies, under the root.
 pub const SETTINGS_FILE: &str = "/etc/boot-agent/agent.toml";
+
+/// The most bytes that the settings file may have.
+const LARGEST: usize = 1 << 20;
 
 /// Reads every fragment, merges and validates them: flags before environment before file before defaults.
 ///
@@ -33,21 +34,58 @@ pub const SETTINGS_FILE: &str = "/etc/boot-agent/agent.toml";
 /// there.
 ///
 /// # Errors
-/// A cause of class config whose kind starts with `settings.`; `host.file` if the file cannot be read.
+/// A cause of class config whose kind starts with `settings.`; `host.file` if the file cannot be read,
+/// `host.unsafe_file` if others may write it.
 pub fn load(
     root: &Root,
     config: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
     flags: Fragment,
 ) -> Result<Settings, Cause> {
-    let path = config.map_or_else(|| root.path(SETTINGS_FILE), Path::to_path_buf);
-    let file = match fs::read_to_string(&path) {
-        Ok(text) => Some(Fragment::from_toml(&text, &path.display().to_string())?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && config.is_none() => None,
-        Err(error) => return Err(files::failed("read", &path, &error)),
+    let file = read(root, config)?;
+    if let Some(file) = &file {
+        file.refuse_unknown()?;
+    }
+    validated(file.into_iter().chain([Fragment::from_environment(environment)?, flags]).collect())
+}
+
+/// As [`load`], for a boot, which has to report what is wrong with the settings and needs some for that: with the first
+/// fault come those that are valid by themselves, and the default of each other.
+///
+/// # Errors
+/// `settings.defaults`.
+pub fn load_usable<E: Iterator<Item = (OsString, OsString)>>(
+    root: &Root,
+    config: Option<&Path>,
+    environment: impl Fn() -> E,
+    flags: Fragment,
+) -> Result<(Settings, Option<Cause>), Cause> {
+    let fault = match load(root, config, environment(), flags.clone()) {
+        Ok(settings) => return Ok((settings, None)),
+        Err(cause) => cause,
     };
-    let mut fragments: Vec<Fragment> = file.into_iter().collect();
-    fragments.push(Fragment::from_environment(environment)?);
-    fragments.push(flags);
+    let file = read(root, config).ok().flatten();
+    let variables =
+        environment().filter_map(|variable| Fragment::from_environment([variable].into_iter()).ok());
+    let mut usable = Vec::new();
+    for single in file.into_iter().chain(variables).chain([flags]).flat_map(|fragment| fragment.singles()) {
+        usable.push(single);
+        if validated(usable.clone()).is_err() {
+            usable.pop();
+        }
+    }
+    Ok((validated(usable)?, Some(fault)))
+}
+
+fn read(root: &Root, config: Option<&Path>) -> Result<Option<Fragment>, Cause> {
+    let path = config.map_or_else(|| root.path(SETTINGS_FILE), Path::to_path_buf);
+    match files::read_trusted(&path, LARGEST) {
+        Ok(text) => Fragment::from_toml(&text, &path.display().to_string()).map(Some),
+        Err(ReadError::NotFound) if config.is_none() => Ok(None),
+        Err(error) => Err(error.cause(&path)),
+    }
+}
+
+fn validated(fragments: Vec<Fragment>) -> Result<Settings, Cause> {
     Settings::new(Inputs::merge(fragments)?)
 }

@@ -28,7 +28,7 @@ impl Source {
         }
         match text.strip_prefix("file://") {
             Some(path) if path.starts_with('/') => Ok(Source::Directory(PathBuf::from(path))),
-            Some(_) => Err(invalid(text, "file:// needs an absolute path, so three slashes")),
+            Some(_) => Err(invalid(text, "file:// needs an absolute path, hence three slashes")),
             None => Err(invalid(text, "it starts with neither s3:// nor file://")),
         }
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Source {
 fn invalid(text: &str, why: &str) -> Cause {
     Cause::config(
         Kind::SourceInvalid,
-        format!("\"{text}\" is no source: {why}."),
+        format!("\"{text}\" is not a source: {why}."),
         "Give s3://bucket/prefix or file:///directory.",
     )
 }

@@ -4,7 +4,9 @@ use super::*;
 use crate::kind::Kind;
 
 fn settings_of(text: &str) -> Result<Settings, Cause> {
-    Settings::new(Inputs::merge(vec![Fragment::from_toml(text, "agent.toml")?])?)
+    let file = Fragment::from_toml(text, "agent.toml")?;
+    file.refuse_unknown()?;
+    validated(vec![file])
 }
 
 /// The documented file with every commented key made active; examples have a space after the "#".
@@ -48,7 +50,7 @@ fn unknown_keys_are_errors_that_name_the_nearest() {
         ("sorce = \"s3://b/p\"", "sorce", "Did you mean source?"),
         ("[databases]\nwiat = \"1m\"", "databases.wiat", "Did you mean databases.wait?"),
         ("[[extra]]\nobjekt = \"a\"\npath = \"/a\"", "extra.objekt", "Did you mean extra.object?"),
-        ("[telemetry]\nurl = \"x\"", "telemetry", "the known ones are"),
+        ("[telemetry]\nurl = \"x\"", "telemetry", "the known settings are"),
     ] {
         let cause = settings_of(text).unwrap_err();
         assert_eq!(cause.kind, Kind::SettingsUnknownKey);
@@ -115,4 +117,36 @@ fn flags_win_over_environment_over_file() {
     let mistyped = variables(&[("BOOT_AGENT_DATABASE_WAIT", "2m")]);
     let cause = Fragment::from_environment(mistyped.into_iter()).unwrap_err();
     assert!(cause.next_step.contains("BOOT_AGENT_DATABASES_WAIT"), "{}", cause.next_step);
+}
+
+#[test]
+fn what_is_valid_by_itself_is_usable() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::new(directory.path());
+    let path = root.path(SETTINGS_FILE);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let usable = |file: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&path, file).unwrap();
+        let variables = || variables.iter().map(|(name, value)| (name.into(), value.into()));
+        load_usable(&root, None, variables, Fragment::from_flags([("deadline", "9m".to_owned())])).unwrap()
+    };
+    let good =
+        "on_failure = \"hold\"\n[lifecycle]\ngroup = \"g\"\n[[extra]]\nobject = \"a\"\npath = \"/a\"\n";
+    let (whole, fault) = usable(good, &[]);
+    assert_eq!(fault, None);
+    for (bad, variables, kind) in [
+        ("sourze = \"x\"\n", &[][..], Kind::SettingsUnknownKey),
+        ("source = \"x\"\n", &[], Kind::SourceInvalid),
+        ("deadline = 5\n", &[], Kind::SettingsType),
+        ("", &[("BOOT_AGENT_SOURZE", "x")], Kind::SettingsUnknownKey),
+        ("", &[("BOOT_AGENT_IDENTITY_WAIT", "x")], Kind::SettingsInvalid),
+    ] {
+        let (settings, fault) = usable(&format!("{bad}{good}"), variables);
+        assert_eq!(fault.unwrap().kind, kind, "{bad}{variables:?}");
+        assert_eq!(settings, whole, "{bad}{variables:?}");
+    }
+    let (settings, fault) = usable("on_failure = hold", &[("BOOT_AGENT_LIFECYCLE_GROUP", "g")]);
+    assert_eq!(fault.unwrap().kind, Kind::SettingsSyntax);
+    assert_eq!((settings.on_failure, settings.lifecycle.group.as_deref()), (OnFailure::Abandon, Some("g")));
+    assert_eq!(settings.deadline, whole.deadline);
 }

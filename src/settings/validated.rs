@@ -7,6 +7,7 @@ use super::inputs::{self, Inputs};
 use super::source::{Location, Source};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::unit;
 
 /// What a failed boot tells the Auto Scaling group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +166,11 @@ fn install(inputs: inputs::Install) -> Result<Install, Cause> {
         let name = argument.split('=').next().unwrap_or_default().replace('_', "-");
         name == "local-address" || name == "private-address"
     }) {
-        return Err(invalid("install.arguments", own, "the agent gives the local address itself, from IMDS"));
+        return Err(invalid(
+            "install.arguments",
+            own,
+            "the agent passes the local address itself, from IMDS",
+        ));
     }
     Ok(Install {
         url: non_empty(inputs.url).map(|text| url("install.url", &text)).transpose()?,
@@ -179,14 +184,17 @@ fn install(inputs: inputs::Install) -> Result<Install, Cause> {
 fn extra(given: &inputs::Extra) -> Result<Extra, Cause> {
     let path = Path::new(&given.path);
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
-        return Err(invalid("extra.path", &given.path, "it must be absolute and have no \"..\""));
+        return Err(invalid("extra.path", &given.path, "it must be an absolute path without \"..\""));
+    }
+    if let Some(own) = unit::OWN_FILES.iter().find(|own| path.starts_with(own)) {
+        return Err(invalid("extra.path", &given.path, &format!("{own} is the agent's own")));
     }
     let relative = Path::new(&given.object);
     if given.object.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(invalid(
             "extra.object",
             &given.object,
-            "it must be relative to the source, without \"..\"",
+            "it must be a path relative to the source, without \"..\"",
         ));
     }
     if given.object.ends_with('/') != given.path.ends_with('/') {
@@ -208,7 +216,7 @@ fn extra(given: &inputs::Extra) -> Result<Extra, Cause> {
 
 fn duration(key: &str, text: &str) -> Result<Duration, Cause> {
     humantime::parse_duration(text)
-        .map_err(|_| invalid(key, text, "a duration looks like \"90s\", \"5m\" or \"1h 30m\""))
+        .map_err(|_| invalid(key, text, "it must be a duration such as \"90s\", \"5m\" or \"1h 30m\""))
 }
 
 fn url(key: &str, text: &str) -> Result<reqwest::Url, Cause> {

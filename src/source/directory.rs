@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Beside, EXTRA_LIMIT, FILE_LIMIT, packages, trees};
+use super::beside::{Beside, EXTRA_LIMIT, FILE_LIMIT, packages};
+use super::trees;
 use crate::bundle::{BundleFile, ExtraFile, Fetched, Package};
 use crate::cause::Cause;
 use crate::files::{self, ReadError};
@@ -50,7 +51,7 @@ fn extra_of(directory: &Path, extra: &[Extra], causes: &mut Vec<Cause>) -> Resul
     Ok(found)
 }
 
-/// What the file holds, or nothing and its cause among the others.
+/// The file's content, or `None` after adding its cause to the others.
 fn or_note(read: Result<Vec<u8>, Cause>, causes: &mut Vec<Cause>) -> Vec<u8> {
     read.unwrap_or_else(|cause| {
         causes.push(cause);
@@ -70,7 +71,7 @@ fn read_in_tree(path: &Path) -> Result<Vec<u8>, Cause> {
     read(path, EXTRA_LIMIT)
 }
 
-/// Why a file of a source was not read, in the source's terms.
+/// Why a file of the source was not read.
 fn unreadable(path: &Path, error: &ReadError) -> Cause {
     let shown = path.display();
     match error {
@@ -87,10 +88,10 @@ fn unreadable(path: &Path, error: &ReadError) -> Cause {
         ReadError::TooLarge { size, limit } => Cause::config(
             Kind::SourceTooLarge,
             format!("{shown} is too large for this file of a bundle."),
-            "Check that it is the right file.",
+            "Check that this is the intended file.",
         )
         .with("size", format!("{size} bytes, at most {limit}")),
-        ReadError::Io(error) => files::failed("read", path, error),
+        ReadError::Io(_) | ReadError::Unsafe(_) => error.cause(path),
     }
 }
 

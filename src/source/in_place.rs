@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{EXTRA_LIMIT, FILE_LIMIT, trees};
+use super::beside::{EXTRA_LIMIT, FILE_LIMIT};
+use super::trees;
 use crate::bundle::{BundleFile, ExtraFile, Fetched};
 use crate::cause::Cause;
 use crate::files::{self, ReadError, Root};
@@ -47,7 +48,7 @@ pub(crate) fn in_place(root: &Root, extra: &[Extra]) -> InPlace {
     found
 }
 
-/// The bundle as it is in place on this box. A file that is absent is left out.
+/// The bundle installed on this box. Missing files are left out.
 ///
 /// # Errors
 /// The first of what is there and cannot be read: `host.file`, `host.permission`; `source.too_many` (config).

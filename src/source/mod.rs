@@ -1,39 +1,24 @@
 //! Where a bundle comes from: its objects from where they lie into memory, all at once; and the bundle in place on this
 //! box.
 
+mod beside;
 mod directory;
 mod in_place;
 mod s3;
 mod trees;
 
+pub(crate) use beside::Beside;
+use beside::FILE_LIMIT;
 pub(crate) use in_place::{InPlace, in_place, installed, placed};
 
 use crate::aws::s3::S3;
-use crate::bundle::{BundleFile, ExtraFile, Fetched, Package};
+use crate::bundle::{BundleFile, Fetched};
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
 use crate::settings::{Extra, Location, Source};
 
-/// The most bytes that one of the four files may have; the real ones have a few kilobytes.
-const FILE_LIMIT: usize = 1 << 20;
-
-/// The most bytes that an extra file may have.
-const EXTRA_LIMIT: usize = 16 << 20;
-
-/// The most files that one extra directory tree may have.
-const TREE_LIMIT: usize = 1000;
-
-/// What lies beside the four files.
-#[derive(Debug, Default)]
-pub(crate) struct Beside {
-    /// The extra files, those of trees included.
-    pub(crate) extra: Vec<ExtraFile>,
-    /// The airgap packages, which are not fetched; `None` where the source cannot be listed.
-    pub(crate) packages: Option<Vec<Package>>,
-}
-
-/// Fetches everything the bundle consists of, in one attempt. When several objects are bad, the cause names them all.
+/// Fetches the whole bundle, in one attempt. If several objects fail, the cause names them all.
 ///
 /// # Errors
 /// Those of [`S3::get`] and [`S3::list`]; `source.no_such_file` (config) and `host.file` for a directory.
@@ -73,7 +58,7 @@ pub(crate) async fn fetch_file(
     fetch_named(root, source, file.name(), s3).await
 }
 
-/// A file that lies beside the four, in one attempt, of at most their size.
+/// A file next to the four, in one attempt, with the same size limit.
 ///
 /// # Errors
 /// As for [`fetch`], about this one object.
@@ -113,21 +98,9 @@ pub(crate) async fn fetch_beside(
 fn no_region(location: &Location) -> Cause {
     Cause::config(
         Kind::AwsNoRegion,
-        format!("{location} cannot be asked for without a region."),
+        format!("{location} cannot be fetched without a region."),
         "Set AWS_REGION.",
     )
-}
-
-/// The airgap packages among the names and sizes of what lies at the top of a source.
-fn packages(listed: &[(String, u64)], extra: &[Extra]) -> Vec<Package> {
-    let is_extra = |name: &str| extra.iter().any(|entry| entry.object == name);
-    let packages = listed.iter().filter(|(name, _)| name.ends_with(Package::ENDING) && !is_extra(name));
-    let packages = packages.map(|(name, size)| {
-        let sums = format!("{name}{}", Package::SUMS);
-        let has_sums = listed.iter().any(|(other, _)| *other == sums);
-        Package { name: name.clone(), size: *size, has_sums }
-    });
-    packages.collect()
 }
 
 /// What to say of a fetched bundle.

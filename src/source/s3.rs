@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use futures_util::future::join;
 
+use super::beside::{Beside, EXTRA_LIMIT, FILE_LIMIT, TREE_LIMIT, packages};
 use super::trees::{self, Tree};
-use super::{Beside, EXTRA_LIMIT, FILE_LIMIT, TREE_LIMIT, packages};
 use crate::aws::s3::{Listed, ObjectRequest, S3};
 use crate::bundle::{BundleFile, ExtraFile, Fetched, Package};
 use crate::cause::Cause;
@@ -105,7 +105,7 @@ async fn found(s3: &S3, location: &Location, extra: &[Extra]) -> Result<Found, C
                 packages(&below.collect::<Vec<_>>(), extra)
             });
         }
-        // Bundles without these directories do well without the permission.
+        // Bundles without these directories work without the permission.
         Err(cause) if cause.kind == Kind::S3AccessDenied => warnings.push(not_listed(&unasked, &cause)),
         Err(cause) => return Err(cause),
     }

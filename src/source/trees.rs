@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::TREE_LIMIT;
+use super::beside::TREE_LIMIT;
 use crate::bundle;
 use crate::cause::Cause;
 use crate::files;
@@ -22,8 +22,7 @@ pub(super) struct Tree {
     pub(super) mode: u32,
 }
 
-/// What 2.x keeps beside the four: the services' configuration, and keys without which what is stored cannot be read. They
-/// are part of any bundle that has them.
+/// The additional trees of 2.x: the services' configuration, and the keys for encrypted data.
 const UNASKED: [(&str, &str); 2] =
     [("circleconfig/", bundle::CIRCLECONFIG), ("circleci-encryption-keys/", bundle::ENCRYPTION_KEYS)];
 
@@ -43,7 +42,7 @@ pub(super) fn configured(extra: &[Extra]) -> Vec<Tree> {
         .collect()
 }
 
-/// The trees that the settings do not name themselves.
+/// The trees that the settings do not list explicitly.
 pub(super) fn unasked(extra: &[Extra]) -> Vec<Tree> {
     let is_configured = |object: &str, path: &str| {
         extra.iter().any(|entry| entry.is_tree && (entry.object == object || entry.path == Path::new(path)))
@@ -61,7 +60,7 @@ pub(super) fn all(extra: &[Extra]) -> Vec<Tree> {
     trees
 }
 
-/// The path below a directory, refusing a key that would lead out of it.
+/// The path below a directory; rejects a key that would escape it.
 pub(super) fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
     let relative = Path::new(below);
     if relative.components().all(|part| matches!(part, Component::Normal(_))) {
@@ -69,7 +68,7 @@ pub(super) fn inside(directory: &Path, below: &str) -> Result<PathBuf, Cause> {
     }
     Err(Cause::config(
         Kind::SourceUnsafeKey,
-        format!("An object's name leads out of {}.", directory.display()),
+        format!("An object's key points outside {}.", directory.display()),
         "Remove the object from the source.",
     )
     .with("object", below))
@@ -97,7 +96,7 @@ pub(super) fn walk(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
             return Err(Cause::config(
                 Kind::SourceTooMany,
                 format!("{} holds more than {TREE_LIMIT} files.", directory.display()),
-                "Check that it is the directory it should be.",
+                "Check that this is the intended directory.",
             ));
         }
     }

@@ -5,6 +5,8 @@ mod plot;
 use std::io;
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::cause::Cause;
 use crate::cli;
 use crate::command::{CommandOutput, Exit};
@@ -20,7 +22,7 @@ pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Res
     let record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
             Kind::RecordNone,
-            "This instance has not been booted by the agent.",
+            "The agent has not booted this instance.",
             "Boot it: agent boot s3://bucket/prefix",
         )
     })?;
@@ -31,6 +33,8 @@ pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Res
     };
     let mut json = record.to_json();
     json["is_running"] = is_running.into();
+    let path = record::critical_path(&record.stages, Timestamp::now());
+    json["critical_path"] = path.into_iter().map(|index| record.stages[index].name.as_str()).collect();
     let text = match flags.plot.as_deref() {
         Some(file) if file == Path::new("-") => plot::plot(&record),
         Some(file) => {

@@ -1,18 +1,19 @@
-//! A record as a picture, in the manner of `systemd-analyze plot`: time runs to the right, one row for each stage, with
-//! what it waited for inside its bar, and the heartbeats as ticks below.
+//! A record as a picture, in the manner of `systemd-analyze plot`: time runs to the right from when the machine was switched
+//! on, one row for each stage, with what it waited for inside its bar, and the heartbeats as ticks below. The critical path,
+//! which stage waited for which, is drawn as a line.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use svg::Document;
-use svg::node::element::{Group, Line, Rectangle, Style, Text, Title};
+use svg::node::element::{Group, Line, Polyline, Rectangle, Style, Text, Title};
 
 use crate::console::human;
-use crate::record::{Record, StageRecord, Wait, between, ending};
+use crate::record::{Record, StageRecord, Wait, between, critical_path, ending};
 
 /// Pixels between the left edge and the begin of time, for labels of bars that end at the right edge, and above.
 const MARGIN: f64 = 24.0;
-const TOP: f64 = 96.0;
+const TOP: f64 = 116.0;
 
 /// Pixels that the whole boot is wide, and what is left beside it for labels.
 const WIDTH: f64 = 900.0;
@@ -35,6 +36,8 @@ text { font: 12px sans-serif; fill: #222; }
 .wait { fill: #f3d99b; stroke: #b98a1d; stroke-width: 0.5; }
 .heartbeat { stroke: #5b7fb5; stroke-width: 2; }
 .told { stroke: #222; stroke-width: 2; }
+.before { fill: #a9bcd6; }
+.critical { fill: none; stroke: #c0392b; stroke-width: 1.5; }
 ";
 
 /// From the time of a boot to pixels.
@@ -65,9 +68,10 @@ impl Scale {
 /// The picture, as the text of an SVG file. What was running is drawn as it stands now.
 pub(super) fn plot(record: &Record) -> String {
     let end = record.ended_at.unwrap_or_else(Timestamp::now);
-    let total = between(record.started_at, end).max(Duration::from_millis(1));
-    let scale = Scale { begin: record.started_at, total };
-    let rows = record.stages.len() as f64 + 1.0;
+    let begin = record.switched_on_at.unwrap_or(record.started_at);
+    let scale = Scale { begin, total: between(begin, end).max(Duration::from_millis(1)) };
+    // One for what came before the boot, and one for the group.
+    let rows = record.stages.len() as f64 + 2.0;
     let (width, height) = (MARGIN + WIDTH + LABELS, TOP + rows * ROW + MARGIN);
     let mut picture = Document::new()
         .set("width", width)
@@ -75,19 +79,62 @@ pub(super) fn plot(record: &Record) -> String {
         .set("viewBox", (0, 0, width as i32, height as i32))
         .add(Style::new(STYLE))
         .add(Rectangle::new().set("width", "100%").set("height", "100%").set("fill", "white"));
-    for text in heading(record, total) {
+    let path = critical_path(&record.stages, end);
+    for text in heading(record, end, &path) {
         picture = picture.add(text);
     }
-    picture = picture.add(axis(&scale, TOP + rows * ROW));
+    picture = picture.add(axis(&scale, TOP + rows * ROW)).add(before_row(record, &scale));
     for (row, stage) in record.stages.iter().enumerate() {
-        picture = picture.add(stage_row(stage, &scale, end, TOP + row as f64 * ROW));
+        picture = picture.add(stage_row(stage, &scale, end, row_of(row)));
     }
-    picture = picture.add(lifecycle_row(record, &scale, TOP + (rows - 1.0) * ROW));
+    picture = picture.add(critical_line(record, &path, &scale, end)).add(lifecycle_row(
+        record,
+        &scale,
+        TOP + (rows - 1.0) * ROW,
+    ));
     format!("{picture}\n")
 }
 
-fn heading(record: &Record, total: Duration) -> [Text; 3] {
-    let name = record.instance.as_ref().map_or("an unknown instance", |instance| instance.id.as_str());
+/// Where the row of a stage begins.
+fn row_of(stage: usize) -> f64 {
+    TOP + (stage as f64 + 1.0) * ROW
+}
+
+/// What came before the agent: kernel, systemd, the network.
+fn before_row(record: &Record, scale: &Scale) -> Group {
+    let Some(switched_on) = record.switched_on_at else { return Group::new() };
+    let began = scale.x(record.started_at);
+    let took = human(between(switched_on, record.started_at));
+    Group::new()
+        .add(Title::new("from switching on to the start of agent boot"))
+        .add(bar(scale.x(switched_on), began, TOP).set("class", "before"))
+        .add(label(began + 6.0, TOP + 13.0, &format!("the machine starts {took}")))
+}
+
+/// Along the bars of the critical path, and from the end of each to the begin of the one that waited for it.
+fn critical_line(record: &Record, path: &[usize], scale: &Scale, now: Timestamp) -> Polyline {
+    let mut points = Vec::new();
+    if record.switched_on_at.is_some() {
+        points.extend([(MARGIN, TOP + BAR), (scale.x(record.started_at), TOP + BAR)]);
+    }
+    for &index in path {
+        let (stage, y) = (&record.stages[index], row_of(index) + BAR);
+        points.push((scale.x(stage.started_at), y));
+        points.push((scale.x(stage.ended_at.unwrap_or(now)), y));
+    }
+    let points: Vec<String> = points.into_iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    Polyline::new().set("points", points.join(" ")).set("class", "critical")
+}
+
+fn heading(record: &Record, now: Timestamp, path: &[usize]) -> [Text; 4] {
+    let total = between(record.started_at, now);
+    let mut steps = Vec::new();
+    if let Some(switched_on) = record.switched_on_at {
+        steps.push(format!("start of the machine {}", human(between(switched_on, record.started_at))));
+    }
+    let stages = path.iter().map(|&index| &record.stages[index]);
+    steps.extend(stages.map(|stage| format!("{} {}", stage.name, human(stage.elapsed(now)))));
+    let name = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
     let started = record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let cause = record.cause.as_ref().map_or(String::new(), ToString::to_string);
     [
@@ -96,6 +143,7 @@ fn heading(record: &Record, total: Duration) -> [Text; 3] {
         label(MARGIN, 46.0, &format!("{started}, agent {}, from {}", record.agent, record.source))
             .set("class", "faint"),
         label(MARGIN, 64.0, &cause),
+        label(MARGIN, 82.0, &format!("Critical path: {}", steps.join(" → "))),
     ]
 }
 
@@ -182,6 +230,41 @@ mod tests {
             let count = seconds / scale.step();
             assert!((2.0..=MARKS + 0.01).contains(&count), "{count} marks in {seconds} s");
         }
+    }
+
+    #[test]
+    fn the_critical_path_is_drawn_from_when_the_machine_was_switched_on() {
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let mut record = Record::begin("s3://b/p".to_owned(), None);
+        record.switched_on_at = Some(at(10_000));
+        record.started_at = at(11_000);
+        record.ended_at = Some(at(14_000));
+        record.outcome = crate::record::BootOutcome::InService;
+        for (name, began, ended) in
+            [("identity", 11_000, 11_500), ("databases", 11_500, 12_000), ("images", 11_500, 14_000)]
+        {
+            record.stages.push(StageRecord {
+                name: name.to_owned(),
+                outcome: crate::console::StageOutcome::Done,
+                started_at: at(began),
+                ended_at: Some(at(ended)),
+                detail: String::new(),
+                cause: None,
+                waits: Vec::new(),
+            });
+        }
+        let picture = plot(&record);
+        let said = "Critical path: start of the machine 1.0 s → identity 500 ms → images 2.5 s";
+        assert!(picture.contains(said), "{picture}");
+        assert!(picture.contains("the machine starts 1.0 s"), "{picture}");
+        // From the left edge over a quarter of the width to the right edge, in the rows of the three.
+        let line = picture.lines().find(|line| line.contains("class=\"critical\"")).unwrap();
+        for point in ["24.0,134.0", "249.0,134.0", "249.0,160.0", "361.5,160.0", "361.5,212.0", "924.0,212.0"]
+        {
+            assert!(line.contains(point), "{point} is not in {line}");
+        }
+        record.switched_on_at = None;
+        assert!(!plot(&record).contains("the machine"), "{}", plot(&record));
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Instance {
         let mut container = Server::start("machine", command, Signal::SIGTERM, self.disk.beside());
         let nspawn = container.pid().as_raw();
         let mut found = None;
-        container.wait_until(Duration::from_secs(30), || {
+        container.wait_until(BOOTED, || {
             found = init(nspawn);
             found.is_some()
         });
@@ -120,7 +120,7 @@ impl Instance {
     pub(super) fn cut_power(&mut self) {
         let power = self.power.take().expect("the machine is on");
         power.kill();
-        wait_for("the end of the machine", Duration::from_secs(20), || !runs(power.init));
+        wait_for("the end of the machine", BOOTED, || !runs(power.init));
         drop(power);
         self.kill_containers();
     }
@@ -136,7 +136,7 @@ impl Instance {
         let init = self.init();
         // The command may lose its own machine while it runs.
         self.run(&["systemctl", "reboot"]);
-        self.wait_for("the machine's shutdown", Duration::from_secs(60), || !runs(init));
+        self.wait_for("the machine's shutdown", BOOTED, || !runs(init));
         // A container that keeps its unit leaves it to that to start it again.
         self.power = None;
         self.power_on();
@@ -248,7 +248,7 @@ impl Instance {
         }
         assert_eq!(self.scene.state(), "InService");
         assert_eq!(self.scene.record()["outcome"], "in_service");
-        self.wait_for("the unit's end", Duration::from_secs(10), || {
+        self.wait_for("the unit's end", BOOTED, || {
             self.property("boot-agent.service", "ActiveState") == "inactive"
         });
         assert_eq!(self.property("boot-agent.service", "Result"), "success");

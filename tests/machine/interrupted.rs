@@ -30,7 +30,7 @@ fn stands_still(instance: &Instance) -> String {
 }
 
 fn wait_for_restart(instance: &Instance, old: &str, times: &str) {
-    instance.wait_for("the unit's restart", Duration::from_secs(60), || {
+    instance.wait_for("the unit's restart", BOOTED, || {
         let pid = instance.property(unit::NAME, "MainPID");
         pid != old && pid != "0" && instance.property(unit::NAME, "NRestarts") == times
     });

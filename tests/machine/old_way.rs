@@ -1,12 +1,20 @@
 //! The old way beside the agent: the user-data that boxes were booted with before, on the same machine.
 
+use std::fs;
 use std::time::{Duration, Instant};
+
+use boot_agent::unit;
 
 use super::instance::{BOOTED, INTERPRETER, Instance};
 use super::scene::{PLACED, STAND_IN};
 
-/// How often each way boots a blank instance, in turns.
+/// How often each way boots a blank instance, in turns, so that whatever else the computer does meets both.
 const RUNS: usize = 3;
+
+/// How many times sooner the agent must be. Both are measured in one run, and the second is a floor for a debug build on a
+/// busy computer: benches/old-way measures the program as it is shipped.
+const FILES: f64 = 4.0;
+const INSTALLER: f64 = 3.0;
 
 /// What boxes were booted with, in its best case: awscli is on the image already, and so is the installer.
 const OLD_WAY: &str = "#!/bin/bash
@@ -30,6 +38,11 @@ struct Took {
 fn boot(user_data: &str) -> Took {
     let mut instance = Instance::new(user_data);
     let world = &instance.scene.world;
+    if user_data == OLD_WAY {
+        // Boxes of that time had no agent that works beside cloud-init.
+        fs::remove_file(world.path(&format!("/etc/systemd/system/multi-user.target.wants/{}", unit::NAME)))
+            .unwrap();
+    }
     let placed: Vec<_> = PLACED.iter().map(|path| world.path(path)).collect();
     let runs = world.path(&format!("{STAND_IN}/runs"));
     let on = Instant::now();
@@ -53,12 +66,12 @@ fn the_agent_is_faster_than_the_old_way_from_power_to_installer() {
         old.push(boot(OLD_WAY));
         new.push(boot(INTERPRETER));
     }
-    for (what, time) in [
-        ("files in place", (|took| took.files) as fn(&Took) -> Duration),
-        ("installer start", |took| took.installer),
+    for (what, time, least) in [
+        ("files in place", (|took| took.files) as fn(&Took) -> Duration, FILES),
+        ("installer start", |took| took.installer, INSTALLER),
     ] {
         let (old, new) = (median(old.iter().map(time).collect()), median(new.iter().map(time).collect()));
         println!("power on to {what}: old way {old:.2} s, agent {new:.2} s, old / agent {:.2}", old / new);
-        assert!(new < old, "{what}: {new} s against {old} s");
+        assert!(old / new >= least, "{what}: {new} s against {old} s");
     }
 }

@@ -109,7 +109,9 @@ fn prepare(scene: &Scene) {
     fs::create_dir_all(world.path(ENGINE)).unwrap();
     world.write("/etc/systemd/system/docker.socket", DOCKER_SOCKET);
     world.write("/etc/systemd/system/docker.service", DOCKER_SERVICE);
-    fs::copy(env!("CARGO_BIN_EXE_agent"), world.path("/usr/local/bin/agent")).unwrap();
+    // A bench sets the program as it is shipped.
+    let agent = std::env::var("AGENT").unwrap_or_else(|_| env!("CARGO_BIN_EXE_agent").to_owned());
+    fs::copy(agent, world.path("/usr/local/bin/agent")).unwrap();
     let environment: String = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_AUTO_SCALING"]
         .map(|name| format!("Environment={name}={}\n", world.environment()[name]))
         .concat();

@@ -238,7 +238,7 @@ fn registry_that_fails_midway_is_waited_for_and_what_came_stays() {
     assert!(line.contains("images     waiting"), "{line}");
     assert_eq!(bakery.world.read(LOCK), before, "written when all is there, and not before");
     bakery.registry.resume();
-    bake.finish(SOON).assert_code(0).assert_says(&format!("{}: all of it is there", references[0]));
+    bake.finish(SOON).assert_code(0).assert_says(&format!("{}: already complete", references[0]));
     assert!(bakery.world.read(LOCK).contains(&references[1]));
 }
 
@@ -356,7 +356,7 @@ fn images_that_the_installer_starts_are_locked_without_being_asked_for() {
     let finished = bakery.bakes(&[]);
     finished.assert_code(3);
     for image in REPLICATED {
-        finished.assert_says(&format!("{image}: added, since the installer starts it"));
+        finished.assert_says(&format!("{image}: added, because the installer starts it"));
     }
     let another = text.replace("replicated-ui:stable-2.38.6", "replicated-ui:stable-2.53.2");
     bakery.world.write(WANTED, another);
@@ -406,7 +406,7 @@ fn login_is_used_and_never_shown() {
     bakery.world.write("/root/.docker/config.json", logins);
     let finished = bakery.bakes(&["-v"]);
     finished.assert_code(0).assert_silent_about(PASSWORD).assert_silent_about(&login);
-    finished.assert_says("config.json is in the image: the image carries registry logins");
+    finished.assert_says("config.json is in the image: the image contains registry logins");
 }
 
 #[test]
@@ -526,7 +526,7 @@ fn what_another_box_left_is_named_and_removed_when_that_is_asked_for() {
     let found = bakery.bakes(&[]);
     found
         .assert_code(1)
-        .assert_says("not fit to ship")
+        .assert_says("not ready to ship")
         .assert_says("The container replicated-statsd is in the image");
     for path in LEFT.iter().chain(&["/etc/machine-id", "/data/circle"]) {
         found.assert_says(&format!("{} is in the image", bakery.world.path(path).display()));
@@ -535,7 +535,7 @@ fn what_another_box_left_is_named_and_removed_when_that_is_asked_for() {
     found.assert_silent_about("own.conf").assert_silent_about("/var/lib/cloud/seed");
 
     let cleaned = bakery.bakes(&["--clean"]);
-    cleaned.assert_code(1).assert_says("whose loss may be final");
+    cleaned.assert_code(1).assert_says("which may be the only copy");
     for path in LEFT {
         assert!(!bakery.world.exists(path), "{path}");
         cleaned.assert_says(&format!("removed {}: ", bakery.world.path(path).display()));
@@ -562,7 +562,7 @@ fn image_that_was_baked_passes_and_changes_nothing() {
     bakery.wants(&bakery.pushed(&["a:1", "b:1"]));
     bakery.bakes(&[]).assert_code(0);
     let before = bakery.world.files();
-    bakery.bakes(&["--verify"]).assert_code(0).assert_says("fit to ship").assert_silent_about("✗");
+    bakery.bakes(&["--verify"]).assert_code(0).assert_says("ready to ship").assert_silent_about("✗");
     assert_eq!(bakery.world.files(), before);
     assert!(bakery.world.read("/etc/boot-agent/agent.toml").contains("#source ="), "every key is shown");
 }

@@ -197,7 +197,7 @@ fn mongo_lets_circle_in(version: Version, release: &str, wire: u32) {
 #[test]
 fn agent_runs_in_a_world_of_its_own() {
     let world = CommandContext::new();
-    let run = Agent::new(&world).run(Duration::from_secs(10));
+    let run = Agent::new(&world).run(super::scene::SOON);
     assert!(run.code.is_some(), "{run}");
     assert!(world.exists("/etc/group"));
 }

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::{parts, s3};
 use super::scene::{REPLICATED, SETTINGS};
+use super::terminal::on_a_terminal_of;
 
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 pub(crate) const SET: &str = "settings.conf";
 pub(crate) const REP: &str = "replicated.conf";
@@ -327,6 +328,34 @@ fn each_finding_shows_its_line_with_a_caret_and_no_secret() {
     let excerpt = &found.last().unwrap()["excerpt"];
     let (text, column) = (excerpt["text"].as_str().unwrap(), excerpt["column"].as_u64().unwrap() as usize);
     assert_eq!(text.chars().nth(column - 1), Some('&'), "{text}");
+}
+
+#[test]
+fn excerpts_fit_the_terminal_and_point_at_the_place() {
+    let mut draft = Draft::good();
+    let line = "export CIRCLE_SECRETS_POSTGRES_MAIN_URI=postgres://circle:hunter2@db.internal:5432/circle?sslmode=require&connect_timeout=10";
+    draft.files.insert(CUS, format!("{line}\n").into_bytes());
+    let directory = draft.directory();
+    for columns in [40, 80, 200] {
+        let world = CommandContext::new();
+        let agent =
+            Agent::new(&world).args(["check", directory.path().to_str().unwrap()]).env("NO_COLOR", "1");
+        let run = on_a_terminal_of(agent, columns).run(SOON);
+        let lines: Vec<&str> = run.stdout.lines().map(str::trim_end).collect();
+        let caret = lines.iter().position(|line| line.trim_start() == "^").unwrap_or_else(|| panic!("{run}"));
+        let (excerpt, place) = (lines[caret - 1], lines[caret].len() - 1);
+        assert_eq!(excerpt.chars().nth(place), Some('&'), "{columns} columns: {run}");
+        assert!(excerpt.chars().count() <= columns, "{columns} columns: {run}");
+        let text = excerpt.split_once("| ").unwrap().1.trim_matches('…');
+        let masked = line.replace("hunter2", "*******");
+        let at = masked.find(text).unwrap_or_else(|| panic!("{text}: {run}"));
+        let whole = |place: usize| {
+            let joined = |c: char| c.is_alphanumeric() || c == '_';
+            let (before, after) = (masked[..place].chars().last(), masked[place..].chars().next());
+            !before.is_some_and(joined) || !after.is_some_and(joined)
+        };
+        assert!(whole(at) && whole(at + text.len()), "{columns} columns cut a word: {excerpt}");
+    }
 }
 
 #[test]

@@ -187,7 +187,7 @@ impl Diagnosis {
             serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}: {printed}"));
         let own = report["seconds"].as_f64().unwrap();
         // A timer is told late on a busy machine, and never early.
-        assert!(Duration::from_secs_f64(own) < CLIMB_LIMIT + Duration::from_millis(500), "{printed}");
+        assert!(Duration::from_secs_f64(own) < CLIMB_LIMIT * 3, "{printed}");
         let diagnosis = Self { report, code: printed.code };
         assert_eq!(diagnosis.rungs().len(), diagnosis.kind().rungs().len(), "{printed}");
         let expected = i32::from(diagnosis.failure().is_some());
@@ -369,7 +369,7 @@ impl BlackHole {
         };
         let address = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
             waiting.push(stream);
             assert!(waiting.len() < 100, "the queue does not fill");
         }

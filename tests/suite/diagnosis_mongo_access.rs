@@ -96,11 +96,13 @@ fn privileges_by_what_they_allow() {
         }
         let found = good("narrow", "circle_ghe");
         shows(&found.warns("mongo.narrow_role"), "missing", "listCollections, listIndexes");
-        assert!(lacks("noindex", "circle_ghe", "createIndex").sentence.contains("may not fully use"));
-        assert!(lacks("nodelete", "circle_ghe", "remove").sentence.contains("may not write"));
+        assert!(
+            lacks("noindex", "circle_ghe", "createIndex").sentence.contains("is not allowed to fully use")
+        );
+        assert!(lacks("nodelete", "circle_ghe", "remove").sentence.contains("is not allowed to write"));
         for (name, database) in [("other", "circle_ghe"), ("nobody", "circle_ghe"), ("exact", "conductor")] {
             let cause = lacks(name, database, "find, insert, update, remove, createIndex, createCollection");
-            assert!(cause.sentence.contains("may not read and write"), "{cause:?}");
+            assert!(cause.sentence.contains("is not allowed to read and write"), "{cause:?}");
         }
         lacks("admin", "circle_ghe", "find");
         // Single collections are enough as long as they are all there are.
@@ -154,7 +156,7 @@ fn tls_that_only_todays_drivers_turn_on() {
     let node = Node::new("");
     let authority = Authority::new();
     let certificate = authority.issue("mongo", &["IP:127.0.0.1"], 10);
-    for (mode, old) in [("requireTLS", "cannot connect"), ("preferTLS", "the traffic can be read")] {
+    for (mode, old) in [("requireTLS", "cannot connect"), ("preferTLS", "the traffic is not encrypted")] {
         let mongo = server(with_tls_mode(mode, Version::V4_4, &authority, &certificate));
         let found = node.holds(&uri(&mongo, "circle_ghe"));
         let cause = found.warns("mongo.uri_tls_name");

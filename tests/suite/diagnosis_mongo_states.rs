@@ -59,7 +59,7 @@ fn seeds_that_belong_elsewhere() {
         assert_eq!(cause.kind.as_str(), "mongo.set_name_mismatch", "{found:?}");
     }
     let only_standalone = at(&login, &[alone.port(), alone.port()], "");
-    node.breaks(&only_standalone, Rung::Role, "mongo.not_a_replica_set", Config, "this one server alone");
+    node.breaks(&only_standalone, Rung::Role, "mongo.not_a_replica_set", Config, "only this server");
 }
 
 /// The states that a member goes through or is put into, of a set that works otherwise.

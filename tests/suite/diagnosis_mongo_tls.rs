@@ -64,7 +64,7 @@ fn the_servers_certificate() {
         shows(&cause, "issuer", "test authority");
         node.holds(&format!("{other}&tlsAllowInvalidCertificates=true"));
         let by_name = uri.replace("@127.0.0.1:", "@db.internal:");
-        node.breaks(&by_name, Rung::Tls, "tls.wrong_name", Config, "a name that the certificate carries");
+        node.breaks(&by_name, Rung::Tls, "tls.wrong_name", Config, "a name from the certificate");
         node.holds(&format!("{by_name}&tlsAllowInvalidHostnames=true"));
         let missing = uri.replace(&ca, "/no/such/ca.pem");
         node.breaks(&missing, Rung::Tls, "tls.ca_file", Config, "tlsCAFile");
@@ -125,13 +125,7 @@ fn the_clients_certificate() {
     let authority = Authority::new();
     let stranger = authority.issue("stranger", &["DNS:circle"], 10).both.display().to_string();
     let rejected = "tls.client_certificate_rejected";
-    node.breaks(
-        &uri.replace(&file, &stranger),
-        Rung::Tls,
-        rejected,
-        Config,
-        "the CA which the server trusts",
-    );
+    node.breaks(&uri.replace(&file, &stranger), Rung::Tls, rejected, Config, "a CA that the server trusts");
 
     let x509 =
         format!("mongodb://127.0.0.1:{}/circle_ghe?authMechanism=MONGODB-X509&{options}", mongo.port());

@@ -89,12 +89,12 @@ fn a_pooler_at_its_limit() {
     let node = Node::new("");
     let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{}/circle", bouncer.port());
     let mut psql = Command::new("psql");
-    psql.args([uri.as_str(), "--command", "select pg_sleep(60)"]);
+    psql.args([uri.as_str(), "--command", "select pg_sleep(600)"]);
     let mut holder = psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let busy = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'";
     let started = Instant::now();
     while postgres.sql("postgres", busy) != "1" {
-        assert!(started.elapsed() < Duration::from_secs(30), "the one connection cannot be had");
+        assert!(started.elapsed() < Duration::from_secs(90), "the one connection cannot be had");
         std::thread::sleep(Duration::from_millis(50));
     }
     let full = "postgres.too_many_connections";

@@ -38,7 +38,7 @@ fn the_servers_certificate() {
         shows(&cause, "issuer", "test authority");
     }
     let by_name = verified("verify-full", &authority).replace("@127.0.0.1:", "@db.internal:");
-    node.breaks(&by_name, Rung::Tls, "tls.wrong_name", Config, "a name that the certificate carries");
+    node.breaks(&by_name, Rung::Tls, "tls.wrong_name", Config, "a name from the certificate");
     node.holds(&by_name.replace("verify-full", "verify-ca"));
     let file = "tls.ca_file";
     node.breaks(&format!("{uri}?sslmode=verify-full"), Rung::Tls, file, Config, "sslrootcert");
@@ -155,11 +155,11 @@ fn the_clients_certificate() {
     mode(&stranger.key, 0o600);
     let other = with(&stranger.certificate, &stranger.key);
     let rejected = "tls.client_certificate_rejected";
-    node.breaks(&other, Rung::Tls, rejected, Config, "the CA which the server trusts");
+    node.breaks(&other, Rung::Tls, rejected, Config, "a CA that the server trusts");
     let expired = authority.issue_expired("circle-of-old", &["DNS:circle"]);
     mode(&expired.key, 0o600);
     let old = with(&expired.certificate, &expired.key);
-    node.breaks(&old, Rung::Tls, rejected, Config, "still good");
+    node.breaks(&old, Rung::Tls, rejected, Config, "unexpired");
     let mixed = with(&client.certificate, &stranger.key);
     node.breaks(&mixed, Rung::Tls, unusable, Config, "Correct");
     node.breaks(&with(Path::new("/no/such.crt"), &client.key), Rung::Tls, unusable, Config, "Correct");

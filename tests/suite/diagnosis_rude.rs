@@ -116,7 +116,7 @@ fn what_listens_in_the_place_of_postgres_is_named() {
     let port = rude(closes);
     let uri = format!("postgres://circle:{PASSWORD}@127.0.0.1:{port}/circle");
     let cause = node.breaks(&uri, Rung::Tls, "postgres.closed", External, "load balancer");
-    assert!(cause.sentence.contains("at once"), "{cause:?}");
+    assert!(cause.sentence.contains("immediately"), "{cause:?}");
 }
 
 #[test]

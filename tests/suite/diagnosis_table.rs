@@ -184,7 +184,7 @@ fn roles_and_databases_of_postgres() {
         format!("create role hasty {login}; alter role hasty set statement_timeout = '1ms'"),
         format!("create role numbered {login}; create role barred {login}"),
         "create database closed allow_connections false".to_owned(),
-        "create database full owner circle connection limit 0".to_owned(),
+        "create database crowded owner circle connection limit 0".to_owned(),
         "create database ascii owner circle encoding 'SQL_ASCII' template template0 locale 'C'".to_owned(),
         "create database latin owner circle encoding 'LATIN1' template template0 locale 'C'".to_owned(),
         "create database frozen owner circle".to_owned(),
@@ -218,9 +218,9 @@ fn roles_and_databases_of_postgres() {
         row("the role's connection limit", role("few"), full(), "ALTER ROLE few CONNECTION LIMIT"),
         row(
             "the database's connection limit",
-            database("full"),
+            database("crowded"),
             full(),
-            "ALTER DATABASE full CONNECTION LIMIT",
+            "ALTER DATABASE crowded CONNECTION LIMIT",
         ),
         row(
             "a database that lets nobody in",
@@ -316,7 +316,6 @@ fn ports_of_other_servers() {
             false,
             "a Microsoft SQL Server",
         ),
-        ("Cassandra", b"\x84\x00\x00\x00\x00\x00\x00\x00\x00", false, "a Cassandra server"),
         ("a load balancer's 503", b"HTTP/1.1 503 Service Unavailable\r\n\r\n", false, "an HTTP server"),
     ] {
         let port = speaks(words, unasked);
@@ -460,7 +459,8 @@ fn revocation_lists() {
         )
     };
     let (none, revoked) = (authority.revoke(None), authority.revoke(Some("server")));
-    let strange = Authority::named("Stranger Root CA").revoke(None);
+    let stranger = Authority::named("Stranger Root CA");
+    let strange = stranger.revoke(None);
     let rows = vec![
         row("nothing is revoked", with(&none), Expected::Good, ""),
         row(
@@ -535,7 +535,7 @@ fn the_table_has_at_least_200_rows() {
     let broken: usize = sources.iter().map(|source| source.matches(".breaks(").count()).sum();
     let own = include_str!("diagnosis_table.rs").matches("        row(").count();
     // Each port is asked as both databases.
-    let tables = own + RULES.len() + 2 * 13;
+    let tables = own + RULES.len() + 2 * 12;
     println!("diagnosis: at least {broken} rows in code and {tables} in tables");
     assert!(broken + tables >= 200, "{broken} + {tables}");
 }

@@ -85,8 +85,8 @@ fn on_an_installed_box_and_when_its_source_has_drifted() {
     scene.boots().assert_code(0);
     let (json, booted) = foretold(&scene, "in_service");
     booted.assert_code(0);
-    assert_eq!(would(&json, "place"), "every file is in place");
-    assert_eq!(would(&json, "install"), "Replicated's containers run");
+    assert_eq!(would(&json, "place"), "all files are in place");
+    assert_eq!(would(&json, "install"), "Replicated's containers are running");
     assert_eq!(would(&json, "report"), "no lifecycle action of group services-box is pending");
 
     scene.put("license.rli", "another licence\n");
@@ -121,7 +121,7 @@ fn when_the_fetch_fails_in_a_group_or_in_none() {
             Some("services-box".to_owned()),
             "complete hook services-box-launch of group services-box with ABANDON",
         ),
-        (None, "report to nobody: this instance is in no Auto Scaling group"),
+        (None, "not report: this instance is not in an Auto Scaling group"),
     ] {
         let scene = Scene::with_group(autoscaling::Config { group, ..autoscaling::Config::default() });
         scene.s3.delete(&scene.bucket, "services-box/license.rli");
@@ -140,10 +140,7 @@ fn when_no_action_is_pending_a_failure_reports_nothing() {
     let (json, booted) = foretold(&scene, "failed");
     booted.assert_code(1);
     let said = json["detail"].as_str().unwrap();
-    assert!(
-        said.ends_with("report nothing: no lifecycle action of group services-box is pending."),
-        "{said}"
-    );
+    assert!(said.ends_with("not report: no lifecycle action of group services-box is pending."), "{said}");
 }
 
 /// A boot waits for a database; what it would do after that is told all the same.

@@ -15,7 +15,7 @@ pub(crate) const FILES: [&str; 4] =
     ["settings.conf", "replicated.conf", "license.rli", "circle-installation-customizations"];
 
 /// How long the first half of a boot may take, on a machine that runs other tests too.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 /// A bundle with nothing to find fault with, addressed to nobody.
 pub(crate) fn bundle() -> [(&'static str, String); 4] {

@@ -74,7 +74,7 @@ fn lock_that_cannot_be_had_does_not_keep_the_cause_from_the_group() {
     // A file takes no block of its own on every file system: a directory in the way is refused on each.
     let scene = Scene::new();
     fs::create_dir_all(scene.world.path("/run/boot-agent.lock")).unwrap();
-    boot_of(&scene).assert_code(0).assert_says("booting without a lock");
+    boot_of(&scene).assert_code(0).assert_says("booting without the lock");
     assert_eq!(scene.completions(), ["CONTINUE"]);
 }
 

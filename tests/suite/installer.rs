@@ -174,7 +174,7 @@ fn installer_that_asks_for_the_address_for_ever_is_explained() {
     scene.write_settings("[install]\ndeadline = \"3s\"");
     let finished = scene.boots();
     assert_abandoned(&scene, &finished, 3, "installer.deadline", "config");
-    finished.assert_says("over and over");
+    finished.assert_says("kept asking");
     assert!(finished.stderr.len() < 400_000, "2 MB a second are not passed on: {}", finished.stderr.len());
     assert_eq!(processes_of(scene.world.root()), Vec::<String>::new());
 }
@@ -351,7 +351,7 @@ fn console_password_in_the_output_is_scrubbed() {
     finished.assert_code(0);
     assert!(scene.world.read(CONF).contains(PASSWORD));
     assert_nothing_leaked(&scene, &finished.to_string());
-    assert!(detail(&scene, "install").contains("containers run"));
+    assert!(detail(&scene, "install").contains("containers are running"));
 }
 
 #[test]

@@ -1,11 +1,10 @@
-//! A boot that is stopped or killed, anywhere, is resumed by booting again; two boots at once are one.
+//! A boot that is stopped or killed, anywhere, is resumed by booting again.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
 use stand_ins::{autoscaling, imds, s3_faults};
 
 use super::harness::agent::{Agent, Running};
@@ -14,11 +13,12 @@ use super::scene::{self, INSTALLER, PLACED, SOON, Scene};
 
 const COMPLETE: &str = "CompleteLifecycleAction";
 
-/// How soon a boot that is told to stop must have ended, on a machine that runs other tests too.
-const AT_ONCE: Duration = Duration::from_secs(6);
+/// How soon a boot that is told to stop must have ended, on a machine that is busy with everything else too; none of what
+/// it waits for would end by itself within that time.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(40);
 
-const LATE: &str = "0 starting started true 503\n";
-const READY: &str = "0 started started false 200\n";
+pub(crate) const LATE: &str = "0 starting started true 503\n";
+pub(crate) const READY: &str = "0 started started false 200\n";
 
 /// A stage in which a boot stands still until it is let go.
 struct Standstill {
@@ -44,11 +44,9 @@ fn interrupt(standstill: &Standstill) {
     };
 
     let stopped = stands_still();
-    let asked = Instant::now();
     stopped.signal(Signal::SIGTERM);
     let finished = stopped.finish(AT_ONCE);
     finished.assert_code(1).assert_says("stopped by a signal");
-    assert!(asked.elapsed() < AT_ONCE);
     assert_eq!(scene.record()["outcome"], "interrupted");
     assert_eq!(scene.stage(standstill.stage), "interrupted");
     assert_nothing_completed(&scene);
@@ -100,7 +98,7 @@ fn at_the_source(scene: &Scene, path: &str) -> String {
     format!("{}\n", scene.s3.get(&scene.bucket, &format!("services-box/{name}")))
 }
 
-fn assert_in_service(scene: &Scene) {
+pub(crate) fn assert_in_service(scene: &Scene) {
     assert_eq!(scene.completions().last().map(String::as_str), Some("CONTINUE"));
     assert_eq!(scene.state(), "InService");
     assert_eq!(scene.record()["outcome"], "in_service");
@@ -137,7 +135,7 @@ fn installer_processes(scene: &Scene) -> Vec<String> {
 }
 
 /// Nothing listens where the bundle says that PostgreSQL is.
-fn without_postgres(scene: &Scene) -> String {
+pub(crate) fn without_postgres(scene: &Scene) -> String {
     let nobody = format!("postgres://circle:secret@127.0.0.1:{}/circle", parts::free_port());
     let (mongo, _) = scene::databases();
     let customizations = scene::customizations(|database| mongo.uri(database), &nobody);
@@ -356,74 +354,4 @@ fn stopped_in_validate_and_place() {
 #[ignore = "slow: 40 s"]
 fn killed_at_any_moment() {
     end_at_moments(Signal::SIGKILL, 60, |_, turn| after(turn as u64 * 12));
-}
-
-#[test]
-fn a_second_boot_follows_the_first_and_ends_like_it() {
-    let scene = Scene::new();
-    scene.stand_in("timeline", LATE);
-    let mut first = scene.boot().args(["--output", "json"]).spawn();
-    first.wait_for_line("ready      waiting", SOON);
-    let mut second = scene.boot().args(["--output", "json"]).spawn();
-    second.wait_for_line("another boot is already running", SOON);
-    second.wait_for_line("fetch      done", SOON);
-    second.wait_for_line("ready      waiting", SOON);
-    scene.stand_in("timeline", READY);
-    let (first, second) = (first.finish(SOON), second.finish(SOON));
-    first.assert_code(0);
-    second.assert_code(0);
-    let records = [&first, &second].map(|it| serde_json::from_str::<Value>(&it.stdout).unwrap());
-    assert_eq!(records[0], records[1]);
-    assert_eq!(records[0]["outcome"], "in_service");
-    assert_eq!(scene.completions(), ["CONTINUE"]);
-    assert_eq!(scene.installer_runs(), 1);
-}
-
-#[test]
-fn a_follower_fails_as_the_first_does() {
-    let scene = Scene::new();
-    scene.write_settings("deadline = \"8s\"");
-    without_postgres(&scene);
-    let mut first = scene.boot().args(["--output", "json"]).spawn();
-    first.wait_for_line("databases  waiting", SOON);
-    let mut second = scene.boot().args(["--output", "json"]).spawn();
-    second.wait_for_line("another boot is already running", SOON);
-    let (first, second) = (first.finish(SOON), second.finish(SOON));
-    first.assert_code(3);
-    second.assert_code(3);
-    let records = [&first, &second].map(|it| serde_json::from_str::<Value>(&it.stdout).unwrap());
-    assert_eq!(records[0], records[1]);
-    assert_eq!(scene.completions(), ["ABANDON"]);
-}
-
-#[test]
-fn a_follower_that_is_stopped_leaves_the_first_alone() {
-    let scene = Scene::new();
-    scene.stand_in("timeline", LATE);
-    let mut first = scene.boot().spawn();
-    first.wait_for_line("ready      waiting", SOON);
-    let mut second = scene.boot().spawn();
-    second.wait_for_line("another boot is already running", SOON);
-    second.signal(Signal::SIGTERM);
-    second.finish(AT_ONCE).assert_code(1).assert_says("the boot itself continues");
-    scene.stand_in("timeline", READY);
-    first.finish(SOON).assert_code(0);
-    assert_in_service(&scene);
-}
-
-#[test]
-fn a_follower_takes_over_when_the_first_is_killed() {
-    let scene = Scene::new();
-    scene.stand_in("mode", "slow 120\n");
-    let mut first = scene.boot().spawn();
-    first.wait_for_line("Unpacking", SOON);
-    let mut second = scene.boot().spawn();
-    second.wait_for_line("another boot is already running", SOON);
-    scene.stand_in("mode", "");
-    first.kill();
-    second.wait_for_line("taking over", SOON);
-    second.finish(SOON).assert_code(0);
-    assert_in_service(&scene);
-    assert_eq!(scene.completions(), ["CONTINUE"]);
-    assert_eq!(scene.installer_runs(), 2);
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use boot_agent::cause::Cause;
 use boot_agent::dns::Resolver;
@@ -340,8 +340,5 @@ fn one_name_takes_no_longer_than_the_limit() {
     let cause = Files::new(&servers, lines, "", "").resolve("db").unwrap_err();
     assert_eq!(cause.kind.as_str(), "dns.timeout");
     let took = started.elapsed();
-    assert!(
-        took >= boot_agent::dns::LIMIT && took < boot_agent::dns::LIMIT + Duration::from_secs(8),
-        "{took:?}"
-    );
+    assert!(took >= boot_agent::dns::LIMIT && took < boot_agent::dns::LIMIT * 4, "{took:?}");
 }

@@ -158,7 +158,7 @@ fn local_build_ends_in_an_image_that_is_fit_to_ship() {
     }
     // In the template's own directory.
     let built = shell::must(build.current_dir(parts::source("packer")).arg("."));
-    for words in ["4 images locked, the installer pinned, the unit enabled", "fit to ship"] {
+    for words in ["4 images locked, the installer pinned, the unit enabled", "ready to ship"] {
         assert!(built.contains(words), "{built}");
     }
 

@@ -1,7 +1,5 @@
 //! `agent probe`: what it prints, what it exits with, and which checks it asks.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::harness::agent::{Agent, CommandContext, Finished};
@@ -151,7 +149,7 @@ fn wait_ends_when_the_fault_is_cured_and_with_3_when_it_is_not() {
     let given_up = probe(&scene, &["--only", "postgres", "--wait", "1s"]);
     given_up.assert_code(3).assert_says("One thing is broken");
     let mut waiting = Agent::new(&scene.world).args(["probe", "--only", "postgres", "--wait", "60s"]).spawn();
-    waiting.wait_for_line("waiting: ", Duration::from_secs(20));
+    waiting.wait_for_line("waiting: ", SOON);
     spoil(&scene, "not-the-password", "circle-password");
     waiting.finish(SOON).assert_code(0);
     probe(&scene, &["--wait", "soon"]).assert_code(2).assert_says("is not a duration");

@@ -233,7 +233,7 @@ fn the_host_is_judged_by_its_dns_servers_and_its_memory() {
     ask("one that answers", ("host.dns", "good", "", ""));
     servers(&[dns::nobody(), dns::server()]);
     let check = ask("the first is dead", ("host.dns", "warning", "dns.server_silent", "external"));
-    assert!(check["cause"]["sentence"].as_str().unwrap().contains("every question waits"), "{check:#}");
+    assert!(check["cause"]["sentence"].as_str().unwrap().contains("every query waits"), "{check:#}");
     servers(&[dns::nobody(), dns::nobody()]);
     ask("all are dead", ("host.dns", "failed", "dns.timeout", "external"));
     servers(&[dns::server()]);
@@ -244,7 +244,7 @@ fn the_host_is_judged_by_its_dns_servers_and_its_memory() {
     scene.world.write("/proc/meminfo", ENOUGH_MEMORY.replace("16000000", "2000000"));
     ask("little memory", ("host.memory", "warning", "host.little_memory", "host"));
     scene.world.write("/proc/meminfo", ENOUGH_MEMORY.replace("16000000", "200000"));
-    ask("no memory", ("host.memory", "failed", "host.no_memory", "host"));
+    ask("out of memory", ("host.memory", "failed", "host.no_memory", "host"));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn the_engine_is_judged_by_its_answer_its_room_and_its_images() {
     let scene = booted();
     let ask = |what: &str, told: Told| assert_told(asking(&scene, &[]), what, told);
     let gone = asking(&scene, &[]).env("DOCKER_HOST", "unix:///nowhere/docker.sock");
-    assert_told(gone, "no socket", ("docker.engine", "failed", "docker.socket_missing", "host"));
+    assert_told(gone, "socket does not exist", ("docker.engine", "failed", "docker.socket_missing", "host"));
 
     // The agent alone sees another file system in the place of the engine's.
     let place = scene.engine.docker(&["info", "--format={{.DockerRootDir}}"]);
@@ -363,7 +363,7 @@ fn the_instance_its_group_and_its_last_boot_are_told_as_they_are() {
     let scene = booted();
     let ask = |what: &str, told: Told| assert_told(asking(&scene, &[]), what, told);
     scene.imds.inject(imds::Fault::TokenRefused);
-    ask("no tokens", ("instance.identity", "failed", "imds.token_refused", "config"));
+    ask("IMDSv2 is not available", ("instance.identity", "failed", "imds.token_refused", "config"));
     scene.imds.cure();
 
     use autoscaling::Fault::Deny;

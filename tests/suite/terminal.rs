@@ -1,7 +1,5 @@
 //! What a person sees: on a terminal, in a log, and afterwards.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use stand_ins::autoscaling::{self, Fault};
 
@@ -85,11 +83,11 @@ fn list(printed: &str) -> Vec<String> {
 #[test]
 fn a_terminal_shows_a_live_list_and_keeps_one_line_of_each_stage() {
     let scene = Scene::new();
-    scene.stand_in("timeline", "0 starting started true 503\n2 started started false 200\n");
+    scene.stand_in("timeline", "0 starting started true 503\n5 started started false 200\n");
     let finished = on_a_terminal(scene.boot()).run(SOON);
     finished.assert_code(0);
     // While it ran: the wait, drawn over and over, and elapsed time.
-    finished.assert_says("waiting:").assert_says("The app is on the way");
+    finished.assert_says("waiting:").assert_says("The app is still transitioning");
     let list = list(&finished.stdout);
     // A warning may stand between them, under its own sign; nothing that was drawn for a while is left.
     for stage in STAGES {
@@ -219,9 +217,9 @@ fn status_is_a_timeline_with_the_slowest_stage_marked() {
 #[test]
 fn status_of_a_box_that_was_never_booted_says_so() {
     let scene = Scene::new();
-    let status = Agent::new(&scene.world).arg("status").run(Duration::from_secs(20));
-    status.assert_code(1).assert_says("has not been booted").assert_says("agent boot s3://bucket/prefix");
-    let status = Agent::new(&scene.world).args(["status", "--output", "json"]).run(Duration::from_secs(20));
+    let status = Agent::new(&scene.world).arg("status").run(SOON);
+    status.assert_code(1).assert_says("has not booted").assert_says("agent boot s3://bucket/prefix");
+    let status = Agent::new(&scene.world).args(["status", "--output", "json"]).run(SOON);
     status.assert_code(1);
     let json: Value =
         serde_json::from_str(&status.stdout).unwrap_or_else(|error| panic!("{error}: {status}"));

@@ -1,9 +1,8 @@
-//! The states of an instance in an Auto Scaling group, and what they mean for a boot.
+//! The lifecycle states of an instance in an Auto Scaling group, and what they mean for a boot.
 
 use std::fmt;
 
-/// Where an instance of a group is. Those of a warm pool are `Warmed:*`; a state that AWS may add later is kept as its
-/// text.
+/// A lifecycle state. Warm pools have `Warmed:*`; unknown states are kept as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is AWS's own word")]
 pub enum LifecycleState {
@@ -60,8 +59,8 @@ const WORDS: [(&str, LifecycleState); 22] = [
 ];
 
 impl LifecycleState {
-    /// Whether the group waits, now or in a moment, for a launch hook to be completed. `Pending` is that moment: the
-    /// instance runs before the group has put it into `Pending:Wait`.
+    /// Whether the group is waiting, or about to wait, for a launch hook. In `Pending`, the instance is running but has
+    /// not yet reached `Pending:Wait`.
     pub fn awaits_completion(&self) -> bool {
         matches!(self, Pending | PendingWait | WarmedPending | WarmedPendingWait)
     }
@@ -83,8 +82,8 @@ impl LifecycleState {
         )
     }
 
-    /// Whether the group is getting rid of this instance, or has: what a hook expired with ABANDON leads to. Nothing that
-    /// a boot does changes that any more.
+    /// Whether the group is terminating this instance, as after a hook that expired with ABANDON. A boot cannot change
+    /// that.
     pub fn is_leaving(&self) -> bool {
         matches!(
             self,

@@ -146,7 +146,11 @@ async fn silence_and_refusal_are_told_apart() {
         sentences.push(cause.sentence);
     }
     assert!(sentences.iter().any(|said| said.contains("hop limit")), "{sentences:?}");
-    drop(silent);
+    // A port that is taken and on which nobody listens, so that no other test can be given it meanwhile.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = closed.local_addr().unwrap();
+    let imds = Imds::new(&Http::new(Root::default()), &format!("http://{address}")).unwrap();
     let cause = imds.identity().await.unwrap_err();
     assert_eq!(cause.kind, Kind::ImdsUnreachable);
     assert!(cause.sentence.contains("refused"), "{cause}");

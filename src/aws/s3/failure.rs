@@ -1,4 +1,4 @@
-//! What S3 says when it does not do what it is asked.
+//! Failures of S3 requests.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const SERVICE: Service = Service {
     endpoint_variable: "AWS_ENDPOINT_URL_S3",
 };
 
-/// What was asked for.
+/// The request.
 pub(super) struct Request<'a> {
     /// The action as IAM names it.
     pub(super) action: &'static str,
@@ -50,7 +50,7 @@ impl Request<'_> {
 /// A failed attempt.
 pub(super) struct Failure {
     pub(super) cause: Cause,
-    /// The region where S3 says that the bucket is.
+    /// The bucket's region according to S3.
     pub(super) moved_to: Option<String>,
 }
 
@@ -83,7 +83,7 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
         "NoSuchBucket" => Cause::config(
             Kind::S3NoSuchBucket,
             format!("The bucket {} does not exist.", request.bucket),
-            "Correct the bucket's name in the source.",
+            "Correct the bucket name in the source.",
         ),
         // The second is for want of a body, in the answer to a HEAD.
         "NoSuchKey" | "NotFound" => Cause::config(
@@ -99,10 +99,10 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
         "InvalidObjectState" => Cause::config(
             Kind::S3Archived,
             format!("The object {} is archived (Glacier) and cannot be read.", request.url()),
-            "Restore it, and take its prefix out of the bucket's lifecycle rule.",
+            "Restore it, and exclude its prefix from the bucket's lifecycle rule.",
         ),
         "RequestTimeout" | "OperationAborted" => {
-            Cause::external(SERVICE.unavailable, "S3 cannot answer now.", "Wait.")
+            Cause::external(SERVICE.unavailable, "S3 is temporarily unavailable.", "Wait.")
         }
         code if code.starts_with("KMS.") => kms(request, refusal),
         _ if refusal.status == 403 && refusal.message.contains("kms:") => kms(request, refusal),
@@ -113,14 +113,14 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
     Failure { cause: refusal.told(request.about(cause)), moved_to }
 }
 
-/// S3 tells a missing object from a forbidden one only to those who may list the bucket.
+/// S3 distinguishes a missing object from a forbidden one only for callers allowed to list the bucket.
 fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     let url = request.url();
     let bucket = request.bucket;
     if request.action != "s3:GetObject" {
         return Cause::config(
             Kind::S3AccessDenied,
-            format!("This instance may not do {} on {url}.", request.action),
+            format!("This instance is not allowed to call {} on {url}.", request.action),
             format!("Add to the role's policy: {}", request.statement()),
         );
     }
@@ -129,7 +129,7 @@ fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
         return Cause::config(
             Kind::S3AccessDenied,
             format!(
-                "The object {url} does not exist, or this instance may not see that it does: it lacks s3:ListBucket."
+                "The object {url} does not exist, or this instance cannot tell whether it does: it lacks s3:ListBucket."
             ),
             format!("Upload the object if it is missing, and add to the role's policy: {list}"),
         );
@@ -137,11 +137,10 @@ fn access_denied(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     Cause::config(
         Kind::S3AccessDenied,
         format!(
-            "S3 denies access to {url}: either this instance may not do s3:GetObject on it, or the object does not exist \
-             and this instance lacks s3:ListBucket."
+            "S3 denied access to {url}: either this instance lacks s3:GetObject on it, or the object does not exist and this instance lacks s3:ListBucket."
         ),
         format!(
-            "Look whether the object exists, and add to the role's policy: {} and {list}",
+            "Check that the object exists, and add to the role's policy: {} and {list}",
             request.statement()
         ),
     )
@@ -169,9 +168,12 @@ fn kms(request: &Request<'_>, refusal: &ErrorResponse) -> Cause {
     } else {
         Cause::config(
             Kind::S3KmsDenied,
-            format!("S3 may not use the KMS key of {} for this instance: {said}.", request.url()),
             format!(
-                r#"Add to the role's policy (and let the key's policy allow it): {{"Effect":"Allow","Action":"{wanted_action}","Resource":"{resource}"}}"#
+                "S3 is not allowed to use the KMS key of {} on behalf of this instance: {said}.",
+                request.url()
+            ),
+            format!(
+                r#"Add to the role's policy (the key's policy must allow it too): {{"Effect":"Allow","Action":"{wanted_action}","Resource":"{resource}"}}"#
             ),
         )
     };
@@ -194,13 +196,13 @@ fn wrong_region(request: &Request<'_>, actual: Option<&str>) -> Cause {
         ),
         None => Cause::config(
             Kind::S3WrongRegion,
-            format!("The bucket {bucket} is in another region, and S3 does not say in which."),
-            format!("Set AWS_REGION to the answer of: aws s3api get-bucket-location --bucket {bucket}"),
+            format!("The bucket {bucket} is in another region, and S3 does not say which."),
+            format!("Set AWS_REGION to the output of: aws s3api get-bucket-location --bucket {bucket}"),
         ),
     }
 }
 
-/// The warning about a bucket that was found in another region than the instance's.
+/// The warning about a bucket in another region than the instance.
 pub(super) fn followed(bucket: &str, tried: &str, actual: &str) -> Cause {
     Cause::config(
         Kind::S3WrongRegion,
@@ -215,7 +217,7 @@ fn expected_region(message: &str) -> Option<String> {
     rest.split_once('\'').map(|(region, _)| region.to_owned())
 }
 
-/// What is no region's name must not become part of a host name to which a signed request is sent.
+/// Anything that is not a region name must not become part of the host name of a signed request.
 fn is_region(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (3..=64).contains(&text.len()) && text.bytes().all(is_part)
@@ -227,7 +229,7 @@ pub(super) fn too_large(request: &Request<'_>, length: Option<u64>, limit: usize
         Cause::config(
             Kind::S3TooLarge,
             format!("The object {} is larger than {limit} bytes.", request.url()),
-            "Look whether the right file was uploaded under this name.",
+            "Check that the right file was uploaded under this name.",
         )
         .with("size", size),
     )
@@ -236,16 +238,16 @@ pub(super) fn too_large(request: &Request<'_>, length: Option<u64>, limit: usize
 pub(super) fn too_many(request: &Request<'_>, most: usize) -> Cause {
     request.about(Cause::config(
         Kind::S3TooMany,
-        format!("Below {} lie more than {most} objects.", request.url()),
-        "Name a prefix that holds only the files of this box.",
+        format!("There are more than {most} objects under {}.", request.url()),
+        "Use a prefix that contains only this box's files.",
     ))
 }
 
 pub(super) fn too_slow(request: &Request<'_>, allowed: Duration) -> Cause {
     request.about(Cause::external(
         SERVICE.unreachable,
-        format!("The transfer of {} was not finished within {} s.", request.url(), allowed.as_secs()),
-        "Check what limits the network of this box.",
+        format!("The download of {} did not finish within {} s.", request.url(), allowed.as_secs()),
+        "Check what limits this box's network throughput.",
     ))
 }
 
@@ -260,8 +262,8 @@ pub(super) fn stalled(request: &Request<'_>, limit: Duration) -> Cause {
 pub(super) fn body_cut(request: &Request<'_>, length: Option<u64>, error: &str) -> Cause {
     let cause = Cause::external(
         Kind::S3BodyCut,
-        format!("The transfer of {} ended before the object did.", request.url()),
-        "Wait; if it lasts, look at the proxy or VPC endpoint in between.",
+        format!("The download of {} was cut short.", request.url()),
+        "Wait; if it persists, check the proxy or VPC endpoint in between.",
     );
     let cause = match length {
         Some(length) => cause.with("announced", format!("{length} bytes")),
@@ -274,8 +276,11 @@ pub(super) fn checksum(request: &Request<'_>, error: &str) -> Cause {
     request.about(
         Cause::external(
             Kind::S3Checksum,
-            format!("What arrived of {} is not what was uploaded: its checksum differs.", request.url()),
-            "Wait; if it lasts, look at the proxy in between, and upload the object again.",
+            format!(
+                "The download of {} is corrupt: its checksum differs from the uploaded object's.",
+                request.url()
+            ),
+            "Wait; if it persists, check the proxy in between, and upload the object again.",
         )
         .with("error", error),
     )

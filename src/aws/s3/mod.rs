@@ -1,4 +1,4 @@
-//! S3: the objects of a bundle into memory, checksums verified; a tree listed; a report put.
+//! The S3 client: fetches objects into memory with verified checksums, lists prefixes, uploads reports.
 
 mod failure;
 mod large;
@@ -24,23 +24,23 @@ use crate::cause::Cause;
 use failure::{Failure, Request};
 pub use large::{Body, Head};
 
-/// How many objects are fetched at the same time. A bundle is four and perhaps some extra files; more connections would
+/// How many objects are fetched concurrently. A bundle has four and perhaps some extra files; more connections would
 /// only cost more TLS handshakes.
 const PARALLEL: usize = 16;
 
-/// How long putting an object may take: a report is at most some megabytes, and nobody waits for it.
+/// Upload timeout: a report has at most some megabytes, and nothing depends on it.
 const PUT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An object, whole and verified.
+/// A complete, verified object.
 #[derive(Debug, Clone)]
 pub struct Object {
     /// Its key.
     pub key: String,
     /// Its content.
     pub body: Bytes,
-    /// S3's mark of this content, without quotes: equal marks are equal contents.
+    /// The ETag, without quotes.
     pub etag: Option<String>,
-    /// Its version, in a bucket that keeps versions.
+    /// Its version, in a versioned bucket.
     pub version: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct Object {
 pub struct ObjectRequest {
     /// Its key.
     pub key: String,
-    /// The most bytes that it may have.
+    /// Its size limit in bytes.
     pub limit: usize,
 }
 
@@ -62,8 +62,8 @@ pub struct Listed {
     pub size: u64,
 }
 
-/// Asks S3. Every call is one attempt; a bucket in another region is followed there once, and the next requests go
-/// there at once. Clones share what was learnt of regions.
+/// The S3 client. Every call is one attempt; a redirect to the bucket's region is followed once and remembered. Clones
+/// share what was learned about regions.
 ///
 /// All calls fail with: `s3.access_denied`, `s3.kms_denied`, `s3.no_such_bucket`, `s3.wrong_region`, `s3.refused`
 /// (config), `s3.invalid_credentials` (config; external when they have expired), `s3.clock_skew` (host; may pass, since
@@ -83,10 +83,10 @@ struct Learnt {
 }
 
 impl S3 {
-    /// Uses what `aws` shares.
+    /// Creates the client.
     ///
-    /// At an endpoint that is not Amazon's (`AWS_ENDPOINT_URL_S3`), the bucket is part of the path, as the AWS command
-    /// line does it: a host name of its own for each bucket is rarely set up there.
+    /// At a custom endpoint (`AWS_ENDPOINT_URL_S3`), path-style addressing is used, as by the AWS CLI: virtual-host
+    /// names rarely exist there.
     pub fn new(aws: &Aws) -> Self {
         let sdk = &aws.sdk;
         let key = ServiceConfigKey::builder()
@@ -101,8 +101,8 @@ impl S3 {
         S3 { client, aws: aws.clone(), learnt: Arc::default() }
     }
 
-    /// Fetches all objects at the same time, in the order in which they are wanted. When some fail, every cause is
-    /// returned, each naming its objects; objects that fail in the same way share one.
+    /// Fetches all objects concurrently and returns them in the given order. If some fail, returns all causes, merging
+    /// the objects that failed in the same way.
     ///
     /// # Errors
     /// As for [`S3::get`].
@@ -136,10 +136,10 @@ impl S3 {
         .await
     }
 
-    /// Lists what lies below `prefix` (which ends in `/`, or is empty), in the order of keys, at most `most` objects.
+    /// Lists the objects below `prefix` (which ends in `/`, or is empty), sorted by key, at most `most`.
     ///
     /// # Errors
-    /// See [`S3`]; and `s3.too_many` (config), when there are more than `most`.
+    /// See [`S3`]; and `s3.too_many` (config) if there are more than `most`.
     pub async fn list(&self, bucket: &str, prefix: &str, most: usize) -> Result<Vec<Listed>, Cause> {
         self.list_by(bucket, prefix, None, most).await
     }
@@ -187,7 +187,7 @@ impl S3 {
         .await
     }
 
-    /// Puts one object, within half a minute.
+    /// Uploads one object, within 30 seconds.
     ///
     /// # Errors
     /// See [`S3`].
@@ -205,12 +205,12 @@ impl S3 {
         }
     }
 
-    /// What a person should be told although it went well, each once: `s3.wrong_region`. Taken, not copied.
+    /// Warnings about successful requests, each once: `s3.wrong_region`. Removes what it returns.
     pub fn take_warnings(&self) -> Vec<Cause> {
         std::mem::take(&mut self.learnt.lock().unwrap_or_else(PoisonError::into_inner).warnings)
     }
 
-    /// Does it in the region where the bucket is known to be, and once more where S3 says that it is.
+    /// Runs the request in the bucket's known region, and once more where S3 redirects.
     async fn following<T>(
         &self,
         request: &Request<'_>,
@@ -252,7 +252,7 @@ fn is_amazon(url: &str) -> bool {
     })
 }
 
-/// Adds a cause, or its objects to the cause that says the same already.
+/// Adds a cause, or its objects to an equal cause.
 fn join(causes: &mut Vec<Cause>, cause: Cause) {
     let same = causes.iter_mut().find(|it| it.kind == cause.kind && it.sentence == cause.sentence);
     match same {

@@ -1,4 +1,4 @@
-//! The body of one object: read whole, limited, verified.
+//! Reads and verifies an object's body, with a size limit.
 
 use std::time::Duration;
 
@@ -15,13 +15,12 @@ use crate::aws::failure::find;
 use crate::cause::{self, Cause};
 use crate::digest::hex;
 
-/// How long a body may take, whatever its size, and the speed that is expected beyond that: a tenth of what the smallest
-/// instance gets from S3.
+/// The base timeout for a body, and the minimum speed beyond it: a tenth of what the smallest instance gets from S3.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const SLOWEST_BYTES_PER_SECOND: u64 = 1024 * 1024;
 
-/// Reads the body. S3's own checksum, where the object has one, is verified by the SDK as the bytes arrive; the MD5 that
-/// an ETag is (unless the object was uploaded in parts or is encrypted with a key of KMS) by this function.
+/// Reads the body. The SDK verifies S3's own checksum, if the object has one, while reading; this function verifies the
+/// MD5 in the ETag (unless the object was a multipart upload or is encrypted with a KMS key).
 pub(super) async fn read(
     request: &Request<'_>,
     answer: GetObjectOutput,
@@ -61,9 +60,10 @@ pub(super) async fn read(
             return Err(failure::body_cut(request, length, "the body ended early"));
         }
         match md5 {
-            Some(md5) if hex(&Md5::digest(&body)) != md5 => {
-                Err(failure::checksum(request, &format!("the ETag is {md5}, the body's MD5 is another")))
-            }
+            Some(md5) if hex(&Md5::digest(&body)) != md5 => Err(failure::checksum(
+                request,
+                &format!("the ETag is {md5}, which is not the MD5 of the body"),
+            )),
             _ => Ok(()),
         }
     });
@@ -76,7 +76,8 @@ pub(super) async fn read(
     }
 }
 
-/// An ETag is the body's MD5 for what was uploaded in one part, and encrypted by S3 itself or not at all.
+/// The ETag is the body's MD5 if the object was uploaded in one part and is either not encrypted or encrypted by S3
+/// itself.
 pub(super) fn is_md5(etag: &str, encryption: Option<&ServerSideEncryption>) -> bool {
     matches!(encryption, None | Some(ServerSideEncryption::Aes256))
         && etag.len() == 32

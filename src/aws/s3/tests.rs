@@ -38,7 +38,9 @@ fn objects_that_fail_alike_share_a_cause() {
     for (kind, object) in [(Kind::S3SlowDown, "a"), (Kind::S3NoSuchKey, "b"), (Kind::S3SlowDown, "c")] {
         join(
             &mut causes,
-            Cause::external(kind, kind.as_str(), "Wait.").with("request id", "1").with("object", object),
+            Cause::new(kind.classes()[0], kind, kind.as_str(), "Wait.")
+                .with("request id", "1")
+                .with("object", object),
         );
     }
     assert_eq!(causes.len(), 2);

@@ -9,8 +9,8 @@ use crate::bundle::finding::{Diagnostics, Severity};
 use crate::bundle::shell::{AssignmentError, Construct, Remark, Sourced, Unknown, Value};
 use crate::bundle::text::placeholders;
 use crate::cause::Cause;
-use crate::database::uri::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// How many lines or variables are listed in one finding.
 const MOST_LISTED: usize = 12;
@@ -123,7 +123,7 @@ fn ignored_command(command: &str) -> Cause {
     Cause::config(
         Kind::CustomizationsCommand,
         format!("{name:?}{more} is run as a command here; its effects are unknown."),
-        "If this is meant as a value, put all of it in single quotes: export NAME='value'",
+        "If this is meant to be a value, put it in single quotes: export NAME='value'",
     )
 }
 
@@ -242,7 +242,7 @@ pub(in crate::bundle) fn unknown(notes: &mut Diagnostics<'_>, why: &Unknown, var
         what => {
             let sentence = format!("The value of {first} cannot be determined without running the file: {what}.");
             let next_step =
-                "Write the value out in single quotes, or run `agent probe` on the instance to check what the app got.";
+                "Write the literal value in single quotes, or run `agent probe` on the instance to check what the app uses.";
             (Severity::Warning, Cause::config(Kind::CustomizationsUnknownValue, sentence, next_step))
         }
     };

@@ -99,7 +99,7 @@ pub(super) fn check(
     let further: Vec<(&String, Product)> = further.take(MOST_ADDRESSES + 1).collect();
     if further.len() > MOST_ADDRESSES {
         let sentence = format!("More than {MOST_ADDRESSES} database addresses are set.");
-        let next_step = "Remove the addresses that no service of the app reads.";
+        let next_step = "Remove the addresses that the app does not use.";
         notes.error(None, Cause::config(Kind::CustomizationsTooManyAddresses, sentence, next_step));
     }
     let further = further.into_iter().take(MOST_ADDRESSES);
@@ -275,7 +275,7 @@ fn known(
         && named != Some(database)
     {
         let sentence = match named {
-            Some(named) => format!("{variable} names the database {named:?}; the app's own is {database:?}."),
+            Some(named) => format!("{variable} names the database {named:?}; the app uses {database:?}."),
             None => format!("{variable} names no database; the app needs {database:?}."),
         };
         let cause = Cause::config(
@@ -296,7 +296,7 @@ fn known(
 /// Notes that a variable is set without `export`.
 pub(super) fn exported(notes: &mut Diagnostics<'_>, variable: &str, set: Option<&Variable>) {
     if let Some(set) = set.filter(|set| set.exported == Some(false)) {
-        let sentence = format!("{variable} is set and not exported, so that only this file may see it.");
+        let sentence = format!("{variable} is set but not exported, so the app may not see it.");
         let cause = Cause::config(
             Kind::CustomizationsNotExported,
             sentence,
@@ -323,7 +323,7 @@ fn missing(
         _ => format!("mongodb://user:password@host:27017/{database}"),
     };
     let state = if set.is_some() { "is empty" } else { "is missing" };
-    let lost = "the app then keeps that database on this box, and loses it with the box";
+    let lost = "the app then keeps that database on this box, and it is lost with the box";
     let sentence = match variable {
         POSTGRES_MAIN => {
             format!("{variable} {state}, and so is POSTGRES_HOST in circleconfig/shared/postgresql: {lost}.")

@@ -91,11 +91,11 @@ fn cause(flaw: JsonError, name: &FileName) -> Option<Cause> {
         }
         JsonError::DuplicateKey => (
             Kind::BundleJsonDuplicateKey,
-            "Duplicate key: Replicated uses the last one, its installer all of them.",
-            "Keep one of them.",
+            "Duplicate key: Replicated uses the last one, while its installer reads all of them.",
+            "Keep only one of them.",
         ),
         JsonError::TooDeep => {
-            (Kind::BundleJsonTooDeep, "Nested more than 32 levels deep.", "Put the right file in its place.")
+            (Kind::BundleJsonTooDeep, "Nested more than 32 levels deep.", "Replace it with the right file.")
         }
         JsonError::Truncated => (
             Kind::BundleJsonTruncated,

@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use super::Conf;
-use crate::bundle::text::has_placeholder;
+use crate::bundle::text::is_open_in_json;
 use crate::bundle::{BundleFile, Package};
 use crate::cause::Cause;
 use crate::kind::Kind;
@@ -19,7 +19,7 @@ pub(super) fn check(conf: &mut Conf<'_, '_, '_>, is_set: bool) {
         }
         return;
     };
-    if has_placeholder(path) {
+    if is_open_in_json(path) {
         return;
     }
     let is_clean = Path::new(path).components().all(|part| !matches!(part, Component::ParentDir));

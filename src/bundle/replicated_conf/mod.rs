@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use super::finding::Diagnostics;
 use super::json::{Member, Node};
 use super::package::Package;
-use super::text::has_placeholder;
+use super::text::is_open_in_json;
 use crate::cause::Cause;
-use crate::database::uri::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 use keys::Shape;
 
 /// What the rest of a boot wants to know of `replicated.conf`.
@@ -122,7 +122,7 @@ fn same_key_twice(before: &str, key: &str) -> Cause {
     Cause::config(
         Kind::BundleJsonDuplicateKey,
         format!("{before:?} and {key:?} are the same key to Replicated, which uses the last one."),
-        "Keep one of them.",
+        "Keep only one of them.",
     )
 }
 
@@ -170,7 +170,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
         }
         (Shape::OneOf(choices), Node::String(text)) if !choices.contains(&text.as_str()) => {
             // A placeholder has been named already.
-            if !has_placeholder(text) {
+            if !is_open_in_json(text) {
                 let meant = closest(text, choices.iter().copied());
                 let next_step = match meant {
                     Some(meant) => format!("Did you mean \"{meant}\"? Write \"{key}\": \"{meant}\""),
@@ -188,7 +188,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
             false
         }
         (Shape::Path, Node::String(text)) if !text.starts_with('/') => {
-            if !has_placeholder(text) {
+            if !is_open_in_json(text) {
                 let sentence = format!("{key} must be an absolute path, not {text:?}.");
                 notes.error(
                     value.at,

@@ -10,7 +10,7 @@ use crate::bundle::BundleFile;
 use crate::bundle::finding::Diagnostics;
 use crate::bundle::host;
 use crate::bundle::json::{Member, Node, same_key};
-use crate::bundle::text::has_placeholder;
+use crate::bundle::text::is_open_in_json;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -28,9 +28,8 @@ pub(super) fn check(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 
 fn channel(conf: &mut Conf<'_, '_, '_>) {
     if let Some(at) = conf.at("Channel") {
-        let sentence = "Channel has no effect: Replicated ignores it since 2018, and the licence decides.";
-        let next_step =
-            "Delete it; to stay on one release of the app, add \"ReleaseSequence\" with its number.";
+        let sentence = "Channel has no effect: Replicated has ignored it since 2018, and the license determines the channel.";
+        let next_step = "Delete it; to pin the app's release, add \"ReleaseSequence\" with its number.";
         conf.notes.warning(at, Cause::config(Kind::ReplicatedConfChannel, sentence, next_step));
     }
 }
@@ -44,7 +43,7 @@ fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
     if conf.text("DaemonAuthenticationType") == Some("password") {
         if !present.contains(PASSWORD) {
             let because = "DaemonAuthenticationType is \"password\".";
-            let next_step = format!("Add \"{PASSWORD}\" with the console's password.");
+            let next_step = format!("Add \"{PASSWORD}\" with the console password.");
             conf.notes.error(conf.at("DaemonAuthenticationType"), required(PASSWORD, because, &next_step));
         }
     } else if let Some(at) = conf.at(PASSWORD)
@@ -52,9 +51,7 @@ fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
     {
         let cause = Cause::config(
             Kind::ReplicatedConfUnused,
-            format!(
-                "{PASSWORD} has no effect: the console asks for it only with DaemonAuthenticationType \"password\"."
-            ),
+            format!("{PASSWORD} has no effect unless DaemonAuthenticationType is \"password\"."),
             "Write \"DaemonAuthenticationType\": \"password\"",
         );
         conf.notes.warning(at, cause);
@@ -63,15 +60,16 @@ fn password(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 
 fn release(conf: &mut Conf<'_, '_, '_>) {
     if let (Some(at), true) = (conf.at("ReleaseSequence"), conf.has("LicenseBootstrapAirgapPackagePath")) {
-        let sentence = "ReleaseSequence and LicenseBootstrapAirgapPackagePath exclude each other: the package is a release.";
+        let sentence = "ReleaseSequence and LicenseBootstrapAirgapPackagePath are mutually exclusive: the package is one release.";
         conf.notes.error(at, Cause::config(Kind::ReplicatedConfExcluded, sentence, "Delete one of the two."));
     }
 }
 
 /// Keys without which Replicated's console waits for a person, and nobody is watching.
 fn unattended(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
-    let waits =
-        |what: &str| format!("Replicated then waits in its console for {what}, and nobody is watching.");
+    let waits = |what: &str| {
+        format!("Replicated then waits in its console for {what}, so an unattended boot stalls.")
+    };
     for (key, what, example) in [
         ("LicenseFileLocation", "the licence", "\"/etc/license.rli\""),
         ("ImportSettingsFrom", "the app's settings", "\"/etc/settings.conf\""),
@@ -81,9 +79,9 @@ fn unattended(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
         }
     }
     for (key, what, example) in [
-        ("DaemonAuthenticationType", "a choice of how to protect it", "\"password\""),
+        ("DaemonAuthenticationType", "a choice of authentication", "\"password\""),
         ("TlsBootstrapType", "a certificate", "\"self-signed\""),
-        ("BypassPreflightChecks", "a click on the results of its checks", "true"),
+        ("BypassPreflightChecks", "a confirmation of the preflight results", "true"),
     ] {
         if !present.contains(key) {
             conf.notes.warning(None, required(key, &waits(what), &format!("Add \"{key}\": {example}")));
@@ -93,14 +91,14 @@ fn unattended(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 
 fn placed_file(conf: &mut Conf<'_, '_, '_>, key: &str, file: BundleFile) {
     let (Some(path), Some(at)) = (conf.text(key), conf.at(key)) else { return };
-    if path == file.installed_path() || has_placeholder(path) {
+    if path == file.installed_path() || is_open_in_json(path) {
         return;
     }
     let other = BundleFile::ALL.iter().find(|other| other.installed_path() == path);
     let sentence = match other {
         Some(other) => format!("{key} is {path}, which is {other}."),
         None if conf.places(path) => return,
-        None => format!("{key} is {path}, and the bundle places no such file."),
+        None => format!("{key} is {path}, which the bundle does not install."),
     };
     let next_step = format!("Write \"{key}\": \"{}\"", file.installed_path());
     conf.notes.error(at, Cause::config(Kind::ReplicatedConfPath, sentence, next_step));
@@ -108,16 +106,16 @@ fn placed_file(conf: &mut Conf<'_, '_, '_>, key: &str, file: BundleFile) {
 
 fn addresses(conf: &mut Conf<'_, '_, '_>) {
     if let Some(at) = conf.at("LocalAddress") {
-        let sentence = "LocalAddress fixes the address of one box; the box that replaces it has another.";
-        let next_step = "Delete LocalAddress: each box gives the installer its own address.";
+        let sentence = "LocalAddress pins one box's address; its replacement has a different one.";
+        let next_step = "Delete LocalAddress: the agent passes each box's own address to the installer.";
         conf.notes.warning(at, Cause::config(Kind::ReplicatedConfFixedAddress, sentence, next_step));
     }
     if let (Some(proxy), Some(at)) = (conf.text("HttpProxy"), conf.at("HttpProxy"))
-        && !has_placeholder(proxy)
+        && !is_open_in_json(proxy)
         && !proxy.starts_with("http://")
         && !proxy.starts_with("https://")
     {
-        let sentence = "HttpProxy is no address that begins with http:// or https://.";
+        let sentence = "HttpProxy is not an http:// or https:// URL.";
         let next_step = "Write \"HttpProxy\": \"http://proxy.example.com:3128\"";
         conf.notes.error(at, Cause::config(Kind::ReplicatedConfValue, sentence, next_step));
     }
@@ -125,11 +123,11 @@ fn addresses(conf: &mut Conf<'_, '_, '_>) {
 
 fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
     if let (Some(host), Some(at)) = (conf.text("TlsBootstrapHostname"), conf.at("TlsBootstrapHostname"))
-        && !has_placeholder(host)
+        && !is_open_in_json(host)
         && let Some(flaw) = host::flaw(host)
     {
         let sentence = format!("TlsBootstrapHostname {flaw}: {host:?}.");
-        let next_step = "Write the bare name, as in \"TlsBootstrapHostname\": \"circleci.example.com\"";
+        let next_step = "Write only the host name, as in \"TlsBootstrapHostname\": \"circleci.example.com\"";
         conf.notes.error(at, Cause::config(Kind::ReplicatedConfValue, sentence, next_step));
     }
     let kind = conf.text("TlsBootstrapType");
@@ -160,19 +158,19 @@ fn tls(conf: &mut Conf<'_, '_, '_>, present: &BTreeSet<&str>) {
 fn server_path(conf: &mut Conf<'_, '_, '_>) {
     for key in ["TlsBootstrapCert", "TlsBootstrapKey"] {
         let (Some(path), Some(at)) = (conf.text(key), conf.at(key)) else { continue };
-        if has_placeholder(path) {
+        if is_open_in_json(path) {
             continue;
         }
         if !path.starts_with('/') {
             let sentence =
-                format!("{key} must be an absolute path, since TlsBootstrapType is \"server-path\".");
+                format!("{key} must be an absolute path, because TlsBootstrapType is \"server-path\".");
             let next_step =
-                format!("Write a path on the box after \"{key}\", or \"TlsBootstrapType\": \"key-cert\"");
+                format!("Set \"{key}\" to a path on the box, or set \"TlsBootstrapType\": \"key-cert\"");
             conf.notes.error(at, Cause::config(Kind::ReplicatedConfTls, sentence, next_step));
         } else if !conf.places(path) {
             let sentence =
-                format!("{key} is {path}, which the bundle does not place, so that it must be in the AMI.");
-            let next_step = "Make sure that the AMI has it, or add it to the bundle's extra files.";
+                format!("{key} is {path}, which the bundle does not install, so it must be in the AMI.");
+            let next_step = "Make sure that the AMI contains it, or add it to the bundle's extra files.";
             conf.notes.warning(at, Cause::config(Kind::ReplicatedConfPath, sentence, next_step));
         }
     }
@@ -182,9 +180,9 @@ fn key_cert(conf: &mut Conf<'_, '_, '_>) {
     let pem = |conf: &mut Conf<'_, '_, '_>, key: &str, what: &str, good: bool| {
         if let Some(at) = conf.at(key).filter(|_| !good) {
             let sentence =
-                format!("{key} holds no {what} in PEM form, as TlsBootstrapType \"key-cert\" needs it.");
+                format!("{key} is not a PEM {what}, which TlsBootstrapType \"key-cert\" requires.");
             let next_step = format!(
-                "Write the file's content with each line break as \\n; this prints it: jq -Rs . {}.pem",
+                "Write the file's content with each line break as \\n, as printed by: jq -Rs . {}.pem",
                 if what == "certificate" { "cert" } else { "key" }
             );
             conf.notes.error(at, Cause::config(Kind::ReplicatedConfTls, sentence, next_step));
@@ -193,7 +191,7 @@ fn key_cert(conf: &mut Conf<'_, '_, '_>) {
     let (Some(cert), Some(key)) = (conf.text("TlsBootstrapCert"), conf.text("TlsBootstrapKey")) else {
         return;
     };
-    if has_placeholder(cert) || has_placeholder(key) {
+    if is_open_in_json(cert) || is_open_in_json(key) {
         return;
     }
     let certificate = X509::from_pem(cert.as_bytes()).ok();
@@ -205,9 +203,8 @@ fn key_cert(conf: &mut Conf<'_, '_, '_>) {
         && let Ok(public) = certificate.public_key()
         && !public.public_eq(&private)
     {
-        let sentence = "TlsBootstrapKey is not the key of TlsBootstrapCert.";
-        let next_step =
-            "Put the key and the certificate of one pair in; the server's own certificate comes first.";
+        let sentence = "TlsBootstrapKey does not match TlsBootstrapCert.";
+        let next_step = "Use a matching key and certificate; the server's own certificate comes first.";
         conf.notes
             .error(conf.at("TlsBootstrapKey"), Cause::config(Kind::ReplicatedConfTls, sentence, next_step));
     }
@@ -239,14 +236,13 @@ pub(super) fn found_by_grep(notes: &mut Diagnostics<'_>, text: &str, members: &[
     }
     let at = member.map_or_else(|| found.first().map(|(at, _)| *at), |member| Some(member.at));
     let sentence = match (said, values.as_slice()) {
-        (Some(_), []) => format!("The installer greps {key} and does not find it as it is written here."),
+        (Some(_), []) => format!("The installer reads {key} with grep and does not find it in this form."),
         (Some(_), [_]) => format!(
-            "The installer greps {key} and takes another value than JSON gives, for want of reading escapes."
+            "The installer reads {key} with grep and does not decode JSON escapes, so it sees a different value."
         ),
-        _ => format!("The installer greps {key} and finds it where it is no key of this object."),
+        _ => format!("The installer reads {key} with grep and matches text that is not this key."),
     };
-    let next_step =
-        format!("Write it once, plainly and on one line, without a backslash: \"{key}\": \"value\"");
+    let next_step = format!("Write it once, on one line, without a backslash: \"{key}\": \"value\"");
     notes.error(at, Cause::config(Kind::ReplicatedConfNotPlain, sentence, next_step));
 }
 

@@ -13,8 +13,8 @@ use super::file_name::FileName;
 use super::finding::Diagnostics;
 use super::json::{self, Member, Node};
 use crate::cause::Cause;
-use crate::database::uri::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// What a setting may hold.
 const MEMBERS: [&str; 5] = ["value", "data", "multi_value", "multi_data", "default"];

@@ -11,10 +11,10 @@
 
 use super::Settings;
 use crate::bundle::host;
-use crate::bundle::text::has_placeholder;
+use crate::bundle::text::is_open_in_json;
 use crate::cause::Cause;
-use crate::database::uri::closest;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 /// The settings that are looked at here, by which the file is recognised.
 pub(super) const KEYS: [&str; 12] = [
@@ -37,15 +37,15 @@ const S3: &str = "storage_backend_s3";
 
 pub(super) fn check(settings: &mut Settings<'_, '_, '_>) {
     agreement(settings);
-    settings.need("secret_passphrase", "the app encrypts what it stores with it and has no default");
-    settings.need("ghe_client_id", "without GitHub's OAuth application nobody can log in");
-    settings.need("ghe_client_secret", "without GitHub's OAuth application nobody can log in");
-    if settings.need("hostname", "every address that the app hands out is made of it") {
+    settings.need("secret_passphrase", "the app encrypts its data with it, and there is no default");
+    settings.need("ghe_client_id", "without GitHub's OAuth application, nobody can log in");
+    settings.need("ghe_client_secret", "without GitHub's OAuth application, nobody can log in");
+    if settings.need("hostname", "the app builds all its URLs from it") {
         host(settings, "hostname");
     }
     github(settings);
     storage(settings);
-    if settings.want("allow_cluster", "the app then runs builds on this box alone", "1") {
+    if settings.want("allow_cluster", "the app then runs builds on this box only", "1") {
         one_of(settings, "allow_cluster", &["0", "1"]);
     }
     white_space(settings);
@@ -56,7 +56,7 @@ impl Settings<'_, '_, '_> {
     fn usable(&self, key: &str) -> Option<(usize, String)> {
         let setting = self.given.get(key)?;
         let value = setting.value?;
-        (!value.trim().is_empty() && !has_placeholder(value)).then(|| (setting.at, value.to_owned()))
+        (!value.trim().is_empty() && !is_open_in_json(value)).then(|| (setting.at, value.to_owned()))
     }
 
     /// Whether the setting is usable; notes an error if it is missing or empty.
@@ -81,7 +81,7 @@ impl Settings<'_, '_, '_> {
             None => {
                 let slip = closest(key, self.given.keys().copied());
                 let next_step = match slip {
-                    Some(slip) => format!("Rename {slip:?}, which stands there, to {key:?}."),
+                    Some(slip) => format!("Rename {slip:?}, which is set, to {key:?}."),
                     None => format!("Add {write}"),
                 };
                 let sentence = format!("{key} is missing: {because}.");
@@ -105,7 +105,7 @@ fn agreement(settings: &mut Settings<'_, '_, '_>) {
         format!("Read the agreement, then write \"license_agreement\": {{\"value\": \"{AGREE}\"}}");
     match settings.given.get("license_agreement") {
         Some(setting) if setting.value.is_none_or(|value| value == AGREE) => {}
-        Some(setting) if setting.value.is_some_and(has_placeholder) => {}
+        Some(setting) if setting.value.is_some_and(is_open_in_json) => {}
         Some(setting) => {
             let sentence = "license_agreement is not \"license_agreement_agree\": the app never starts.";
             settings
@@ -136,7 +136,7 @@ fn one_of(settings: &mut Settings<'_, '_, '_>, key: &str, choices: &[&str]) {
         wrong(
             settings,
             at,
-            format!("{key} is {value:?}, and must be one of: {}.", choices.join(", ")),
+            format!("{key} is {value:?}; it must be one of: {}.", choices.join(", ")),
             next_step,
         );
     }
@@ -145,13 +145,14 @@ fn one_of(settings: &mut Settings<'_, '_, '_>, key: &str, choices: &[&str]) {
 fn host(settings: &mut Settings<'_, '_, '_>, key: &str) {
     let Some((at, value)) = settings.usable(key) else { return };
     if let Some(flaw) = host::flaw(value.trim()) {
-        let next_step = format!("Write the bare name: \"{key}\": {{\"value\": \"circleci.example.com\"}}");
+        let next_step =
+            format!("Write only the host name: \"{key}\": {{\"value\": \"circleci.example.com\"}}");
         wrong(settings, at, format!("{key} {flaw}: {value:?}."), next_step);
     }
 }
 
 fn github(settings: &mut Settings<'_, '_, '_>) {
-    settings.want("ghe_type", "the app then takes github.com", TYPES[0]);
+    settings.want("ghe_type", "the app then uses github.com", TYPES[0]);
     one_of(settings, "ghe_type", &TYPES);
     if settings.usable("ghe_type").is_some_and(|(_, value)| value == TYPES[1])
         && settings.need("ghe_domain", "ghe_type is github_type_enterprise")
@@ -161,21 +162,26 @@ fn github(settings: &mut Settings<'_, '_, '_>) {
 }
 
 fn storage(settings: &mut Settings<'_, '_, '_>) {
-    if settings.want("storage_backend", "artifacts and caches then lie on this box, and go with it", S3) {
+    if settings.want(
+        "storage_backend",
+        "artifacts and caches are then stored on this box, and are lost with it",
+        S3,
+    ) {
         let (at, backend) = settings.usable("storage_backend").unwrap_or_default();
         if backend != S3 {
             let next_step = match closest(&backend, [S3]) {
                 Some(meant) => format!("Did you mean \"{meant}\"?"),
                 None => format!("Write \"storage_backend\": {{\"value\": \"{S3}\"}} to keep them in S3."),
             };
-            let sentence = format!("storage_backend is {backend:?}: what is not in S3 goes with this box.");
+            let sentence =
+                format!("storage_backend is {backend:?}: artifacts and caches are lost with this box.");
             settings.notes.warning(at, Cause::config(Kind::SettingsConfValue, sentence, next_step));
         } else {
             settings.need("s3_bucket", "storage_backend is storage_backend_s3");
             settings.need("aws_region", "storage_backend is storage_backend_s3");
             settings.want(
                 "sqs_queue_url",
-                "with S3 the app learns from this queue that builders go away",
+                "the app learns from this queue when builders are terminated",
                 "https://sqs.…",
             );
         }
@@ -183,20 +189,15 @@ fn storage(settings: &mut Settings<'_, '_, '_>) {
     if let Some((at, bucket)) = settings.usable("s3_bucket")
         && (bucket.contains('/') || bucket.contains(':') || bucket.trim().contains(char::is_whitespace))
     {
-        let next_step = "Write the bucket's name alone: \"s3_bucket\": {\"value\": \"my-bucket\"}";
-        wrong(
-            settings,
-            at,
-            format!("s3_bucket is {bucket:?}, and must be the bare name of a bucket."),
-            next_step,
-        );
+        let next_step = "Write only the bucket name: \"s3_bucket\": {\"value\": \"my-bucket\"}";
+        wrong(settings, at, format!("s3_bucket is {bucket:?}; it must be a bucket name."), next_step);
     }
     let region = settings.usable("aws_region");
     if let Some((at, region)) = &region
         && !is_region(region.trim())
     {
-        let next_step = "Write the region's code, as in \"aws_region\": {\"value\": \"us-east-1\"}";
-        wrong(settings, *at, format!("aws_region is {region:?}, which is no code of a region."), next_step);
+        let next_step = "Write the region code, as in \"aws_region\": {\"value\": \"us-east-1\"}";
+        wrong(settings, *at, format!("aws_region is {region:?}, which is not a region code."), next_step);
     }
     queue(settings, region.map(|(_, region)| region));
 }
@@ -216,26 +217,26 @@ fn queue(settings: &mut Settings<'_, '_, '_>, region: Option<String>) {
     let Some((at, url)) = settings.usable("sqs_queue_url") else { return };
     let rest = url.trim().strip_prefix("https://").or_else(|| url.trim().strip_prefix("http://"));
     let Some((host, path)) = rest.and_then(|rest| rest.split_once('/')) else {
-        let next_step = "Write the queue's URL: aws sqs get-queue-url --queue-name NAME prints it.";
+        let next_step = "Write the queue URL, as printed by: aws sqs get-queue-url --queue-name NAME";
         return wrong(
             settings,
             at,
-            format!("sqs_queue_url is {url:?}, and must be the queue's https:// address."),
+            format!("sqs_queue_url is {url:?}; it must be the queue's https:// URL."),
             next_step,
         );
     };
     if host.is_empty() || path.is_empty() {
-        let next_step = "Write all of the queue's URL: aws sqs get-queue-url --queue-name NAME prints it.";
+        let next_step = "Write the full queue URL, as printed by: aws sqs get-queue-url --queue-name NAME";
         return wrong(
             settings,
             at,
-            format!("sqs_queue_url is {url:?}, which lacks the account or the queue."),
+            format!("sqs_queue_url is {url:?}; the account or the queue name is missing."),
             next_step,
         );
     }
     let (Some(of_queue), Some(region)) = (region_of_queue(host), region) else { return };
     if of_queue != region.trim() {
-        let sentence = format!("sqs_queue_url is in {of_queue}, and aws_region is {}.", region.trim());
+        let sentence = format!("sqs_queue_url is in {of_queue}, but aws_region is {}.", region.trim());
         let next_step = "Use a queue in the region of aws_region, or correct aws_region.";
         settings.notes.warning(at, Cause::config(Kind::SettingsConfRegion, sentence, next_step));
     }
@@ -265,8 +266,8 @@ fn white_space(settings: &mut Settings<'_, '_, '_>) {
         let Some((at, value)) = settings.usable(key) else { continue };
         if value.trim() != value {
             let sentence =
-                format!("The value of {key} begins or ends with white space, which counts as part of it.");
-            let next_step = "Delete the white space next to the quotes.";
+                format!("The value of {key} begins or ends with whitespace, which becomes part of it.");
+            let next_step = "Delete the whitespace inside the quotes.";
             settings.notes.warning(at, Cause::config(Kind::SettingsConfValue, sentence, next_step));
         }
     }

@@ -3,8 +3,8 @@
 use super::export::is_no_name;
 use super::lexer::{Word, WordPart, is_name};
 use super::parser::Command;
-use super::run::{Run, Status};
-use super::{Barrier, Construct, Unknown, Value, Variable};
+use super::state::{Run, Status};
+use super::value::{Barrier, Construct, Unknown, Value, Variable};
 
 /// What a command may do to variables.
 pub(super) enum Effect {

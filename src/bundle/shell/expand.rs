@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 
 use super::builtins::Special;
 use super::lexer::{Word, WordPart};
-use super::run::Run;
-use super::{Construct, Remark, Stretch, Unknown, Value};
+use super::state::Run;
+use super::value::{Construct, Remark, Stretch, Unknown, Value};
 
 /// The longest value that is followed, in bytes. A line that doubles a variable makes 2^n bytes out of n lines.
 pub(super) const LONGEST_VALUE: usize = 64 * 1024;
-
-/// The most that all expansions of variables together may come to, in bytes; far beyond any file that people write.
-pub(super) const LARGEST_SUM: usize = 2 * 1024 * 1024;
 
 /// How many of the variables that spoil a value are handed on to the values made of it.
 const MOST_SPOILERS: usize = 16;

@@ -4,8 +4,8 @@ use super::builtins::Special;
 use super::expand::Expanded;
 use super::lexer::{Word, WordPart, is_name, is_name_part};
 use super::parser::{self, Assignment, Command};
-use super::run::{Run, Status};
-use super::{Barrier, Construct, Unknown, Value, Variable};
+use super::state::{Run, Status};
+use super::value::{Barrier, Construct, Unknown, Value, Variable};
 
 impl Run {
     /// `export`: all its words are expanded before the first of them is assigned. A word that is neither a name nor an

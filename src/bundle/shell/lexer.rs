@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::parser::{Parser, Terminator};
-use super::{Barrier, Construct};
+use super::value::{Barrier, Construct};
 
 /// How deep `$( … )` and `" … "` are followed into each other.
 const DEEPEST: usize = 16;

@@ -1,7 +1,7 @@
 //! Puts words together to commands: assignments, a command with its arguments, and what joins them.
 
 use super::lexer::{Lexer, Word, WordPart, ends_word, is_name};
-use super::{Barrier, Construct};
+use super::value::{Barrier, Construct};
 
 /// What ends a list of commands.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -185,7 +185,7 @@ impl<'w, 't> Parser<'w, 't> {
             return Err(match self.words.peek() {
                 Some('(') => Barrier::new(Construct::Parenthesis, at),
                 _ if !command.redirections.is_empty() => Barrier::new(Construct::Redirection, at),
-                _ => Barrier::syntax("an operator where a command was expected", at),
+                _ => Barrier::syntax("an operator where a command is expected", at),
             });
         }
         Ok(command)
@@ -222,13 +222,13 @@ impl<'w, 't> Parser<'w, 't> {
         match self.words.word()? {
             // `<<<2>file`: the 2 belongs to the second redirection, and the first has no target.
             Some(target) if matches!(self.words.peek(), Some('<' | '>')) && is_descriptor(&target)? => {
-                return Err(Barrier::syntax("a redirection without a file", at));
+                return Err(Barrier::syntax("a redirection without a target", at));
             }
             Some(target) if target.is_final_backslash() => {
                 return Err(Barrier::new(Construct::FinalBackslash, at));
             }
             Some(target) => command.redirections.push(Word { at, ..target }),
-            None => return Err(Barrier::syntax("a redirection without a file", at)),
+            None => return Err(Barrier::syntax("a redirection without a target", at)),
         }
         Ok(true)
     }

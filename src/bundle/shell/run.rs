@@ -1,76 +1,13 @@
 //! The imagined shell: what each command does to the variables.
 
-use std::collections::BTreeMap;
-
 use super::builtins::{self, Effect, Special};
-use super::expand::{Expanded, LARGEST_SUM, LONGEST_VALUE};
+use super::expand::{Expanded, LONGEST_VALUE};
 use super::lexer::{Word, WordPart};
 use super::parser::{Assignment, Chain, Command, Joint, Pipeline};
-use super::{Barrier, Construct, Remark, Sourced, Unknown, Value, Variable};
-
-/// How a command ends, as far as that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Succeeds,
-    Fails,
-    Unknown,
-}
-
-/// The state of the imagined shell.
-pub(super) struct Run {
-    pub(super) reading: Sourced,
-    /// `set -a`
-    pub(super) all_exported: bool,
-    /// `set -u`
-    pub(super) stops_at_unset: bool,
-    /// `set -e`
-    pub(super) stops_at_failure: bool,
-    /// Whether another file has run, so that any command may be a function.
-    sourced: bool,
-    /// What is left of [`LARGEST_SUM`].
-    pub(super) left: usize,
-    /// The variables whose last assignment went wrong, each with the chain where it did.
-    pub(super) slipped: BTreeMap<String, usize>,
-    /// How many chains have been run.
-    pub(super) chains: usize,
-    /// The place of a `;` that may have cut a value short, and the variable.
-    pub(super) after_semicolon: Option<(usize, String)>,
-}
+use super::state::{Run, Status};
+use super::value::{Barrier, Construct, Remark, Unknown, Value, Variable};
 
 impl Run {
-    pub(super) fn new() -> Self {
-        Run {
-            reading: Sourced {
-                variables: BTreeMap::new(),
-                lost: None,
-                remarks: Vec::new(),
-                comments: Vec::new(),
-            },
-            all_exported: false,
-            stops_at_unset: false,
-            stops_at_failure: false,
-            sourced: false,
-            left: LARGEST_SUM,
-            slipped: BTreeMap::new(),
-            chains: 0,
-            after_semicolon: None,
-        }
-    }
-
-    pub(super) fn remark(&mut self, at: usize, remark: Remark) {
-        self.reading.remarks.push((at, remark));
-    }
-
-    pub(super) fn lose(&mut self, name: &str, unknown: &Unknown) {
-        let variable = Variable::new(Value::Unknown(unknown.clone()), unknown.at);
-        self.reading.variables.insert(name.to_owned(), variable);
-    }
-
-    pub(super) fn lose_all(&mut self, unknown: &Unknown) {
-        self.reading.variables.clear();
-        self.reading.lost = Some(unknown.clone());
-    }
-
     pub(super) fn chain(&mut self, chain: &Chain) -> Result<(), Barrier> {
         self.chains += 1;
         self.slips_of_chain(chain);

@@ -3,8 +3,8 @@
 
 use super::lexer::{Word, WordPart, is_name};
 use super::parser::{self, Assignment, Chain, Command, Pipeline};
-use super::run::Run;
-use super::{AssignmentError, Remark};
+use super::state::Run;
+use super::value::{AssignmentError, Remark};
 
 impl Run {
     fn slip(&mut self, at: usize, slip: AssignmentError, variable: impl Into<String>) {

@@ -8,7 +8,7 @@ use crate::cause::Cause;
 use crate::database::uri::{Host, Product, Server};
 use crate::kind::Kind;
 
-/// What an error of connecting says about the way to the server, the most telling first.
+/// What connection errors say about the network, most informative first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ConnectFailure {
     Forbidden,
@@ -44,13 +44,13 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// One that had not finished when the race ended.
+    /// An attempt that had not finished when the race ended.
     pub(super) fn unfinished(place: Place, took: Duration) -> Self {
         Failure { place, error: io::ErrorKind::TimedOut.into(), took }
     }
 
-    /// Whether this deserves a warning although another address of the server, `used`, accepted. Servers that listen on
-    /// one address family only are common, and a refusal costs a client no time; an address that swallows packets does.
+    /// Whether to warn about this although another address of the server, `used`, accepted. Servers often listen on one
+    /// address family only, and a refusal costs a client no time, unlike an address that drops packets.
     pub(super) fn matters_beside(&self, used: &Place) -> bool {
         let same_family = match (&self.place, used) {
             (Place::Network(one), Place::Network(other)) => one.is_ipv4() == other.is_ipv4(),
@@ -69,7 +69,7 @@ pub(super) fn server(kind: Product, server: &Server, failures: &[Failure]) -> Ca
     failed(kind, server, &server.to_string(), failures)
 }
 
-/// The cause for one address of a server that has others; the first good one is `used`.
+/// The cause for one address of a server with others; the working one is `used`.
 pub(super) fn address(kind: Product, server: &Server, failure: &Failure, used: &Place) -> Cause {
     let subject = format!("{}, an address of {server},", failure.place);
     failed(kind, server, &subject, std::slice::from_ref(failure)).with("connected to", used)
@@ -142,8 +142,8 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
         ),
         ConnectFailure::Other => Cause::external(
             Kind::TcpFailed,
-            format!("{subject} could not be connected to."),
-            format!("Check that {product} is running there, and the network in between."),
+            format!("The connection to {subject} failed."),
+            format!("Check that {product} is running there, and check the network in between."),
         ),
     };
     let is_own = |failure: &&Failure| match (&failure.place, &server.host) {

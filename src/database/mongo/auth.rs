@@ -1,4 +1,4 @@
-//! The rung auth: logging in as the URI says, and finding out why that fails.
+//! The rung auth: logs in as the URI specifies, and finds out why it failed.
 
 use tokio::task::spawn_blocking;
 
@@ -12,14 +12,14 @@ use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and the question for a user's mechanisms.
+/// The wire version of MongoDB 4.0, the first with SCRAM-SHA-256 and `saslSupportedMechs`.
 const FIRST_WITH_SHA256: i64 = 7;
 
 /// A login that was accepted.
 pub(super) struct Admission {
     /// How, in words.
     pub(super) detail: String,
-    /// Whether with the credentials as today's drivers read them.
+    /// Whether with the credentials as current drivers parse them.
     pub(super) as_today: bool,
 }
 
@@ -29,7 +29,7 @@ impl From<String> for Admission {
     }
 }
 
-/// Logs in, and says in words how. Without credentials it learns whether the server lets in without.
+/// Logs in, and describes the login. Without credentials, checks whether the server requires a login.
 ///
 /// # Errors
 /// `mongo.…`, by what was refused.
@@ -103,7 +103,7 @@ fn scram_of(mechanism: &str) -> Option<Mechanism> {
     [Mechanism::Sha1, Mechanism::Sha256].into_iter().find(|known| known.name() == mechanism)
 }
 
-/// The mechanism that the URI names, or else the best that the user has credentials for.
+/// The mechanism in the URI, or else the strongest that the user has credentials for.
 fn choose(credentials: &Credentials, hello: &hello::Hello, server: &Server) -> Result<Mechanism, Cause> {
     let offered = &hello.mechanisms;
     let named = credentials.mechanism.and_then(scram_of);
@@ -112,7 +112,7 @@ fn choose(credentials: &Credentials, hello: &hello::Hello, server: &Server) -> R
             Err(Cause::config(
                 Kind::MongoMechanism,
                 format!(
-                    "The URI names the mechanism {}, for which the user has no credentials on {server}.",
+                    "The URI specifies the mechanism {}, for which the user has no credentials on {server}.",
                     named.name()
                 ),
                 "Remove authMechanism from the URI, or set the user's password again with this mechanism.",
@@ -127,13 +127,13 @@ fn choose(credentials: &Credentials, hello: &hello::Hello, server: &Server) -> R
 
 fn not_had(mechanism: &str) -> Cause {
     let why = match mechanism {
-        "PLAIN" => "it sends the password itself, and the app's databases do not use it",
+        "PLAIN" => "it sends the password in the clear, and the app's databases do not use it",
         "MONGODB-CR" => "MongoDB removed it in 4.0",
-        _ => "it needs a service outside the database",
+        _ => "it requires an external service",
     };
     Cause::config(
         Kind::MongoMechanismUnsupported,
-        format!("This program cannot test a login with {mechanism}: {why}."),
+        format!("boot-agent cannot test a login with {mechanism}: {why}."),
         "Use SCRAM (without authMechanism) or MONGODB-X509, or test this login with the mongo shell.",
     )
 }
@@ -172,9 +172,9 @@ async fn scram(
     let reply = wire.command(source, start).await?;
     let conversation = reply.number("conversationId").and_then(|id| i32::try_from(id).ok()).unwrap_or(1);
     let server_first = payload(&reply)?;
-    // Thousands of rounds of a digest would hold up everything else that runs on this thread.
+    // Thousands of digest iterations would block everything else on this thread.
     let proof = spawn_blocking(move || exchange.prove(&server_first));
-    let proof = proof.await.map_err(|_| Fault::Server("a challenge that could not be computed"))??;
+    let proof = proof.await.map_err(|_| Fault::Server("a challenge that could not be answered"))??;
     let go_on = |payload: Vec<u8>| {
         Document::new().with("saslContinue", 1).with("conversationId", conversation).with("payload", payload)
     };
@@ -185,12 +185,12 @@ async fn scram(
     }
     // Servers before 4.4 want to be told once more.
     let reply = wire.command(source, go_on(Vec::new())).await?;
-    if reply.is("done") { Ok(()) } else { Err(Fault::Server("an exchange that does not end").into()) }
+    if reply.is("done") { Ok(()) } else { Err(Fault::Server("an exchange that does not complete").into()) }
 }
 
 fn payload(reply: &Document) -> Result<String, Fault> {
     let bytes = reply.binary("payload").ok_or(Fault::Server("no payload"))?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Fault::Server("a payload that is no text"))
+    String::from_utf8(bytes.to_vec()).map_err(|_| Fault::Server("a payload that is not text"))
 }
 
 fn unproven(server: &Server, fault: Fault) -> Cause {
@@ -198,7 +198,7 @@ fn unproven(server: &Server, fault: Fault) -> Cause {
         Cause::config(
             Kind::MongoAuthExchange,
             format!("{server} failed to prove that it knows the password: it may not be the right server."),
-            "Check that the address leads to the database itself and not to something in between.",
+            "Check that the address is the database itself and not something in between.",
         )
         .with("server sent", what)
     };
@@ -207,13 +207,13 @@ fn unproven(server: &Server, fault: Fault) -> Cause {
         Fault::Server(what) => suspicious(what),
         Fault::Password => Cause::config(
             Kind::MongoPasswordCharacters,
-            "The password has characters that SCRAM-SHA-256 does not allow, such as control characters.",
+            "The password contains characters that SCRAM-SHA-256 does not allow, such as control characters.",
             "Set another password.",
         ),
         Fault::Crypto(error) => Cause::host(
             Kind::TlsUnusable,
             "OpenSSL failed to compute a proof.",
-            "Report this as a fault of boot-agent.",
+            "Report this as a bug in boot-agent.",
         )
         .with("error", error),
     }
@@ -226,8 +226,7 @@ fn rejected(server: &Server, credentials: &Credentials, failure: &Failure) -> Ca
         format!("Correct user and password, and check that {user} was created in {source} (authSource).")
     } else {
         format!(
-            "Correct user and password; without authSource the user is looked for in {source}: add authSource=admin \
-             if it was created there."
+            "Correct user and password; without authSource, the server looks the user up in {source}: add authSource=admin if it was created there."
         )
     };
     let cause = Cause::config(
@@ -244,7 +243,7 @@ fn wrong_source(server: &Server, credentials: &Credentials, right: &str, failure
     let cause = Cause::config(
         Kind::MongoWrongAuthSource,
         format!(
-            "{server} has the user {user} with this password in {right}, and the URI logs in to {source}."
+            "{server} has the user {user} with this password in {right}, but the URI logs in to {source}."
         ),
         format!("Write authSource={right} in the URI."),
     );
@@ -258,7 +257,7 @@ fn words(cause: Cause, failure: &Failure) -> Cause {
     }
 }
 
-/// Where else the same credentials are good: a wrong `authSource` looks like a wrong password to the app.
+/// Where else the same credentials work: a wrong `authSource` looks like a wrong password to the app.
 async fn elsewhere(
     databases: &[Option<String>],
     credentials: &Credentials,
@@ -272,7 +271,7 @@ async fn elsewhere(
     for source in candidates {
         let hello = hello::ask_again(&mut member.wire, format!("{source}.{user}")).await.ok()?;
         if hello.wire_version >= FIRST_WITH_SHA256 && hello.mechanisms.is_empty() {
-            // Such a server names mechanisms for every user that it has.
+            // Such a server lists mechanisms for every existing user.
             continue;
         }
         let mechanism = choose(credentials, &hello, &member.server).ok()?;
@@ -300,7 +299,7 @@ async fn x509(credentials: &Credentials, member: &mut Member) -> Result<String, 
             let cause = Cause::config(
                 Kind::MongoLoginRejected,
                 format!("{} has no user with the subject of the client certificate.", member.server),
-                "Create the subject as a user in $external, and name the certificate with tlsCertificateKeyFile.",
+                "Create the subject as a user in $external, and set tlsCertificateKeyFile to the certificate.",
             );
             Err(words(cause, &failure))
         }
@@ -313,7 +312,7 @@ async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<
     let database = databases.iter().flatten().next().map_or("admin", String::as_str);
     let question = Document::new()
         .with("listCollections", 1)
-        .with("filter", Document::new().with("name", "boot-agent asks for nothing"))
+        .with("filter", Document::new().with("name", "boot-agent needs no login"))
         .with("cursor", Document::new());
     let question = match member.hello.wire_version {
         // With OP_QUERY a flag says the same.
@@ -321,11 +320,11 @@ async fn anonymous(databases: &[Option<String>], member: &mut Member) -> Result<
         _ => question.with("$readPreference", Document::new().with("mode", "secondaryPreferred")),
     };
     match member.wire.command(database, question).await {
-        Ok(_) => Ok("the server requires no login, and the URI names no user".to_owned()),
+        Ok(_) => Ok("the server requires no login, and the URI has no user".to_owned()),
         Err(failure) if failure.code() == Some(errors::UNAUTHORIZED) => {
             let cause = Cause::config(
                 Kind::MongoLoginRequired,
-                format!("{} requires a login, and the URI names no user.", member.server),
+                format!("{} requires a login, but the URI has no user.", member.server),
                 "Write mongodb://USER:PASSWORD@HOST:PORT/DATABASE?authSource=admin.",
             );
             Err(words(cause, &failure))

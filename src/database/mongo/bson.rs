@@ -1,16 +1,16 @@
-//! As much of BSON as the commands of a climb need. Whatever a server sends, decoding neither panics nor allocates more
-//! than a small multiple of what was received.
+//! The subset of BSON that a climb needs. Decoding never panics or allocates more than a small multiple of the received
+//! size.
 
 use std::fmt;
 
-/// How deeply documents may nest; an honest answer to a climb's commands has six levels at most.
+/// Nesting limit; a normal response to a climb's commands has at most six levels.
 const DEEPEST: usize = 24;
 
 /// A document: names and values in the order in which they were sent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Document(Vec<(String, Value)>);
 
-/// One value. Types that no answer needs are kept as [`Value::Other`].
+/// One value. Unneeded types are kept as [`Value::Other`].
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Double(f64),
@@ -90,18 +90,18 @@ impl Document {
         }
     }
 
-    /// A number of whatever type, rounded towards zero.
+    /// A number of any type, rounded towards zero.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         match self.get(name)? {
             Value::Int(number) => Some(i64::from(*number)),
             Value::Long(number) => Some(*number),
-            // `as` saturates, which is what an absurd number deserves.
+            // `as` saturates, which is fine for an absurd number.
             Value::Double(number) => Some(*number as i64),
             _ => None,
         }
     }
 
-    /// A boolean, or a number that stands for one, as `ok: 1.0` does. Absent is false.
+    /// A boolean, or a number used as one, such as `ok: 1.0`. False if missing.
     pub(super) fn is(&self, name: &str) -> bool {
         match self.get(name) {
             Some(Value::Bool(truth)) => *truth,
@@ -141,7 +141,7 @@ fn encode_elements<'a>(elements: impl Iterator<Item = (String, &'a Value)>, out:
     out[start..start + 4].copy_from_slice(&length);
 }
 
-/// A length as it is written. What this program sends is far below the 2 GiB where it would not fit.
+/// An encoded length. What the agent sends is far below the 2 GiB limit.
 fn length_of(length: usize) -> [u8; 4] {
     i32::try_from(length).unwrap_or(i32::MAX).to_le_bytes()
 }

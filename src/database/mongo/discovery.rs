@@ -1,8 +1,8 @@
-//! The way to every member: from the seeds of a URI to the members that the set advertises, all at the same time.
+//! Discovers members: from the seeds of a URI to the members that the set advertises, concurrently.
 //!
-//! The first member that greets begins the time that the others are given (RFC 8305, happy eyeballs), so that members
-//! behind a firewall that drops packets cost half a second together, however many they are. A server is tried once: under
-//! each name by which URI and set know it, and at each address.
+//! The first response starts the grace period of the others (RFC 8305, happy eyeballs), so any number of members behind
+//! a packet-dropping firewall cost half a second in total. A server is tried once under each of its names in the URI
+//! and the set, and at each address.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,33 +21,33 @@ use crate::cause::Cause;
 use crate::kind::Kind;
 use crate::race::{GRACE, Grace};
 
-/// The most members that a replica set can have; a longer list is not a server's honest word.
+/// The maximum number of members of a replica set; a longer list is bogus.
 const MOST_MEMBERS: usize = 50;
 
-/// How long a server is given for TLS and for saying who it is.
+/// Timeout for TLS and `isMaster`.
 const GREETING_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long the other members that have accepted have to greet once the primary has. A busy member may take a while, and
-/// one that is hung is not waited for.
+/// How long connected members get to respond after the primary did. A busy member may take a while; a hung one is not
+/// waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A member under the name by which the set advertises it.
 pub(super) struct Advertised {
     pub(super) name: String,
     pub(super) outcome: Result<Member, Cause>,
-    /// Its failure has been told: it was tried as a seed, or under another name.
+    /// Its failure was already reported: it was tried as a seed, or under another name.
     pub(super) is_told: bool,
 }
 
-/// Everything that greeted, and what the set advertises besides.
+/// All servers that responded, and the other members that the set advertises.
 pub(super) struct Found {
     pub(super) seeds: Vec<Member>,
     pub(super) advertised: Vec<Advertised>,
     pub(super) took: Duration,
 }
 
-/// Finds the members from the seeds on, and notes the rungs dns, tcp and tls. `None` when one of these broke: no seed
-/// greeted.
+/// Finds the members, starting with the seeds, and records the rungs dns, tcp and tls. `None` if one of these failed:
+/// no seed responded.
 pub(super) async fn discover(
     ladder_probe: &LadderProbe,
     uri: &MongoUri,
@@ -77,7 +77,7 @@ pub(super) async fn discover(
 struct Candidate {
     way: Way,
     is_seed: bool,
-    /// The other candidate at the same address, which was there first.
+    /// An earlier candidate at the same address.
     same_as: Option<usize>,
     outcome: Option<Result<Member, Cause>>,
     others: Option<(Place, Others)>,
@@ -110,14 +110,14 @@ struct Search<'s> {
     uri: &'s MongoUri,
     started: Instant,
     candidates: Vec<Candidate>,
-    /// The members' names in the order in which they were heard, each with its candidate or why it has none.
+    /// The members' names in order of discovery, each with its candidate or why it has none.
     names: Vec<(String, Result<usize, Cause>)>,
     running: FuturesUnordered<BoxFuture<'s, (usize, Leg)>>,
     claims: Claims,
     first_greeting: Option<Duration>,
-    /// For those that have not accepted, from the first greeting on.
+    /// For servers that are not connected, from the first response on.
     grace: Grace,
-    /// For those that have accepted, from the primary's greeting on.
+    /// For connected servers, from the primary's response on.
     patience: Grace,
 }
 
@@ -189,7 +189,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// A server that lives is greeted under its other name too, which its certificate may not have; a dead one stays dead.
+    /// A live server is also tried under its other name, which its certificate may lack; a dead one is not.
     fn follow_twin(&mut self, twin: usize, other: usize) {
         if self.candidates[twin].outcome.is_some() || !matches!(self.candidates[other].outcome, Some(Ok(_))) {
             return;
@@ -277,7 +277,7 @@ impl<'s> Search<'s> {
                 Err(cause) => Some(cause.clone()),
             })
             .collect();
-        // A seed at the address of another is one server, whose failure is told once.
+        // Two seeds at one address are one server, whose failure is reported once.
         let is_told = |candidate: &Candidate| candidate.is_seed && candidate.same_as.is_none();
         let ways = self.candidates.iter_mut().filter(|one| is_told(one));
         let ways = ways.map(|one| Way {
@@ -410,7 +410,7 @@ fn unusable(kind: Kind, name: &str, what: &str) -> Cause {
     Cause::external(
         kind,
         format!("The replica set member {name} {what}."),
-        "Make the name resolvable and its port open from this box, or rename the member: rs.reconfig().",
+        "Make the name resolvable and its port reachable from this box, or rename the member: rs.reconfig().",
     )
 }
 

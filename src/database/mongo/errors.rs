@@ -1,4 +1,4 @@
-//! What a MongoDB server's refusal means, by its code, and what a server's silence or its hanging up means.
+//! What a MongoDB server's error code, silence or disconnect means.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use super::wire::{Failure, Refusal};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// The code of a failed login, whatever was wrong with it.
+/// The code of a failed login, whatever the reason.
 const AUTHENTICATION_FAILED: i64 = 18;
 
-/// The code for a certificate's subject that is no user.
+/// The code for a certificate whose subject is not a user.
 const USER_NOT_FOUND: i64 = 11;
 
-/// The code for something that the user may not do.
+/// The code for a missing privilege.
 pub(super) const UNAUTHORIZED: i64 = 13;
 
-/// The kind for a member that is up and serves nobody yet.
+/// The kind for a member that is up but does not serve clients yet.
 pub(super) const RECOVERING: Kind = Kind::MongoRecovering;
 
-/// The kind for a server that a command needed as primary.
+/// The kind for a command that needs the primary.
 pub(super) const NOT_PRIMARY: Kind = Kind::MongoNotPrimary;
 
 /// Whether the server rejected the credentials themselves.
@@ -52,12 +52,12 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
         ),
         UNAUTHORIZED => Cause::config(
             Kind::MongoUnauthorized,
-            format!("{server} requires a login, or this user lacks the privilege."),
-            "Write user and password into the URI, or grant the user readWrite on the database.",
+            format!("{server} requires a login, or this user lacks privileges."),
+            "Add user and password to the URI, or grant the user readWrite on the database.",
         ),
         10107 | 13435 | 10058 => Cause::external(
             NOT_PRIMARY,
-            format!("{server} is not the primary, or has just stepped down."),
+            format!("{server} is not the primary, or just stepped down."),
             "Wait for the election; if there is none, check rs.status() for members that are down.",
         ),
         11600 | 11602 | 13436 | 189 | 91 => recovering(server),
@@ -71,7 +71,7 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
         _ => Cause::external(
             Kind::MongoRefused,
             format!("{server} rejected a basic command."),
-            "See the server's own words in the evidence, and mongod's log.",
+            "See the server's message in the evidence, and mongod's log.",
         ),
     };
     with_words(cause, refusal)
@@ -97,13 +97,13 @@ fn broken(server: &Server, error: &io::Error) -> Cause {
     let cause = if is_end(error) {
         Cause::external(
             Kind::MongoClosed,
-            format!("{server} accepts connections and closes them without an answer."),
+            format!("{server} accepts connections but closes them without responding."),
             "Check that this is MongoDB's port, and check mongod's log; a proxy or load balancer without a healthy server behind it does the same.",
         )
     } else {
         Cause::external(
             Kind::MongoConnection,
-            format!("The connection to {server} broke."),
+            format!("The connection to {server} was lost."),
             "Check mongod's log and the network.",
         )
     };
@@ -116,14 +116,14 @@ pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
 }
 
-/// Something that closes connections before it is asked anything; `cause` is what was seen first.
+/// Something that closes connections before any request; `cause` is what was seen first.
 pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
     let seen = cause.evidence;
     let mut cause = Cause::external(
         // In TLS it is the handshake that was cut off.
         if cause.kind == Kind::TlsClosed { Kind::TlsClosed } else { Kind::MongoClosed },
         format!(
-            "{server} closes every connection at once: a proxy or load balancer with no healthy server behind it."
+            "{server} closes every connection immediately: a proxy or load balancer with no healthy server behind it."
         ),
         "Check the targets of the proxy or load balancer, and that mongod runs there; a mongod at maxIncomingConnections does the same.",
     );
@@ -131,14 +131,14 @@ pub(super) fn nothing_behind(server: &Server, cause: Cause) -> Cause {
     cause
 }
 
-/// A TLS endpoint that hangs up once asked, and asked for no certificate: mongod has no reason to.
+/// A TLS endpoint that closes after the first request without having requested a certificate: not mongod's behaviour.
 pub(super) fn nothing_behind_tls(server: &Server, error: &io::Error) -> Cause {
     Cause::external(
         Kind::MongoClosed,
         format!("{server} completes the TLS handshake and then closes the connection: a TLS proxy with no healthy server behind it."),
         "Check the targets of the proxy or load balancer, and that mongod runs there and accepts what the proxy sends it.",
     )
-    .with("TLS", "the handshake succeeds, and the server asks for no client certificate")
+    .with("TLS", "the handshake succeeds, and the server does not request a client certificate")
     .with("error", error)
 }
 
@@ -151,24 +151,24 @@ pub(super) fn other(server: &Server, listener: Listener) -> Cause {
     )
 }
 
-/// A server that hangs up as soon as it knows that it got no certificate. mongod asks for one without insisting in the
-/// handshake, so no alert tells.
+/// A server that closes as soon as it gets no certificate. mongod requests one without requiring it in the handshake,
+/// so there is no alert.
 pub(super) fn certificate_required(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsClientCertificateRequired,
-        format!("{server} asks for a client certificate and closes the connection without one."),
-        "Name a client certificate with tlsCertificateKeyFile, or set allowConnectionsWithoutCertificates in mongod.conf.",
+        format!("{server} requests a client certificate and closes the connection without one."),
+        "Set tlsCertificateKeyFile to a client certificate, or set allowConnectionsWithoutCertificates in mongod.conf.",
     )
-    .with("TLS", "the handshake succeeds without a client certificate, which the server asked for")
+    .with("TLS", "the handshake succeeds without the client certificate that the server requested")
 }
 
-/// A server that hangs up once it has seen the client's certificate: mongod looks at it after the handshake, and says why
-/// in its log alone.
+/// A server that closes after receiving the client certificate: mongod verifies it after the handshake, and logs the
+/// reason only locally.
 pub(super) fn certificate_rejected(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsClientCertificateRejected,
-        format!("{server} closes the connection once it has seen the client certificate."),
-        "Use a client certificate that is still valid and was issued by the CA which the server trusts (tlsCertificateKeyFile); mongod's log says what it rejects.",
+        format!("{server} closes the connection after receiving the client certificate."),
+        "Use an unexpired client certificate issued by a CA that the server trusts (tlsCertificateKeyFile); mongod's log shows why it was rejected.",
     )
     .with("TLS", "the handshake succeeds with the client certificate")
 }
@@ -177,7 +177,7 @@ pub(super) fn certificate_rejected(server: &Server) -> Cause {
 pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
         Kind::MongoSilent,
-        format!("{server} accepts connections and does not answer {what}."),
+        format!("{server} accepts connections but does not respond to {what}."),
         "Check that mongod is not hung (its log, its load), and that this is MongoDB's port.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
@@ -187,10 +187,10 @@ pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
 pub(super) fn tls_required(server: &Server, in_tls: &str) -> Cause {
     Cause::config(
         Kind::MongoTlsRequired,
-        format!("{server} requires TLS, and the URI lacks ssl=true."),
-        "Add ssl=true to the URI, and tlsCAFile if its CA is not a public one.",
+        format!("{server} requires TLS, but the URI lacks ssl=true."),
+        "Add ssl=true to the URI, and tlsCAFile if its CA is not public.",
     )
-    .with("plaintext", "closed without an answer")
+    .with("plaintext", "closed without a response")
     .with("TLS", in_tls)
 }
 
@@ -198,7 +198,7 @@ pub(super) fn tls_required(server: &Server, in_tls: &str) -> Cause {
 pub(super) fn tls_refused(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsRefused,
-        format!("{server} does not support TLS, and the URI requires it."),
+        format!("{server} does not support TLS, but the URI requires it."),
         "Enable TLS in mongod.conf (net.ssl.mode or net.tls.mode), or remove ssl=true from the URI.",
     )
     .with("TLS", "the handshake fails")
@@ -209,8 +209,8 @@ pub(super) fn tls_refused(server: &Server) -> Cause {
 pub(super) fn arbiter_only() -> Cause {
     Cause::config(
         Kind::MongoArbiterOnly,
-        "The only server in the URI is an arbiter, which has no data and no users.",
-        "Name the members that hold data in the URI, and the set with replicaSet.",
+        "The only server in the URI is an arbiter, which holds no data and no users.",
+        "List the data-bearing members in the URI, and add replicaSet.",
     )
 }
 
@@ -229,8 +229,8 @@ pub(super) fn not_initiated(server: &Server) -> Cause {
 pub(super) fn delayed(server: &Server, seconds: i64, login: &Cause) -> Cause {
     let mut cause = Cause::config(
         Kind::MongoDelayedMember,
-        format!("{server} is a delayed member, {seconds} s behind on purpose: it rejects the login, and the app cannot use it."),
-        "Name the members that serve the app in the URI, and the set with replicaSet.",
+        format!("{server} is a delayed member, {seconds} s behind by configuration: it rejects the login, and the app cannot use it."),
+        "List the members that serve clients in the URI, and add replicaSet.",
     )
     .with("login", &login.sentence);
     cause.evidence.extend(login.evidence.iter().cloned());

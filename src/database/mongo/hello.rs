@@ -1,4 +1,4 @@
-//! The rung tls of one MongoDB server: the TLS handshake, if any, and the server's answer to `isMaster`.
+//! The rung tls of one MongoDB server: the TLS handshake, if any, and the response to `isMaster`.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::wire::{Failure, Wire};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// How long the connections are given that find out why the first one failed.
+/// Timeout of the connections that diagnose why the first one failed.
 const SECOND_LOOK: Duration = Duration::from_millis(1500);
 
-/// A server that was greeted, with the connection on which it was.
+/// A server that responded, with its connection.
 pub(super) struct Member {
     pub(super) server: Server,
     pub(super) place: Place,
@@ -28,7 +28,7 @@ pub(super) struct Member {
     pub(super) channel: String,
 }
 
-/// What a server says of itself in answer to `isMaster`.
+/// A server's response to `isMaster`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hello {
     pub(super) set_name: Option<String>,
@@ -42,16 +42,16 @@ pub(super) struct Hello {
     pub(super) is_arbiter: bool,
     /// Not advertised to drivers; a delayed member always is.
     pub(super) is_hidden: bool,
-    /// By how many seconds the member stays behind on purpose.
+    /// The member's configured delay in seconds.
     pub(super) delay: i64,
     pub(super) is_mongos: bool,
     /// Started for a replica set and without a valid configuration of one: never initiated, still reading it, or removed
     /// from the set.
     pub(super) is_unconfigured: bool,
     pub(super) wire_version: i64,
-    /// When the last write it has seen was made, in milliseconds since 1970; 3.4 and later say so.
+    /// The time of its last write, in milliseconds since 1970; from 3.4 on.
     pub(super) last_write: Option<i64>,
-    /// The SCRAM mechanisms that the user has credentials for; 4.0 and later say so.
+    /// The SCRAM mechanisms that the user has credentials for; from 4.0 on.
     pub(super) mechanisms: Vec<String>,
 }
 
@@ -105,15 +105,15 @@ impl Hello {
         self.is_writable || self.is_secondary || self.is_mongos
     }
 
-    /// Whether it knows every user. A delayed member may not know a new user yet, and one that serves nobody may refuse
-    /// every login, whatever the password.
+    /// Whether it knows every user. A delayed member may not know a new user yet, and one that serves no clients may
+    /// reject every login.
     pub(super) fn knows_users(&self) -> bool {
         self.serves() && self.delay == 0
     }
 }
 
-/// The arguments of `isMaster`, with the word on the client that may be said once in a connection. `user` is
-/// `source.name` and makes 4.0 and later name the user's mechanisms.
+/// The arguments of `isMaster`, with the client metadata that may be sent once per connection. `user` is `source.name`
+/// and makes 4.0 and later list the user's mechanisms.
 fn arguments(user: Option<String>) -> Document {
     let client = Document::new()
         .with("application", Document::new().with("name", "boot-agent"))
@@ -135,12 +135,12 @@ fn question(uri: &MongoUri) -> Document {
     arguments(user)
 }
 
-/// Asks who the server is on a new connection, for nobody's sake.
+/// Sends `isMaster` on a new connection, for no user.
 pub(super) async fn ask(wire: &mut Wire) -> Result<Hello, Failure> {
     wire.hello(arguments(None)).await.map(|reply| Hello::read(&reply))
 }
 
-/// Asks again on a connection that is open already, for the mechanisms of another user.
+/// Sends `isMaster` again on an open connection, for another user's mechanisms.
 pub(super) async fn ask_again(wire: &mut Wire, user: String) -> Result<Hello, Failure> {
     let question = Document::new().with("isMaster", 1).with("saslSupportedMechs", user);
     wire.hello(question).await.map(|reply| Hello::read(&reply))
@@ -169,7 +169,8 @@ fn terms(uri: &MongoUri) -> Terms {
     }
 }
 
-/// Shakes hands as the URI says and asks who the server is, within `limit`; a failure is looked into a little longer.
+/// Performs the handshake as the URI specifies and sends `isMaster`, within `limit`; diagnosing a failure takes
+/// slightly longer.
 pub(super) async fn greet(
     ladder_probe: &LadderProbe,
     uri: &MongoUri,
@@ -190,7 +191,7 @@ pub(super) async fn greet(
             Err(cause) => return Err(instead_of_tls(uri, &server, &place, cause).await),
         }
     } else {
-        (stream, "no TLS, as the URI says".to_owned())
+        (stream, "no TLS, per the URI".to_owned())
     };
     let mut wire = Wire::new(stream);
     let left = limit.saturating_sub(started.elapsed());
@@ -204,7 +205,7 @@ pub(super) async fn greet(
     }
     Err(match &failure {
         Failure::Connection(error) if errors::is_end(error) => match &uri.tls.certificate_key_file {
-            // mongod looks at the certificate after the handshake, and tells its log alone.
+            // mongod verifies the certificate after the handshake, and only logs the result.
             Some(_) if asked_for_certificate => errors::certificate_rejected(&server),
             None if asked_for_certificate => errors::certificate_required(&server),
             _ => errors::nothing_behind_tls(&server, error),
@@ -221,7 +222,7 @@ pub(super) async fn greet(
     })
 }
 
-/// What answers in place of TLS. A mongod without TLS takes the handshake for garbage and closes; it answers in
+/// Identifies a server that does not speak TLS. A mongod without TLS closes on the handshake, but responds in
 /// plaintext.
 async fn instead_of_tls(uri: &MongoUri, server: &Server, place: &Place, cause: Cause) -> Cause {
     if ![Kind::TlsClosed, Kind::TlsNotTls, Kind::TlsHandshake, Kind::TlsSilent].contains(&cause.kind) {
@@ -261,7 +262,7 @@ async fn instead_of_plaintext(
         Failure::Connection(error) if errors::is_end(error) => None,
         _ => return cause,
     };
-    // HTTP is what many servers answer with that expect TLS.
+    // Many servers that expect TLS respond with HTTP.
     if let Some(listener) = told
         && !matches!(listener, Listener::Tls | Listener::Http)
     {
@@ -289,7 +290,7 @@ async fn instead_of_plaintext(
     }
 }
 
-/// What a server does inside TLS that did not answer in plaintext.
+/// How a server that did not respond in plaintext behaves within TLS.
 enum InTls {
     Mongo,
     WantsCertificate,

@@ -1,4 +1,4 @@
-//! Which driver gets in: today's, or the older Java driver of the app, where the two read the URI differently.
+//! Which driver can log in, current ones or the app's older Java driver, if they parse the URI differently.
 
 use std::time::Duration;
 
@@ -19,19 +19,20 @@ const PLAINTEXT_LIMIT: Duration = Duration::from_millis(1000);
 const TODAYS: &str = "today's drivers";
 const OLD: &str = "older Java drivers";
 
-/// The warning of the URI, to which evidence is to be added.
+/// The URI's warning, which gets the evidence.
 fn warning(uri: &MongoUri, kind: Kind) -> Option<Cause> {
     uri.warnings.iter().find(|warning| warning.kind == kind).cloned()
 }
 
-/// What a login says of credentials that the two read differently; `as_today` is whether those of today were accepted.
+/// What a login shows about credentials that the two parse differently; `as_today` is whether the current drivers' were
+/// accepted.
 pub(super) fn logged_in(uri: &MongoUri, as_today: bool) -> Option<Cause> {
     uri.old_driver.credentials.as_ref()?;
     let (today, old) = if as_today { ("log in", "are rejected") } else { ("are rejected", "log in") };
     Some(warning(uri, java::PLUS)?.with(TODAYS, today).with(OLD, old))
 }
 
-/// What becomes of a driver that connects without TLS where today's use it.
+/// How a driver fares that connects without TLS where current ones use it.
 pub(super) async fn without_tls(uri: &MongoUri, place: &Place) -> Option<Cause> {
     if !uri.old_driver.in_plaintext {
         return None;
@@ -41,8 +42,8 @@ pub(super) async fn without_tls(uri: &MongoUri, place: &Place) -> Option<Cause> 
         hello::ask(&mut Wire::new(stream)).await.ok()
     });
     let old = match answers.await {
-        Ok(Some(_)) => "connect without TLS: the server allows it, and the traffic can be read",
-        _ => "cannot connect: the server does not answer without TLS",
+        Ok(Some(_)) => "connect without TLS: the server allows it, and the traffic is not encrypted",
+        _ => "cannot connect: the server does not respond without TLS",
     };
     Some(warning(uri, java::PLAINTEXT)?.with(TODAYS, "connect with TLS").with(OLD, old))
 }

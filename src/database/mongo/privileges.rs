@@ -1,4 +1,4 @@
-//! The rung database: what the user may do, asked of the server and never found out by writing.
+//! The rung database: the user's privileges, queried from the server and never tested by writing.
 
 use super::super::uri::MongoUri;
 use super::bson::{Document, Value};
@@ -7,19 +7,19 @@ use super::hello::Member;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// What the app cannot do without on each of its collections.
+/// The actions that the app needs on each of its collections.
 const ON_COLLECTIONS: [&str; 5] = ["find", "insert", "update", "remove", "createIndex"];
 
-/// What it needs on the database: new collections. MongoDB lets whoever may insert create them as well.
+/// The action that it needs on the database: creating collections. MongoDB also allows this with insert.
 const CREATE: [&str; 2] = ["createCollection", "insert"];
 
-/// What readWrite also has, and tools and some drivers use.
+/// Other actions of readWrite, which tools and some drivers use.
 const EXPECTED: [&str; 2] = ["listCollections", "listIndexes"];
 
 /// The action that stands for every other.
 const ANY: &str = "anyAction";
 
-/// The built-in roles with which a user may read and write a database, for servers that tell roles and no privileges.
+/// The built-in roles that allow reading and writing a database, for servers that list roles but no privileges.
 const SUFFICIENT_ROLES: [&str; 6] =
     ["readWrite", "dbOwner", "readWriteAnyDatabase", "root", "restore", "__system"];
 
@@ -93,7 +93,7 @@ pub(super) async fn ask(uri: &MongoUri, databases: &[Option<String>], member: &m
     judgements
 }
 
-/// What a privilege is about, as far as a database is concerned.
+/// The scope of a privilege with respect to a database.
 #[derive(Debug, PartialEq, Eq)]
 enum Scope<'a> {
     /// Every ordinary collection of the database.
@@ -132,7 +132,7 @@ fn granted(privileges: &[Value], database: &str, collection: Option<&str>, actio
     })
 }
 
-/// The collections that privileges of their own are about.
+/// The collections with their own privileges.
 fn named<'a>(privileges: &'a [Value], database: &str) -> Vec<&'a str> {
     let mut names: Vec<&str> = privileges
         .iter()
@@ -151,16 +151,16 @@ fn missing_everywhere(privileges: &[Value], database: &str) -> Vec<&'static str>
     ON_COLLECTIONS.into_iter().filter(|action| !granted(privileges, database, None, action)).collect()
 }
 
-/// Whether it matters which collections there are: some actions are granted on single ones alone.
+/// Whether the existing collections matter: some actions are granted on individual ones only.
 fn needs_collections(privileges: &[Value], database: &str) -> bool {
     !missing_everywhere(privileges, database).is_empty() && !named(privileges, database).is_empty()
 }
 
-/// The names of the database's collections as far as the user may know them.
+/// The names of the database's collections that are visible to the user.
 async fn collections(member: &mut Member, database: &str) -> Vec<String> {
     let question = Document::new().with("listCollections", 1).with("nameOnly", true);
     let reply = match member.wire.command(database, question.clone()).await {
-        // 4.0 and later tell whoever may use a collection of it, though not of the others.
+        // From 4.0 on, a user sees the collections with privileges, but not the others.
         Err(_) => member.wire.command(database, question.with("authorizedCollections", true)).await,
         reply => reply,
     };
@@ -186,17 +186,17 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
         let warning = (!unseen.is_empty()).then(|| {
             Cause::config(
                 Kind::MongoNarrowRole,
-                format!("{user} may read and write {database}, and lacks actions that readWrite includes."),
+                format!("{user} can read and write {database}, but lacks actions that readWrite includes."),
                 grant(user, database),
             )
             .with("missing", unseen.join(", "))
         });
         return Judgement {
-            outcome: Ok(format!("{user} may read and write {database}")),
+            outcome: Ok(format!("{user} can read and write {database}")),
             warnings: warning.into_iter().collect(),
         };
     }
-    // The app's collections are those that exist; before it ran, those that somebody thought of.
+    // The app's collections are the existing ones; before its first run, those with privileges.
     let named = named(privileges, database);
     let of_app: Vec<&str> = match collections {
         [] => named.clone(),
@@ -222,12 +222,14 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
         let on = shortened(&named);
         let warning = Cause::config(
             Kind::MongoNarrowRole,
-            format!("{user} may use single collections of {database} only: the app cannot use a new one."),
+            format!(
+                "{user} has access to individual collections of {database} only: the app cannot use new ones."
+            ),
             grant(user, database),
         )
         .with("collections", &on);
         return Judgement {
-            outcome: Ok(format!("{user} may read and write the collections {on} of {database}")),
+            outcome: Ok(format!("{user} can read and write the collections {on} of {database}")),
             warnings: vec![warning],
         };
     }
@@ -282,11 +284,11 @@ fn judge_roles(roles: &[Value], database: &str, user: &str) -> Result<String, Ca
         let on_this = *db == database || (*db == "admin" && !["readWrite", "dbOwner"].contains(role));
         SUFFICIENT_ROLES.contains(role) && on_this
     });
-    // A role of somebody's own may allow it as well.
+    // A custom role may allow it too.
     let is_custom =
         held.iter().any(|(role, _)| !OTHER_ROLES.contains(role) && !SUFFICIENT_ROLES.contains(role));
     if is_enough || is_custom {
-        return Ok(format!("{user} may read and write {database}, by its roles"));
+        return Ok(format!("{user} can read and write {database}, through its roles"));
     }
     let held: Vec<String> = held.into_iter().map(|(role, db)| format!("{role} on {db}")).collect();
     Err(no_role(user, "read and write", database)
@@ -294,7 +296,11 @@ fn judge_roles(roles: &[Value], database: &str, user: &str) -> Result<String, Ca
 }
 
 fn no_role(user: &str, what: &str, database: &str) -> Cause {
-    Cause::config(Kind::MongoNoRole, format!("{user} may not {what} {database}."), grant(user, database))
+    Cause::config(
+        Kind::MongoNoRole,
+        format!("{user} is not allowed to {what} {database}."),
+        grant(user, database),
+    )
 }
 
 fn grant(user: &str, database: &str) -> String {
@@ -334,7 +340,7 @@ mod tests {
         judge(privileges, "circle_ghe", "circle", &collections)
     }
 
-    /// What is missing, of a user who lacks something.
+    /// The missing privileges.
     fn missing(privileges: &[Value], collections: &[&str]) -> String {
         let cause = judged(privileges, collections).outcome.unwrap_err();
         assert_eq!(cause.kind, Kind::MongoNoRole);

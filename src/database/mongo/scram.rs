@@ -10,10 +10,10 @@ use openssl::pkcs5::pbkdf2_hmac;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 
-/// The least iterations that RFC 7677 allows; fewer would let a hostile server guess the password from the proof.
+/// The minimum iteration count of RFC 7677; fewer would let a hostile server guess the password from the proof.
 const FEWEST_ITERATIONS: usize = 4096;
 
-/// The most iterations that are computed for a server. MongoDB's own defaults are 10,000 and 15,000.
+/// The maximum iteration count. MongoDB's defaults are 10,000 and 15,000.
 const MOST_ITERATIONS: usize = 200_000;
 
 /// Which digest.
@@ -42,11 +42,11 @@ impl Mechanism {
 /// Why an exchange ended.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The server's message breaks the protocol; what about it.
+    /// The server's message violates the protocol; how.
     Server(&'static str),
     /// The server could not prove that it knows the password.
     Impostor,
-    /// The password has characters that SCRAM-SHA-256 forbids.
+    /// The password contains characters that SCRAM-SHA-256 does not allow.
     Password,
     /// OpenSSL failed.
     Crypto(ErrorStack),
@@ -66,7 +66,7 @@ pub(super) struct Exchange {
     first_bare: String,
 }
 
-/// The second message, and what the server must answer to it.
+/// The second message, and the expected response.
 pub(super) struct Proof {
     pub(super) message: String,
     expected: Vec<u8>,
@@ -109,7 +109,7 @@ impl Exchange {
         let iterations = field("i=").and_then(|count| count.parse::<usize>().ok());
         let iterations = iterations
             .filter(|count| (FEWEST_ITERATIONS..=MOST_ITERATIONS).contains(count))
-            .ok_or(Fault::Server("a number of iterations outside 4096 to 200000"))?;
+            .ok_or(Fault::Server("an iteration count outside 4096 to 200000"))?;
 
         let digest = self.mechanism.digest();
         let mut salted = vec![0; digest.size()];

@@ -11,16 +11,15 @@ use super::hello::{Hello, Member};
 use crate::cause::{Cause, Class};
 use crate::kind::Kind;
 
-/// How far a secondary may be behind before it is worth a word, in milliseconds. Idle sets write a no-op every ten
-/// seconds.
+/// Replication lag that triggers a warning, in milliseconds. Idle sets write a no-op every ten seconds.
 const LAG: i64 = 60_000;
 
-/// Whether a member is of the set that the URI asks for; without `replicaSet` any is.
+/// Whether a member belongs to the set in the URI; any does without `replicaSet`.
 pub(super) fn belongs(uri: &MongoUri, hello: &Hello) -> bool {
     uri.replica_set.as_ref().is_none_or(|wanted| hello.set_name.as_ref() == Some(wanted))
 }
 
-/// Whether the driver starts from more than one server; SRV records give as many as there are.
+/// Whether the driver starts from more than one server.
 fn has_several_seeds(uri: &MongoUri, seeds: &[Member]) -> bool {
     match &uri.seeds {
         Seeds::Servers(servers) => servers.len() > 1,
@@ -28,7 +27,7 @@ fn has_several_seeds(uri: &MongoUri, seeds: &[Member]) -> bool {
     }
 }
 
-/// The rung role, and what is worth a word besides.
+/// The rung role, and its warnings.
 pub(super) struct Judgement {
     pub(super) role: Result<String, Cause>,
     pub(super) warnings: Vec<Cause>,
@@ -58,7 +57,7 @@ fn single(
         warnings.push(
             Cause::config(
                 Kind::MongoSingleSeed,
-                format!("{} is a member of the replica set {set}, and the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
+                format!("{} is a member of the replica set {set}, but the URI lacks replicaSet: older drivers do not follow a failover.", seed.server),
                 format!("List all members in the URI and add replicaSet={set}."),
             )
             .with("members", hello.members.join(", ")),
@@ -81,11 +80,11 @@ fn single(
     }
     let primary = hello.primary.as_deref().unwrap_or("none at present");
     Err(Cause::new(
-        // Without any primary the election is what is missing, whatever the URI says.
+        // Without a primary, the election is the problem, whatever the URI says.
         if hello.primary.is_some() { Class::Config } else { Class::External },
         Kind::MongoNotPrimary,
         format!(
-            "{} is a {}, which takes no writes, and the URI names no other server.",
+            "{} is a {}, which accepts no writes, and the URI lists no other server.",
             seed.server,
             hello.state()
         ),
@@ -127,7 +126,7 @@ fn whole_set(
     }
     warnings.extend(standalone.into_iter().map(standalone_among_several));
 
-    // From here on the names count by which the set knows its members.
+    // From here on, the names in the set's configuration count.
     let listed = |name: &str| {
         ours.iter().any(|seed| seed.hello.members.iter().any(|one| one.eq_ignore_ascii_case(name)))
     };
@@ -160,19 +159,19 @@ fn lagging(name: &str, member: &Hello, primary: &Hello) -> Option<Cause> {
         Cause::external(
             Kind::MongoLag,
             format!("{name} is {} s behind the primary.", behind / 1000),
-            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would lose time or data.",
+            "Check rs.printSecondaryReplicationInfo() (before 4.4: rs.printSlaveReplicationInfo()) and that member's load; a failover to it would be slow or lose data.",
         )
     })
 }
 
-/// Servers that are not of the set that the URI asks for.
+/// Servers that do not belong to the set in the URI.
 fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
     let names: Vec<&str> = seeds.iter().filter_map(|seed| seed.hello.set_name.as_deref()).collect();
     if let Some(name) = names.first() {
         return Cause::config(
             Kind::MongoSetNameMismatch,
-            format!("The URI asks for the replica set {wanted}, and the servers belong to {name}."),
-            format!("Write replicaSet={name} in the URI, if these are the right servers."),
+            format!("The URI specifies the replica set {wanted}, but the servers belong to {name}."),
+            format!("If these are the right servers, write replicaSet={name} in the URI."),
         );
     }
     if let Some(seed) = seeds.iter().find(|seed| !seed.hello.is_writable && !seed.hello.is_mongos) {
@@ -182,7 +181,7 @@ fn foreign(wanted: &str, seeds: &[Member]) -> Cause {
         seeds.iter().map(|seed| format!("{} {}", seed.server, seed.hello.state())).collect();
     Cause::config(
         Kind::MongoNotAReplicaSet,
-        format!("The URI asks for the replica set {wanted}, and the server is not in a replica set."),
+        format!("The URI specifies the replica set {wanted}, but the server is not in a replica set."),
         "Remove replicaSet from the URI, or start mongod with replSetName and initiate the set.",
     )
     .with("servers", states.join(", "))
@@ -195,7 +194,7 @@ pub(super) fn not_serving(member: &Member) -> Cause {
     errors::recovering(&member.server).with("member", member.hello.state())
 }
 
-/// A seed that is not of the set that the URI asks for, beside others that are.
+/// A seed that does not belong to the set in the URI, while others do.
 fn stray(wanted: &str, member: &Member) -> Cause {
     if member.hello.is_unconfigured {
         return errors::not_initiated(&member.server);
@@ -211,8 +210,8 @@ fn stray(wanted: &str, member: &Member) -> Cause {
 fn standalone_among_several(seed: &Member) -> Cause {
     Cause::config(
         Kind::MongoNotAReplicaSet,
-        format!("{} is a standalone server in a URI that names several: drivers ignore it.", seed.server),
-        "Name this one server alone in the URI, or only the members of one replica set.",
+        format!("{} is a standalone server in a URI that lists several: drivers ignore it.", seed.server),
+        "List only this server in the URI, or only the members of one replica set.",
     )
 }
 
@@ -243,7 +242,7 @@ fn no_primary(ours: &[&Member], members: &[(String, &Member)], failures: &[&Adve
     let set = ours.iter().find_map(|seed| seed.hello.set_name.as_deref()).unwrap_or_default();
     let cause = Cause::external(
         Kind::MongoNoPrimary,
-        format!("The replica set {set} has no primary, so it takes no writes."),
+        format!("The replica set {set} has no primary, so it accepts no writes."),
         "Wait for the election; if there is none, start the members that are down: a majority must see each other.",
     );
     let cause = members.iter().fold(cause, |cause, (name, member)| {
@@ -277,7 +276,7 @@ mod tests {
         let cause = behind(61).unwrap();
         assert_eq!((cause.kind, cause.class), (Kind::MongoLag, Class::External));
         assert_eq!(cause.sentence, "db3:27017 is 61 s behind the primary.");
-        // 3.2 does not say when it wrote last, and an arbiter never does.
+        // 3.2 does not report its last write, and an arbiter never does.
         assert_eq!(lagging("db3:27017", &hello(None, true), &primary), None);
         assert_eq!(lagging("db3:27017", &hello(Some(0), false), &primary), None);
     }

@@ -1,4 +1,4 @@
-//! Which release a server runs, and whether the app's driver gets along with it.
+//! The server's version, and whether the app's driver supports it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -32,10 +32,10 @@ const RELEASES: [(i64, &str); 10] = [
 /// The wire versions of MongoDB 3.2 and 3.6, the oldest and the newest that CircleCI documents.
 const DOCUMENTED: RangeInclusive<i64> = 4..=6;
 
-/// The wire version of MongoDB 5.1, which removed the commands by OP_QUERY that drivers of 3.2's time use.
+/// The wire version of MongoDB 5.1, which removed the OP_QUERY commands that drivers of 3.2's era use.
 const WITHOUT_OLD_COMMANDS: i64 = 14;
 
-/// Asks for the version; a server that does not say it is known by its wire version.
+/// Queries the version, falling back to the wire version.
 pub(super) async fn ask(member: &mut Member) -> Version {
     let wire = member.hello.wire_version;
     let said = member.wire.command("admin", Document::new().with("buildInfo", 1)).await;
@@ -53,7 +53,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// A word about a version that the app's driver may not get along with.
+    /// The warning about a version that the app's driver may not support.
     pub(super) fn advice(&self) -> Option<Cause> {
         let version = &self.words;
         let sentence = if DOCUMENTED.contains(&self.wire) {
@@ -62,15 +62,15 @@ impl Version {
             format!("The server runs MongoDB {version}, older than 3.2, the oldest that CircleCI documents.")
         } else if self.wire >= WITHOUT_OLD_COMMANDS {
             format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on it rejects the commands of drivers of that time."
+                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; from 5.1 on, it rejects the commands of drivers of that era."
             )
         } else {
             format!(
-                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that time."
+                "The server runs MongoDB {version}, newer than 3.6, the newest that CircleCI documents; it still accepts the commands of drivers of that era."
             )
         };
         let next_step =
-            "Ask CircleCI whether your release works with this version; 3.2.11 and 3.6.6 are documented.";
+            "Ask CircleCI whether your release supports this version; 3.2.11 and 3.6.6 are documented.";
         Some(Cause::config(Kind::MongoVersion, sentence, next_step))
     }
 }

@@ -1,5 +1,5 @@
-//! MongoDB's wire protocol, as much as commands need: OP_QUERY, which every server answers for `isMaster` and those
-//! before 5.1 for everything, and OP_MSG, which those from 3.6 on understand.
+//! The part of MongoDB's wire protocol that commands need: OP_QUERY, which every server supports for `isMaster` and
+//! those before 5.1 for all commands, and OP_MSG, from 3.6 on.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ const OP_MSG: i32 = 2013;
 
 const HEADER: usize = 16;
 
-/// The longest reply that is read. A list of privileges is some kilobytes; MongoDB's own limit is 48 MB.
+/// Reply size limit. A list of privileges has some kilobytes; MongoDB's own limit is 48 MB.
 const LONGEST_REPLY: usize = 4 * 1024 * 1024;
 
 /// The lengths that a message of MongoDB can have: a header, and at most 48 MB.
@@ -24,16 +24,16 @@ const PLAUSIBLE_LENGTH: std::ops::RangeInclusive<i32> = 16..=48_000_000;
 /// The first wire version (MongoDB 3.6) with OP_MSG.
 const FIRST_WITH_MSG: i64 = 6;
 
-/// OP_MSG's flag for a checksum at the end; the other required flag, `moreToCome`, is never asked for.
+/// OP_MSG's checksum flag; the other required flag, `moreToCome`, is never requested.
 const CHECKSUM_PRESENT: u32 = 1;
 const MORE_TO_COME: u32 = 2;
 
-/// Why a command got no answer, or one that is a refusal.
+/// Why a command got no response, or an error.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The connection broke, or the server closed it.
     Connection(io::Error),
-    /// What came back is not MongoDB's protocol, from its first byte on.
+    /// The response is not MongoDB's protocol.
     Foreign(Vec<u8>),
     /// What came back breaks MongoDB's protocol.
     NotMongo(String),
@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Connection(error) => error.fmt(f),
-            Failure::Foreign(bytes) => write!(f, "an answer that begins {}", bytes.escape_ascii()),
+            Failure::Foreign(bytes) => write!(f, "a response that begins {}", bytes.escape_ascii()),
             Failure::NotMongo(what) => f.write_str(what),
             Failure::Refused(refusal) => write!(f, "{} ({} {})", refusal.message, refusal.code, refusal.name),
         }
@@ -85,8 +85,7 @@ impl From<Malformed> for Failure {
 
 /// A connection that speaks to one server, one command at a time.
 ///
-/// No call bounds its own time. A call that was dropped half-way leaves the connection unusable, so it must be dropped
-/// as well.
+/// Calls have no timeout. Dropping a pending call leaves the connection unusable, so it must be dropped as well.
 pub(super) struct Wire {
     stream: Box<dyn Stream>,
     last_request: i32,
@@ -98,8 +97,7 @@ impl Wire {
         Wire { stream, last_request: 0, with_msg: false }
     }
 
-    /// Asks who the server is. Every version answers this in OP_QUERY; what its answer says decides how everything after
-    /// is sent.
+    /// Sends `isMaster`, which every version answers in OP_QUERY; the response decides how everything after it is sent.
     pub(super) async fn hello(&mut self, arguments: Document) -> Result<Document, Failure> {
         let reply = self.query("admin", &arguments).await?;
         self.with_msg = reply.number("maxWireVersion").unwrap_or(0) >= FIRST_WITH_MSG;
@@ -139,7 +137,7 @@ impl Wire {
         let (flags, sections) = reply.split_at_checked(4).ok_or(Malformed)?;
         let flags = u32::from_le_bytes(flags.try_into().map_err(|_| Malformed)?);
         if flags & MORE_TO_COME != 0 {
-            return Err(Failure::NotMongo("a reply that announces another, unasked".to_owned()));
+            return Err(Failure::NotMongo("a reply that announces another one, unrequested".to_owned()));
         }
         let end =
             if flags & CHECKSUM_PRESENT != 0 { sections.len().saturating_sub(4) } else { sections.len() };
@@ -161,7 +159,7 @@ impl Wire {
         self.stream.flush().await
     }
 
-    /// The header of a message. What ends sooner was said by something else: a TLS alert has seven bytes.
+    /// The header of a message. A shorter response is from something else: a TLS alert has seven bytes.
     async fn header(&mut self) -> Result<[u8; HEADER], Failure> {
         let mut header = [0; HEADER];
         let mut filled = 0;
@@ -192,9 +190,9 @@ impl Wire {
         let length =
             usize::try_from(field(0)).ok().filter(|length| (HEADER..=LONGEST_REPLY).contains(length));
         let Some(length) = length else {
-            return Err(Failure::NotMongo(format!("a reply said to be {} bytes long", field(0))));
+            return Err(Failure::NotMongo(format!("a reply with a declared length of {} bytes", field(0))));
         };
-        // Read as it arrives, so that a length alone makes nothing be allocated.
+        // Read as it arrives, so that a declared length alone allocates nothing.
         let expected = length - HEADER;
         let mut body = Vec::new();
         let limit = u64::try_from(expected).unwrap_or(u64::MAX);
@@ -206,14 +204,14 @@ impl Wire {
     }
 }
 
-/// A reply, unless it is an error. Servers before 3.6 answer an OP_QUERY that they refuse with `$err`.
+/// A reply, unless it is an error. Servers before 3.6 reject an OP_QUERY with `$err`.
 fn refused(reply: Document) -> Result<Document, Failure> {
     let message = reply.text("errmsg").or(reply.text("$err"));
     if reply.is("ok") && reply.get("$err").is_none() {
         return Ok(reply);
     }
     let Some(message) = message else {
-        return Err(Failure::NotMongo("a reply that is neither good nor an error".to_owned()));
+        return Err(Failure::NotMongo("a reply that is neither a success nor an error".to_owned()));
     };
     Err(Failure::Refused(Refusal {
         code: reply.number("code").unwrap_or(0),

@@ -1,4 +1,4 @@
-//! What became of one server: the rungs that it held, and the one that broke.
+//! The result for one server: the rungs that passed, and the one that failed.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::super::rung::Rung;
 use super::errors;
 use crate::cause::Cause;
 
-/// The rungs above tcp that one server held or broke.
+/// The rungs above tcp of one server.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     pub(super) steps: Vec<(Rung, Result<String, Cause>, Duration)>,
     pub(super) warnings: Vec<Cause>,
-    /// Whether libpq would go on to the next server of the list.
+    /// Whether libpq would continue with the next server in the list.
     pub(super) tries_next: bool,
     /// Whether TLS was agreed upon, or was what failed.
     pub(super) in_tls: bool,
@@ -41,8 +41,8 @@ impl Attempt {
     }
 }
 
-/// What to tell of a server that was tried in two ways: the one that let in; otherwise the one that came further, and
-/// the other with it. A pg_hba.conf without an entry says least.
+/// The result to report for a server that was tried in two ways: the one that logged in; otherwise the one that got
+/// further, with the other as evidence. A missing pg_hba.conf entry is the least informative.
 pub(super) fn told_of_both(first: Attempt, second: Attempt) -> Attempt {
     let rank =
         |attempt: &Attempt| attempt.failure().map(|(rung, cause)| (rung, cause.kind != errors::NO_ENTRY));

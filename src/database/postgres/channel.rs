@@ -1,4 +1,4 @@
-//! Agreeing on TLS with a PostgreSQL server, and handing the result to tokio-postgres.
+//! Negotiates TLS with a PostgreSQL server, and hands the connection to tokio-postgres.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -23,7 +23,7 @@ use super::errors;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// The kind of the cause when a server has no TLS and the URI insists on it.
+/// The kind for a server without TLS when the URI requires it.
 pub(super) const REFUSED: Kind = Kind::TlsRefused;
 
 /// `SSLRequest` of the protocol: its length, and a code that is no version.
@@ -50,8 +50,8 @@ pub(super) struct Channel {
     pub(super) asked_for_certificate: bool,
 }
 
-/// What the URI demands of TLS, as libpq reads it: the certificate is verified whenever there is a root certificate to
-/// verify it with, also for `sslmode=require` and below.
+/// The URI's TLS requirements, as in libpq: the certificate is verified whenever there is a root certificate to verify
+/// it with, also for `sslmode=require` and below.
 pub(super) fn terms(ladder_probe: &LadderProbe, uri: &PostgresUri) -> Terms {
     let home = |name: &str| ladder_probe.home.join(".postgresql").join(name);
     let exists = |path: &std::path::Path| ladder_probe.root.path(path).exists();
@@ -98,10 +98,10 @@ fn version(word: Option<&str>) -> Option<SslVersion> {
     }
 }
 
-/// Agrees with the server on TLS or on none, within `limit`.
+/// Negotiates TLS or plaintext with the server, within `limit`.
 ///
 /// # Errors
-/// `tls.…`, or a word about a server that is silent, closes, or is no PostgreSQL.
+/// `tls.…`, or the cause for a server that is silent, closes, or is not PostgreSQL.
 pub(super) async fn negotiate(
     ladder_probe: &LadderProbe,
     terms: &Terms,
@@ -120,7 +120,7 @@ pub(super) async fn negotiate(
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(errors::closed(server).with("error", error)),
-            Err(_) => return Err(errors::silent(server, "the question for TLS", limit)),
+            Err(_) => return Err(errors::silent(server, "the TLS request", limit)),
         };
         match (answer.first(), wanted) {
             (Some(b'S'), _) if answer.len() == 1 => {}
@@ -151,7 +151,7 @@ fn plaintext(stream: Box<dyn Stream>, detail: String) -> Channel {
     Channel { stream, handed: None, detail, asked_for_certificate: false }
 }
 
-/// Asks for TLS. The answer is one byte, from a PostgreSQL; of anything else the beginning is returned.
+/// Sends SSLRequest. PostgreSQL responds with one byte; of anything else, the beginning is returned.
 async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
     stream.write_all(&SSL_REQUEST).await?;
     stream.flush().await?;
@@ -167,7 +167,7 @@ async fn request(stream: &mut Box<dyn Stream>) -> io::Result<Vec<u8>> {
 fn refused(server: &Server) -> Cause {
     Cause::config(
         REFUSED,
-        format!("{server} does not support TLS, and the URI requires it."),
+        format!("{server} does not support TLS, but the URI requires it."),
         "Enable TLS in PostgreSQL (ssl = on), or use a weaker sslmode in the URI.",
     )
 }

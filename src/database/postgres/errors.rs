@@ -1,5 +1,5 @@
-//! What a PostgreSQL server's refusal means. The SQLSTATE decides, and where that is shared by several reasons, the
-//! name of the server's routine: the message itself comes in the server's language.
+//! What a PostgreSQL server's errors mean. The SQLSTATE decides, and if several reasons share it, the name of the
+//! server's routine: the message is localized.
 
 use std::error::Error as _;
 use std::fmt;
@@ -17,26 +17,26 @@ use super::{methods, pooler};
 use crate::cause::{Cause, Class, chain};
 use crate::kind::Kind;
 
-/// The kind for a client that `pg_hba.conf` does not let in.
+/// The kind for a client that `pg_hba.conf` does not admit.
 pub(super) const NO_ENTRY: Kind = Kind::PostgresNoPgHbaEntry;
 
-/// The kind for a server that is not ready yet, which makes libpq go on to the next host.
+/// The kind for a server that is not ready yet, which makes libpq try the next host.
 pub(super) const STARTING_UP: Kind = Kind::PostgresStartingUp;
 
 /// The kind for a server that hangs up.
 pub(super) const CLOSED: Kind = Kind::PostgresClosed;
 
-/// The kind for a server that accepts and does not answer.
+/// The kind for a server that accepts but does not respond.
 pub(super) const SILENT: Kind = Kind::PostgresSilent;
 
 /// The kind for what is no PostgreSQL.
 pub(super) const NOT_POSTGRES: Kind = Kind::PostgresNotPostgres;
 
-/// The longest first answer to a login: an error with the longest message that libpq would believe.
+/// Size limit of the first response to a login: libpq's limit for error messages.
 const LONGEST_FIRST: u32 = 30_000;
 
-/// What a failed login means, and which rung it broke. `heard` is how the server's answer began, `asked` whether it asked
-/// for a client certificate.
+/// What a failed login means, and which rung failed. `heard` is how the server's response began, `asked` whether it
+/// requested a client certificate.
 pub(super) fn of_login(
     uri: &PostgresUri,
     server: &Server,
@@ -63,7 +63,7 @@ pub(super) fn of_login(
     let cause = if uri.password.is_none() && said.contains("password missing") {
         Cause::config(
             Kind::PostgresNoPassword,
-            format!("{server} asks for a password, and the URI has none."),
+            format!("{server} requires a password, but the URI has none."),
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         )
     } else if said.contains("unsupported authentication") || said.contains("unsupported SASL") {
@@ -72,20 +72,20 @@ pub(super) fn of_login(
         Cause::config(
             Kind::PostgresChannelBinding,
             format!(
-                "The URI has channel_binding=require, and {server} logs this user in without channel binding."
+                "The URI has channel_binding=require, but {server} logs this user in without channel binding."
             ),
-            "Channel binding needs TLS and a scram-sha-256 password: set both up, or write channel_binding=prefer.",
+            "Channel binding needs TLS and a scram-sha-256 password: set up both, or write channel_binding=prefer.",
         )
     } else if error.is_closed() {
         return (Rung::Auth, closed(server));
     } else if said.contains("authentication") {
-        // The server's own proof failed: somebody in between has another certificate, or does not know the password.
+        // The server's proof failed: something in between has a different certificate, or does not know the password.
         Cause::config(
             Kind::PostgresAuthExchange,
             format!(
                 "{server} failed to prove that it knows the password: it may not be the intended server."
             ),
-            "Check that the address leads to the database itself; a proxy that terminates TLS breaks channel binding.",
+            "Check that the address is the database itself; a proxy that terminates TLS breaks channel binding.",
         )
     } else {
         garbage(server)
@@ -93,8 +93,8 @@ pub(super) fn of_login(
     (Rung::Auth, cause.with("error", said))
 }
 
-/// Adds that a server which lets this user in by no entry had asked for a certificate: where its words are not English,
-/// nothing else tells that this is what it misses.
+/// Adds that a server without an entry for this user requested a certificate: in a localized message, nothing else
+/// shows that this is what is missing.
 fn with_certificate(terms: &Terms, asked: bool, cause: Cause) -> Cause {
     // With clientcert=verify-full the server says of a certificate for somebody else that the password is wrong.
     if asked && terms.identity.is_some() && cause.kind == Kind::PostgresPasswordRejected {
@@ -104,7 +104,7 @@ fn with_certificate(terms: &Terms, asked: bool, cause: Cause) -> Cause {
         );
     }
     if asked && terms.identity.is_none() && cause.kind == NO_ENTRY {
-        return cause.with("client certificate", "the server asks for one, and the URI names none");
+        return cause.with("client certificate", "the server requests one, and the URI sets none");
     }
     cause
 }
@@ -132,7 +132,7 @@ pub(super) fn of_query(server: &Server, database: &str, error: &Error) -> (Rung,
     }
 }
 
-/// What the server said. `uri` is given for a login.
+/// The server's error. `uri` is set for a login.
 fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (Rung, Cause) {
     let code = refusal.code().code();
     let user = uri.and_then(|uri| uri.user.as_deref()).unwrap_or("this user");
@@ -156,12 +156,12 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Auth,
             Cause::config(
                 Kind::PostgresNoRole,
-                format!("{server} has no role {user}, or the role may not log in."),
+                format!("{server} has no role {user}, or the role is not allowed to log in."),
                 "Create the role (CREATE ROLE … LOGIN), or correct the user in the URI.",
             ),
         ),
         ("28000", Some("auth_failed")) => (Rung::Auth, methods::failed(server, user, refusal.message())),
-        // The routine is one for both; the words are English unless lc_messages says otherwise.
+        // Both share one routine; the message is English unless lc_messages differs.
         ("28000", _) if refusal.message().contains("pg_hba.conf rejects") => (
             Rung::Auth,
             Cause::config(
@@ -169,15 +169,15 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
                 format!(
                     "{server} rejects {user} on {database} from this address: a reject entry in pg_hba.conf matches."
                 ),
-                "Put an entry that lets this user in above the reject entry of pg_hba.conf, and reload PostgreSQL.",
+                "Put an entry that admits this user above the reject entry in pg_hba.conf, and reload PostgreSQL.",
             ),
         ),
         ("28000", _) if refusal.message().contains("valid client certificate") => (
             Rung::Auth,
             Cause::config(
                 Kind::TlsClientCertificateRequired,
-                format!("{server} requires a client certificate of {user} (clientcert in pg_hba.conf)."),
-                "Put a client certificate on this box and name it with sslcert and sslkey, or remove clientcert from the entry in pg_hba.conf.",
+                format!("{server} requires a client certificate from {user} (clientcert in pg_hba.conf)."),
+                "Put a client certificate on this box and set sslcert and sslkey to it, or remove clientcert from the entry in pg_hba.conf.",
             ),
         ),
         ("28000", _) => (
@@ -185,7 +185,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::config(
                 NO_ENTRY,
                 format!(
-                    "{server} does not let {user} into {database} from this address: no entry of pg_hba.conf allows it."
+                    "{server} does not admit {user} to {database} from this address: no pg_hba.conf entry allows it."
                 ),
                 "Add a pg_hba.conf entry for this user, database and subnet, and reload PostgreSQL.",
             ),
@@ -195,7 +195,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::config(
                 Kind::PostgresNoDatabase,
                 format!("{server} has no database {database}."),
-                "Create the database or restore it, or correct its name in the URI.",
+                "Create or restore the database, or correct its name in the URI.",
             ),
         ),
         // What the URI sets by `options` is set after the login.
@@ -215,7 +215,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Rung::Database,
             Cause::config(
                 Kind::PostgresNoPrivilege,
-                format!("{user} may not use {database} on {server}."),
+                format!("{user} is not allowed to use {database} on {server}."),
                 format!("GRANT ALL ON DATABASE {database} TO {user}, or make it the owner."),
             ),
         ),
@@ -244,15 +244,15 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::external(
                 Kind::PostgresTooManyConnections,
                 format!("{server} has no free connection slots."),
-                "Raise max_connections (or the role's limit), or end idle connections.",
+                "Raise max_connections (or the role's limit), or close idle connections.",
             ),
         ),
         ("57P03", _) => (
             Rung::Auth,
             Cause::external(
                 STARTING_UP,
-                format!("{server} is starting up, shutting down or recovering, and accepts no logins."),
-                "Wait for it; its log says how far it is.",
+                format!("{server} is starting up, shutting down or recovering, and is not accepting logins."),
+                "Wait for it; its log shows the progress.",
             ),
         ),
         ("57P01" | "57P02", _) => (
@@ -260,7 +260,7 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
             Cause::external(
                 Kind::PostgresShuttingDown,
                 format!("{server} is shutting down."),
-                "Wait for it, or start it again.",
+                "Wait for it, or restart it.",
             ),
         ),
         ("55000", _) => (
@@ -304,35 +304,35 @@ pub(super) fn in_its_words(cause: Cause, refusal: &DbError) -> Cause {
     cause
 }
 
-/// A refusal without a rule of its own, by the class of its SQLSTATE.
+/// An error without a specific rule, by the class of its SQLSTATE.
 fn other(server: &Server, code: &str) -> Cause {
     let passes = ["08", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class));
     let class = if passes { Class::External } else { Class::Config };
     Cause::new(
         class,
         Kind::PostgresRefused,
-        format!("{server} refuses this login or query."),
-        "Look at the server's own words above, and at its log.",
+        format!("{server} rejected this login or query."),
+        "See the server's message above, and its log.",
     )
 }
 
-/// A server that refused over plaintext what it takes over TLS.
+/// A server that rejects over plaintext what it accepts over TLS.
 pub(super) fn tls_required(server: &Server, refused: &Cause) -> Cause {
     let mut cause = Cause::config(
         Kind::PostgresTlsRequired,
-        format!("{server} accepts this user over TLS only, and the URI has sslmode=disable."),
+        format!("{server} accepts this user only over TLS, but the URI has sslmode=disable."),
         "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
     );
     cause.evidence.clone_from(&refused.evidence);
     cause
 }
 
-/// A server that closed the connection without a word.
+/// A server that closed the connection silently.
 pub(super) fn closed(server: &Server) -> Cause {
     Cause::external(
         CLOSED,
-        format!("{server} accepts connections and closes them without an answer."),
-        "Check that the port is PostgreSQL's, and look at its log; a proxy or load balancer with no live server behind it does the same.",
+        format!("{server} accepts connections but closes them without responding."),
+        "Check that this is PostgreSQL's port, and check its log; a proxy or load balancer without a healthy server behind it does the same.",
     )
 }
 
@@ -340,19 +340,19 @@ pub(super) fn closed(server: &Server) -> Cause {
 pub(super) fn silent(server: &Server, what: &str, limit: Duration) -> Cause {
     Cause::external(
         SILENT,
-        format!("{server} accepts connections and does not answer {what}."),
-        "Check that the server is not hung (its log, its load), and that the port is PostgreSQL's.",
+        format!("{server} accepts connections but does not respond to {what}."),
+        "Check that the server is not hung (its log, its load), and that this is PostgreSQL's port.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
 }
 
-/// Whether a PostgreSQL may have answered the startup message with what begins so: the type of a message, and a length
-/// that such a message can have. Nothing at all says nothing.
+/// Whether the response may be PostgreSQL's: the type of a message, and a plausible length. An empty response says
+/// nothing.
 pub(super) fn is_postgres(heard: &[u8]) -> bool {
     match heard {
         [] => true,
         [b'R' | b'E' | b'N' | b'v', rest @ ..] => {
-            // Four bytes of length; what has not come yet does not count against it.
+            // Four bytes of length; missing bytes do not rule it out.
             rest.first_chunk::<4>()
                 .is_none_or(|length| (4..=LONGEST_FIRST).contains(&u32::from_be_bytes(*length)))
         }
@@ -360,7 +360,7 @@ pub(super) fn is_postgres(heard: &[u8]) -> bool {
     }
 }
 
-/// Something that is no PostgreSQL, by its first answer.
+/// Something other than PostgreSQL, by its first response.
 pub(super) fn not_postgres(server: &Server, answer: &[u8]) -> Cause {
     garbage(server).with("answer", Printable(answer))
 }
@@ -371,8 +371,8 @@ pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> 
         Listener::Postgres => None,
         Listener::ClosesAtOnce => Some(Cause::external(
             CLOSED,
-            format!("{server} accepts connections and closes each at once."),
-            "Look for a proxy or load balancer there with no live PostgreSQL behind it, and at the server's log.",
+            format!("{server} accepts connections and closes them immediately."),
+            "Check for a proxy or load balancer with no healthy PostgreSQL behind it, and check the server's log.",
         )),
         Listener::Tls => Some(Cause::config(
             NOT_POSTGRES,
@@ -383,7 +383,7 @@ pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> 
         )),
         other => Some(Cause::config(
             NOT_POSTGRES,
-            format!("What listens on {server} is {other}, not PostgreSQL."),
+            format!("{server} is {other}, not PostgreSQL."),
             "Correct host and port in the URI.",
         )),
     }
@@ -392,7 +392,7 @@ pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> 
 fn garbage(server: &Server) -> Cause {
     Cause::config(
         NOT_POSTGRES,
-        format!("What listens on {server} is not PostgreSQL."),
+        format!("{server} does not speak the PostgreSQL protocol."),
         "Correct host and port in the URI.",
     )
 }

@@ -1,10 +1,10 @@
-//! The methods of authentication: which the server asks for, which failed, which the URI allows.
+//! Authentication methods: requested by the server, failed, or allowed by the URI.
 
 use super::super::uri::{PostgresUri, Server};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// A way to log in that the server asks for, and neither this program nor the app has.
+/// A login method that the server requires but neither the agent nor the app supports.
 pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
     let code =
         heard.get(5..9).and_then(|bytes| bytes.first_chunk::<4>()).map(|code| u32::from_be_bytes(*code));
@@ -18,13 +18,13 @@ pub(super) fn unsupported(server: &Server, heard: &[u8]) -> Cause {
     };
     Cause::config(
         Kind::PostgresAuthMethod,
-        format!("{server} wants this user to log in by {method}, which the app cannot do."),
+        format!("{server} requires this user to log in by {method}, which the app does not support."),
         "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
     )
-    .with("method asked for", method)
+    .with("requested method", method)
 }
 
-/// What libpq makes of a login by a method that `require_auth` does not allow.
+/// A login by a method that `require_auth` does not allow, as libpq handles it.
 pub(super) fn by_require_auth(uri: &PostgresUri, server: &Server, heard: &[u8]) -> Option<Cause> {
     let required = uri.require_auth.as_deref()?;
     let used = match asked_for(heard)? {
@@ -40,7 +40,7 @@ pub(super) fn by_require_auth(uri: &PostgresUri, server: &Server, heard: &[u8]) 
         Cause::config(
             Kind::PostgresRequireAuth,
             format!(
-                "The URI has require_auth={required}, and {server} logs this user in by the method {used}."
+                "The URI has require_auth={required}, but {server} logs this user in by the method {used}."
             ),
             "Correct require_auth in the URI, or the method of the user's entry in pg_hba.conf.",
         )
@@ -53,7 +53,7 @@ fn asked_for(heard: &[u8]) -> Option<u32> {
     bytes.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))
 }
 
-/// A login that failed by a method which is not one of PostgreSQL's own passwords.
+/// A login that failed by a method other than PostgreSQL's own passwords.
 pub(super) fn failed(server: &Server, user: &str, said: &str) -> Cause {
     const METHODS: [&str; 10] =
         ["certificate", "Peer", "Ident", "LDAP", "RADIUS", "PAM", "GSSAPI", "SSPI", "BSD", "OAuth"];
@@ -63,13 +63,13 @@ pub(super) fn failed(server: &Server, user: &str, said: &str) -> Cause {
             "Use a client certificate whose common name is the user's name, or give this user a scram-sha-256 entry in pg_hba.conf."
         }
         Some(&"LDAP") => {
-            "Correct user and password in the URI. If they are right: PostgreSQL's log says whether the LDAP server of the pg_hba.conf entry (ldapserver) could be reached, and what it said."
+            "Correct user and password in the URI. If they are right: PostgreSQL's log says whether the LDAP server of the pg_hba.conf entry (ldapserver) could be reached, and what it said. Or give this user a scram-sha-256 entry."
         }
         Some(&"RADIUS") => {
-            "Correct user and password in the URI. If they are right: PostgreSQL's log says whether the RADIUS server of the pg_hba.conf entry (radiusservers, radiussecrets) answered."
+            "Correct user and password in the URI. If they are right: PostgreSQL's log says whether the RADIUS server of the pg_hba.conf entry (radiusservers, radiussecrets) answered. Or give this user a scram-sha-256 entry."
         }
         Some(&"PAM") => {
-            "Correct user and password in the URI. If they are right: check the PAM service of the pg_hba.conf entry (pamservice, by default /etc/pam.d/postgresql) on the database server, and its auth log."
+            "Correct user and password in the URI. If they are right: check the PAM service of the pg_hba.conf entry (pamservice, by default /etc/pam.d/postgresql) on the database server, and its auth log. Or give this user a scram-sha-256 entry."
         }
         Some(&("Peer" | "Ident")) => {
             "The method asks for the name of the operating system's user and ignores the password: give this user an entry with scram-sha-256 (or md5) above it in pg_hba.conf."

@@ -1,7 +1,7 @@
-//! What a connection pooler or proxy in front of PostgreSQL says.
+//! Errors of connection poolers and proxies in front of PostgreSQL.
 //!
 //! PostgreSQL's own errors name the routine that raised them; a pooler's do not. Poolers have few SQLSTATEs (PgBouncer
-//! before 1.21 answers everything with 08P01) and fixed English words, so here the words decide.
+//! before 1.21 uses 08P01 for everything) and fixed English messages, so here the message decides.
 
 mod words;
 
@@ -22,7 +22,7 @@ use words::{Meaning, meaning};
 /// The kind for a pooler whose server does not answer.
 const SERVER_DOWN: Kind = Kind::PostgresPoolerServerDown;
 
-/// A startup parameter that no server knows: a pooler refuses it at once, PostgreSQL not before the login.
+/// An unknown startup parameter: a pooler rejects it immediately, PostgreSQL only after the login.
 const UNKNOWN_PARAMETER: &str = "boot_agent_asks_who_is_there";
 
 /// Whether an error does not come from PostgreSQL itself.
@@ -41,7 +41,7 @@ fn name(refusal: &DbError) -> &'static str {
     }
 }
 
-/// What a pooler's refusal of a login means, and the rung that it broke; `None` if PostgreSQL itself refused.
+/// What a pooler's login error means, and the failed rung; `None` if it is PostgreSQL's own error.
 pub(super) fn of_login(uri: &PostgresUri, server: &Server, refusal: &DbError) -> Option<(Rung, Cause)> {
     if !is_poolers(refusal) {
         return None;
@@ -51,7 +51,7 @@ pub(super) fn of_login(uri: &PostgresUri, server: &Server, refusal: &DbError) ->
     let who = format!("{} on {server}", name(refusal));
     let (rung, cause) = match (meaning(refusal.message()), refusal.code().code()) {
         (Some(meaning), _) => told(meaning, &who, user, database),
-        // Newer ones have PostgreSQL's codes where there is one that fits.
+        // Newer ones use PostgreSQL's codes where one fits.
         (None, "28P01") => told(Meaning::Password, &who, user, database),
         (None, "28000") => told(Meaning::Method, &who, user, database),
         (None, "3D000") => told(Meaning::Database, &who, user, database),
@@ -69,7 +69,7 @@ pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Op
     }
     let who = format!("{} on {server}", name(refusal));
     let said = refusal.message().to_ascii_lowercase();
-    // PgBouncer keeps this name for its console, which knows no SQL and says so in whatever words.
+    // PgBouncer reserves this name for its console, which supports no SQL.
     let is_console = database == "pgbouncer" || said.contains("invalid command");
     let (rung, cause) = if is_console {
         told(Meaning::AdminConsole, &who, "this user", "the database")
@@ -85,8 +85,8 @@ pub(super) fn of_query(server: &Server, database: &str, refusal: &DbError) -> Op
 fn refused(who: &str, what: &str) -> Cause {
     Cause::external(
         Kind::PostgresPoolerRefused,
-        format!("{who} refuses this {what}."),
-        "Look at the pooler's own words above, and at its log.",
+        format!("{who} rejected this {what}."),
+        "See the pooler's message above, and its log.",
     )
 }
 
@@ -112,7 +112,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::config(
                 Kind::PostgresAuthRejected,
-                format!("{who} rejects {user} by its rules of authentication."),
+                format!("{who} rejects {user}: its authentication rules do not allow this login."),
                 "Check the pooler's authentication settings (PgBouncer: auth_type, auth_hba_file) for this user.",
             ),
         ),
@@ -136,7 +136,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 Kind::PostgresTooManyConnections,
-                format!("{who} has reached its limit of clients."),
+                format!("{who} has reached its client limit."),
                 "Raise the pooler's limit (PgBouncer: max_client_conn, max_db_connections), or end idle connections.",
             ),
         ),
@@ -144,7 +144,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::config(
                 Kind::PostgresStartupParameter,
-                format!("{who} refuses a startup parameter that the URI sets."),
+                format!("{who} rejects a startup parameter set by the URI."),
                 "Remove the parameter from the URI (often options), or list it in PgBouncer's ignore_startup_parameters.",
             ),
         ),
@@ -152,7 +152,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::config(
                 Kind::PostgresTlsRequired,
-                format!("{who} accepts clients over TLS only."),
+                format!("{who} accepts clients only over TLS."),
                 "Write sslmode=require (or verify-full with sslrootcert) in the URI.",
             ),
         ),
@@ -160,8 +160,8 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 SERVER_DOWN,
-                format!("{who} answers, and the database server behind it does not."),
-                "Check that the PostgreSQL server behind the pooler is up, and that the pooler's host and port for it are right.",
+                format!("{who} responds, but the database server behind it does not."),
+                "Check that the PostgreSQL server behind the pooler is up, and that the pooler has its correct host and port.",
             ),
         ),
         Meaning::ServerRefuses => (
@@ -169,7 +169,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::external(
                 Kind::PostgresPoolerLogin,
                 format!("{who} cannot log in to the database server behind it."),
-                "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); the pooler's log says which.",
+                "Correct the pooler's own login to that server (user, password, database, pg_hba.conf); see the pooler's log.",
             ),
         ),
         Meaning::ServerDatabase => (
@@ -177,7 +177,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::config(
                 Kind::PostgresNoDatabase,
                 format!(
-                    "{who} answers, and the database server behind it does not have the database that {database} stands for."
+                    "{who} responds, but the database server behind it does not have the database that {database} maps to."
                 ),
                 "Create the database on that server, or correct dbname for it in the pooler (PgBouncer: [databases]).",
             ),
@@ -186,16 +186,16 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 Kind::PostgresTooManyConnections,
-                format!("{who} answers, and the database server behind it has no free connection slots."),
-                "Raise max_connections of that server, lower the pool's size, or end idle connections.",
+                format!("{who} responds, but the database server behind it has no free connection slots."),
+                "Raise max_connections on that server, reduce the pool size, or close idle connections.",
             ),
         ),
         Meaning::ServerStarting => (
             Rung::Auth,
             Cause::external(
                 Kind::PostgresStartingUp,
-                format!("{who} answers, and the database server behind it is starting up or shutting down."),
-                "Wait for that server; its log says how far it is.",
+                format!("{who} responds, but the database server behind it is starting up or shutting down."),
+                "Wait for that server; its log shows the progress.",
             ),
         ),
         Meaning::Waiting => (
@@ -203,7 +203,7 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::external(
                 Kind::PostgresPoolerBusy,
                 format!("{who} has no free connection to the database server behind it."),
-                "Raise the pool's size (PgBouncer: default_pool_size, query_wait_timeout), or end long transactions.",
+                "Increase the pool size (PgBouncer: default_pool_size, query_wait_timeout), or end long transactions.",
             ),
         ),
         Meaning::ShuttingDown => (
@@ -211,14 +211,14 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Cause::external(
                 Kind::PostgresShuttingDown,
                 format!("{who} is shutting down."),
-                "Wait for the pooler, or start it again.",
+                "Wait for the pooler, or restart it.",
             ),
         ),
         Meaning::AdminConsole => (
             Rung::Database,
             Cause::config(
                 Kind::PostgresAdminConsole,
-                format!("{who} offers its admin console under this database name, and no database."),
+                format!("This database name is the admin console of {who}, not a database."),
                 "Write the name of the app's database after the port in the URI.",
             ),
         ),
@@ -226,25 +226,25 @@ fn told(meaning: Meaning, who: &str, user: &str, database: &str) -> (Rung, Cause
             Rung::Auth,
             Cause::external(
                 Kind::PostgresPoolerRefused,
-                format!("{who} says that its own configuration is wrong."),
-                "Look at the pooler's log, and correct its configuration.",
+                format!("{who} reports an error in its own configuration."),
+                "Check the pooler's log, and correct its configuration.",
             ),
         ),
     }
 }
 
-/// A pooler that takes a login and does not finish it. PgBouncer lets clients wait so while the server behind it is down,
-/// and for a while after that server refused its login.
+/// A pooler that accepts a login but does not finish it. PgBouncer makes clients wait while the server behind it is
+/// down, and for a while after that server rejected its login.
 pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
     Cause::external(
         SERVER_DOWN,
-        format!("A connection pooler on {server} accepts the login, and gets no connection to the database server behind it."),
-        "Check that the PostgreSQL server behind the pooler is up and lets the pooler in; the pooler's log says which.",
+        format!("A connection pooler on {server} accepts the login, but gets no connection to the database server behind it."),
+        "Check that the PostgreSQL server behind the pooler is up and accepts the pooler's login; see the pooler's log.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
 }
 
-/// Whether a pooler is there: it refuses an unknown startup parameter before it asks for anything.
+/// Whether it is a pooler: a pooler rejects an unknown startup parameter immediately.
 pub(super) async fn answers(place: &Place, limit: Duration) -> bool {
     let asked = timeout(limit, async {
         let mut stream = connect::open(place).await.ok()?;
@@ -260,7 +260,7 @@ pub(super) async fn answers(place: &Place, limit: Duration) -> bool {
     answer.first() == Some(&b'E') && answer.windows(named.len()).any(|window| window == named)
 }
 
-/// A startup message (protocol 3.0) with a parameter that nobody knows.
+/// A startup message (protocol 3.0) with an unknown parameter.
 fn startup() -> Vec<u8> {
     let mut body = vec![0, 3, 0, 0];
     for word in ["user", "boot-agent", "database", "boot-agent", UNKNOWN_PARAMETER, "1", ""] {

@@ -1,7 +1,7 @@
-//! The questions of a climb, and what their answers say about privileges, extensions and role.
+//! The queries of a climb, and what their results say about privileges, extensions and role.
 //!
-//! Every function, table, type and operator is named with its schema, so that nothing in the user's search path answers
-//! in its place.
+//! Every function, table, type and operator is schema-qualified, so that nothing in the user's search path can shadow
+//! it.
 
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
@@ -16,9 +16,8 @@ const DOCUMENTED: i64 = 90_500;
 /// The extensions that the app uses, by database.
 const EXTENSIONS: [(&str, &[&str]); 2] = [("circle", &["pgcrypto", "uuid-ossp"]), ("vms", &["uuid-ossp"])];
 
-/// Everything in one round trip, in words that 9.1 and later know. The app creates its tables without naming a schema,
-/// so they go into the first schema of the search path that the user may use. At most five tables are listed on which
-/// the user lacks what the app does with them.
+/// Everything in one round trip, supported by 9.1 and later. The app creates its tables unqualified, so they go into
+/// the first schema of the search path that the user may use. At most five tables with missing privileges are listed.
 const QUESTION: &str = "\
 SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num'), \
 pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
@@ -48,7 +47,7 @@ pg_catalog.current_setting('server_encoding'), \
   THEN NOT (pg_catalog.has_sequence_privilege(c.oid, 'USAGE') OR pg_catalog.has_sequence_privilege(c.oid, 'UPDATE')) \
   ELSE false END ORDER BY 1 LIMIT 5) AS unused)";
 
-/// Which extensions the server has to offer, and whether this user may create them; `trusted` is known since 13.
+/// The available extensions, and whether this user may create them; `trusted` exists from 13 on.
 const OFFERED: &str = "\
 SELECT name, pg_catalog.current_setting('is_superuser'), \
 pg_catalog.has_database_privilege(pg_catalog.current_database()::pg_catalog.text, 'CREATE') \
@@ -65,7 +64,7 @@ pub(super) struct ServerFacts {
     version_number: i64,
     in_recovery: bool,
     read_only: bool,
-    /// Where the app's tables would be created; `None` when the search path leads nowhere.
+    /// The schema in which the app's tables would be created; `None` if no schema of the search path exists.
     schema: Option<String>,
     search_path: String,
     may_create: bool,
@@ -113,8 +112,8 @@ async fn rows(client: &Client, question: &str) -> Result<Vec<SimpleQueryRow>, Er
     Ok(rows.collect())
 }
 
-/// A word about each extension that the app needs in this database, that is not there, and that the app could not create
-/// itself. What the server does not answer is not worth a word.
+/// A warning about each extension that the app needs in this database, that is missing, and that the app could not
+/// create itself. Query failures are ignored.
 pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, database: &str) -> Vec<Cause> {
     let missing = answer.missing_extensions(database);
     if missing.is_empty() {
@@ -137,7 +136,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, data
         if !is_in(&offered, name) {
             return Some(Cause::config(
                 Kind::PostgresExtensionUnavailable,
-                format!("{database} has no extension {name}, and the server has none to install."),
+                format!("{database} lacks the extension {name}, and it is not available on the server."),
                 format!("Install postgresql-contrib on the database server. {create}"),
             ));
         }
@@ -146,7 +145,7 @@ pub(super) async fn extension_advice(client: &Client, answer: &ServerFacts, data
         }
         Some(Cause::config(
             Kind::PostgresExtensionMissing,
-            format!("{database} has no extension {name}, and this user may not create it."),
+            format!("{database} lacks the extension {name}, and this user is not allowed to create it."),
             create,
         ))
     });
@@ -160,7 +159,7 @@ impl ServerFacts {
         needed.iter().copied().filter(|name| !self.extensions.iter().any(|one| one == name)).collect()
     }
 
-    /// Whether the app may do in this database what it does: create its tables, read and write them.
+    /// Whether the user has the privileges that the app needs: to create, read and write its tables.
     pub(super) fn privileges(&self, database: &str, user: &str) -> Result<String, Cause> {
         let grant = |schema: &str| {
             format!(
@@ -172,14 +171,14 @@ impl ServerFacts {
                 true => Cause::config(
                     Kind::PostgresNoPrivilege,
                     format!(
-                        "{user} may not use the schema public of {database}, so it finds and creates no tables."
+                        "{user} has no USAGE privilege on the schema public of {database}, so it can neither find nor create tables."
                     ),
                     grant("public"),
                 ),
                 false => Cause::config(
                     Kind::PostgresNoSchema,
                     format!(
-                        "No schema of the search path exists in {database}, so {user} finds and creates no tables."
+                        "No schema of the search path exists in {database}, so {user} can neither find nor create tables."
                     ),
                     format!(
                         "In {database}: CREATE SCHEMA public AUTHORIZATION {user}; or correct the role's search_path."
@@ -191,7 +190,7 @@ impl ServerFacts {
         if !self.may_create {
             return Err(Cause::config(
                 Kind::PostgresNoPrivilege,
-                format!("{user} may not create tables in the schema {schema} of {database}."),
+                format!("{user} is not allowed to create tables in the schema {schema} of {database}."),
                 grant(schema),
             )
             .with("missing", format!("CREATE on schema {schema}"))
@@ -200,7 +199,7 @@ impl ServerFacts {
         if let Some(tables) = &self.closed_tables {
             return Err(Cause::config(
                 Kind::PostgresNoPrivilege,
-                format!("{user} may not read and write all tables of {database}."),
+                format!("{user} is not allowed to read and write all tables of {database}."),
                 format!("In {database}: GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; or make it their owner."),
             )
             .with("tables", tables));
@@ -213,10 +212,10 @@ impl ServerFacts {
             )
             .with("sequences", sequences));
         }
-        Ok(format!("{database}: {user} may create, read and write tables in {schema}"))
+        Ok(format!("{database}: {user} can create, read and write tables in {schema}"))
     }
 
-    /// Whether the server takes writes, and is what `target_session_attrs` asks for.
+    /// Whether the server accepts writes and matches `target_session_attrs`.
     pub(super) fn role(&self, server: &Server, target: SessionTarget) -> Result<String, Cause> {
         let asks_for_standby =
             matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly | SessionTarget::PreferStandby);
@@ -224,7 +223,7 @@ impl ServerFacts {
             return Err(Cause::config(
                 Kind::PostgresStandby,
                 format!(
-                    "{server} is a standby, which target_session_attrs asks for, and the app needs to write."
+                    "{server} is a standby, as target_session_attrs requests, but the app needs to write."
                 ),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
@@ -248,7 +247,7 @@ impl ServerFacts {
         if matches!(target, SessionTarget::Standby | SessionTarget::ReadOnly) {
             return Err(Cause::config(
                 Kind::PostgresTarget,
-                format!("{server} is a primary, and target_session_attrs in the URI asks for a standby."),
+                format!("{server} is a primary, but target_session_attrs in the URI requests a standby."),
                 "Write target_session_attrs=read-write, or remove it.",
             ));
         }
@@ -267,7 +266,7 @@ impl ServerFacts {
         })
     }
 
-    /// A word about a version older than any that the app was made for.
+    /// The warning about a version older than documented for the app.
     pub(super) fn version_advice(&self) -> Option<Cause> {
         (self.version_number > 0 && self.version_number < DOCUMENTED).then(|| {
             Cause::config(

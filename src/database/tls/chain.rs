@@ -1,4 +1,4 @@
-//! A certificate chain that OpenSSL objected to: what can be told about it.
+//! What is known about a certificate chain that OpenSSL rejected.
 
 use std::net::IpAddr;
 
@@ -7,10 +7,10 @@ use openssl::x509::{X509NameRef, X509Ref, X509StoreContextRef};
 
 use super::verdict::{ADDRESS_MISMATCH, HOSTNAME_MISMATCH};
 
-/// Words in the name of an issuer that a root does not call itself.
+/// Words that do not occur in the name of a root.
 const INTERMEDIATE: [&str; 6] = ["intermediate", "issuing", "inter ca", "sub ca", "subca", "subordinate"];
 
-/// What OpenSSL did not like about a certificate.
+/// OpenSSL's verification error about a certificate.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Objection {
     pub(super) code: i32,
@@ -28,19 +28,19 @@ pub(super) struct Objection {
 /// What is known of the issuer of a certificate whose issuer's certificate is neither sent nor trusted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Issuer {
-    /// A root or an intermediate; nothing tells which.
+    /// A root or an intermediate; unknown which.
     #[default]
     Unknown,
     /// Not a root, so the server should have sent its certificate.
     Intermediate,
-    /// A trusted certificate has its name, and another key.
+    /// A trusted certificate has the same name but a different key.
     Namesake,
     /// The certificate itself is trusted, and is an intermediate.
     OfTrusted,
 }
 
 impl Objection {
-    /// What OpenSSL says now, in its callback. `trusted` are the subjects of the trusted certificates.
+    /// The error in OpenSSL's callback. `trusted` are the subjects of the trusted certificates.
     pub(super) fn new(context: &X509StoreContextRef, trusted: &[String]) -> Self {
         let error = context.error();
         let objection = Objection {
@@ -77,7 +77,7 @@ fn issuer(certificate: &X509Ref, trusted: &[String]) -> Issuer {
         .flatten()
         .filter_map(|general| general.directory_name().map(distinguished))
         .any(|issuers_issuer| issuers_issuer != name);
-    // Authorities publish where an intermediate can be fetched; nobody fetches a root so.
+    // CAs publish URLs for intermediates, not for roots.
     let published = certificate
         .authority_info()
         .is_some_and(|access| access.iter().any(|one| one.method().nid() == Nid::AD_CA_ISSUERS));

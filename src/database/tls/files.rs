@@ -1,4 +1,4 @@
-//! The certificate and key files that a URI names, read from the box.
+//! Reads the certificate and key files from the URI.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,16 +12,17 @@ use openssl::x509::X509;
 use openssl::x509::store::{File as FileLookup, X509Lookup, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
 
-use super::{Authorities, ClientCertificate, SYSTEM_STORES, Terms};
+use super::terms::{Authorities, ClientCertificate, Terms};
 use crate::cause::Cause;
 use crate::database::uri::Password;
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::trust;
 
-/// The largest file of certificates that is read, in bytes; a distribution's store has some 200 kB.
+/// Size limit of a certificate file, in bytes; a distribution's store has some 200 kB.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// The certificates that the server's is verified with; never none.
+/// The trusted certificates; never empty.
 ///
 /// # Errors
 /// `tls.ca_file`, saying what the file is instead, or `tls.no_authorities`.
@@ -30,12 +31,12 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
     let path = match &terms.authorities {
         Authorities::File(path) => path.clone(),
         Authorities::System => {
-            let found = SYSTEM_STORES.iter().find(|store| root.path(store).exists());
+            let found = trust::STORES.iter().find(|store| root.path(store).exists());
             PathBuf::from(found.ok_or_else(|| {
                 Cause::host(
                     Kind::TlsNoAuthorities,
-                    "This machine has no store of certificate authorities, so no certificate can be verified.",
-                    format!("Install the package ca-certificates, or name the database's CA with {setting}."),
+                    "This machine has no CA certificates, so no certificate can be verified.",
+                    format!("Install the ca-certificates package, or set {setting} to the database's CA certificate."),
                 )
             })?)
         }
@@ -61,14 +62,18 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
     })?;
     let certificates = X509::stack_from_pem(&content).map_err(|error| {
         unusable(
-            "has a certificate in it that cannot be decoded: it is damaged or cut short",
+            "contains a certificate that cannot be decoded: it is damaged or truncated",
             put_it_there(),
             &error,
         )
     })?;
     if certificates.is_empty() {
         let (what, next_step) = not_pem(&content, &path);
-        return Err(unusable(what, next_step.unwrap_or_else(put_it_there), &"it holds no PEM certificate"));
+        return Err(unusable(
+            what,
+            next_step.unwrap_or_else(put_it_there),
+            &"it contains no PEM certificate",
+        ));
     }
     Ok(certificates)
 }
@@ -85,7 +90,7 @@ pub(super) fn add_revocation_list(store: &mut X509StoreBuilder, list: &Path) -> 
     Ok(())
 }
 
-/// What a file without PEM certificates is, and how to make one of it.
+/// What a file without PEM certificates is, and how to convert it.
 fn not_pem(content: &[u8], path: &Path) -> (&'static str, Option<String>) {
     let text = String::from_utf8_lossy(content);
     let beginning = text.trim_start().to_ascii_lowercase();
@@ -94,20 +99,20 @@ fn not_pem(content: &[u8], path: &Path) -> (&'static str, Option<String>) {
     } else if X509::from_der(content).is_ok() {
         let path = path.display();
         let command = format!("openssl x509 -inform der -in {path} -out {path}.pem");
-        ("is in DER format, not PEM", Some(format!("Convert it, and name the new file: {command}")))
+        ("is in DER format, not PEM", Some(format!("Convert it, and use the new file: {command}")))
     } else if text.contains("PRIVATE KEY-----") {
-        ("holds a private key, and no certificate", None)
+        ("contains a private key and no certificate", None)
     } else if text.contains("-----BEGIN PKCS7-----") {
         let command = format!("openssl pkcs7 -print_certs -in {0} -out {0}.pem", path.display());
         ("is a PKCS #7 bundle, not PEM certificates", Some(format!("Convert it: {command}")))
     } else if text.contains("-----BEGIN CERTIFICATE REQUEST-----") {
-        ("holds a certificate request, and no certificate", None)
+        ("contains a certificate request and no certificate", None)
     } else if beginning.starts_with("<!doctype html") || beginning.starts_with("<html") {
         ("is an HTML page", None)
     } else if beginning.starts_with("<?xml") {
         ("is an XML document, such as an error page of S3", None)
     } else {
-        ("holds no certificate in PEM format", None)
+        ("contains no PEM certificate", None)
     }
 }
 
@@ -131,7 +136,7 @@ pub(super) fn identity(
     let chain = X509::stack_from_pem(&certificate)
         .map_err(|error| client_certificate(&identity.certificate, "is not in PEM format", &error))?;
     if chain.is_empty() {
-        let what = "holds no PEM certificate";
+        let what = "contains no PEM certificate";
         return Err(client_certificate(&identity.certificate, what, &"no certificate found"));
     }
     let key_text = read(&identity.key)?;
@@ -144,16 +149,15 @@ pub(super) fn identity(
             let mode = format!("mode {:o}", metadata.mode() & 0o777);
             return Err(client_certificate(
                 &identity.key,
-                "can be read by others, which libpq refuses",
+                "is readable by other users, which libpq rejects",
                 &mode,
             ));
         }
     }
-    // A callback, since without one OpenSSL would ask the terminal for the passphrase of an encrypted key.
+    // A callback, since without one OpenSSL would prompt on the terminal for the passphrase of an encrypted key.
     let passphrase = identity.key_password.as_ref().map(Password::expose).unwrap_or_default();
-    let key = PKey::private_key_from_pem_passphrase(&key_text, passphrase.as_bytes()).map_err(|error| {
-        client_certificate(&identity.key, "holds no private key that can be read", &error)
-    })?;
+    let key = PKey::private_key_from_pem_passphrase(&key_text, passphrase.as_bytes())
+        .map_err(|error| client_certificate(&identity.key, "contains no readable private key", &error))?;
     Ok((chain, key))
 }
 
@@ -161,14 +165,14 @@ pub(super) fn identity(
 pub(super) fn client_certificate(path: &Path, what: &str, error: &dyn std::fmt::Display) -> Cause {
     Cause::config(
         Kind::TlsClientCertificate,
-        format!("The client certificate's file {} {what}.", path.display()),
+        format!("The client certificate file {} {what}.", path.display()),
         "Correct the file, its mode or its passphrase, or the URI's settings for the client certificate.",
     )
     .with("file", path.display())
     .with("error", error)
 }
 
-/// A whole file, which must be a regular one and not large: a pipe would hang, a device never end.
+/// Reads a regular file with a size limit: a pipe would block, and a device would never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let unfit = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
     if !std::fs::metadata(path)?.is_file() {

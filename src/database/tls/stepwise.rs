@@ -1,7 +1,7 @@
-//! A handshake taken one record at a time, to see what the server asks for.
+//! Reads a handshake one record at a time, to detect a certificate request.
 //!
-//! OpenSSL has a callback for a client that is asked for its certificate, and the Rust bindings do not offer it. What
-//! they offer is the name of the state in which the handshake waits; so the connection lets it wait before each read.
+//! OpenSSL has a callback for certificate requests, but the Rust bindings do not expose it. They expose the name of the
+//! handshake's state, so the connection makes the handshake wait before each read.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,7 +18,7 @@ use super::super::stream::forward_writes;
 /// OpenSSL's short name for the state after a CertificateRequest, in TLS 1.3 and before.
 const CERTIFICATE_REQUESTED: &str = "TRCR";
 
-/// A connection whose reads, during a handshake, each return once with nothing.
+/// A connection whose reads, during a handshake, first return pending once.
 pub(in crate::database) struct Stepwise {
     stream: Box<dyn Stream>,
     in_handshake: bool,
@@ -36,7 +36,7 @@ impl Stepwise {
     }
 }
 
-/// Shakes hands over a new connection, and notes whether the server asked for a certificate.
+/// Performs the handshake, and records whether the server requested a certificate.
 pub(super) async fn connect(stream: &mut SslStream<Stepwise>) -> Result<(), ssl::Error> {
     let outcome = poll_fn(|context| {
         let outcome = Pin::new(&mut *stream).poll_connect(context);

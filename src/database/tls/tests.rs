@@ -7,7 +7,7 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
-use openssl::ssl::{Ssl, SslAcceptor};
+use openssl::ssl::{Ssl, SslAcceptor, SslVersion};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use tokio::io::AsyncReadExt;
@@ -264,7 +264,7 @@ async fn a_ca_file_is_named_for_what_it_is() {
         (b"<!DOCTYPE html><html>".to_vec(), "HTML"),
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec(), "cannot be decoded"),
         (vec![b'x'; 5_000_000], "cannot be read"),
-        (b"CN=ca".to_vec(), "holds no certificate"),
+        (b"CN=ca".to_vec(), "contains no PEM certificate"),
     ] {
         let outcome = shake(&own, Serving::default(), &content, "db.internal", Product::Postgres).await;
         let cause = outcome.err().unwrap();

@@ -7,13 +7,13 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use openssl::ssl;
 
-use super::super::uri::{Host, Server};
+use super::super::uri::{Host, Product, Server};
 use super::chain::{Issuer, Objection};
-use super::{Authorities, Product, Terms};
+use super::terms::{Authorities, Terms};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-// OpenSSL's verdicts on a certificate (`X509_V_ERR_…` in x509_vfy.h).
+// OpenSSL's verification errors (`X509_V_ERR_…` in x509_vfy.h).
 const UNABLE_TO_GET_ISSUER: i32 = 2;
 const SIGNATURE_FAILURE: i32 = 7;
 const NOT_YET_VALID: i32 = 9;
@@ -70,14 +70,14 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         .with("clock of this machine", now()),
         NOT_YET_VALID => Cause::external(
             Kind::TlsNotYetValid,
-            format!("{whose} is not valid yet."),
+            format!("{whose} is not yet valid."),
             "Check the clocks of this machine (chronyc tracking) and of the server.",
         )
         .with("clock of this machine", now()),
         HOSTNAME_MISMATCH | ADDRESS_MISMATCH => Cause::config(
             Kind::TlsWrongName,
             format!("The certificate of {server} is for another name."),
-            "Write a name that the certificate carries in the URI, or issue a certificate with this name.",
+            "Use a name from the certificate in the URI, or issue a certificate for this name.",
         )
         .with(
             "certificate is for",
@@ -87,7 +87,7 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
             Kind::TlsUnknownCa,
             format!("The certificate of {server} is self-signed, and the URI does not trust it."),
             format!(
-                "Put that certificate on this box and name it with {}, or have a CA sign the server's certificate.",
+                "Put that certificate on this box and set {} to it, or have a CA sign the server's certificate.",
                 terms.authorities_setting()
             ),
         )
@@ -96,13 +96,13 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         | SIGNATURE_FAILURE => untrusted(terms, server, objection),
         KEY_TOO_SMALL | CA_KEY_TOO_SMALL => Cause::config(
             Kind::TlsWeakKey,
-            format!("{whose} has a key that is too short to be trusted."),
+            format!("{whose} has a key that is too short."),
             "Issue a new certificate with an RSA key of 2048 bits or more, or an ECDSA key.",
         ),
         DIGEST_TOO_WEAK => Cause::config(
             Kind::TlsWeakKey,
-            format!("{whose} is signed with a digest that is too weak to be trusted (MD5 or SHA-1)."),
-            "Issue the certificate again, signed with SHA-256.",
+            format!("{whose} is signed with a weak digest (MD5 or SHA-1)."),
+            "Reissue the certificate, signed with SHA-256.",
         ),
         NO_CRL => Cause::config(
             Kind::TlsCrl,
@@ -121,8 +121,8 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         ),
         INVALID_CA => Cause::config(
             Kind::TlsNotACa,
-            format!("{} signed the certificate of {server} and is not a CA's certificate.", objection.subject),
-            "Sign with a certificate that has basicConstraints = CA:TRUE, and trust that one.",
+            format!("{} signed the certificate of {server} but is not a CA certificate.", objection.subject),
+            "Sign with a certificate that has basicConstraints = CA:TRUE, and trust that certificate.",
         )
         .with("trusted", trusted(terms)),
         REVOKED => Cause::config(
@@ -132,8 +132,8 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         ),
         _ => Cause::config(
             Kind::TlsCertificate,
-            format!("{whose} cannot be accepted."),
-            "Correct the server's certificate; the evidence has OpenSSL's objection.",
+            format!("{whose} was rejected."),
+            "Correct the server's certificate; OpenSSL's error is in the evidence.",
         ),
     };
     let said = format!("{} ({})", objection.words, objection.code);
@@ -144,8 +144,8 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
         .with("valid", &objection.valid)
 }
 
-/// A chain that does not end at a trusted certificate. Only of the server's own certificate may the issuer's be missing
-/// from what the server sends; higher up, what is missing is a root, which no server need send.
+/// A chain that does not end at a trusted certificate. The server should send the issuer of its own certificate if that
+/// is an intermediate; higher up, only a root can be missing, which no server needs to send.
 fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
     let setting = terms.authorities_setting();
     let issuer = &objection.issuer;
@@ -163,10 +163,10 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
         Issuer::Namesake => Cause::config(
             Kind::TlsUnknownCa,
             format!(
-                "The certificate of {server} was signed by a CA named {issuer}, and not with the key of the trusted CA of that name."
+                "The certificate of {server} was signed by a CA named {issuer}, but not with the key of the trusted CA of that name."
             ),
             format!(
-                "The CA was probably made anew: put its present certificate on this box, where {setting} names it."
+                "The CA was probably recreated: put its current certificate on this box, where {setting} points."
             ),
         ),
         Issuer::OfTrusted => Cause::config(
@@ -185,17 +185,17 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
         Issuer::Unknown if alone => Cause::config(
             Kind::TlsUnknownCa,
             format!(
-                "The certificate of {server} was signed by {issuer}, whose certificate is not trusted, and the server does not send it."
+                "The certificate of {server} was signed by {issuer}, whose certificate is neither trusted nor sent by the server."
             ),
             format!(
-                "If {issuer} is a root CA, put its certificate on this box and name it with {setting}. If it is an intermediate: {}.",
+                "If {issuer} is a root CA, put its certificate on this box and set {setting} to it. If it is an intermediate: {}.",
                 lower_first(append)
             ),
         ),
         _ => Cause::config(
             Kind::TlsUnknownCa,
-            format!("The certificate of {server} was not issued by a CA that the URI trusts."),
-            format!("Put the certificate of the CA named as issuer on this box and name it with {setting}."),
+            format!("The certificate of {server} was not issued by a trusted CA."),
+            format!("Put the issuing CA's certificate on this box and set {setting} to it."),
         ),
     };
     cause.with("trusted", trusted(terms))
@@ -213,15 +213,15 @@ fn now() -> Timestamp {
 
 fn trusted(terms: &Terms) -> String {
     match &terms.authorities {
-        Authorities::System => "this machine's own store".to_owned(),
+        Authorities::System => "this machine's CA certificates".to_owned(),
         Authorities::File(path) => path.display().to_string(),
     }
 }
 
-/// A handshake that ended for another reason than the server's certificate.
+/// A handshake that failed for a reason other than the server's certificate.
 ///
-/// `asked` says that the server asked for a client certificate. By then versions and ciphers are agreed upon, so a server
-/// that refuses later or hangs up does so because of that certificate.
+/// `asked`: the server requested a client certificate. Versions and ciphers are negotiated by then, so a later
+/// rejection or disconnect is about that certificate.
 pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &ssl::Error) -> Cause {
     let reason = error.ssl_error().and_then(|stack| stack.errors().last()).map(|error| error.reason_code());
     let hung_up = reason.is_none();
@@ -237,10 +237,7 @@ pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &
         Some(HTTP_REQUEST | WRONG_VERSION_NUMBER | PACKET_LENGTH_TOO_LONG) => Cause::config(
             Kind::TlsNotTls,
             format!("{server} answers the TLS handshake with something other than TLS."),
-            format!(
-                "Check the port in the URI, and whether {} has TLS switched on there.",
-                terms.kind.name()
-            ),
+            format!("Check the port in the URI, and whether {} has TLS enabled there.", terms.kind.name()),
         ),
         Some(UNSUPPORTED_PROTOCOL) => too_old(server),
         Some(NO_PROTOCOLS_AVAILABLE) => Cause::config(
@@ -251,33 +248,33 @@ pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &
         Some(DH_KEY_TOO_SMALL | SERVER_KEY_TOO_SMALL) => Cause::config(
             Kind::TlsWeakKey,
             format!("{server} uses a key that is too short for TLS."),
-            "Give the server an RSA key or Diffie-Hellman parameters of 2048 bits or more.",
+            "Use an RSA key and Diffie-Hellman parameters of 2048 bits or more on the server.",
         ),
         Some(_) => Cause::external(
             Kind::TlsHandshake,
             format!("The TLS handshake with {server} failed."),
-            "Look at the server's log for its side of the handshake.",
+            "Check the server's log for its side of the handshake.",
         ),
         None => closed(server),
     };
     cause.with("OpenSSL", words(error))
 }
 
-/// What an alert of the server means, which in TLS 1.3 may come only after the handshake.
+/// What the server's alert means; in TLS 1.3, it may come only after the handshake.
 pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause> {
     let cause = match reason {
         ALERT_CERTIFICATE_REQUIRED => demanded(terms, server),
         ALERT_HANDSHAKE_FAILURE if terms.identity.is_none() => Cause::config(
             Kind::TlsHandshake,
             format!(
-                "{server} refuses the TLS handshake: no cipher in common, or it requires a client certificate."
+                "{server} rejects the TLS handshake: no shared cipher, or it requires a client certificate."
             ),
-            "Look at the server's log for which of the two, and at its cipher settings.",
+            "Check the server's log for which of the two, and its cipher settings.",
         ),
         ALERT_HANDSHAKE_FAILURE => Cause::config(
             Kind::TlsHandshake,
-            format!("{server} refuses the TLS handshake: no cipher in common."),
-            "Look at the server's cipher settings and its log.",
+            format!("{server} rejects the TLS handshake: no shared cipher."),
+            "Check the server's cipher settings and its log.",
         ),
         ALERT_BAD_CERTIFICATE
         | ALERT_UNSUPPORTED_CERTIFICATE
@@ -311,21 +308,21 @@ fn rejected(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsClientCertificateRejected,
         format!("{server} does not accept the client certificate."),
-        "Use a client certificate that is still good and was issued by the CA which the server trusts.",
+        "Use an unexpired client certificate issued by a CA that the server trusts.",
     )
 }
 
 fn demanded(terms: &Terms, server: &Server) -> Cause {
     let settings = match terms.kind {
-        super::Product::Postgres => "sslcert and sslkey",
-        super::Product::Mongo => "tlsCertificateKeyFile",
-        super::Product::Vault => "the app's own settings",
+        Product::Postgres => "sslcert and sslkey",
+        Product::Mongo => "tlsCertificateKeyFile",
+        Product::Vault => "the app's own settings",
     };
     Cause::config(
         Kind::TlsClientCertificateRequired,
-        format!("{server} requires a client certificate, and the URI names none."),
+        format!("{server} requires a client certificate, but the URI has none."),
         format!(
-            "Put a client certificate on this box and name it with {settings}, or change the server not to require one."
+            "Put a client certificate on this box and set {settings} to it, or configure the server not to require one."
         ),
     )
 }
@@ -333,7 +330,7 @@ fn demanded(terms: &Terms, server: &Server) -> Cause {
 fn too_old(server: &Server) -> Cause {
     Cause::config(
         Kind::TlsVersion,
-        format!("{server} and this program have no version of TLS in common."),
+        format!("{server} and boot-agent have no TLS version in common."),
         "Enable TLS 1.2 on the server, or correct the version limits in the URI.",
     )
 }
@@ -342,15 +339,15 @@ fn closed(server: &Server) -> Cause {
     Cause::external(
         Kind::TlsClosed,
         format!("{server} closed the connection during the TLS handshake."),
-        "Look at the server's log; a proxy or load balancer in between may have done it.",
+        "Check the server's log; a proxy or load balancer in between may have closed it.",
     )
 }
 
 pub(super) fn silent(server: &Server, limit: Duration) -> Cause {
     Cause::external(
         Kind::TlsSilent,
-        format!("{server} accepts connections and does not answer the TLS handshake."),
-        "Check that the server is not hung, and that the port is the database's.",
+        format!("{server} accepts connections but does not respond to the TLS handshake."),
+        "Check that the server is not hung, and that this is the database's port.",
     )
     .with("waited", format!("{} ms", limit.as_millis()))
 }
@@ -368,7 +365,7 @@ fn words(error: &ssl::Error) -> String {
     }
 }
 
-/// The cause in an error of reading or writing that an alert after the handshake made.
+/// The cause in an I/O error that an alert after the handshake caused.
 pub(in crate::database) fn after_handshake(
     terms: &Terms,
     server: &Server,

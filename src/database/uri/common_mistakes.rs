@@ -1,7 +1,7 @@
-//! The mistakes that people make in database URIs, each recognised for what it is before the grammar misreads it.
+//! Common mistakes in database URIs, detected before the grammar misinterprets them.
 
+use super::address::{Product, UriError};
 use super::scan::{Span, error, error_at};
-use super::{Product, UriError};
 use crate::secret;
 
 /// Characters that must be percent-encoded in a user name or password, with their encodings.
@@ -9,22 +9,22 @@ const RESERVED: [(char, &str); 5] = [('@', "%40"), ('/', "%2F"), (':', "%3A"), (
 
 const RESERVED_CHARACTERS: [char; 5] = ['@', '/', ':', '#', '?'];
 
-/// The longest URI that is read, in bytes. Real ones have some hundreds; a password may be a token of a few thousand.
+/// Size limit of a URI, in bytes. Real ones have some hundreds; a password may be a token of a few thousand.
 const LONGEST: usize = 64 * 1024;
 
-/// How many characters are named that must be percent-encoded.
+/// How many characters to percent-encode are listed.
 const MOST_NAMED: usize = 12;
 
-/// What people leave standing for a password; not worth hiding, and hiding it would hide the mistake.
+/// Placeholders for a password; redacting them would hide the mistake.
 const NOT_A_PASSWORD: [&str; 5] = ["password", "pass", "pw", "your-password", "your_password"];
 
-/// Makes known to the scrubber whatever in the text may be a password, whether or not the text is a URI at all.
+/// Registers everything in the text that may be a password, even if the text is not a URI.
 pub(super) fn register_secrets(text: &str) {
     let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     secret::register_all(secrets_in(&text[..end]));
 }
 
-/// Refuses a text that is too long to be a URI, before anything looks at it more closely.
+/// Rejects a text that is too long to be a URI, before parsing it.
 pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     if text.len() <= LONGEST {
         return Ok(());
@@ -33,11 +33,11 @@ pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     Err(error(
         kind,
         what,
-        "Look for a quotation mark that is missing, so that more was taken for the URI than it is.",
+        "Check for a missing quotation mark, which makes the URI include the text after it.",
     ))
 }
 
-/// Whatever in the text may be a password, as written; the scrubber decodes by itself.
+/// Everything in the text that may be a password, as written; the scrubber decodes it.
 pub(crate) fn secrets_in(text: &str) -> Vec<&str> {
     let after_scheme = match text.find("://") {
         Some(at) => &text[at + 3..],
@@ -77,7 +77,7 @@ pub(super) fn is_secret_option(name: &str) -> bool {
         || name == "authmechanismproperties"
 }
 
-/// With the `@host` forgotten, the password stands where the port belongs.
+/// Without `@host`, the password is where the port belongs.
 fn misplaced(after_scheme: &str) -> Option<&str> {
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
     let (_, port) = authority.split_once(':')?;
@@ -90,17 +90,17 @@ fn is_password(text: &str) -> bool {
     bare.len() == text.len() || !NOT_A_PASSWORD.contains(&bare.to_ascii_lowercase().as_str())
 }
 
-/// A program that misreads a password takes pieces of it for a host, a port or a database, and says them in its errors.
-/// Five digits are left: in a text that is no URI at all they are a port, which nothing should hide.
+/// A program that misparses a password shows pieces of it as host, port or database in its errors. Five digits remain
+/// visible: in arbitrary text, they are a port.
 fn fragments(password: &str) -> impl Iterator<Item = &str> {
     let is_port = |piece: &str| piece.len() == 5 && piece.bytes().all(|byte| byte.is_ascii_digit());
     password.split(RESERVED_CHARACTERS).filter(move |piece| piece.len() >= 5 && !is_port(piece))
 }
 
-/// Where the credentials end: the offset of the `@` that was meant to end them.
+/// The offset of the `@` that is meant to end the credentials.
 ///
-/// That is the last one of the whole text, unless it clearly stands in an option's value, so that a password with
-/// unescaped characters is seen whole.
+/// That is the last one in the text, unless it is clearly in an option's value, so that a password with unescaped
+/// characters is captured completely.
 pub(super) fn end_of_userinfo(after_scheme: &str) -> Option<usize> {
     let last = after_scheme.rfind('@')?;
     let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
@@ -150,16 +150,16 @@ pub(super) fn scheme(kind: Product, text: &str) -> Result<&'static str, UriError
     } else if lower.starts_with("jdbc:") {
         format!("begins with jdbc: instead of {expected}")
     } else if other.schemes().iter().any(|scheme| lower.starts_with(scheme)) {
-        format!("is one of {}: {expected} was expected", other.name())
+        format!("is a {} URI instead of {expected}", other.name())
     } else if kind.schemes().iter().any(|scheme| lower.starts_with(scheme)) {
-        format!("has a scheme in capital letters instead of {expected}")
+        format!("has an upper-case scheme instead of {expected}")
     } else {
         format!("does not begin with {expected}")
     };
     Err(error_at(kind, 0, what, write_it))
 }
 
-/// Refuses white space, quotation marks out of a word processor, and placeholders.
+/// Rejects whitespace, typographic quotes and placeholders.
 pub(super) fn characters(
     kind: Product,
     text: &str,
@@ -181,8 +181,8 @@ pub(super) fn characters(
         return Err(error_at(
             kind,
             offset,
-            format!("still has a placeholder in angle brackets for its {}", part(offset)),
-            "Put the real value in place of the placeholder, brackets included.",
+            format!("still has a placeholder in angle brackets as its {}", part(offset)),
+            "Replace the placeholder, brackets included, with the real value.",
         ));
     }
     for (offset, character) in text.char_indices() {
@@ -232,7 +232,7 @@ fn placeholder(text: &str) -> Option<usize> {
     })
 }
 
-/// Refuses reserved characters in the credentials, naming each of them, where it is and how it is written.
+/// Rejects reserved characters in the credentials, listing each with its position and encoding.
 pub(super) fn credentials(kind: Product, user: Span<'_>, password: Option<Span<'_>>) -> Result<(), UriError> {
     let in_user = unescaped(user);
     let in_password = password.map(unescaped).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Options of a MongoDB connection string that contradict each other or the hosts.
 
+use super::address::{Product, UriError};
 use super::mongo::Seeds;
 use super::options::Options;
 use super::scan::{error, error_at};
-use super::{Product, UriError};
 
 const KIND: Product = Product::Mongo;
 
@@ -110,14 +110,14 @@ pub(super) fn together(options: &Options) -> Result<(), UriError> {
         (
             primary && options.all("readPreferenceTags").any(|tags| !tags.is_empty()),
             "readPreferenceTags",
-            "readPreferenceTags with the read preference primary",
-            "readPreferenceTags, or name another readPreference",
+            "readPreferenceTags with readPreference=primary",
+            "readPreferenceTags, or use another readPreference",
         ),
         (
             primary && stale,
             "maxStalenessSeconds",
-            "maxStalenessSeconds with the read preference primary",
-            "maxStalenessSeconds, or name another readPreference",
+            "maxStalenessSeconds with readPreference=primary",
+            "maxStalenessSeconds, or use another readPreference",
         ),
     ];
     first_conflict(options, &rules)

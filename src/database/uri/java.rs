@@ -1,15 +1,15 @@
-//! How MongoDB's Java driver of the app's time reads a connection string: `com.mongodb.ConnectionString` of 3.2, which
-//! CircleCI's documented databases go with. What it reads otherwise than today's drivers is a warning, and the form that
-//! both read is its next step.
+//! How the app's MongoDB Java driver parses a connection string: `com.mongodb.ConnectionString` of 3.2, which matches
+//! CircleCI's documented databases. Each difference from current drivers is a warning, with a form that both support as
+//! its next step.
 //!
-//! It cuts the string at the last `/` (so one in an option is taken for the one before the database), decodes as web
-//! forms do (`+` is a space), ends options at `;` as at `&`, knows `ssl` and not `tls`, takes a boolean other than
-//! `true`, `1` and `yes` for false, and ignores what it does not know: among that are all options that name certificates
-//! or relax their verification, since Java has a trust store of its own.
+//! It splits at the last `/` (so one in an option counts as the one before the database), decodes like web forms (`+`
+//! is a space), separates options at `;` and `&`, supports `ssl` but not `tls`, treats a boolean other than `true`, `1`
+//! and `yes` as false, and ignores unknown options, including all options for certificates and their verification,
+//! since Java has its own trust store.
 
 use std::collections::BTreeMap;
 
-use super::Password;
+use super::address::Password;
 use super::mongo::{Credentials, MongoUri, Seeds};
 use super::options::{TLS_FILES_AND_CHECKS, java_boolean};
 use crate::cause::Cause;
@@ -17,7 +17,7 @@ use crate::kind::Kind;
 
 const PREFIX: &str = "mongodb://";
 
-/// The mechanisms that the driver knows; it compares them to the letter.
+/// The mechanisms that the driver supports; case-sensitive.
 const MECHANISMS: [&str; 5] = ["SCRAM-SHA-1", "MONGODB-CR", "MONGODB-X509", "GSSAPI", "PLAIN"];
 
 /// What the driver understands.
@@ -50,12 +50,12 @@ pub(super) enum Rejection {
     Encoding,
 }
 
-/// How the app's driver fares with a string that today's drivers read.
+/// How the app's driver parses a string that current drivers accept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OldDriver {
     /// It throws.
     pub refuses: bool,
-    /// The credentials as it reads them, where it reads others.
+    /// The credentials as it parses them, if different.
     pub credentials: Option<Credentials>,
     /// It connects without TLS, although TLS was meant.
     pub in_plaintext: bool,
@@ -164,7 +164,7 @@ fn decode(text: &str) -> Result<String, Rejection> {
     Ok(String::from_utf8_lossy(&decoded).into_owned())
 }
 
-/// What the driver makes of a string that was read as `uri` by today's rules, with a warning for each difference.
+/// Compares the driver's view with `uri`, parsed by current rules, adding a warning for each difference.
 pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> OldDriver {
     if let Some(cause) = ignored_options(uri, text) {
         warnings.push(cause);
@@ -174,7 +174,7 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     if outcome == Err(Rejection::SlashInOptions) {
         warnings.push(refused(Rejection::SlashInOptions));
         old.refuses = true;
-        // Later drivers of the line cut at the first /, and read the rest as this one would.
+        // Later 3.x drivers split at the first / and parse the rest the same way.
         if let Some((before, query)) = text.split_once('?') {
             outcome = read(&format!("{before}?{}", query.replace('/', "%2F")));
         }
@@ -202,8 +202,8 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
             let parts = parts.join(" and ");
             warnings.push(Cause::config(
                 PLUS,
-                format!("The {parts} in the MongoDB URI has a +, which the app's Java driver (3.x) reads as a space."),
-                "Write each + as %2B, which every driver reads as a +, or as %20 if a space is meant.",
+                format!("The {parts} in the MongoDB URI has a +, which the app's Java driver (3.x) decodes as a space."),
+                "Write each + as %2B, which every driver decodes as +, or as %20 if a space is meant.",
             ));
             old.credentials = Some(Credentials {
                 user: reading.user,
@@ -216,18 +216,18 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
     if uri.tls.on && !reading.tls {
         warnings.push(Cause::config(
             PLAINTEXT,
-            "The MongoDB URI turns TLS on with tls=true, which older Java drivers (3.8 and before) ignore: the app connects without TLS.",
-            "Write ssl=true, which every driver reads.",
+            "The MongoDB URI enables TLS with tls=true, which older Java drivers (3.8 and before) ignore: the app connects without TLS.",
+            "Write ssl=true, which every driver supports.",
         ));
         old.in_plaintext = true;
     }
     old
 }
 
-/// The kind of the warning for credentials that the two read differently.
+/// The kind of the warning for credentials that the two parse differently.
 pub(in crate::database) const PLUS: Kind = Kind::MongoUriPlus;
 
-/// The kind of the warning for TLS that only today's drivers turn on.
+/// The kind of the warning for TLS that only current drivers enable.
 pub(in crate::database) const PLAINTEXT: Kind = Kind::MongoUriTlsName;
 
 fn refused(refusal: Rejection) -> Cause {
@@ -235,18 +235,18 @@ fn refused(refusal: Rejection) -> Cause {
         Rejection::Scheme => {
             return Cause::config(
                 Kind::MongoUriSrv,
-                "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not know: the app may not start.",
+                "The MongoDB URI begins with mongodb+srv://, which Java drivers before 3.6 do not support: the app may not start.",
                 "List the servers: mongodb://HOST:27017,HOST:27017/DATABASE?replicaSet=NAME&ssl=true.",
             );
         }
         Rejection::SlashInOptions => (
-            "it has a / after the ?, and the driver cuts it at the last /",
-            "Write each / after the ? as %2F, which every driver reads as a /.",
+            "it has a / after the ?, and the driver splits it at the last /",
+            "Write each / after the ? as %2F, which every driver decodes as /.",
         ),
         Rejection::NoSlash => ("it has options without a / before the ?", "Write a / before the ?."),
         Rejection::Mechanism => (
-            "it names an authMechanism that the driver does not know",
-            "Remove authMechanism: each driver then chooses the best that it and the user have.",
+            "it has an authMechanism that the driver does not support",
+            "Remove authMechanism: each driver then chooses the strongest one that both it and the user support.",
         ),
         Rejection::Socket => (
             "the driver does not support Unix sockets",
@@ -257,7 +257,7 @@ fn refused(refusal: Rejection) -> Cause {
             "it cannot decode the credentials",
             "Percent-encode every special character of user and password.",
         ),
-        Rejection::Host | Rejection::Port => ("it cannot read the hosts", "Write each server as host:port."),
+        Rejection::Host | Rejection::Port => ("it cannot parse the hosts", "Write each server as host:port."),
         Rejection::Option => ("it has an option without =", "Write every option as name=value."),
     };
     Cause::config(
@@ -267,7 +267,7 @@ fn refused(refusal: Rejection) -> Cause {
     )
 }
 
-/// The options for TLS that today's other drivers heed and no Java driver of that time does.
+/// The TLS options that other current drivers support but no Java driver of that era does.
 fn ignored_options(uri: &MongoUri, text: &str) -> Option<Cause> {
     if !uri.tls.on {
         return None;
@@ -286,11 +286,9 @@ fn ignored_options(uri: &MongoUri, text: &str) -> Option<Cause> {
         return None;
     }
     let next_step = match (&uri.tls.ca_file, &uri.tls.certificate_key_file) {
-        (_, Some(_)) => "Put CA and client certificate into the Java key stores of the app.",
-        (Some(_), None) => {
-            "Add the CA to the Java trust store of the app; this program verifies with the file."
-        }
-        (None, None) => "Use a certificate that Java trusts and that names the server.",
+        (_, Some(_)) => "Add the CA and the client certificate to the app's Java trust and key stores.",
+        (Some(_), None) => "Add the CA to the app's Java trust store; boot-agent verifies with the file.",
+        (None, None) => "Use a certificate that Java trusts and that is issued for the server's name.",
     };
     Some(Cause::config(
         Kind::MongoUriTlsOption,
@@ -311,9 +309,9 @@ pub(super) fn without_set(uri: &MongoUri) -> Option<Cause> {
     Some(Cause::config(
         Kind::MongoUriNoReplicaSet,
         format!(
-            "The MongoDB URI names {} servers and no replicaSet: drivers cannot tell members of another set.",
+            "The MongoDB URI lists {} servers and no replicaSet: drivers cannot detect members of another set.",
             servers.len()
         ),
-        "Add replicaSet=NAME; rs.conf()._id is the name. Only a list of mongos routers goes without.",
+        "Add replicaSet=NAME; rs.conf()._id is the name. Only a list of mongos routers needs none.",
     ))
 }

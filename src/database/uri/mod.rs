@@ -1,8 +1,9 @@
-//! Database URIs: PostgreSQL's as libpq reads them, and MongoDB connection strings as the drivers do.
+//! Database URIs: PostgreSQL's, parsed like libpq, and MongoDB connection strings, parsed like the drivers.
 //!
-//! Reading one makes its password known to the scrubber before anything else happens, also when the URI turns out to be
-//! malformed. No error, warning or `Debug` form carries a password or anything that could be a piece of one.
+//! Parsing registers the password as a secret first, even if the URI is malformed. No error, warning or `Debug` output
+//! contains a password or a piece of one.
 
+mod address;
 mod common_mistakes;
 mod conflicts;
 pub(super) mod java;
@@ -14,64 +15,13 @@ pub mod postgres;
 mod scan;
 pub mod vault;
 
-use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
-
 use crate::cause::Cause;
-use crate::kind::Kind;
-use crate::secret;
 
+pub use address::{Host, Password, Product, Server, UriError};
 pub(crate) use common_mistakes::secrets_in;
 pub use mongo::MongoUri;
 pub use postgres::PostgresUri;
 pub use vault::VaultUri;
-
-/// Which database an address belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Product {
-    /// `postgres://` or `postgresql://`.
-    Postgres,
-    /// `mongodb://` or `mongodb+srv://`.
-    Mongo,
-    /// HashiCorp's Vault, which has no URI: see [`VaultUri`].
-    Vault,
-}
-
-impl Product {
-    /// The product's own spelling, for sentences.
-    pub fn name(self) -> &'static str {
-        match self {
-            Product::Postgres => "PostgreSQL",
-            Product::Mongo => "MongoDB",
-            Product::Vault => "Vault",
-        }
-    }
-
-    /// The port a URI means when it names none.
-    pub fn default_port(self) -> u16 {
-        match self {
-            Product::Postgres => 5432,
-            Product::Mongo => 27017,
-            Product::Vault => 8200,
-        }
-    }
-
-    fn schemes(self) -> &'static [&'static str] {
-        match self {
-            Product::Postgres => &["postgres://", "postgresql://"],
-            Product::Mongo => &["mongodb://", "mongodb+srv://"],
-            Product::Vault => &[],
-        }
-    }
-
-    fn expected_schemes(self) -> String {
-        self.schemes().join(" or ")
-    }
-}
 
 /// A URI that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +44,7 @@ impl Parsed {
         }
     }
 
-    /// The URI with every secret replaced, fit to be shown.
+    /// The URI with secrets redacted, for display.
     pub fn shown(&self) -> &str {
         match self {
             Parsed::Postgres(uri) => uri.shown(),
@@ -103,7 +53,7 @@ impl Parsed {
         }
     }
 
-    /// What works and is yet likely not what was meant; each has class `config` and a kind of its own.
+    /// Warnings about what works but is probably not intended; each has class `config` and its own kind.
     pub fn warnings(&self) -> &[Cause] {
         match self {
             Parsed::Postgres(uri) => &uri.warnings,
@@ -113,10 +63,10 @@ impl Parsed {
     }
 }
 
-/// Reads a URI of either kind, as its scheme says.
+/// Parses a URI by its scheme.
 ///
 /// # Errors
-/// What is wrong with it and where. Without a known scheme this cannot say which database was meant.
+/// What is wrong and where. Without a known scheme, the intended product is unknown.
 pub fn parse(text: &str) -> Result<Parsed, UriError> {
     let kind = if text.starts_with("mongodb") { Product::Mongo } else { Product::Postgres };
     let other = text.starts_with("postgres");
@@ -139,7 +89,7 @@ pub fn parse(text: &str) -> Result<Parsed, UriError> {
     }
 }
 
-/// Reads a URI that must be of one kind, e.g. because of the variable it stands in.
+/// Parses a URI of a given product, e.g. because of its variable.
 ///
 /// # Errors
 /// What is wrong with it and where.
@@ -150,120 +100,10 @@ pub fn parse_as(kind: Product, text: &str) -> Result<Parsed, UriError> {
         Product::Vault => Err(UriError {
             database: Product::Vault,
             column: None,
-            sentence: "Vault is not addressed by a URI.".to_owned(),
+            sentence: "Vault has no URI.".to_owned(),
             next_step: "Set VAULT__SCHEME, VAULT__HOST, VAULT__PORT and VAULT__CLIENT_TOKEN.".to_owned(),
         }),
     }
-}
-
-/// Why a URI cannot be used. Holds nothing of the URI itself except names of options.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UriError {
-    /// The database whose rules were applied.
-    pub database: Product,
-    /// Where, as a byte position within the URI counted from 1; `None` when something is missing or contradictory.
-    pub column: Option<usize>,
-    /// What, in one sentence with a full stop; it names the column.
-    pub sentence: String,
-    /// What to write instead.
-    pub next_step: String,
-}
-
-impl fmt::Display for UriError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
-    }
-}
-
-impl std::error::Error for UriError {}
-
-impl From<UriError> for Cause {
-    fn from(error: UriError) -> Self {
-        let kind = match error.database {
-            Product::Postgres => Kind::PostgresUri,
-            Product::Mongo => Kind::MongoUri,
-            Product::Vault => Kind::VaultUri,
-        };
-        let cause = Cause::config(kind, &error.sentence, &error.next_step);
-        match error.column {
-            Some(column) => cause.with("column", column),
-            None => cause,
-        }
-    }
-}
-
-/// A password or passphrase out of a URI, decoded. Neither `Debug` nor `Display` shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// The password itself, to be handed to the server and to nobody else.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(secret::REDACTED)
-    }
-}
-
-/// Where a server is to be looked for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// A name for DNS.
-    Name(String),
-    /// An address written out.
-    Address(IpAddr),
-    /// PostgreSQL: the directory of a Unix socket (`@…` for an abstract one). MongoDB: the socket itself.
-    Socket(PathBuf),
-}
-
-/// One server that a URI names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Server {
-    /// Its name, which a certificate must carry where names are verified.
-    pub host: Host,
-    /// PostgreSQL's `hostaddr`: the address to connect to instead of resolving the name.
-    pub address: Option<IpAddr>,
-    /// TCP port; for PostgreSQL also the number in the socket's file name.
-    pub port: u16,
-}
-
-impl Server {
-    /// The file of a Unix socket; `None` for a server on the network.
-    pub fn socket_path(&self, kind: Product) -> Option<PathBuf> {
-        match (&self.host, kind) {
-            (Host::Socket(directory), Product::Postgres) => {
-                Some(directory.join(format!(".s.PGSQL.{}", self.port)))
-            }
-            (Host::Socket(file), Product::Mongo) => Some(file.clone()),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Name(name) => write!(f, "{name}:{}", self.port),
-            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
-            Host::Address(address) => write!(f, "{address}:{}", self.port),
-            Host::Socket(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-/// The candidate that was most likely meant by `word`, if any is near enough to say so.
-pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_ascii_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 6)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

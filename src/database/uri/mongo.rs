@@ -1,15 +1,16 @@
-//! MongoDB connection strings, as the drivers' common specification has them.
+//! MongoDB connection strings, by the drivers' common specification.
 //!
-//! What drivers ignore is a warning: an unknown option, a boolean that is none, a number out of its range. What the Java
-//! driver that the app uses would throw at is an error, though the specification wants a warning of some of it.
+//! What drivers ignore is a warning: an unknown option, an invalid boolean, a number out of range. What the app's Java
+//! driver rejects is an error, even where the specification wants a warning.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{Host, Password, Product, Server, UriError};
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError, common_mistakes, conflicts};
+use super::{common_mistakes, conflicts};
 use crate::cause::Cause;
 use crate::kind::Kind;
 use crate::secret;
@@ -52,11 +53,11 @@ pub struct Tls {
 /// How to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user; X.509 may leave it to the certificate's subject.
+    /// The user; optional with X.509, which uses the certificate's subject.
     pub user: Option<String>,
     /// The password, which SCRAM and PLAIN need.
     pub password: Option<Password>,
-    /// `authMechanism` in its canonical spelling; without it the server is asked which SCRAM it has.
+    /// `authMechanism` in canonical spelling; without it, SCRAM is negotiated with the server.
     pub mechanism: Option<&'static str>,
     /// The database that knows the user: `authSource`, else the database of the URI, else `admin`; `$external` for
     /// users that live outside.
@@ -70,7 +71,7 @@ pub struct Credentials {
 pub struct MongoUri {
     /// The seeds.
     pub seeds: Seeds,
-    /// How to log in; `None` when the URI names no user and no mechanism.
+    /// How to log in; `None` if the URI has neither user nor mechanism.
     pub credentials: Option<Credentials>,
     /// The database after the `/`, which the app uses.
     pub database: Option<String>,
@@ -90,7 +91,7 @@ pub struct MongoUri {
     pub app_name: Option<String>,
     /// How the app's own, older driver reads it.
     pub old_driver: OldDriver,
-    /// What works and is yet likely not what was meant.
+    /// Warnings about what works but is probably not intended.
     pub warnings: Vec<Cause>,
     shown: String,
 }
@@ -101,7 +102,7 @@ impl MongoUri {
         &self.shown
     }
 
-    /// Whether a login with `other` would be the same login: only the database asked about may differ.
+    /// Whether `other` uses the same login; only the database may differ.
     pub fn shares_login(&self, other: &MongoUri) -> bool {
         let alike = |uri: &MongoUri| MongoUri {
             database: None,
@@ -115,8 +116,8 @@ impl MongoUri {
         alike(self) == alike(other)
     }
 
-    /// Whether one server stands for what may be a replica set: without `replicaSet` a driver talks to that server alone
-    /// and does not follow a new primary. Whether it matters only the server can say.
+    /// Whether a single server may be part of a replica set: without `replicaSet`, a driver talks to that server only
+    /// and does not follow a failover. Only the server knows whether it matters.
     pub fn is_single_seed(&self) -> bool {
         matches!(&self.seeds, Seeds::Servers(servers) if servers.len() == 1)
             && self.replica_set.is_none()
@@ -157,7 +158,7 @@ impl MongoUri {
     }
 }
 
-/// Reads a MongoDB connection string. Its secrets are registered first, whether or not the rest makes sense.
+/// Parses a MongoDB connection string. Its secrets are registered first, even if the rest is invalid.
 ///
 /// # Errors
 /// What is wrong with it and where.
@@ -169,7 +170,7 @@ pub fn parse(text: &str) -> Result<MongoUri, UriError> {
     Ok(uri)
 }
 
-/// As [`parse`], for a text whose secrets are known already.
+/// Like [`parse`], for a text whose secrets are already registered.
 pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     if parts.path.is_none()
@@ -178,7 +179,7 @@ pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
         return Err(error_at(
             KIND,
             query.at - 1,
-            "has options without a / before the ?, which older drivers refuse",
+            "has options without a / before the ?, which older drivers reject",
             "Write a / between the hosts and the ?.",
         ));
     }
@@ -190,8 +191,8 @@ pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
             warnings.push(
                 Cause::config(
                     Kind::MongoUriSemicolon,
-                    "The MongoDB URI has a ; among its options: Java drivers take it for a separator, others for part of a value.",
-                    "Write & between options, and %3B for a ; that belongs to a value.",
+                    "The MongoDB URI has a ; in its options: Java drivers treat it as a separator, others as part of a value.",
+                    "Write & between options, and %3B for a ; within a value.",
                 )
                 .with("column", piece.at),
             );
@@ -236,7 +237,7 @@ fn no_host(at: usize) -> UriError {
     error_at(
         KIND,
         at,
-        "names no host",
+        "has no host",
         "Write the host after the @: mongodb://user:password@host:27017/database.",
     )
 }
@@ -247,8 +248,8 @@ fn servers(parts: &Parts<'_>) -> Result<Vec<Server>, UriError> {
             return Err(error_at(
                 KIND,
                 parts.hosts.at,
-                "names a Unix socket without percent-encoding its slashes",
-                "Write each / of the socket's path as %2F.",
+                "has a Unix socket whose slashes are not percent-encoded",
+                "Write each / of the socket path as %2F.",
             ));
         }
         return Err(no_host(parts.hosts.at));
@@ -263,7 +264,7 @@ fn servers(parts: &Parts<'_>) -> Result<Vec<Server>, UriError> {
                 return Err(error_at(
                     KIND,
                     port.at,
-                    "gives a Unix socket a port",
+                    "has a port after a Unix socket",
                     "Remove the : and the port after the socket's path.",
                 ));
             }
@@ -294,7 +295,7 @@ fn srv(parts: &Parts<'_>, options: &Options) -> Result<Seeds, UriError> {
             KIND,
             offset,
             what,
-            "With mongodb+srv:// write one DNS name and no port; the SRV records give the servers.",
+            "With mongodb+srv://, write one DNS name and no port; the SRV records list the servers.",
         ))
     };
     if parts.hosts.text.is_empty() {
@@ -316,7 +317,7 @@ fn srv(parts: &Parts<'_>, options: &Options) -> Result<Seeds, UriError> {
             service: options.text("srvServiceName").unwrap_or("mongodb").to_owned(),
             at_most: options.number("srvMaxHosts").and_then(|number| number.try_into().ok()).unwrap_or(0),
         }),
-        _ => wrong(entry.at, "has the scheme mongodb+srv and an address instead of a name"),
+        _ => wrong(entry.at, "has the scheme mongodb+srv and an IP address instead of a name"),
     }
 }
 
@@ -325,7 +326,7 @@ fn database(parts: &Parts<'_>) -> Result<Option<String>, UriError> {
         return Ok(None);
     };
     let decoded = scan::decode(KIND, path)?;
-    // Old drivers take what follows the first dot for a collection.
+    // Old drivers treat what follows the first dot as a collection.
     let name = decoded.split('.').next().unwrap_or_default();
     if name.is_empty()
         || name.len() > 63
@@ -334,7 +335,7 @@ fn database(parts: &Parts<'_>) -> Result<Option<String>, UriError> {
         return Err(error_at(
             KIND,
             path.at,
-            "names a database that cannot exist",
+            "has an invalid database name",
             "Correct the name after the /: at most 63 bytes, without / \\ . \" $ * < > : | ? and spaces.",
         ));
     }
@@ -365,7 +366,7 @@ fn credentials(
         return match mechanism {
             Some(mechanism) => Err(error(
                 KIND,
-                format!("names the mechanism {mechanism} and no user"),
+                format!("has the mechanism {mechanism} and no user"),
                 "Write user:password@ before the host, or remove authMechanism.",
             )),
             None => {
@@ -395,15 +396,15 @@ fn credentials(
         return Err(error_at(
             KIND,
             at,
-            "gives a password to the mechanism MONGODB-X509, which takes none",
+            "has a password with the mechanism MONGODB-X509, which takes none",
             "Remove the password, or the authMechanism.",
         ));
     }
     if mechanism == Some("MONGODB-CR") {
         warnings.push(Cause::config(
             Kind::MongoUriOldMechanism,
-            "The MongoDB URI names the mechanism MONGODB-CR, which MongoDB 4.0 removed.",
-            "Remove authMechanism: drivers then ask the server which mechanism it has.",
+            "The MongoDB URI has the mechanism MONGODB-CR, which MongoDB 4.0 removed.",
+            "Remove authMechanism: drivers then negotiate the mechanism with the server.",
         ));
     }
     let written = options.text("authSource");
@@ -411,7 +412,7 @@ fn credentials(
         return Err(error_at(
             KIND,
             options.place("authSource").unwrap_or(0),
-            "gives a mechanism whose users live outside an authSource other than $external",
+            "has an authSource other than $external, although its mechanism uses external users",
             "Write authSource=$external, or remove it.",
         ));
     }
@@ -437,8 +438,8 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
         return Err(error_at(
             KIND,
             options.place("ssl").or(options.place("tls")).unwrap_or(0),
-            "turns TLS on and off at once with tls and ssl",
-            "Keep one of tls and ssl.",
+            "has contradictory values for tls and ssl",
+            "Keep only one of tls and ssl.",
         ));
     }
     let truth = |name| options.truth(name) == Some(true);
@@ -456,15 +457,15 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
     if configured && first.is_none() && !tls.on {
         warnings.push(Cause::config(
             Kind::MongoUriTlsUnused,
-            "The MongoDB URI has TLS options and does not turn TLS on: older drivers connect without it.",
+            "The MongoDB URI has TLS options but does not enable TLS: older drivers connect without it.",
             "Add ssl=true to the URI.",
         ));
     }
     if tls.on && tls.allow_invalid_certificates {
         warnings.push(Cause::config(
             Kind::MongoUriTlsUnverified,
-            "The MongoDB URI turns off verification of the server's certificate, which the app's Java driver ignores: it verifies.",
-            "Use a certificate that Java trusts; tlsCAFile names the CA for this program.",
+            "The MongoDB URI disables verification of the server's certificate; the app's Java driver ignores that and verifies.",
+            "Use a certificate that Java trusts; tlsCAFile sets the CA for boot-agent.",
         ));
     }
     Ok(tls)

@@ -1,12 +1,13 @@
-//! The options of a MongoDB connection string and what values they take: the drivers' common URI options
-//! specification, and the names that older drivers used instead.
+//! The options of a MongoDB connection string and their values: the drivers' common URI options specification, and
+//! names that older drivers used.
 
 use std::collections::BTreeMap;
 
+use super::address::{Product, UriError};
 use super::scan::{Pair, error_at};
-use super::{Product, UriError, closest};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::suggest::closest;
 
 const KIND: Product = Product::Mongo;
 
@@ -37,7 +38,7 @@ enum Range {
 const MILLISECONDS: Range = Range::Integer(0, i32::MAX as i64);
 const COUNT: Range = Range::Integer(0, i32::MAX as i64);
 
-/// The authentication mechanisms that a URI may name.
+/// The supported authentication mechanisms.
 pub(super) const MECHANISMS: &[&str] = &[
     "SCRAM-SHA-1",
     "SCRAM-SHA-256",
@@ -49,7 +50,7 @@ pub(super) const MECHANISMS: &[&str] = &[
     "PLAIN",
 ];
 
-/// The names by which every current driver knows its options. `ssl` is an alias that none is going to drop.
+/// The option names that every current driver supports. `ssl` is a permanent alias.
 const OPTIONS: &[(&str, Range)] = &[
     ("appName", Range::AppName),
     ("authMechanism", Range::Word(MECHANISMS)),
@@ -108,7 +109,7 @@ const OPTIONS: &[(&str, Range)] = &[
     ("zlibCompressionLevel", Range::Integer(-1, 9)),
 ];
 
-/// What some drivers call, or once called, an option: the old name, and the current one with the same meaning if any.
+/// Old option names: the old name, and the current one with the same meaning, if any.
 const OLD_NAMES: &[(&str, Option<&str>, Range)] = &[
     ("auth", None, Range::Any),
     ("fsync", None, Range::Bool),
@@ -187,8 +188,8 @@ impl Options {
             warnings.push(
                 Cause::config(
                     Kind::MongoUriRepeatedOption,
-                    format!("The MongoDB URI gives the option {name} more than once."),
-                    "Keep one of them: drivers differ in which one they use.",
+                    format!("The MongoDB URI sets the option {name} more than once."),
+                    "Keep only one: drivers differ in which one they use.",
                 )
                 .with("column", pair.at + 1),
             );
@@ -228,8 +229,8 @@ impl Options {
     }
 }
 
-/// What Java drivers of every version read as a boolean; anything else they ignore with a warning, and for the oldest it
-/// is false.
+/// What Java drivers of all versions accept as a boolean; anything else is ignored with a warning, and is false for the
+/// oldest.
 pub(super) fn java_boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Some(true),
@@ -265,7 +266,7 @@ fn old_name(name: &str, current: Option<&str>, at: usize) -> Cause {
     Cause::config(
         Kind::MongoUriOldOption,
         format!(
-            "The MongoDB URI uses the old option {name}, which only some drivers know; others ignore it."
+            "The MongoDB URI uses the old option {name}, which only some drivers support; others ignore it."
         ),
         next_step,
     )
@@ -280,13 +281,13 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
         Range::Bool => {
             if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") {
                 let read_as = match java_boolean(value) {
-                    Some(_) => "only some drivers read as a boolean",
+                    Some(_) => "only some drivers accept as a boolean",
                     None => "is not a boolean: drivers ignore it",
                 };
                 warnings.push(
                     Cause::config(
                         Kind::MongoUriBoolean,
-                        format!("The MongoDB URI gives {name} a value that {read_as}."),
+                        format!("The MongoDB URI sets {name} to a value that {read_as}."),
                         format!("Write {name}=true or {name}=false."),
                     )
                     .with("column", pair.raw_value.at + 1),
@@ -300,7 +301,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
                     warnings.push(
                         Cause::config(
                             Kind::MongoUriNumber,
-                            format!("The MongoDB URI gives {name} a number out of its range: drivers ignore it, or fail later."),
+                            format!("The MongoDB URI sets {name} to a number out of range: drivers ignore it, or fail later."),
                             format!("{name} takes {}.", range.expected()),
                         )
                         .with("column", pair.raw_value.at + 1),
@@ -321,7 +322,7 @@ fn check_range(name: &str, range: Range, pair: &Pair<'_>, warnings: &mut Vec<Cau
                 warnings.push(
                     Cause::config(
                         Kind::MongoUriCompressor,
-                        format!("The MongoDB URI names an unknown compressor: {known}."),
+                        format!("The MongoDB URI has an unknown compressor: {known}."),
                         "Use snappy, zlib or zstd, or remove compressors.",
                     )
                     .with("column", pair.raw_value.at + 1),
@@ -351,7 +352,7 @@ impl Range {
     /// The values that it takes.
     fn expected(self) -> String {
         match self {
-            Range::NotEmpty | Range::Any | Range::Passed => "a value that is not empty".to_owned(),
+            Range::NotEmpty | Range::Any | Range::Passed => "a non-empty value".to_owned(),
             Range::Bool => "true or false".to_owned(),
             Range::Integer(least, most) if most == i64::from(i32::MAX) => {
                 format!("a whole number of at least {least}")

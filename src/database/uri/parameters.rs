@@ -1,11 +1,12 @@
-//! The parameters of a PostgreSQL URI and what values they take, as libpq 17 has them.
+//! The parameters of a PostgreSQL URI and their values, as in libpq 17.
 
 use std::collections::BTreeMap;
 
+use super::address::{Product, UriError};
 use super::pgjdbc;
 use super::scan::{Pair, error, error_at};
-use super::{Product, UriError, closest};
 use crate::cause::Cause;
+use crate::suggest::closest;
 
 /// What a parameter accepts.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +112,7 @@ impl Parameters {
         Ok(checked)
     }
 
-    /// Takes a parameter of the JDBC driver for what it says there, unless libpq's own says it too.
+    /// Applies a JDBC driver parameter, unless libpq's own is set too.
     fn add_jdbc(&mut self, pair: &Pair<'_>) -> Result<(), UriError> {
         let Some(parameter) = pgjdbc::find(&pair.key) else { return Err(unknown(pair)) };
         if !self.jdbc_only.contains(&parameter.name) {
@@ -123,12 +124,12 @@ impl Parameters {
         Ok(())
     }
 
-    /// What the parameters that only the JDBC driver knows mean for who reads this URI.
+    /// The warning about parameters that only the JDBC driver supports.
     pub(super) fn jdbc_only(&self) -> Option<Cause> {
         (!self.jdbc_only.is_empty()).then(|| pgjdbc::warning(&self.jdbc_only))
     }
 
-    /// A parameter's value, unless it is empty: libpq takes an empty one for its default.
+    /// A parameter's value, unless empty: libpq then uses its default.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         self.take_placed(name).map(|(value, _)| value)
     }
@@ -138,7 +139,7 @@ impl Parameters {
         self.take_given(name).filter(|(value, _)| !value.is_empty())
     }
 
-    /// As [`Parameters::take_placed`], and also when it is empty: it then overrides with nothing.
+    /// Like [`Parameters::take_placed`], but also if empty: it then overrides with nothing.
     pub(super) fn take_given(&mut self, name: &str) -> Option<(String, usize)> {
         let given = self.values.remove(name)?;
         if given.0.is_empty() {
@@ -177,7 +178,7 @@ impl Parameters {
         if self.get("gssencmode") == Some("require") {
             return Err(error(
                 Product::Postgres,
-                "requires Kerberos encryption (gssencmode=require), and the app has no Kerberos credentials",
+                "requires Kerberos encryption (gssencmode=require), but the app has no Kerberos credentials",
                 "Remove gssencmode, and write sslmode=require for TLS.",
             ));
         }
@@ -216,9 +217,9 @@ fn unknown(pair: &Pair<'_>) -> UriError {
         && pair.key.len() <= 40
         && pair.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let what = if named {
-        format!("has the parameter {}, which libpq does not know and refuses", pair.key)
+        format!("has the parameter {}, which libpq rejects as unknown", pair.key)
     } else {
-        "has a parameter that libpq does not know and refuses".to_owned()
+        "has a parameter that libpq rejects as unknown".to_owned()
     };
     let known = PARAMETERS.iter().map(|(name, _)| *name).chain(pgjdbc::names());
     let next_step = match named.then(|| closest(&pair.key, known)).flatten() {

@@ -1,12 +1,12 @@
-//! The parameters that PostgreSQL's JDBC driver knows and libpq does not.
+//! Parameters that PostgreSQL's JDBC driver supports and libpq does not.
 //!
-//! Releases 2.x of the app hand addresses to that driver, releases 1.x to readers that go by libpq, which refuses a URI
-//! with any parameter that it does not know. So one of these is a warning: who reads the URI decides.
+//! App releases 2.x use that driver, 1.x use libpq, which rejects a URI with unknown parameters. So one of these is a
+//! warning: it depends on the release.
 
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// What a parameter of the driver does, as far as a login can tell.
+/// The effect of a driver parameter on a login.
 #[derive(Debug, Clone, Copy)]
 enum Effect {
     /// Nothing that a login would show.
@@ -162,8 +162,8 @@ pub(super) fn warning(names: &[&str]) -> Cause {
     Cause::config(
         Kind::PostgresUriJdbcParameter,
         format!(
-            "The PostgreSQL URI has {parameters}, which only the JDBC driver knows; libpq refuses such a URI."
+            "The PostgreSQL URI has {parameters}, which only the JDBC driver supports; libpq rejects such a URI."
         ),
-        "Keep them only for a release 2.x of the app, which uses the JDBC driver; for 1.x remove them.",
+        "Keep them only for release 2.x of the app, which uses the JDBC driver; for 1.x, remove them.",
     )
 }

@@ -1,15 +1,16 @@
-//! PostgreSQL URIs, as libpq reads them (`conninfo_uri_parse` in `fe-connect.c`).
+//! PostgreSQL URIs, parsed like libpq (`conninfo_uri_parse` in `fe-connect.c`).
 //!
-//! Stricter in one thing: reserved characters in the credentials are refused also where libpq would make sense of them,
-//! since the app's other readers of the same URI do not.
+//! Stricter in one respect: reserved characters in the credentials are rejected even where libpq accepts them, since
+//! the app's other readers of the URI do not.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{Host, Password, Product, Server, UriError};
+use super::common_mistakes;
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
-use super::{Host, Password, Product, Server, UriError, common_mistakes};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
@@ -23,7 +24,7 @@ pub(super) const DEFAULT_SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 pub enum SslMode {
     /// Never TLS.
     Disable,
-    /// Plaintext first, TLS when the server refuses that.
+    /// Plaintext first, TLS if the server rejects that.
     Allow,
     /// TLS when the server has it. The default.
     Prefer,
@@ -120,11 +121,11 @@ pub enum Wish {
 pub struct PostgresUri {
     /// The servers in the order in which to try them; never empty.
     pub servers: Vec<Server>,
-    /// The role; libpq takes the name of the operating system's user when there is none.
+    /// The role; libpq defaults to the operating system's user.
     pub user: Option<String>,
     /// The password, if any.
     pub password: Option<Password>,
-    /// The database; libpq takes the role's name when there is none.
+    /// The database; libpq defaults to the role's name.
     pub database: Option<String>,
     /// TLS.
     pub tls: Tls,
@@ -140,7 +141,7 @@ pub struct PostgresUri {
     pub channel_binding: Wish,
     /// `require_auth`, as written.
     pub require_auth: Option<String>,
-    /// What works and is yet likely not what was meant.
+    /// Warnings about what works but is probably not intended.
     pub warnings: Vec<Cause>,
     shown: String,
 }
@@ -157,7 +158,7 @@ impl PostgresUri {
     }
 }
 
-/// Reads a PostgreSQL URI. Its secrets are registered first, whether or not the rest makes sense.
+/// Parses a PostgreSQL URI. Its secrets are registered first, even if the rest is invalid.
 ///
 /// # Errors
 /// What is wrong with it and where.
@@ -166,7 +167,7 @@ pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
     read(text)
 }
 
-/// As [`parse`], for a text whose secrets are known already.
+/// Like [`parse`], for a text whose secrets are already registered.
 pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     let pairs = match parts.query {
@@ -188,14 +189,14 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     if parameters.is_emptied("user") {
         return Err(error(
             KIND,
-            "names an empty user by user=, which overrides the one before the @",
+            "has an empty user= parameter, which overrides the user before the @",
             "Remove user= from the parameters, or write the user there.",
         ));
     }
     if user.is_none() {
         warnings.push(Cause::config(
             Kind::PostgresUriNoUser,
-            "The PostgreSQL URI names no user, so the name of the process's own user would be taken.",
+            "The PostgreSQL URI has no user, so the client would use the name of the operating system's user.",
             "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
         ));
     }
@@ -230,7 +231,7 @@ fn named(
     Ok(overriding.or(decoded).filter(|value| !value.is_empty()))
 }
 
-/// Parameters that lead to files of the app's own container, which are not read here.
+/// Parameters that refer to files in the app's container, which are not read here.
 fn elsewhere(parameters: &Parameters) -> Option<Cause> {
     let named: Vec<&str> = ["service", "servicefile", "passfile"]
         .into_iter()
@@ -240,7 +241,7 @@ fn elsewhere(parameters: &Parameters) -> Option<Cause> {
         Cause::config(
             Kind::PostgresUriFile,
             format!(
-                "The PostgreSQL URI takes values from a file by {}, which neither this check nor the JDBC driver reads.",
+                "The PostgreSQL URI takes values from a file with {}, which neither boot-agent nor the JDBC driver supports.",
                 named.join(" and ")
             ),
             "Write host, user, password and database in the URI itself.",
@@ -266,7 +267,7 @@ fn emptied(parameters: &Parameters, parts: &Parts<'_>) -> Option<Cause> {
         let written = names.iter().map(|name| format!("{name}=")).collect::<Vec<_>>().join(" and ");
         Cause::config(
             Kind::PostgresUriEmptied,
-            format!("{written} in the PostgreSQL URI has no value and overrides with nothing what stands before the ?."),
+            format!("{written} in the PostgreSQL URI has no value and overrides what is before the ? with nothing."),
             format!("Remove {written}."),
         )
     })
@@ -304,14 +305,14 @@ fn servers(parameters: &mut Parameters, parts: &Parts<'_>) -> Result<Vec<Server>
     if !addresses.is_empty() && addresses.len() != hosts.len() {
         return Err(error(
             KIND,
-            format!("names {} hosts and {} values of hostaddr", hosts.len(), addresses.len()),
+            format!("has {} hosts and {} hostaddr values", hosts.len(), addresses.len()),
             "Give one hostaddr for each host, or none.",
         ));
     }
     if ports.len() != 1 && ports.len() != hosts.len() {
         return Err(error(
             KIND,
-            format!("names {} ports and {} hosts", ports.len(), hosts.len()),
+            format!("has {} ports and {} hosts", ports.len(), hosts.len()),
             "Give one port for all hosts, or one for each.",
         ));
     }
@@ -355,7 +356,7 @@ fn local_only(servers: &[Server]) -> Option<Cause> {
     Some(
         Cause::config(
             Kind::PostgresUriNoHost,
-            "The PostgreSQL URI names no host, so a server on this very machine is meant.",
+            "The PostgreSQL URI has no host, so the client would connect to this machine.",
             "Write the database's host name after the @.",
         )
         .with("socket", socket.display()),

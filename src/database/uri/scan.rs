@@ -1,8 +1,9 @@
-//! What both kinds of URI have in common: the cut into parts, percent-encoding, hosts, ports and options.
+//! Common URI parsing: splitting, percent-encoding, hosts, ports and options.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Host, Product, UriError, common_mistakes};
+use super::address::{Host, Product, UriError};
+use super::common_mistakes;
 use crate::secret;
 
 /// A part of a URI and its byte offset, so that an error can say where.
@@ -90,7 +91,7 @@ pub(super) fn error(kind: Product, what: impl AsRef<str>, next_step: impl Into<S
     }
 }
 
-/// Cuts a URI into its parts, refusing the mistakes that would otherwise surface as something else.
+/// Splits a URI, rejecting mistakes that would otherwise surface as something else.
 pub(super) fn cut(kind: Product, text: &str) -> Result<Parts<'_>, UriError> {
     common_mistakes::length(kind, text)?;
     let scheme = common_mistakes::scheme(kind, text)?;
@@ -123,8 +124,8 @@ pub(super) fn cut(kind: Product, text: &str) -> Result<Parts<'_>, UriError> {
         return Err(error_at(
             kind,
             parts.hosts.at + at,
-            "has a # among its hosts",
-            "Remove the #; inside a password or a name it is written %23.",
+            "has a # in its hosts",
+            "Remove the #; write it as %23 within a password or a name.",
         ));
     }
     Ok(parts)
@@ -149,11 +150,16 @@ pub(super) fn decode(kind: Product, piece: Span<'_>) -> Result<String, UriError>
                 kind,
                 piece.at + at,
                 "has a % that is not followed by two hexadecimal digits",
-                "Write a % that belongs to a password or a name as %25.",
+                "Write a literal % in a password or a name as %25.",
             ));
         };
         if high == 0 && low == 0 {
-            return Err(error_at(kind, piece.at + at, "contains %00, which is forbidden", "Remove the %00."));
+            return Err(error_at(
+                kind,
+                piece.at + at,
+                "contains %00, which is not allowed",
+                "Remove the %00.",
+            ));
         }
         decoded.push(high << 4 | low);
         at += 3;
@@ -162,8 +168,8 @@ pub(super) fn decode(kind: Product, piece: Span<'_>) -> Result<String, UriError>
         error_at(
             kind,
             piece.at,
-            "holds percent-encoded bytes that are not UTF-8",
-            "Write a % that is meant as itself as %25, and percent-encode the UTF-8 form of everything else.",
+            "has percent-encoded bytes that are not UTF-8",
+            "Write a literal % as %25, and percent-encode the UTF-8 form of all other characters.",
         )
     })
 }
@@ -174,7 +180,7 @@ pub(super) fn pairs<'a>(kind: Product, query: Span<'a>) -> Result<Vec<Pair<'a>>,
     for piece in query.split('&') {
         let is_last = piece.at + piece.text.len() == query.at + query.text.len();
         if piece.text.is_empty() && (is_last || kind == Product::Mongo) {
-            // libpq takes a trailing & for nothing, the MongoDB drivers a doubled one as well.
+            // libpq ignores a trailing &, and the MongoDB drivers also a doubled one.
             continue;
         }
         let Some(equals) = piece.text.find('=') else {
@@ -193,7 +199,7 @@ pub(super) fn pairs<'a>(kind: Product, query: Span<'a>) -> Result<Vec<Pair<'a>>,
                 kind,
                 raw_value.at + extra,
                 "has a second = in one parameter",
-                "Write a = that belongs to a value as %3D, and & between parameters.",
+                "Write a = within a value as %3D, and & between parameters.",
             ));
         }
         found.push(Pair {
@@ -217,7 +223,7 @@ fn entry<'a>(kind: Product, piece: Span<'a>) -> Result<Entry<'a>, UriError> {
             return Err(error_at(
                 kind,
                 piece.at,
-                "opens an IPv6 address with [ and does not close it",
+                "has an IPv6 address with an unclosed [",
                 "Close the address with ].",
             ));
         };
@@ -228,7 +234,7 @@ fn entry<'a>(kind: Product, piece: Span<'a>) -> Result<Entry<'a>, UriError> {
                 return Err(error_at(
                     kind,
                     piece.at + end + 1,
-                    "continues after the ] of an IPv6 address with something other than : and a port",
+                    "has something other than : and a port after the ] of an IPv6 address",
                     "Write [address]:port.",
                 ));
             }
@@ -238,7 +244,7 @@ fn entry<'a>(kind: Product, piece: Span<'a>) -> Result<Entry<'a>, UriError> {
             return Err(error_at(
                 kind,
                 piece.at,
-                "has nothing in the brackets of an IPv6 address",
+                "has empty brackets instead of an IPv6 address",
                 "Write the address in the brackets, as in [::1].",
             ));
         }
@@ -248,8 +254,8 @@ fn entry<'a>(kind: Product, piece: Span<'a>) -> Result<Entry<'a>, UriError> {
         return Err(error_at(
             kind,
             piece.at,
-            "names a host with more than one : in it",
-            "Put an IPv6 address in brackets ([::1]:port); write a : of a password as %3A.",
+            "has more than one : in a host",
+            "Put an IPv6 address in brackets ([::1]:port); write a : in a password as %3A.",
         ));
     }
     let (host, port) = match piece.text.find(':') {
@@ -267,12 +273,12 @@ pub(super) fn network_host(
     at: usize,
 ) -> Result<Host, UriError> {
     if in_brackets {
-        // A zone (fe80::1%eth0) is of no use for a database on another machine, and Ipv6Addr knows none.
+        // A zone (fe80::1%eth0) is useless for a database on another machine, and Ipv6Addr does not support it.
         return host.parse::<Ipv6Addr>().map(|address| Host::Address(address.into())).map_err(|_| {
             error_at(
                 kind,
                 at,
-                "holds something other than an IPv6 address in brackets",
+                "has something other than an IPv6 address in brackets",
                 "Write an IPv6 address in the brackets, or a host name without brackets.",
             )
         });
@@ -285,8 +291,8 @@ pub(super) fn network_host(
         return Err(error_at(
             kind,
             at + offset,
-            "has a character in a host name that no host name can contain",
-            "Correct the host name; a special character of a password must be percent-encoded.",
+            "has an invalid character in a host name",
+            "Correct the host name; special characters in a password must be percent-encoded.",
         ));
     }
     let labels_fit = host.trim_end_matches('.').split('.').all(|label| (1..=63).contains(&label.len()));
@@ -294,7 +300,7 @@ pub(super) fn network_host(
         return Err(error_at(
             kind,
             at,
-            "names a host that cannot exist: a name has parts of 1 to 63 characters and 253 in all",
+            "has an invalid host name: its labels must have 1 to 63 characters, and at most 253 in total",
             "Correct the host name.",
         ));
     }
@@ -321,7 +327,7 @@ pub(super) fn port(kind: Product, text: &str, at: usize) -> Result<u16, UriError
             kind,
             at,
             "has a port outside the range 1 to 65535",
-            format!("Correct the port; {} listens on {} by default.", kind.name(), kind.default_port()),
+            format!("Correct the port; {}'s default is {}.", kind.name(), kind.default_port()),
         )),
     }
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::cpu_time::cpu_time;
 use crate::kind::Kind;
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use super::mongo::Seeds;
 use super::postgres::{RootCert, SessionTarget, SslMode};
 use super::*;
+use crate::secret;
 
 fn postgres(text: &str) -> PostgresUri {
     super::postgres::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -110,23 +112,23 @@ const POSTGRES_ERRORS: &[Row] = &[
     ("postgres://circle:p%ss@host/db", Some(20), "as %25"),
     ("postgres://circle:a/b@c/d@host/db", Some(20), "as %2F"),
     ("postgres://circle:p ss@host/db", Some(20), "a space in its password"),
-    ("postgres://circle:<password>@host/db", Some(19), "placeholder in angle brackets for its password"),
-    ("postgres://circle:pw@<your host>/db", Some(22), "for its address"),
+    ("postgres://circle:<password>@host/db", Some(19), "placeholder in angle brackets as its password"),
+    ("postgres://circle:pw@<your host>/db", Some(22), "as its address"),
     ("postgres://circle:\u{201c}pw@host/db", Some(19), "curly quotation mark in its password"),
     ("circle:pw@host", Some(1), "does not begin with postgres://"),
     ("", Some(1), "is empty"),
     ("jdbc:postgresql://host/db", Some(1), "begins with jdbc:"),
-    ("mongodb://h/db", Some(1), "is one of MongoDB"),
+    ("mongodb://h/db", Some(1), "is a MongoDB URI"),
     ("$POSTGRES_BASE/db", Some(1), "unexpanded shell variable"),
     ("postgres://u@host:54x2/db", Some(19), "port that is not a number"),
     ("postgres://u@host:65536/db", Some(19), "outside the range"),
     ("postgres://u@host:0/db", Some(19), "outside the range"),
     ("postgres://circle:hunter22", Some(19), "the @ and the host after it are missing"),
     ("postgres://u@::1/db", Some(14), "brackets"),
-    ("postgres://u@[::1/db", Some(14), "does not close it"),
+    ("postgres://u@[::1/db", Some(14), "an unclosed ["),
     ("postgres://u@[::1]x/db", Some(19), "after the ]"),
     ("postgres://u@[db]/db", Some(15), "other than an IPv6 address"),
-    ("postgres://u@ho!st/db", Some(16), "no host name can contain"),
+    ("postgres://u@ho!st/db", Some(16), "an invalid character in a host name"),
     ("postgres://u@h/db?sslmod=require", Some(19), "Did you mean sslmode?"),
     ("postgres://u@h/db?sslmode=verifyfull", Some(27), "Did you mean sslmode=verify-full?"),
     ("postgres://u@h/db?sslmode", Some(19), "without ="),
@@ -150,20 +152,20 @@ const MONGO_ERRORS: &[Row] = &[
     ("mongodb://circle:p ss@host/db", Some(19), "%20"),
     ("mongodb://circle:<password>@<hostname>:27017/circle_ghe", Some(18), "placeholder"),
     ("circle:pw@host:27017/circle_ghe", Some(1), "does not begin with mongodb://"),
-    ("postgres://h/db", Some(1), "is one of PostgreSQL"),
-    ("mongodb://u:p@/db", Some(15), "names no host"),
-    ("mongodb://u:p@a,,b/db", Some(17), "names no host"),
+    ("postgres://h/db", Some(1), "is a PostgreSQL URI"),
+    ("mongodb://u:p@/db", Some(15), "has no host"),
+    ("mongodb://u:p@a,,b/db", Some(17), "has no host"),
     ("mongodb://@h/db", Some(11), "without a user name"),
     ("mongodb://u@h/db", Some(12), "user and no password"),
     ("mongodb://u:p@h:/db", Some(17), "without a port"),
     ("mongodb://u:p@h:70000/db", Some(17), "outside the range"),
     ("mongodb:///tmp/mongodb.sock/db", Some(11), "%2F"),
     ("mongodb://h?ssl=true", Some(12), "without a / before the ?"),
-    ("mongodb://h/a$b", Some(13), "database that cannot exist"),
+    ("mongodb://h/a$b", Some(13), "invalid database name"),
     ("mongodb+srv://h:27017/db", Some(17), "and a port"),
     ("mongodb+srv://a,b/db", Some(16), "more than one host"),
     ("mongodb+srv://10.0.0.1/db", Some(15), "instead of a name"),
-    ("mongodb://h/?ssl=true&tls=false", Some(18), "on and off"),
+    ("mongodb://h/?ssl=true&tls=false", Some(18), "contradictory values"),
     ("mongodb://h/?tlsInsecure=true&tlsAllowInvalidHostnames=true", Some(26), "Remove one of the two"),
     ("mongodb://h/?readPreference=secundary", Some(29), "did you mean secondary?"),
     ("mongodb://h/?connectTimeoutMS=ten", Some(31), "whole number"),
@@ -172,9 +174,9 @@ const MONGO_ERRORS: &[Row] = &[
     ("mongodb://h/?authMechanism=SCRAM-SHA-1", None, "no user"),
     ("mongodb://a,b/?directConnection=true", Some(33), "several hosts"),
     ("mongodb://h/?loadBalanced=true&replicaSet=rs", Some(27), "replicaSet with loadBalanced"),
-    ("mongodb://h/?replicaSet=", Some(25), "not empty"),
+    ("mongodb://h/?replicaSet=", Some(25), "non-empty"),
     ("mongodb://h/?w=0&journal=true", Some(26), "w=0"),
-    ("mongodb://h/?readPreferenceTags=dc:ny", Some(33), "read preference primary"),
+    ("mongodb://h/?readPreferenceTags=dc:ny", Some(33), "readPreference=primary"),
 ];
 
 #[test]
@@ -198,12 +200,12 @@ fn each_mistake_is_named_with_its_place_and_without_the_password() {
 fn a_text_that_is_far_too_long_is_refused_at_once() {
     for filling in ["://", "<", "@", ":a", "postgres://u:canary-pw@h/db ", "a,", "%41", "a=b&"] {
         let text = format!("postgres://{}", filling.repeat(1024 * 1024 / filling.len()));
-        let started = std::time::Instant::now();
+        let started = cpu_time();
         let error = super::postgres::read(&text).unwrap_err();
         assert!(error.sentence.contains("64 KiB"), "{error}");
         super::mongo::read(&text.replacen("postgres", "mongodb", 1)).unwrap_err();
         // What was quadratic took more than a minute.
-        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{filling}");
+        assert!(cpu_time() - started < std::time::Duration::from_secs(10), "{filling}");
     }
     let many = "/".repeat(60_000);
     let error = super::postgres::read(&format!("postgres://u:{many}@h/db")).unwrap_err();
@@ -227,7 +229,7 @@ fn what_drivers_ignore_is_a_warning() {
         ("mongodb://h/?ssl=yes", Kind::MongoUriBoolean, "ssl=true"),
         ("mongodb://h/?tlsCAFile=ca", Kind::MongoUriTlsUnused, "ssl=true"),
         ("mongodb://h/?ssl=true&tlsInsecure=true", Kind::MongoUriTlsUnverified, "tlsCAFile"),
-        ("mongodb://h/?w=1&w=2", Kind::MongoUriRepeatedOption, "Keep one"),
+        ("mongodb://h/?w=1&w=2", Kind::MongoUriRepeatedOption, "Keep only one"),
         ("mongodb://h/?authSource=admin", Kind::MongoUriNoUser, "user:password@"),
         ("mongodb://h/?compressors=lzma", Kind::MongoUriCompressor, "snappy"),
     ] {

@@ -1,9 +1,9 @@
-//! Where the app's Vault is: five variables instead of a URI.
+//! The address of the app's Vault: five variables instead of a URI.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{Host, Password, Product, Server, UriError};
+use super::address::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
 use crate::secret;
 
@@ -30,7 +30,7 @@ impl fmt::Debug for VaultUri {
 }
 
 impl VaultUri {
-    /// Puts the parts together. The token is made known to the scrubber first.
+    /// Combines the parts. The token is registered as a secret first.
     ///
     /// # Errors
     /// A token or mount that cannot stand in an HTTP request.

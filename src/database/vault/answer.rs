@@ -16,7 +16,7 @@ impl Response {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// What Vault calls its errors, or else the beginning of the body; empty when there is neither.
+    /// Vault's error messages, or else the beginning of the body; may be empty.
     pub(super) fn words(&self) -> String {
         let json = self.json();
         let errors = json.as_ref().and_then(|json| json.get("errors")).and_then(Value::as_array);

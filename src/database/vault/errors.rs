@@ -36,7 +36,7 @@ pub(super) fn dr_secondary(server: &Server) -> Cause {
     )
 }
 
-/// Something that answers where Vault should, and is none.
+/// Something that responds in place of Vault.
 pub(super) fn not_vault(server: &Server, answer: &Response) -> Cause {
     if let Some(cause) = redirect(server, answer) {
         return cause;
@@ -44,14 +44,14 @@ pub(super) fn not_vault(server: &Server, answer: &Response) -> Cause {
     if answer.status >= 500 || answer.status == 429 {
         return Cause::external(
             Kind::VaultUnavailable,
-            format!("{server} answers with HTTP {} and without Vault: a load balancer that has no healthy Vault behind it, perhaps.", answer.status),
+            format!("{server} returned HTTP {} without a Vault response: probably a load balancer with no healthy Vault behind it.", answer.status),
             "Check the Vault nodes behind this address: vault status",
         )
         .with("body", answer.words());
     }
     Cause::config(
         Kind::VaultNotVault,
-        format!("What answers at {server} is not Vault."),
+        format!("{server} is not Vault."),
         "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
     )
     .with("status", answer.status)
@@ -67,7 +67,7 @@ fn redirect(server: &Server, answer: &Response) -> Option<Cause> {
             format!(
                 "{server} is a standby that redirects clients to the active node instead of forwarding their requests."
             ),
-            "Set VAULT__HOST to the active node, or to a load balancer that asks /v1/sys/health; or enable request forwarding between the nodes.",
+            "Set VAULT__HOST to the active node, or to a load balancer that checks /v1/sys/health; or enable request forwarding between the nodes.",
         ),
         _ => Cause::config(
             Kind::VaultRedirected,
@@ -80,7 +80,7 @@ fn redirect(server: &Server, answer: &Response) -> Option<Cause> {
     Some(cause.with("status", answer.status).with("location", target))
 }
 
-/// An answer to a client that is neither good nor about what was asked.
+/// An unexpected response.
 pub(super) fn unexpected(server: &Server, answer: &Response) -> Cause {
     if let Some(cause) = redirect(server, answer) {
         return cause;
@@ -99,8 +99,8 @@ pub(super) fn unexpected(server: &Server, answer: &Response) -> Cause {
     }
     Cause::external(
         Kind::VaultUnexpected,
-        format!("The Vault at {server} answers with HTTP {}.", answer.status),
-        "Look at Vault's log for the reason.",
+        format!("The Vault at {server} returned HTTP {}.", answer.status),
+        "Check Vault's log for the reason.",
     )
     .with("Vault said", words)
 }
@@ -125,12 +125,12 @@ pub(super) fn tls_required(server: &Server) -> Cause {
 pub(super) fn silent(server: &Server, path: &str, limit: Duration) -> Cause {
     Cause::external(
         Kind::VaultSilent,
-        format!("{server} accepts connections and does not answer {path} within {} s.", limit.as_secs()),
-        "Check that VAULT__PORT is Vault's, and that Vault and its storage backend are not hung: vault status",
+        format!("{server} accepts connections but did not respond to {path} within {} s.", limit.as_secs()),
+        "Check that VAULT__PORT is Vault's port, and that Vault and its storage backend are not hung: vault status",
     )
 }
 
-/// A connection that ended, or that carries no HTTP; `heard` is how what was read began.
+/// A connection that closed, or that is not HTTP; `heard` is the beginning of what was read.
 pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cause {
     // A TLS alert: the answer of a TLS server to plain HTTP.
     if heard.starts_with(&[0x15, 0x03]) {
@@ -140,15 +140,15 @@ pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cau
         let begins: String = String::from_utf8_lossy(heard).escape_debug().collect();
         Cause::config(
             Kind::VaultNotVault,
-            format!("What answers at {server} does not speak HTTP."),
+            format!("{server} does not speak HTTP."),
             "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
         )
         .with("begins", begins)
     } else {
         Cause::external(
             CLOSED,
-            format!("{server} closed the connection without an answer."),
-            "Look at the log of Vault, or of the load balancer in front of it.",
+            format!("{server} closed the connection without responding."),
+            "Check the log of Vault, or of the load balancer in front of it.",
         )
     };
     cause.with_error(error)
@@ -157,8 +157,8 @@ pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cau
 pub(super) fn unreadable(server: &Server, error: &(dyn Error + 'static)) -> Cause {
     Cause::external(
         CLOSED,
-        format!("{server} broke off its answer, or sent more than Vault ever does."),
-        "Look at the log of Vault, or of the load balancer in front of it.",
+        format!("{server} cut its response short, or sent more than Vault ever does."),
+        "Check the log of Vault, or of the load balancer in front of it.",
     )
     .with_error(error)
 }
@@ -166,7 +166,7 @@ pub(super) fn unreadable(server: &Server, error: &(dyn Error + 'static)) -> Caus
 pub(super) fn unsendable(error: &hyper::http::Error) -> Cause {
     Cause::config(
         Kind::VaultUri,
-        "Vault's address cannot be put into an HTTP request.",
+        "Vault's address is not valid in an HTTP request.",
         "Correct the VAULT__ variables.",
     )
     .with_error(error)

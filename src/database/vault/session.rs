@@ -17,13 +17,13 @@ use super::answer::Response;
 use super::errors;
 use crate::cause::Cause;
 
-/// The most that Vault may send in one climb, in bytes. Its list of mounts has some kilobytes.
+/// Limit on what Vault may send in one climb, in bytes. Its list of mounts has some kilobytes.
 const MOST_READ: u64 = 1024 * 1024;
 
 /// The longest body of one answer, in bytes.
 const LONGEST_BODY: usize = 256 * 1024;
 
-/// How much is read before the head of an answer is whole, in bytes.
+/// Size limit of a response head, in bytes.
 const LONGEST_HEAD: usize = 32 * 1024;
 
 /// One connection; dropping it closes it.
@@ -47,7 +47,7 @@ impl Session {
         let (sender, connection) = opened.map_err(|error| errors::broken(server, &error, &heard.bytes()))?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            // The request that is under way fails as well, and says why.
+            // The pending request fails too, with the reason.
             let _ = connection.await;
         });
         Ok(Session { server: server.clone(), token: token.clone(), sender, heard, _connection: tasks })

@@ -1,4 +1,4 @@
-//! The rung token: whether Vault accepts it, and for how long.
+//! The rung token: whether Vault accepts it, and when it expires.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::cause::Cause;
 use crate::console::human;
 use crate::kind::Kind;
 
-/// What is left of a token's life below which nobody should rely on a renewal that has not come yet.
+/// The remaining TTL below which a missing renewal is reported.
 const SOON: Duration = Duration::from_secs(3600);
 
 /// The next step for a token that ends one day.
@@ -59,7 +59,7 @@ impl Token {
         }
     }
 
-    /// What will end it, the nearest end alone; and who it is, if it may do too much.
+    /// Warnings about the nearest expiry, and about a token with excessive privileges.
     fn warnings(&self) -> Vec<Cause> {
         let left = human(self.ttl);
         let ends = match self {
@@ -75,13 +75,13 @@ impl Token {
                 Some(Cause::config(
                     Kind::VaultTokenExpiring,
                     format!("The Vault token expires in {left} unless it is renewed."),
-                    "Renew it: VAULT_TOKEN=… vault token renew; and find out why the app has not.",
+                    "Renew it: VAULT_TOKEN=… vault token renew; and find out why the app did not.",
                 ))
             }
             _ if !self.longest.is_zero() => Some(Cause::config(
                 Kind::VaultTokenMaxTtl,
                 format!(
-                    "The Vault token has an explicit maximum life of {}, whatever is renewed.",
+                    "The Vault token has an explicit maximum TTL of {}, which renewals cannot extend.",
                     human(self.longest)
                 ),
                 PERIODIC,
@@ -99,7 +99,7 @@ impl Token {
             Cause::config(
                 Kind::VaultTokenUses,
                 format!(
-                    "The Vault token can be used {} more times only; each check uses some of them.",
+                    "The Vault token has only {} uses left; each check consumes some of them.",
                     self.uses
                 ),
                 "Create a token without -use-limit, and set VAULT__CLIENT_TOKEN.",
@@ -108,15 +108,15 @@ impl Token {
         let root = self.is_root.then(|| {
             Cause::config(
                 Kind::VaultRootToken,
-                "VAULT__CLIENT_TOKEN is a root token: whoever reads the bundle controls Vault.",
-                "Create a token with a policy for the transit mount alone, and revoke this one.",
+                "VAULT__CLIENT_TOKEN is a root token: anyone who can read the bundle controls Vault.",
+                "Create a token with a policy for the transit mount only, and revoke this one.",
             )
         });
         ends.into_iter().chain(uses).chain(root).collect()
     }
 }
 
-/// Asks Vault about the token: how long it lasts, and the warnings about that.
+/// Looks up the token: its expiry, and the warnings about it.
 pub(super) async fn ask(
     session: &mut Session,
     server: &Server,
@@ -125,7 +125,7 @@ pub(super) async fn ask(
     let answer = session.get_as_client("/v1/auth/token/lookup-self", limit).await?;
     match answer.status {
         200 => {}
-        // 400 is "missing client token", of a proxy that strips headers, too.
+        // 400 is "missing client token", also caused by a proxy that strips headers.
         400 | 401 | 403 => return Err(errors::token_rejected(server, &answer)),
         _ => return Err(errors::unexpected(server, &answer)),
     }

@@ -1,4 +1,5 @@
-//! The rung transit: whether the secrets engine is mounted, and whether the token may do there what the app does.
+//! The rung transit: whether the secrets engine is mounted, and whether the token has the capabilities that the app
+//! needs.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::session::Session;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
-/// A key that the app would make and use; it need not exist to be asked about.
+/// A key that the app would create and use; it need not exist to be checked.
 const SOME_KEY: &str = "boot-agent-check";
 
 /// What the app does with the engine: makes keys, encrypts, decrypts.
@@ -30,7 +31,7 @@ pub(super) async fn ask(
     let mut denied = Vec::new();
     for path in PATHS {
         let path = format!("{mount}/{path}/{SOME_KEY}");
-        // Before 0.10 one path is asked about at a time, by the first name.
+        // Before 0.10, one path is checked at a time, under the first name.
         let question = json!({ "path": &path, "paths": [&path] });
         let answer = session.post("/v1/sys/capabilities-self", &question, left()).await?;
         match answer.status {
@@ -39,23 +40,23 @@ pub(super) async fn ask(
                     denied.push(path);
                 }
             }
-            // The default policy allows the question; a token without it may all the same use the engine.
-            403 => return Ok(format!("{mount}/: Vault does not tell this token what it may do there")),
+            // The default policy allows this query; a token without it may still use the engine.
+            403 => return Ok(format!("{mount}/: Vault does not let this token query its capabilities")),
             _ => return Err(errors::unexpected(server, &answer)),
         }
     }
     if !denied.is_empty() {
         return Err(Cause::config(
             Kind::VaultNoCapability,
-            format!("The Vault token may not use the transit engine at {mount}/ as the app does."),
-            format!("Give its policy: path \"{mount}/*\" {{ capabilities = [\"create\", \"read\", \"update\", \"list\"] }}"),
+            format!("The Vault token lacks capabilities on the transit engine at {mount}/ that the app needs."),
+            format!("Add to its policy: path \"{mount}/*\" {{ capabilities = [\"create\", \"read\", \"update\", \"list\"] }}"),
         )
         .with("denied", denied.join(", ")));
     }
     Ok(match is_listed {
-        true => format!("{mount}/ is mounted, the token may create keys, encrypt and decrypt"),
+        true => format!("{mount}/ is mounted; the token can create keys, encrypt and decrypt"),
         false => {
-            format!("the token may create keys, encrypt and decrypt at {mount}/; it may not list mounts")
+            format!("the token can create keys, encrypt and decrypt at {mount}/; it cannot list mounts")
         }
     })
 }
@@ -100,7 +101,7 @@ async fn is_mounted(
     }
 }
 
-/// Whether an answer of `capabilities-self` allows writing to `path`.
+/// Whether a `capabilities-self` response allows writing to `path`.
 fn may_write(data: Option<&Value>, path: &str) -> bool {
     let capabilities = data.and_then(|data| data.get(path).or_else(|| data.get("capabilities")));
     let allowed = capabilities.and_then(Value::as_array);

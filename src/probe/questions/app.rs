@@ -2,7 +2,7 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use super::app_log;
 use crate::bundle;
 use crate::replicated::{app, health};

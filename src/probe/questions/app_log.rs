@@ -30,7 +30,7 @@ const KNOWN: &[Known] = &[
             &["mongo", "Authentication failed"],
             &["mongo", "auth failed"],
         ],
-        sentence: "The app's log says that MongoDB rejects its login.",
+        sentence: "According to the app's log, MongoDB rejects its login.",
         next_step: "Probe the database: agent probe --only mongodb",
     },
     Known {
@@ -41,14 +41,14 @@ const KNOWN: &[Known] = &[
             &["no pg_hba.conf entry"],
             &["PSQLException", "role", "does not exist"],
         ],
-        sentence: "The app's log says that PostgreSQL rejects its login.",
+        sentence: "According to the app's log, PostgreSQL rejects its login.",
         next_step: "Probe the database: agent probe --only postgres",
     },
     Known {
         kind: Kind::AppNoDatabase,
         class: Class::External,
         words: &[&["PSQLException", "database", "does not exist"], &["FATAL", "database", "does not exist"]],
-        sentence: "The app's log says that its PostgreSQL database does not exist.",
+        sentence: "According to the app's log, its PostgreSQL database does not exist.",
         next_step: "Probe the database: agent probe --only postgres",
     },
     Known {
@@ -61,7 +61,7 @@ const KNOWN: &[Known] = &[
             &["MongoNotPrimaryException"],
             &["not master"],
         ],
-        sentence: "The app's log says that a database is read-only.",
+        sentence: "According to the app's log, a database is read-only.",
         next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
@@ -72,7 +72,7 @@ const KNOWN: &[Known] = &[
             &["Name or service not known"],
             &["Temporary failure in name resolution"],
         ],
-        sentence: "The app's log says that a host name has no address.",
+        sentence: "According to the app's log, a host name does not resolve.",
         next_step: "Probe DNS and the databases: agent probe --only host.dns --only mongodb --only postgres",
     },
     Known {
@@ -84,23 +84,22 @@ const KNOWN: &[Known] = &[
             &["SSLException"],
             &["unable to find valid certification path"],
         ],
-        sentence: "The app's log says that a TLS connection cannot be established.",
-        next_step: "Probe the databases: agent probe --only mongodb --only postgres; their certificate authority belongs \
-                    into /usr/local/share/ca-certificates.",
+        sentence: "According to the app's log, a TLS connection cannot be established.",
+        next_step: "Probe the databases: agent probe --only mongodb --only postgres; their CA certificate belongs in /usr/local/share/ca-certificates.",
     },
     Known {
         kind: Kind::AppConnectionRefused,
         class: Class::External,
         words: &[&["Connection refused"]],
-        sentence: "The app's log says that a connection was refused.",
+        sentence: "According to the app's log, a connection was refused.",
         next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
         kind: Kind::AppTooManyConnections,
         class: Class::External,
         words: &[&["too many clients already"], &["remaining connection slots are reserved"]],
-        sentence: "The app's log says that PostgreSQL has no connections left.",
-        next_step: "Raise max_connections at the server, or close what holds them: select * from pg_stat_activity",
+        sentence: "According to the app's log, PostgreSQL has no free connections.",
+        next_step: "Raise max_connections on the server, or close idle connections: select * from pg_stat_activity",
     },
     Known {
         kind: Kind::AppMongodbTimeout,
@@ -110,14 +109,14 @@ const KNOWN: &[Known] = &[
             &["MongoSocketOpenException"],
             &["MongoServerSelectionException"],
         ],
-        sentence: "The app's log says that it cannot reach any MongoDB server.",
+        sentence: "According to the app's log, it cannot reach any MongoDB server.",
         next_step: "Probe the database: agent probe --only mongodb",
     },
     Known {
         kind: Kind::AppDatabaseTimeout,
         class: Class::External,
         words: &[&["connect timed out"], &["SocketTimeoutException"], &["The connection attempt failed"]],
-        sentence: "The app's log says that a connection timed out.",
+        sentence: "According to the app's log, a connection timed out.",
         next_step: "Probe the databases: agent probe --only mongodb --only postgres",
     },
     Known {
@@ -129,21 +128,21 @@ const KNOWN: &[Known] = &[
             &["license", "not valid"],
             &["licence", "expired"],
         ],
-        sentence: "The app's log says that the licence is not valid or has expired.",
-        next_step: "Get a new license.rli from CircleCI, upload it to the source, and sync the licence in Replicated's console.",
+        sentence: "According to the app's log, the license is invalid or has expired.",
+        next_step: "Get a new license.rli from CircleCI, upload it to the source, and sync the license in Replicated's console.",
     },
     Known {
         kind: Kind::AppDiskFull,
         class: Class::Host,
         words: &[&["No space left on device"], &["ENOSPC"]],
-        sentence: "The app's log says that a disk is full.",
+        sentence: "According to the app's log, a disk is full.",
         next_step: "See what is using it: agent probe --only docker.disk --only docker.inodes; docker system df",
     },
     Known {
         kind: Kind::AppOutOfMemory,
         class: Class::Host,
         words: &[&["OutOfMemoryError"], &["Cannot allocate memory"], &["insufficient memory for the Java"]],
-        sentence: "The app's log says that it ran out of memory.",
+        sentence: "According to the app's log, it ran out of memory.",
         next_step: "See what is left: agent probe --only host.memory; use a larger instance type, or raise the app's heap.",
     },
 ];
@@ -170,7 +169,7 @@ pub(super) fn known_cause(lines: &[String]) -> Option<Cause> {
 pub(super) fn unknown_cause() -> Cause {
     Cause::host(
         Kind::AppLog,
-        "The app is not ready, and its last log lines show no cause that this agent recognizes.",
+        "The app is not ready, and its last log lines match no known cause.",
         "Read the log: docker logs --tail 100 frontend",
     )
 }

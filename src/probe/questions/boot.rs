@@ -2,8 +2,8 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
+use super::super::inquiry::Inquiry;
 use super::super::root_causes::RECORDED_KIND;
-use super::super::round::Inquiry;
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::kind::Kind;
@@ -14,13 +14,13 @@ const KIND: Kind = Kind::BootNotInService;
 pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let Some(record) = Record::read(facts.ground.root)? else {
-        return Ok(Outcome::not_asked("this instance has not been booted by the agent"));
+        return Ok(Outcome::not_asked("the agent has not booted this instance"));
     };
     // Where nobody says which instance this is, the record is believed.
     if let Ok(identity) = inquiry.need(facts.identity()).await
         && record.instance.as_ref().is_some_and(|instance| instance.id != identity.instance_id)
     {
-        return Ok(Outcome::not_asked("the record is from another instance, baked into the image"));
+        return Ok(Outcome::not_asked("the record belongs to another instance and was baked into the image"));
     }
     let at = record.ended_at.unwrap_or(record.started_at);
     let said = format!("{}, {at:.0}", record.outcome.as_str().replace('_', " "));
@@ -46,7 +46,7 @@ fn killed(record: &Record) -> Cause {
     Cause::host(
         Kind::BootKilled,
         format!("The last boot was killed in stage {stage}."),
-        "Run agent boot to resume; see what killed it: journalctl -u boot-agent, dmesg.",
+        "To resume: agent boot. To see what killed it: journalctl -u boot-agent; dmesg.",
     )
     .with("started at", format!("{:.0}", record.started_at))
 }
@@ -64,7 +64,7 @@ fn not_in_service(record: &Record) -> Cause {
             _ => "failed",
         };
         let sentence = format!("The last boot {how}{place}.");
-        return Cause::host(KIND, sentence, "Run it again, it resumes: agent boot").with("at", at);
+        return Cause::host(KIND, sentence, "To resume: agent boot").with("at", at);
     };
     let said = why.sentence.trim_end_matches('.');
     let sentence = format!("The last boot failed{place}: {said} ({}).", why.kind);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::bundle::{self, BundleFile, Finding};
 use crate::cause::Cause;
 use crate::files::{self, Access, Root};
@@ -48,7 +48,7 @@ pub(super) async fn files(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     }
     match odd.iter().position(|what| !what.is_readable).or((!odd.is_empty()).then_some(0)) {
         Some(first) => Ok(wrong_access(&odd[first], &odd)),
-        None => Ok(Outcome::good(format!("{present} files, each for root and the group docker alone"))),
+        None => Ok(Outcome::good(format!("{present} files, accessible only to root and the docker group"))),
     }
 }
 
@@ -97,8 +97,8 @@ async fn removes_settings(inquiry: &Inquiry<'_>) -> bool {
 fn missing(absent: &[&Path]) -> Cause {
     let names: Vec<String> = absent.iter().map(|path| path.display().to_string()).collect();
     let sentence = match names.as_slice() {
-        [one] => format!("{one} is not in place."),
-        many => format!("{} files of the bundle are not in place.", many.len()),
+        [one] => format!("{one} is missing."),
+        many => format!("{} files of the bundle are missing.", many.len()),
     };
     Cause::host(Kind::BundleNotInPlace, sentence, "Boot this instance: agent boot SOURCE")
         .with("missing", names.join(", "))
@@ -111,12 +111,12 @@ fn wrong_access(first: &OtherAccess, all: &[OtherAccess]) -> Outcome {
     let cause = match first.is_readable {
         true => Cause::host(
             Kind::BundleAccess,
-            format!("{path} may be read or written by others than it should be."),
+            format!("{path} has permissions or an owner that are too open."),
             next_step,
         ),
         false => Cause::host(
             Kind::BundleUnreadable,
-            format!("Replicated, which runs in the group docker, cannot read {path}."),
+            format!("Replicated, which runs in the docker group, cannot read {path}."),
             next_step,
         ),
     };
@@ -132,7 +132,7 @@ pub(super) async fn valid(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     if look.fetched.files.is_empty() {
         return Ok(Outcome::waits_for("bundle.files"));
     }
-    Ok(verdict(&look.validation.findings, "this box was given it"))
+    Ok(verdict(&look.validation.findings, "this box got its own copy"))
 }
 
 /// What the findings of a bundle come to; `consequence` ends the sentence about its errors.
@@ -171,6 +171,6 @@ pub(super) async fn drift(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     }
     Ok(match placement::drift(drifted.into_iter()) {
         Some(cause) => Outcome::Warning { cause },
-        None => Outcome::good("the source is what is in place"),
+        None => Outcome::good("the installed files match the source"),
     })
 }

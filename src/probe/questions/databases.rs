@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::super::answer::{Answer, Outcome};
 use super::super::check::{ADVICE, Group, of_database};
 use super::super::facts::{Facts, Stopped};
-use super::super::round::Sink;
+use super::super::inquiry::Sink;
 use crate::bundle::{self, Address, stable_names};
 use crate::database::ladder::{self, LadderProbe, LadderResult};
 use crate::database::rung::Rung;
@@ -47,7 +47,9 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
             None if sink.wanted.may_be_absent(name) => continue,
             None => "the bundle does not set it".to_owned(),
             Some((Address::Unknown { line, what }, setting)) => {
-                format!("{setting} is known to the app's shell only, because of {what} in line {line}")
+                format!(
+                    "{setting} cannot be determined without running the app's shell, because of {what} on line {line}"
+                )
             }
             Some(_) => continue,
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use super::space::Space;
 use crate::cause::Cause;
 use crate::docker::engine::Info;
@@ -18,9 +18,9 @@ const OLDEST: (u64, u64) = (17, 12);
 
 /// Storage drivers that copy whole files or whole images, were removed from newer engines, or are known to lose data.
 const POOR_DRIVERS: [(&str, &str); 4] = [
-    ("aufs", "newer kernels and engines do not have it"),
-    ("devicemapper", "newer engines do not have it"),
-    ("overlay", "it runs out of inodes, and newer engines do not have it"),
+    ("aufs", "newer kernels and engines do not support it"),
+    ("devicemapper", "newer engines do not support it"),
+    ("overlay", "it runs out of inodes, and newer engines do not support it"),
     ("vfs", "it copies the whole image for every container"),
 ];
 
@@ -49,7 +49,7 @@ fn judge_engine(info: &Info, address: &str) -> Outcome {
         );
         return Outcome::Warning { cause: cause.with("warning", warning) };
     }
-    Outcome::good(format!("{} answers at {address}", info.version))
+    Outcome::good(format!("{} responds at {address}", info.version))
 }
 
 /// Whether it is older than [`OLDEST`]; a version of another form is not judged.
@@ -97,7 +97,7 @@ async fn space(inquiry: &Inquiry<'_>) -> Result<(PathBuf, Space), Stopped> {
     let engine = inquiry.need(inquiry.facts.engine()).await?;
     let info = inquiry.need(inquiry.facts.info()).await?;
     if !engine.is_local() {
-        return Err(Stopped::NotAsked("the Docker engine is another machine's".to_owned()));
+        return Err(Stopped::NotAsked("the Docker engine runs on another machine".to_owned()));
     }
     let place = info.root_directory.clone();
     // A file system that hangs must not keep the other questions from their answers.
@@ -107,7 +107,7 @@ async fn space(inquiry: &Inquiry<'_>) -> Result<(PathBuf, Space), Stopped> {
     });
     match looked.await {
         Ok(space) => Ok((place, space?)),
-        Err(_) => Err(Stopped::NotAsked("the question was given up".to_owned())),
+        Err(_) => Err(Stopped::NotAsked("the check was cancelled".to_owned())),
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn images(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         false => Ipv4Addr::UNSPECIFIED,
     };
     Plan::make(&lock, images, address).judge()?;
-    Ok(Outcome::good(format!("{} locked images are here under their ids and names", lock.images.len())))
+    Ok(Outcome::good(format!("{} locked images are present with their IDs and tags", lock.images.len())))
 }
 
 #[cfg(test)]

@@ -5,24 +5,23 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, Outcome};
-use super::super::check::{Group, HEALTH, catalogue, is_in};
+use super::super::check::{Group, HEALTH, is_in};
 use super::super::facts::{Facts, Stopped};
-use super::super::round::Sink;
+use super::super::inquiry::Sink;
 use crate::http;
 use crate::replicated::health::{self, Target};
 
 /// Asks every wanted health URL: those of the settings, else of the services that run here.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     let urls = &facts.ground.settings.health_urls;
-    let all = catalogue(urls.len());
-    if !sink.wanted.wants_any_of(HEALTH, &all) {
+    if !sink.wanted.wants_any_of(HEALTH, sink.catalogue) {
         return;
     }
     let targets = match targets(facts).await {
         Ok(targets) => targets,
         Err(stopped) => {
             let outcome = sink.stopped("", stopped);
-            let checks = all.iter().filter(|check| is_in(&check.id, HEALTH));
+            let checks = sink.catalogue.iter().filter(|check| is_in(&check.id, HEALTH));
             for check in checks {
                 sink.take(Answer::new(check.id.clone(), Group::App, outcome.clone(), Default::default()));
             }

@@ -6,7 +6,7 @@ use indicatif::BinaryBytes;
 
 use super::super::answer::Outcome;
 use super::super::facts::{Stopped, environment};
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::aws::{self, clock};
 use crate::cause::{Cause, Class};
 use crate::dns::Asked;
@@ -38,7 +38,7 @@ fn judge_dns(asked: &[Asked]) -> Outcome {
     let said: Vec<String> = asked
         .iter()
         .map(|it| match &it.answer {
-            Err(_) if is_silent(&it) => format!("{} does not answer", it.server),
+            Err(_) if is_silent(&it) => format!("{} does not respond", it.server),
             _ => format!("{} in {} ms", it.server, it.took.as_millis()),
         })
         .collect();
@@ -52,12 +52,12 @@ fn judge_dns(asked: &[Asked]) -> Outcome {
         [first, ..] => {
             let is_first = asked.first().is_some_and(|it| it.server == first.server);
             let consequence = match is_first {
-                true => "It is the first one, so every question waits for it before the next is asked.",
-                false => "Questions that the others leave open wait for it.",
+                true => "It is the first one, so every query waits for it before the next server is tried.",
+                false => "Queries that the others fail to answer wait for it.",
             };
             let cause = Cause::external(
                 Kind::DnsServerSilent,
-                format!("The DNS server {} does not answer. {consequence}", first.server),
+                format!("The DNS server {} does not respond. {consequence}", first.server),
                 "Correct /etc/resolv.conf (the VPC's DHCP options), or open UDP and TCP port 53 to that server.",
             );
             Outcome::Warning { cause: with_all(cause) }
@@ -72,7 +72,7 @@ pub(super) async fn clock(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let endpoint = given.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com/"));
     let imds = facts.imds().ok();
     let Some(reading) = clock::read(facts.ground.http, &endpoint, imds.as_ref()).await? else {
-        return Ok(Outcome::not_asked("neither S3 nor the metadata service says what time it is"));
+        return Ok(Outcome::not_asked("neither S3 nor the metadata service reports the time"));
     };
     Ok(match reading.judge() {
         clock::ClockState::Right(detail) => Outcome::good(detail),
@@ -91,12 +91,12 @@ pub(super) async fn memory(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         }
     };
     let Some(text) = read("/proc/meminfo")? else {
-        return Ok(Outcome::not_asked("/proc/meminfo is not there"));
+        return Ok(Outcome::not_asked("/proc/meminfo does not exist"));
     };
     // In containers and old kernels the second file may be hidden, which is no reason to say nothing.
     let killed = read("/proc/vmstat").ok().flatten().and_then(|text| field(&text, "oom_kill"));
     let (Some(total), Some(available)) = (field(&text, "MemTotal:"), field(&text, "MemAvailable:")) else {
-        return Ok(Outcome::not_asked("/proc/meminfo does not say how much is available"));
+        return Ok(Outcome::not_asked("/proc/meminfo does not report the available memory"));
     };
     Ok(judge_memory(total * 1024, available * 1024, killed))
 }
@@ -117,17 +117,17 @@ fn judge_memory(total: u64, available: u64, killed: Option<u64>) -> Outcome {
     let cause = |kind, sentence: &str| {
         let next_step = "See what uses it: ps aux --sort=-rss | head; or use a larger instance type.";
         let cause = Cause::new(Class::Host, kind, sentence, next_step).with("memory", &left);
-        if killed == 0 { cause } else { cause.with("killed since the start", killed) }
+        if killed == 0 { cause } else { cause.with("killed since boot", killed) }
     };
     match percent {
-        0..NO_MEMORY => Outcome::Failed { cause: cause(Kind::HostNoMemory, "This box has no memory left.") },
+        0..NO_MEMORY => Outcome::Failed { cause: cause(Kind::HostNoMemory, "This box is out of memory.") },
         NO_MEMORY..LITTLE_MEMORY => {
-            Outcome::Warning { cause: cause(Kind::HostLittleMemory, "Little memory is left.") }
+            Outcome::Warning { cause: cause(Kind::HostLittleMemory, "Memory is low.") }
         }
         _ if killed > 0 => Outcome::Warning {
             cause: cause(
                 Kind::HostOomKill,
-                "The kernel has killed processes for want of memory since this box started.",
+                "The kernel has killed processes because this box ran out of memory.",
             )
             .with("which", "dmesg --ctime | grep -i 'out of memory'"),
         },

@@ -2,7 +2,7 @@
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::aws::autoscaling::{AutoScaling, Membership};
 use crate::cause::Cause;
 use crate::kind::Kind;
@@ -25,7 +25,7 @@ pub(super) async fn lifecycle_state(inquiry: &Inquiry<'_>) -> Result<Outcome, St
     // The target of a transition and never the current state, which is the Auto Scaling group's to tell.
     Ok(match inquiry.facts.imds()?.target_lifecycle_state().await? {
         Some(state) => Outcome::good(format!("target state {state}")).with("target_lifecycle_state", state),
-        None => Outcome::good("no target state: in service, or in no Auto Scaling group"),
+        None => Outcome::good("no target state: in service, or not in an Auto Scaling group"),
     })
 }
 

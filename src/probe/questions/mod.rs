@@ -21,7 +21,7 @@ pub(super) use databases::climbed;
 use super::answer::Outcome;
 use super::check::{Check, Group, Id};
 use super::facts::{Facts, Stopped};
-use super::round::{Inquiry, Sink};
+use super::inquiry::{Inquiry, Sink};
 
 /// What a single question comes to.
 pub(super) type Answered<'a> = LocalBoxFuture<'a, Result<Outcome, Stopped>>;
@@ -54,10 +54,10 @@ pub(super) const SINGLES: &[Single] = &[
         "which state the Auto Scaling group wants it in",
         instance::lifecycle_state
     ),
-    single!(Instance, "aws.credentials", "whether it has credentials for AWS", instance::credentials),
+    single!(Instance, "aws.credentials", "whether it has AWS credentials", instance::credentials),
     single!(Instance, "lifecycle.hook", "whether a lifecycle action is pending", instance::hook),
     single!(Host, "host.network", "whether it has a network: link, address, route", network::network),
-    single!(Host, "host.dns", "whether its DNS servers answer", host::dns),
+    single!(Host, "host.dns", "whether its DNS servers respond", host::dns),
     single!(Host, "host.clock", "whether its clock is right", host::clock),
     single!(Host, "host.memory", "whether it has memory left", host::memory),
     single!(Source, "source.settings", "whether settings.conf can be fetched", source::settings),
@@ -72,10 +72,10 @@ pub(super) const SINGLES: &[Single] = &[
     single!(Source, "source.extra", "whether the extra files can be fetched", source::extra),
     single!(Source, "source.region", "whether the bucket is in this instance's region", source::region),
     single!(Source, "source.valid", "whether the bundle at the source is valid", source::valid),
-    single!(Bundle, "bundle.files", "whether every file is in place and readable", bundle::files),
+    single!(Bundle, "bundle.files", "whether all files are in place and readable", bundle::files),
     single!(Bundle, "bundle.valid", "whether what is in place is valid", bundle::valid),
     single!(Bundle, "bundle.drift", "whether the files in place match the source", bundle::drift),
-    single!(Docker, "docker.engine", "whether the Docker engine answers, and its version", docker::engine),
+    single!(Docker, "docker.engine", "whether the Docker engine responds, and its version", docker::engine),
     single!(Docker, "docker.storage", "whether its storage driver is suitable", docker::storage),
     single!(Docker, "docker.disk", "whether it has disk space left", docker::disk),
     single!(Docker, "docker.inodes", "whether it has inodes left", docker::inodes),
@@ -83,7 +83,7 @@ pub(super) const SINGLES: &[Single] = &[
     single!(
         Replicated,
         "replicated.units",
-        "whether systemd has started what this box needs",
+        "whether systemd started the units that this box needs",
         replicated::units
     ),
     single!(
@@ -101,7 +101,7 @@ pub(super) const SINGLES: &[Single] = &[
     single!(Replicated, "replicated.version", "whether its version is the pinned one", replicated::version),
     single!(Replicated, "replicated.system", "whether its own parts are ready", replicated::system),
     single!(App, "app.status", "whether Replicated has started the app", app::status),
-    single!(App, "app.log", "what the app's last lines say", app::log),
+    single!(App, "app.log", "what the app's last log lines say", app::log),
     single!(Boot, "boot.outcome", "how the last boot ended", boot::outcome),
 ];
 

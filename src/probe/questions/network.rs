@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 
 use super::super::answer::Outcome;
 use super::super::facts::{Stopped, environment};
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::aws::ec2::Hardware;
 use crate::aws::imds;
 use crate::cause::Cause;

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use crate::cause::Cause;
 use crate::docker::engine::{Container, LocalImage};
 use crate::docker::lock::{self, Lock};
@@ -95,7 +95,7 @@ fn judge_version(
     let version = std::iter::once(&daemon.image)
         .chain(tags)
         .find_map(|tag| tag.rsplit_once(':')?.1.strip_prefix("stable-"))
-        .unwrap_or("of a version that its image does not tell");
+        .unwrap_or("of a version that its image does not reveal");
     if lock.is_some() || pinned_by_url {
         // Whether it is the locked one is a question of its own.
         return Outcome::good(version);
@@ -103,7 +103,7 @@ fn judge_version(
     let cause = Cause::config(
         Kind::ReplicatedUnpinned,
         format!(
-            "The Replicated daemon ({version}) is not pinned: the next instance may get another version."
+            "The Replicated daemon ({version}) is not pinned: the next instance may get a different version."
         ),
         "Add ?replicated_tag=VERSION to install.url, or bake the installer and its images into the AMI.",
     );
@@ -122,7 +122,7 @@ pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         parts => parts?,
     };
     if parts.is_empty() {
-        return Ok(Outcome::not_asked("this release of Replicated does not say"));
+        return Ok(Outcome::not_asked("this release of Replicated does not report it"));
     }
     let said: Vec<String> = parts.iter().map(|part| format!("{} {}", part.name, part.status)).collect();
     let Some(first) = parts.iter().find(|part| part.status != "ready") else {
@@ -130,8 +130,8 @@ pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     };
     let cause = Cause::host(
         Kind::ReplicatedNotReady,
-        format!("Replicated's part {} is {}.", first.name, first.status),
-        "Ask again in a minute, since it can flap; then: docker logs --tail 50 replicated.",
+        format!("Replicated's component {} is {}.", first.name, first.status),
+        "Check again in a minute, since it can flap; then: docker logs --tail 50 replicated.",
     );
     Ok(Outcome::Warning { cause: cause.with("status", said.join(", ")) })
 }
@@ -139,7 +139,7 @@ pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 pub(super) async fn units(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let root = inquiry.facts.ground.root;
     if !root.is_system() || !root.path("/run/systemd/system").exists() {
-        return Ok(Outcome::not_asked("systemd does not run this box"));
+        return Ok(Outcome::not_asked("this box does not run systemd"));
     }
     let asked = Command::new("systemctl")
         .args(["show", "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts"])
@@ -149,8 +149,8 @@ pub(super) async fn units(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         .output();
     let said = match tokio::time::timeout(SYSTEMCTL, asked).await {
         Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Ok(Err(error)) => return Ok(Outcome::not_asked(format!("systemctl cannot be asked: {error}"))),
-        Err(_) => return Ok(Outcome::not_asked("systemctl does not answer")),
+        Ok(Err(error)) => return Ok(Outcome::not_asked(format!("systemctl cannot be run: {error}"))),
+        Err(_) => return Ok(Outcome::not_asked("systemctl does not respond")),
     };
     Ok(judge_units(&parse_units(&said)))
 }
@@ -196,7 +196,7 @@ fn judge_units(units: &[Unit]) -> Outcome {
     let Some(first) = bad.first() else {
         let said: Vec<String> = known.iter().map(|unit| format!("{} {}", unit.id, unit.active)).collect();
         return match said.as_slice() {
-            [] => Outcome::not_asked("this box has none of the units"),
+            [] => Outcome::not_asked("none of the units is installed"),
             said => Outcome::good(said.join(", ")),
         };
     };

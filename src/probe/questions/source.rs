@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::super::answer::Outcome;
 use super::super::facts::{Stopped, no_source, of_object};
-use super::super::round::Inquiry;
+use super::super::inquiry::Inquiry;
 use super::bundle::verdict;
 use crate::bundle::BundleFile;
 use crate::cause::Cause;
@@ -30,7 +30,7 @@ async fn object(inquiry: &Inquiry<'_>, file: BundleFile) -> Result<Outcome, Stop
     let from = inquiry.facts.source().ok_or_else(no_source)?;
     inquiry.need(inquiry.facts.s3(&from)).await?;
     let content = inquiry.facts.object(file).await?;
-    Ok(Outcome::good(format!("{} bytes of {from}", content.len())))
+    Ok(Outcome::good(format!("{} bytes from {from}", content.len())))
 }
 
 pub(super) async fn extra(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
@@ -41,7 +41,7 @@ pub(super) async fn extra(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         return Ok(Outcome::not_asked("the bundle has no extra files"));
     }
     let bytes: usize = fetched.iter().map(|extra| extra.content.len()).sum();
-    Ok(Outcome::good(format!("{} files, {bytes} bytes of {from}", fetched.len())))
+    Ok(Outcome::good(format!("{} files, {bytes} bytes from {from}", fetched.len())))
 }
 
 /// What was learnt of the bucket's region while its objects were fetched.
@@ -73,5 +73,5 @@ pub(super) async fn region(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 
 pub(super) async fn valid(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let look = inquiry.need(inquiry.facts.at_source()).await?;
-    Ok(verdict(&look.validation.findings, "an instance that boots from it places nothing"))
+    Ok(verdict(&look.validation.findings, "an instance that boots from it installs nothing"))
 }

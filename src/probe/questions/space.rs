@@ -67,7 +67,7 @@ impl Space {
     pub(super) fn judge_inodes(&self, place: &Path) -> Outcome {
         if self.inodes == 0 {
             return Outcome::good(format!(
-                "the file system of {} makes inodes as it needs them",
+                "the file system of {} allocates inodes dynamically",
                 place.display()
             ));
         }

@@ -34,8 +34,8 @@ impl ArchivePath {
         if !directory.is_dir() {
             return Err(Cause::config(
                 Kind::UsageNoDirectory,
-                format!("There is no directory {} for the support bundle.", directory.display()),
-                "Make it, or give another name.",
+                format!("The directory {} for the support bundle does not exist.", directory.display()),
+                "Create it, or choose another path.",
             ));
         }
         Ok(target)
@@ -51,8 +51,8 @@ impl ArchivePath {
             Err(error) => Err(files::failed("write", &self.0, &error)),
             Ok(_) => Err(Cause::config(
                 Kind::UsageFileExists,
-                format!("{} exists, and is not overwritten.", self.0.display()),
-                "Give another name, or remove it.",
+                format!("{} already exists and was not overwritten.", self.0.display()),
+                "Choose another path, or remove the file.",
             )),
         }
     }
@@ -124,8 +124,8 @@ fn verified(plain: &[u8]) -> Result<usize, Cause> {
 fn not_packed(error: &io::Error) -> Cause {
     Cause::host(
         Kind::SupportArchive,
-        "The support bundle could not be packed.",
-        "Look at the memory of this box: free -m.",
+        "The support bundle could not be compressed.",
+        "Check this box's memory: free -m.",
     )
     .with("error", error)
 }

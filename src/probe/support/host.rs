@@ -76,7 +76,7 @@ fn whole(path: &Path) -> Result<Found, String> {
 fn because(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not read it; run the agent as root".to_owned(),
+        io::ErrorKind::PermissionDenied => "not readable by this user; run the agent as root".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -151,7 +151,7 @@ fn described(root: &Root, path: &Path) -> Value {
         value["kind"] = "not a file".into();
     } else if metadata.len() < SHORTEST_HASHED {
         value["sha256"] = Value::Null;
-        value["why_no_sha256"] = "so short a file could be guessed from its sum".into();
+        value["why_no_sha256"] = "a file this short could be guessed from its checksum".into();
     } else {
         match sha256(&real) {
             Ok(sum) => value["sha256"] = sum.into(),

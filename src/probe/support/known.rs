@@ -45,10 +45,8 @@ pub(super) async fn learn(ground: &ProbeContext<'_>) -> UnknownSecrets {
         ..UnknownSecrets::default()
     });
     if at_source.is_some() {
-        let gone = doubts
-            .gone
-            .iter()
-            .map(|path| format!("{path} (gone from this box, and not at hand at the source)"));
+        let gone =
+            doubts.gone.iter().map(|path| format!("{path} (no longer on this box, and not at the source)"));
         doubts.unread.extend(gone);
     }
     doubts.elsewhere.extend(at_source);
@@ -67,7 +65,9 @@ fn of_box(root: &Root, extra: &[Extra]) -> UnknownSecrets {
         }
     }
     if let Err(cause) = docker::register_logins(root) {
-        doubts.elsewhere.push(format!("The registry logins of this box are not known: {}", cause.sentence));
+        doubts
+            .elsewhere
+            .push(format!("The registry logins of this box could not be read: {}", cause.sentence));
     }
     doubts
 }
@@ -80,7 +80,7 @@ async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
         tokio::join!(objects, facts.beside())
     };
     let Ok((objects, beside)) = timeout(SOURCE, fetching).await else {
-        return Some(format!("The source did not answer within {} s.", SOURCE.as_secs()));
+        return Some(format!("The source did not respond within {} s.", SOURCE.as_secs()));
     };
     let mut fetched = Fetched::default();
     let mut doubt = None;
@@ -102,7 +102,7 @@ async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
 fn not_fetched(stopped: Stopped) -> Option<String> {
     match stopped {
         Stopped::Failed(cause) | Stopped::Missing { cause, .. } => {
-            Some(format!("The source could not be fetched whole: {}", cause.sentence))
+            Some(format!("The source could not be fetched completely: {}", cause.sentence))
         }
         Stopped::NotAsked(_) => None,
     }

@@ -43,7 +43,7 @@ use crate::files::Root;
 use crate::secret;
 
 /// What stands in the place of what other programs said, where it cannot be scrubbed for certain.
-const HELD_BACK: &str = "held back, since secrets that it may carry are not known; see the cautions";
+const HELD_BACK: &str = "withheld, because it may contain secrets that are not known here; see the cautions";
 
 /// A bundle that was written.
 pub(super) struct Written {
@@ -157,14 +157,16 @@ fn cautions(doubts: &UnknownSecrets) -> Vec<String> {
     let mut cautions = Vec::new();
     if !doubts.unread.is_empty() {
         cautions.push(format!(
-            "Not read: {}. Their secrets are not known, so the logs of other programs were held back. As root, and with \
-             the source at hand, the agent knows them.",
+            "Not read: {}. Their secrets are unknown, so the logs of other programs were withheld. Run the agent as root, with access to the source, to include them.",
             doubts.unread.join(", ")
         ));
     }
-    cautions.extend(doubts.elsewhere.iter().map(|doubt| {
-        format!("{doubt} A secret that stands there and nowhere on this box would be found by pattern only.")
-    }));
+    cautions.extend(
+        doubts
+            .elsewhere
+            .iter()
+            .map(|doubt| format!("{doubt} Secrets that exist only there can be found by pattern only.")),
+    );
     cautions
 }
 

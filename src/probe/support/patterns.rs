@@ -102,12 +102,8 @@ impl PatternSet {
             (NAMED, r"(?i)aws[a-z_ ]*secret[a-z_ ]*\W{1,4}([A-Za-z0-9/+=]{40})"),
         ];
         let wrong = |error: &dyn std::error::Error| {
-            Cause::host(
-                Kind::SupportPatterns,
-                "A pattern in this binary is damaged.",
-                "Install the agent again.",
-            )
-            .with("error", error)
+            Cause::host(Kind::SupportPatterns, "A built-in pattern is invalid.", "Reinstall the agent.")
+                .with("error", error)
         };
         let mut forms = Vec::new();
         for (class, source) in sources {

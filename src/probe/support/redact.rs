@@ -144,8 +144,8 @@ pub(super) fn verify(file: &str, text: &str) -> Result<(), Cause> {
     }
     Err(Cause::host(
         Kind::SupportUnclean,
-        "A secret was still in the support bundle after it had been scrubbed, so nothing was written.",
-        "Report this to the makers of the agent, without the bundle; agent probe --output json is what can be sent.",
+        "The support bundle still contained a secret after scrubbing, so nothing was written.",
+        "Report this as a bug, without the bundle; attach the output of agent probe --output json.",
     )
     .with("file in the bundle", file))
 }

@@ -61,7 +61,7 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
 ) -> Result<T, String> {
     match timeout(limit, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(found)) => found,
-        Ok(Err(_)) => Err("reading it failed in an unforeseen way".to_owned()),
+        Ok(Err(_)) => Err("reading it failed unexpectedly".to_owned()),
         Err(_) => Err(format!("it could not be read within {} s", limit.as_secs())),
     }
 }

@@ -118,8 +118,8 @@ async fn run(program: &str, arguments: &[String]) -> Result<Found, String> {
     let fault = match ended {
         Ok(Ok(status)) if status.success() => None,
         Ok(Ok(status)) => Some(ended_badly(program, status, &complaint)),
-        Ok(Err(error)) => Some(format!("{program} was lost: {error}")),
-        Err(_) => Some(format!("{program} did not end within {} s", LIMIT.as_secs())),
+        Ok(Err(error)) => Some(format!("{program} could not be read: {error}")),
+        Err(_) => Some(format!("{program} did not finish within {} s", LIMIT.as_secs())),
     };
     if text.trim() == NO_ENTRIES {
         let why = "the journal has no such entries";

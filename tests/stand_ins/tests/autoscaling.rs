@@ -1,7 +1,7 @@
 //! The Auto Scaling API, asked by the real SDK.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use aws_sdk_autoscaling::Client;
@@ -55,9 +55,16 @@ async fn described(client: &Client) -> Option<String> {
     answer.auto_scaling_instances().first().map(|instance| instance.lifecycle_state().unwrap().to_owned())
 }
 
+/// Waits for a state that time brings.
+async fn until(client: &Client, state: &str) {
+    while described(client).await.as_deref() != Some(state) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[test]
 fn a_launch_is_described_beaten_and_completed() {
-    let pacing = Pacing { proceed: Duration::from_millis(200), ..Pacing::default() };
+    let pacing = Pacing { proceed: Duration::from_secs(3), ..Pacing::default() };
     let server = autoscaling::start(Config { pacing, ..Config::default() }).unwrap();
     block_on(async {
         let client = client(&server);
@@ -76,8 +83,7 @@ fn a_launch_is_described_beaten_and_completed() {
         heartbeat(&client).await.unwrap();
         complete(&client, "CONTINUE").await.unwrap();
         assert_eq!(described(&client).await.unwrap(), "Pending:Proceed");
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        assert_eq!(described(&client).await.unwrap(), "InService");
+        until(&client, "InService").await;
         let (status, code, message) = complete(&client, "CONTINUE").await.unwrap_err();
         assert_eq!((status, code.as_str()), (400, "ValidationError"));
         assert_eq!(message, format!("No active Lifecycle Action found with instance ID {ID}"));
@@ -103,16 +109,15 @@ fn abandon_and_silence_both_terminate() {
         complete(&client, "ABANDON").await.unwrap();
         assert_eq!(described(&client).await.unwrap(), "Terminating");
     });
-    let hooks = vec![Hook::launching(HOOK).timeout(Duration::from_millis(300))];
+    let hooks = vec![Hook::launching(HOOK).timeout(Duration::from_secs(6))];
     let server = autoscaling::start(Config { hooks, ..Config::default() }).unwrap();
     block_on(async {
         let client = client(&server);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let started = Instant::now();
+        tokio::time::sleep(Duration::from_secs(2)).await;
         heartbeat(&client).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(described(&client).await.unwrap(), "Pending:Wait", "the heartbeat reset the timer");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(described(&client).await.unwrap(), "Terminating");
+        until(&client, "Terminating").await;
+        assert!(started.elapsed() >= Duration::from_secs(8), "the heartbeat reset the timer");
         assert_eq!(complete(&client, "CONTINUE").await.unwrap_err().1, "ValidationError");
     });
 }
@@ -128,12 +133,12 @@ fn the_propagation_race_ends() {
         complete(&client, "CONTINUE").await.unwrap();
         assert_eq!(described(&client).await.unwrap(), "InService");
     });
-    let faults = vec![Fault::RaceFor(Duration::from_millis(200))];
+    let faults = vec![Fault::RaceFor(Duration::from_secs(3))];
     let server = autoscaling::start(Config { faults, ..Config::default() }).unwrap();
     block_on(async {
         let client = client(&server);
         complete(&client, "CONTINUE").await.unwrap_err();
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
         complete(&client, "CONTINUE").await.unwrap();
     });
 }

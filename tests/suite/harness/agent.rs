@@ -300,7 +300,7 @@ impl Running {
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(mut self) -> Finished {
         self.child.kill().unwrap();
-        self.finish(Duration::from_secs(10))
+        self.finish(Duration::from_secs(60))
     }
 
     /// Waits for its end.
@@ -314,7 +314,7 @@ impl Running {
         };
         let took = self.started.elapsed();
         // A child of its own that it left behind may hold the pipes open; what it says is no longer the program's.
-        let patience = Instant::now() + Duration::from_secs(2);
+        let patience = Instant::now() + Duration::from_secs(10);
         while Instant::now() < patience && !self.readers.iter().all(thread::JoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(5));
         }

@@ -49,7 +49,7 @@ impl PgBouncer {
         let mut command = bound_as("postgres", "/usr/sbin/pgbouncer", Signal::SIGTERM);
         command.arg(configuration);
         let mut server = Server::start("pgbouncer", command, Signal::SIGTERM, directory.path());
-        server.wait_until(Duration::from_secs(30), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        server.wait_until(Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Self { _directory: directory, _server: server, port }
     }
 

@@ -147,14 +147,14 @@ impl Postgres {
     /// Starts it, or again, with the data it had, and returns when it lets the superuser in.
     pub(crate) fn resume(&mut self) {
         let mut server = self.launch();
-        server.wait_until(Duration::from_secs(30), || self.try_sql("postgres", "select 1").status.success());
+        server.wait_until(Duration::from_secs(60), || self.try_sql("postgres", "select 1").status.success());
         self.server = Some(server);
     }
 
     /// Starts it and returns when it listens, ready or not: for a server that is meant to stay starting up.
     pub(crate) fn resume_unready(&mut self) {
         let mut server = self.launch();
-        server.wait_until(Duration::from_secs(30), || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        server.wait_until(Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
         self.server = Some(server);
     }
 

@@ -53,7 +53,7 @@ impl Registry {
         let mut command = bound("docker-registry", Signal::SIGTERM);
         command.arg("serve").arg(directory.path().join("registry.yml"));
         let mut server = Server::start("registry", command, Signal::SIGTERM, directory.path());
-        server.wait_until(Duration::from_secs(20), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        server.wait_until(Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", port)).is_ok());
         server
     }
 

@@ -65,7 +65,7 @@ fn the_region_is_learnt_from_header_body_and_message() {
         (error(400, "AuthorizationHeaderMalformed", expecting, "", &[]), Some("eu-west-1")),
         (error(301, "PermanentRedirect", "", "", &[]), None),
         (error(301, "PermanentRedirect", "", "", &[("x-amz-bucket-region", "evil.example/")]), None),
-        // S3 names the region with other refusals too; those are no reason to go there.
+        // S3 gives the region with other errors too; those are no reason to follow it.
         (error(403, "AccessDenied", "", "", &[("x-amz-bucket-region", "eu-west-1")]), None),
     ] {
         assert_eq!(of(&GET, &error).moved_to.as_deref(), region, "{error:?}");

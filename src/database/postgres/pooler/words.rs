@@ -1,4 +1,4 @@
-//! The words of poolers and proxies, and what they mean.
+//! The messages of poolers and proxies, and what they mean.
 
 /// What a pooler's words mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub(super) enum Meaning {
     Misconfigured,
 }
 
-/// Words of PgBouncer, Odyssey, PgCat, Supavisor and RDS Proxy, in lower case; the first that is there decides.
-/// The first ones are PostgreSQL's own, which poolers pass on from the server behind them.
+/// Messages of PgBouncer, Odyssey, PgCat, Supavisor and RDS Proxy, in lower case; the first match decides. The first
+/// ones are PostgreSQL's own, relayed by poolers.
 const WORDS: [(&str, Meaning); 52] = [
     ("password authentication failed for user", Meaning::ServerRefuses),
     ("no pg_hba.conf entry", Meaning::ServerRefuses),
