@@ -96,8 +96,15 @@ const RULES: &[(&str, &str, Rung, &str, Class, &str)] = {
             Config,
             "subnet",
         ),
-        ("another database", "host postgres all all scram-sha-256", Auth, NO_ENTRY, Config, "into circle"),
-        ("another user", "host all other all scram-sha-256", Auth, NO_ENTRY, Config, "let circle"),
+        (
+            "another database",
+            "host postgres all all scram-sha-256",
+            Auth,
+            NO_ENTRY,
+            Config,
+            "admit circle to circle",
+        ),
+        ("another user", "host all other all scram-sha-256", Auth, NO_ENTRY, Config, "admit circle"),
         (
             "replication alone",
             "host replication all all scram-sha-256",
@@ -349,7 +356,7 @@ fn users_of_mongodb() {
     let rows = vec![
         row("a user for another subnet", of("restricted"), rejected(), "18 AuthenticationFailed"),
         row("a user in capitals", of("Circle"), rejected(), "no such user"),
-        row("an administrator of users", of("admin"), no_role(), "may not read and write"),
+        row("an administrator of users", of("admin"), no_role(), "not allowed to read and write"),
         row("roles on another database", of("elsewhere"), no_role(), "may write"),
         row("a user for backups", of("backup"), no_role(), "readWrite"),
         row("a user for monitoring", of("monitor"), no_role(), "readWrite"),

@@ -87,7 +87,7 @@ struct Candidate {
 enum Leg {
     /// Its addresses are those of another candidate.
     SameAs(usize),
-    Done(Result<Member, Cause>, Option<(Place, Others)>),
+    Done(Box<Result<Member, Cause>>, Option<(Place, Others)>),
 }
 
 /// Which candidate was the first at an address.
@@ -136,7 +136,7 @@ impl<'s> Search<'s> {
                         true => srv_instead(ladder_probe, &server, cause).await,
                         false => cause,
                     };
-                    return (index, Leg::Done(Err(cause), None));
+                    return (index, Leg::Done(Box::new(Err(cause)), None));
                 }
             };
             let leg = match claim(&claims, &places, index) {
@@ -174,11 +174,11 @@ impl<'s> Search<'s> {
                 self.follow_twin(index, other);
             }
             Leg::Done(outcome, others) => {
-                if let Ok(member) = &outcome {
+                if let Ok(member) = &*outcome {
                     self.greeted(member, self.candidates[index].is_seed);
                 }
                 let candidate = &mut self.candidates[index];
-                candidate.outcome = Some(outcome);
+                candidate.outcome = Some(*outcome);
                 candidate.others = others;
                 let twins =
                     (0..self.candidates.len()).filter(|twin| self.candidates[*twin].same_as == Some(index));
@@ -387,10 +387,10 @@ async fn arrive(
 ) -> Leg {
     let mut reached = match ladder_probe.connect(Product::Mongo, server, places, trail).await {
         Ok(reached) => reached,
-        Err(cause) => return Leg::Done(Err(cause), None),
+        Err(cause) => return Leg::Done(Box::new(Err(cause)), None),
     };
     let others = reached.others.take().map(|others| (reached.place.clone(), others));
-    Leg::Done(hello::greet(ladder_probe, uri, reached, GREETING_LIMIT).await, others)
+    Leg::Done(Box::new(hello::greet(ladder_probe, uri, reached, GREETING_LIMIT).await), others)
 }
 
 /// `host:port` as replica sets write it; an IPv6 address is in brackets.
