@@ -2,6 +2,15 @@
 # What every bench says of its measurements: sourced, not run.
 # shellcheck disable=SC2034 # broken is read by whoever sources this
 
+# What a person's own environment must not decide, as in tests/run: a CA bundle of one's own is read at every start.
+while IFS= read -r name; do
+    case $name in
+        AWS_* | BOOT_AGENT_* | DOCKER_* | PG* | SSL_CERT_* | *_CA_BUNDLE | *_PROXY | *_proxy | NO_COLOR)
+            [[ ${1-} == --on-stage ]] || unset "$name"
+            ;;
+    esac
+done < <(compgen -e)
+
 # Set to 1 when a target is missed; a bench exits with it.
 broken=0
 

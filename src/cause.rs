@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::{Secrets, url};
 
 /// Whether replacing this instance would help with a [`Cause`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,12 +49,67 @@ pub struct Evidence {
     pub name: Cow<'static, str>,
     /// The value, where possible as the server returned it.
     pub value: String,
+    /// How the value is made fit to be shown.
+    #[serde(skip)]
+    words: Words,
+}
+
+/// Whose words a piece of evidence is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Words {
+    /// Somebody else's.
+    #[default]
+    Foreign,
+    /// Somebody else's, of which so many characters are shown.
+    Quoted(usize),
+    /// The same, of which the end is shown.
+    Ending(usize),
+    /// The program's own sentences.
+    Own,
+}
+
+/// How much of a quotation is kept until it is shown, in bytes.
+const MOST_KEPT: usize = 64 * 1024;
+
+impl Evidence {
+    /// What others said.
+    pub fn new(name: &'static str, value: impl Into<String>) -> Self {
+        Evidence { name: Cow::Borrowed(name), value: value.into(), words: Words::Foreign }
+    }
+
+    fn scrub(&mut self, secrets: &Secrets) {
+        self.value = match self.words {
+            Words::Foreign => secrets.foreign(&self.value),
+            Words::Quoted(most) => shortened(&in_one_line(&secrets.foreign(&self.value)), most),
+            Words::Ending(most) => ending(&secrets.foreign(&self.value), most).trim().to_owned(),
+            Words::Own => secrets.own(&self.value),
+        };
+    }
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The last characters of a text.
+fn ending(text: &str, most: usize) -> &str {
+    let start = text.char_indices().rev().nth(most.saturating_sub(1)).map_or(0, |(at, _)| at);
+    &text[start..]
+}
+
+/// The beginning of a text, with a mark where it was cut.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some(_) if text.ends_with('…') && text.chars().count() == most + 1 => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Why a stage or a check failed, or what it is waiting for.
 ///
-/// Every text is scrubbed on the way in ([`secret::scrub`]), and by every sink on the way out ([`Cause::scrub`]), since
-/// a secret may become known after the cause was created.
+/// Its texts are as they were found: a secret may be learnt after the cause was made. Every sink makes them fit to be
+/// shown ([`Cause::scrub`]), whole, and shortens quotations only then, so that no half of a secret is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Recorded")]
 pub struct Cause {
@@ -69,6 +124,9 @@ pub struct Cause {
     pub evidence: Vec<Evidence>,
     /// The one thing to do next: a command, or the setting to change.
     pub next_step: String,
+    /// The kinds of the causes that this one quotes in its evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotes: Vec<Kind>,
     /// Set if a wait timed out with this cause: the time waited, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_seconds: Option<u64>,
@@ -83,12 +141,14 @@ struct Recorded {
     #[serde(default)]
     evidence: Vec<Evidence>,
     next_step: String,
+    #[serde(default)]
+    quotes: Vec<String>,
     waited_seconds: Option<u64>,
 }
 
 impl From<Recorded> for Cause {
     fn from(recorded: Recorded) -> Cause {
-        let Recorded { kind, class, sentence, evidence, next_step, waited_seconds } = recorded;
+        let Recorded { kind, class, sentence, evidence, next_step, quotes, waited_seconds } = recorded;
         let known = Kind::parse(&kind);
         let cause = Cause {
             kind: known.unwrap_or(Kind::CauseUnknown),
@@ -96,6 +156,7 @@ impl From<Recorded> for Cause {
             sentence,
             evidence,
             next_step,
+            quotes: quotes.iter().filter_map(|kind| Kind::parse(kind)).collect(),
             waited_seconds,
         };
         if known.is_some() { cause } else { cause.with("unknown kind", kind) }
@@ -110,9 +171,10 @@ impl Cause {
         Cause {
             kind,
             class,
-            sentence: secret::scrub(sentence.as_ref()).into_owned(),
+            sentence: sentence.as_ref().to_owned(),
             evidence: Vec::new(),
-            next_step: secret::scrub(next_step.as_ref()).into_owned(),
+            next_step: next_step.as_ref().to_owned(),
+            quotes: Vec::new(),
             waited_seconds: None,
         }
     }
@@ -135,11 +197,51 @@ impl Cause {
     /// Adds one piece of evidence.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.evidence.push(Evidence {
-            name: Cow::Borrowed(name),
-            value: secret::scrub(&value.to_string()).into_owned(),
-        });
+        self.evidence.push(Evidence::new(name, value.to_string()));
         self
+    }
+
+    /// Adds an address, without what may be secret in it.
+    #[must_use]
+    pub fn with_url(self, name: &'static str, address: &str) -> Self {
+        self.with(name, url::shown(address))
+    }
+
+    /// Adds the beginning of what others said, `most` characters of it in one line. To be given whole: what is cut before it is
+    /// scrubbed may end in half a secret, which nobody knows.
+    #[must_use]
+    pub fn with_quote(mut self, name: &'static str, said: &str, most: usize) -> Self {
+        let end = (0..=MOST_KEPT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
+        let words = Words::Quoted(most);
+        self.evidence.push(Evidence { words, ..Evidence::new(name, said[..end].trim_end()) });
+        self
+    }
+
+    /// Adds the end of what others said, `most` characters of it. To be given whole, as for [`Cause::with_quote`].
+    #[must_use]
+    pub fn with_ending(mut self, name: &'static str, said: &str, most: usize) -> Self {
+        let words = Words::Ending(most);
+        self.evidence.push(Evidence { words, ..Evidence::new(name, ending(said, MOST_KEPT)) });
+        self
+    }
+
+    /// Adds a sentence of this program's own as evidence, such as another cause.
+    #[must_use]
+    pub fn with_sentence(mut self, name: &'static str, sentence: impl fmt::Display) -> Self {
+        self.evidence.push(Evidence { words: Words::Own, ..Evidence::new(name, sentence.to_string()) });
+        self
+    }
+
+    /// Adds another cause as one piece of evidence, e.g. what a boot waited for when its time ran out.
+    #[must_use]
+    pub fn quoting(mut self, name: &'static str, other: &Cause) -> Self {
+        self.quotes.extend(other.kinds());
+        self.with_sentence(name, other)
+    }
+
+    /// Its kind and those of the causes that it quotes.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        std::iter::once(self.kind).chain(self.quotes.iter().copied())
     }
 
     /// Adds an error and everything that caused it, as the evidence `error`.
@@ -161,10 +263,7 @@ impl Cause {
         }
         let mut whole = causes.remove(leading);
         for other in causes {
-            whole.evidence.push(Evidence {
-                name: Cow::Borrowed("also"),
-                value: format!("{} [{}, {}]", other.sentence, other.kind, other.class),
-            });
+            whole = whole.quoting("also", &other);
             whole.evidence.extend(other.evidence);
             if other.next_step != whole.next_step {
                 whole.next_step = format!("{} {}", whole.next_step, other.next_step);
@@ -173,14 +272,20 @@ impl Cause {
         whole
     }
 
-    /// Scrubs every text again: a secret may have become known after this cause was created.
-    pub fn scrub(&mut self) {
-        let texts = [&mut self.sentence, &mut self.next_step];
-        for text in texts.into_iter().chain(self.evidence.iter_mut().map(|item| &mut item.value)) {
-            if let Cow::Owned(clean) = secret::scrub(text) {
-                *text = clean;
-            }
-        }
+    /// Makes every text fit to be shown: without secrets and control characters, quotations shortened. A second time
+    /// changes nothing.
+    pub fn scrub(&mut self, secrets: &Secrets) {
+        self.sentence = secrets.own(&self.sentence);
+        self.next_step = secrets.own(&self.next_step);
+        self.evidence.iter_mut().for_each(|item| item.scrub(secrets));
+    }
+
+    /// [`Cause::scrub`], of a copy.
+    #[must_use]
+    pub fn scrubbed(&self, secrets: &Secrets) -> Cause {
+        let mut cause = self.clone();
+        cause.scrub(secrets);
+        cause
     }
 
     /// Marks that a wait timed out with this cause, which is reported with exit code 3.
@@ -227,6 +332,23 @@ mod tests {
         let text = serde_json::to_string(&cause).unwrap();
         assert_eq!(serde_json::from_str::<Cause>(&text).unwrap(), cause);
         assert!(text.contains(r#""class":"external""#), "{text}");
+    }
+
+    #[test]
+    fn a_quoted_cause_leaves_its_kind() {
+        let of = |kind: Kind| Cause::new(kind.classes()[0], kind, "It failed.", "Mend it.");
+        let several = Cause::together(vec![
+            of(Kind::TcpTimeout),
+            of(Kind::PostgresPasswordRejected),
+            of(Kind::DnsTimeout),
+        ]);
+        let late = of(Kind::BootDeadline).quoting("waited for", &several);
+        let expected =
+            [Kind::BootDeadline, Kind::PostgresPasswordRejected, Kind::TcpTimeout, Kind::DnsTimeout];
+        let text = serde_json::to_string(&late).unwrap();
+        for cause in [&late, &serde_json::from_str(&text).unwrap()] {
+            assert_eq!(cause.kinds().collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::console::{Level, Verbosity, text};
 use crate::draft;
 use crate::files::{self, Root};
 use crate::http::Http;
+use crate::secret::{Secrets, url, visible};
 use crate::settings::Source;
 
 pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<CommandOutput, Cause> {
@@ -32,15 +33,17 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Check) -> Result<Com
         }
         Some(text) => (from_source(&world, &Source::parse(text)?, text).await?, text.clone()),
     };
-    let validation = bundle::validate(&fetched, &world.settings.install.arguments);
+    let mut validation = bundle::validate(&fetched, &world.settings.install.arguments, &world.secrets);
+    validation.findings.iter_mut().for_each(|finding| finding.scrub(&world.secrets));
     let airgap = AirgapPackage::of(&validation, &fetched);
+    let what = visible(&url::shown(&what)).into_owned();
     Ok(printed(&validation.findings, &what, airgap.as_ref(), world.console.verbosity()))
 }
 
 async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Result<Fetched, Cause> {
     let http = Http::new(world.root.clone());
     let (s3, place) = match from {
-        Source::S3(_) => (Some(S3::new(&aws(&http).await?)), typed.to_owned()),
+        Source::S3(_) => (Some(S3::new(&aws(&http, &world.secrets).await?)), typed.to_owned()),
         Source::Directory(path) => (None, world.root.path(path).to_string_lossy().into_owned()),
     };
     let warn = |cause: Cause| world.console.note(Level::Warning, cause.to_string());
@@ -49,7 +52,7 @@ async fn from_source(world: &CommandContext, from: &Source, typed: &str) -> Resu
 
 /// On an instance, its role and region; elsewhere, those of the environment. IMDS is queried only if the environment
 /// leaves something open.
-async fn aws(http: &Http) -> Result<Aws, Cause> {
+async fn aws(http: &Http, secrets: &Secrets) -> Result<Aws, Cause> {
     let environment = |name: &str| std::env::var(name).ok();
     let imds = Imds::new(http, &imds::endpoint(environment))?;
     let region = match aws::region(environment) {
@@ -58,7 +61,7 @@ async fn aws(http: &Http) -> Result<Aws, Cause> {
             imds.identity().await.map_or_else(|_| aws::SOME_REGION.to_owned(), |identity| identity.region)
         }
     };
-    Aws::new(http, &region, Some(imds)).await
+    Aws::new(http, &region, Some(imds), secrets).await
 }
 
 /// The package that a boot of this bundle would bring to its place.
@@ -113,6 +116,11 @@ fn printed(
             counted(warnings, "warning")
         ),
     });
+    let first = findings.iter().find(|finding| finding.is_error());
+    if let Some(first) = first.filter(|_| verbosity != Verbosity::Quiet) {
+        let which = if errors == 1 { "it" } else { "the first" };
+        said.push_str(&format!("  {HANG}More about {which}: {}\n", first.cause.kind.ask()));
+    }
     if let Some(AirgapPackage { name, bytes, path }) = airgap.filter(|_| verbosity != Verbosity::Quiet) {
         let size = BinaryBytes(*bytes);
         said.push_str(&format!(

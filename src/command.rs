@@ -7,6 +7,7 @@ use crate::cause::Cause;
 use crate::console::{Console, StageOutcome};
 use crate::files::Root;
 use crate::kind::{Area, Kind};
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
 /// The exit code.
@@ -44,7 +45,7 @@ impl From<&Cause> for Exit {
     }
 }
 
-/// What a command prints at its end.
+/// What a command prints at its end. Its free texts are fit to be shown: whoever makes one scrubs what it is made of.
 pub(crate) struct CommandOutput {
     /// For people, ending in a newline.
     pub(crate) text: String,
@@ -64,6 +65,8 @@ pub(crate) struct CommandContext {
     pub(crate) own_settings_file: Option<PathBuf>,
     /// The sink for its events.
     pub(crate) console: Console,
+    /// What must not be said.
+    pub(crate) secrets: Secrets,
 }
 
 /// The result of a boot stage or a bake step: its value for later stages, and what to report.

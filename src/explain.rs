@@ -49,10 +49,10 @@ fn printed(text: String, kinds: &[Kind]) -> CommandOutput {
 fn unknown(word: &str) -> Cause {
     let names = Kind::ALL.iter().map(|kind| kind.as_str()).chain(Area::ALL.iter().map(|area| area.as_str()));
     let next_step = match closest(word, names).or_else(|| of_another_area(word)) {
-        Some(meant) => format!("Did you mean {meant}? All of them: agent explain --list"),
-        None => "See all of them: agent explain --list".to_owned(),
+        Some(meant) => format!("Did you mean {meant}? List all kinds: agent explain --list"),
+        None => "List all kinds: agent explain --list".to_owned(),
     };
-    Cause::config(Kind::UsageUnknownKind, format!("There is no kind \"{word}\"."), next_step)
+    Cause::config(Kind::UsageUnknownKind, format!("Unknown kind \"{word}\"."), next_step)
 }
 
 /// The kind that ends like the word, for one who remembers the end or the area only.
@@ -108,11 +108,11 @@ fn explained(kind: Kind) -> String {
 fn of_class(class: Class) -> &'static str {
     match class {
         Class::Config => {
-            "A person must change the bundle, the settings or the IAM policy: a replacement instance fails the same way."
+            "The bundle, the settings or the IAM policy must change; a replacement instance would fail the same way."
         }
-        Class::Host => "It is about this instance: a replacement may not have it.",
+        Class::Host => "A problem of this instance; a replacement may not have it.",
         Class::External => {
-            "A database, AWS or the network: a boot waits for it, and a replacement does not help."
+            "A database, AWS or the network: a boot waits for it; a replacement would not help."
         }
     }
 }

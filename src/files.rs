@@ -47,7 +47,7 @@ impl Root {
     /// # Errors
     /// When `/etc/group` exists and cannot be read.
     pub fn group_id(&self, name: &str) -> io::Result<Option<u32>> {
-        let text = match fs::read_to_string(self.path("/etc/group")) {
+        let text = match read_text(&self.path("/etc/group")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -289,6 +289,22 @@ pub fn replace(target: PathBuf, content: &[u8], access: Access) -> io::Result<()
     Prepared::write(target, content, access)?.commit()
 }
 
+/// The most bytes of a file for which nothing says how long it may be.
+const LARGEST_TEXT: usize = 4 * 1024 * 1024;
+
+/// As [`fs::read_to_string`], for a regular file of at most 4 MiB; see [`read_bounded`].
+///
+/// # Errors
+/// What the file system said, or that it is no such file.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let content = read_bounded(path, LARGEST_TEXT).map_err(|error| match error {
+        ReadError::NotFound => io::ErrorKind::NotFound.into(),
+        ReadError::Io(error) => error,
+        other => io::Error::other(other.cause(path).sentence),
+    })?;
+    String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
 /// Why [`read_bounded`] did not read a file.
 #[derive(Debug)]
 pub enum ReadError {
@@ -323,8 +339,8 @@ impl ReadError {
             ),
             ReadError::Unsafe(how) => Cause::host(
                 Kind::HostUnsafeFile,
-                format!("{path_shown} is not used, since somebody else could have written it: {how}."),
-                format!("Check what it says, then: chown root: {path_shown} && chmod go-w {path_shown}"),
+                format!("{path_shown} is not trusted, because other users could have written it: {how}."),
+                format!("Check its content, then run: chown root: {path_shown} && chmod go-w {path_shown}"),
             ),
             ReadError::TooLarge { size, limit } => Cause::host(
                 Kind::HostFile,

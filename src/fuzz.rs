@@ -117,7 +117,8 @@ pub(crate) fn answered(bytes: &[u8], ask: impl AsyncFnOnce(SocketAddr)) {
             let answer = async {
                 let mut asked = vec![0; 64 * 1024];
                 while let Ok((mut stream, _)) = listener.accept().await {
-                    let _ = stream.read(&mut asked).await;
+                    // A client may wait for the first word itself.
+                    let _ = tokio::time::timeout(Duration::from_millis(20), stream.read(&mut asked)).await;
                     let _ = stream.write_all(bytes).await;
                 }
             };
@@ -142,10 +143,11 @@ mod tests {
     use proptest::test_runner::{TestError, TestRunner};
 
     use super::*;
+    use crate::cpu_time::cpu_time;
 
-    /// How many mutations of its corpus each target is tried on; `FUZZ_CASES` says otherwise.
+    /// How many mutations of its corpus each target is tried on, or the one of `FUZZ_TARGET`; `FUZZ_CASES` says otherwise.
     fn cases() -> u32 {
-        std::env::var("FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
+        std::env::var("FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
     }
 
     fn corpus(name: &str) -> Vec<Vec<u8>> {
@@ -255,8 +257,9 @@ mod tests {
         let strategy = (any::<Index>(), prop::collection::vec(edit(), 0..6));
         let config =
             ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
-        for target in TARGETS {
-            let corpus = corpus(target.name);
+        let wanted = std::env::var("FUZZ_TARGET").ok();
+        for target in TARGETS.iter().filter(|one| wanted.as_deref().is_none_or(|wanted| one.name == wanted)) {
+            let (corpus, started) = (corpus(target.name), cpu_time());
             for bytes in &corpus {
                 (target.read)(bytes);
             }
@@ -268,6 +271,7 @@ mod tests {
                 let bytes = edited(&corpus, seed, &edits);
                 panic!("{}: {why}\nb\"{}\"", target.name, bytes.escape_ascii());
             }
+            println!("{}: {} cases in {:?}", target.name, cases(), cpu_time() - started);
         }
     }
 

@@ -134,13 +134,15 @@ impl Http {
     }
 
     fn loaded(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {
-        let known = self.inner.trust.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known {
-            return Ok(known);
+        if let Some(known) = &*self.inner.trust.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(known.clone());
         }
-        let loaded = self.load()?;
+        // Locked while they are read: who comes meanwhile would need as long to read them a second time.
         let mut trust = self.inner.trust.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(trust.get_or_insert(loaded).clone())
+        match &*trust {
+            Some(known) => Ok(known.clone()),
+            None => Ok(trust.insert(self.load()?).clone()),
+        }
     }
 
     fn load(&self) -> Result<(Arc<Trust>, SharedHttpConnector), Cause> {

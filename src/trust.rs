@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::cause::Cause;
 use crate::files::{self, Root};
 use crate::kind::Kind;
-use crate::secret;
 
-/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE, Alpine.
-/// The directories of single certificates beside them hold the same ones, and reading those takes ten times as long.
+/// Where distributions keep all trusted roots in one file: Debian and Ubuntu, Amazon Linux and its family, SUSE,
+/// Alpine. The directories of individual certificates next to them have the same content but take ten times as long to
+/// read.
 pub(crate) const STORES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -201,9 +201,8 @@ pub(crate) async fn rebuild(root: &Root) -> Result<(), Cause> {
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
-    let said = secret::scrub(&String::from_utf8_lossy(&said)).trim().to_owned();
-    let last: String = said.chars().skip(said.chars().count().saturating_sub(SHOWN)).collect();
-    Err(failed(format!("ended with {}", output.status)).with("its last words", last))
+    let said = String::from_utf8_lossy(&said);
+    Err(failed(format!("ended with {}", output.status)).with_ending("its last words", &said, SHOWN))
 }
 
 /// The cause for authorities that the store lacks although it was rebuilt.

@@ -126,7 +126,7 @@ fn no_space(path: &Path, needed: Option<u64>, free: u64) -> Cause {
     let cause = Cause::config(
         Kind::AirgapNoSpace,
         format!(
-            "The airgap package does not fit on the disk of {}{needs}, and {} are free.",
+            "The airgap package does not fit on the disk of {}{needs}; {} are free.",
             directory.display(),
             BinaryBytes(free)
         ),
@@ -157,20 +157,20 @@ pub(crate) fn differs(package: &Package, mismatch: &Mismatch) -> Cause {
         Expected::Sha256(_) => Cause::config(
             Kind::AirgapSha256,
             format!(
-                "The airgap package {} does not have the SHA-256 that {}{} names.",
+                "The airgap package {} does not match the SHA-256 in {}{}.",
                 package.name,
                 package.name,
                 Package::SUMS
             ),
-            "Upload the package and its .sha256 file again: sha256sum shows which of them is wrong.",
+            "Upload the package and its .sha256 file again; sha256sum shows which one is wrong.",
         ),
         _ => Cause::external(
             Kind::AirgapChecksum,
             format!(
-                "What arrived of the airgap package {} is not what was uploaded: its checksum differs.",
+                "The download of the airgap package {} is corrupt: its checksum differs from the uploaded object's.",
                 package.name
             ),
-            "Wait; if it lasts, check the proxy in between, and upload the package again.",
+            "Wait; if it persists, check the proxy in between, and upload the package again.",
         ),
     };
     cause.with("checksum", mismatch)
@@ -181,7 +181,7 @@ pub(crate) fn missing(path: &Path) -> Cause {
     Cause::config(
         Kind::AirgapMissing,
         format!(
-            "LicenseBootstrapAirgapPackagePath is {}, where there is no package, and the bundle has none.",
+            "LicenseBootstrapAirgapPackagePath is {}, but there is no package at that path or in the bundle.",
             path.display()
         ),
         "Upload the package to the source under a name that ends in .airgap, or bake it into the AMI.",

@@ -61,8 +61,8 @@ impl Origin<'_> {
             let sum = sha256_of(&String::from_utf8_lossy(&content), name).ok_or_else(|| {
                 Cause::config(
                     Kind::AirgapSha256File,
-                    format!("{file} names no SHA-256 of {name}."),
-                    format!("Write it again: sha256sum {name} > {file}"),
+                    format!("{file} contains no SHA-256 of {name}."),
+                    format!("Recreate it: sha256sum {name} > {file}"),
                 )
             })?;
             described.expected.push(Expected::Sha256(sum));

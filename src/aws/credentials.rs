@@ -24,7 +24,7 @@ use super::failure;
 use super::imds::Imds;
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// How long before they expire credentials are replaced. The metadata service has new ones five minutes before.
 const MARGIN: Duration = Duration::from_secs(120);
@@ -41,6 +41,8 @@ struct Parts {
     providers: Vec<(&'static str, SharedCredentialsProvider)>,
     /// The fallback if none of them has credentials.
     imds: Option<Imds>,
+    /// Where they are made known.
+    secrets: Secrets,
     found: Mutex<Option<Credentials>>,
 }
 
@@ -50,6 +52,7 @@ impl Chain {
         region: Region,
         timeouts: TimeoutConfig,
         imds: Option<Imds>,
+        secrets: Secrets,
     ) -> Self {
         let provider = ProviderConfig::without_region()
             .with_region(Some(region))
@@ -68,6 +71,7 @@ impl Chain {
                 ("the web identity token", SharedCredentialsProvider::new(web_identity)),
             ],
             imds: imds.filter(|_| !disabled),
+            secrets,
             found: Mutex::new(None),
         };
         Chain { parts: Arc::new(parts) }
@@ -80,9 +84,9 @@ impl Chain {
             return Ok(credentials.clone());
         }
         let credentials = self.parts.look().await?;
-        secret::register(credentials.secret_access_key());
+        self.parts.secrets.register(credentials.secret_access_key());
         if let Some(token) = credentials.session_token() {
-            secret::register(token);
+            self.parts.secrets.register(token);
         }
         *found = Some(credentials.clone());
         Ok(credentials)
@@ -252,7 +256,9 @@ mod tests {
     fn chain(given: Option<Credentials>, imds: Option<Imds>) -> Chain {
         let providers =
             given.into_iter().map(|it| ("the test", SharedCredentialsProvider::new(it))).collect();
-        Chain { parts: Arc::new(Parts { providers, imds, found: Mutex::new(None) }) }
+        Chain {
+            parts: Arc::new(Parts { providers, imds, secrets: Secrets::default(), found: Mutex::new(None) }),
+        }
     }
 
     #[tokio::test]
@@ -266,7 +272,8 @@ mod tests {
         let credentials = chain.find().await.unwrap();
         assert_eq!(credentials.access_key_id(), "ASIA1");
         assert!(credentials.expiry().is_some());
-        assert!(secret::is_in("role/secret+canary") && secret::is_in("role-token-canary"));
+        let secrets = &chain.parts.secrets;
+        assert!(secrets.is_in("role/secret+canary") && secrets.is_in("role-token-canary"));
         chain.find().await.unwrap();
         assert_eq!(server.count("GET "), 2);
         chain.forget();
@@ -289,9 +296,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_given_goes_before_the_role() {
         let given = Credentials::new("AKIA1", "given-secret-canary", None, None, "test");
-        let credentials = chain(Some(given), None).find().await.unwrap();
+        let chain = chain(Some(given), None);
+        let credentials = chain.find().await.unwrap();
         assert_eq!(credentials.access_key_id(), "AKIA1");
-        assert!(secret::is_in("given-secret-canary"));
+        assert!(chain.parts.secrets.is_in("given-secret-canary"));
     }
 
     #[tokio::test]

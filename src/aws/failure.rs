@@ -11,6 +11,7 @@ use jiff::fmt::rfc2822;
 
 use crate::cause::{self, Cause};
 use crate::kind::Kind;
+use crate::secret::url;
 
 /// The next step for a wrong clock.
 pub(super) const SET_CLOCK: &str =
@@ -236,7 +237,7 @@ where
     }
     let endpoints = [service.endpoint_variable, "AWS_ENDPOINT_URL"].into_iter();
     match endpoints.filter_map(|variable| Some((variable, std::env::var(variable).ok()?))).next() {
-        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {url}")),
+        Some((variable, url)) => cause.with("endpoint", format!("{variable}: {}", url::shown(&url))),
         None => cause,
     }
 }

@@ -73,7 +73,7 @@ impl Imds {
                 "The address of the metadata service is not an http:// URL.",
                 "Correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT.",
             )
-            .with("endpoint", endpoint));
+            .with_url("endpoint", endpoint));
         }
         let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
         Ok(Imds {
@@ -319,7 +319,7 @@ fn unreachable(endpoint: &str, name: &str, error: &reqwest::Error) -> Cause {
         cause::chain(error)
     };
     Cause::external(Kind::ImdsUnreachable, sentence, next_step)
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("asked for", name)
         .with("error", said)
 }
@@ -345,7 +345,7 @@ fn no_token(endpoint: &str, status: StatusCode) -> Cause {
             "Require tokens: aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required \
              --http-endpoint enabled (in the launch template: MetadataOptions, HttpTokens: required).",
         )
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("response to the token request", status),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
             unauthorized(endpoint, "token").with("answer", status)
@@ -361,7 +361,7 @@ fn disabled(endpoint: &str) -> Cause {
         "Enable it: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens \
          required",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("answer", StatusCode::FORBIDDEN)
 }
 
@@ -371,7 +371,7 @@ fn unauthorized(endpoint: &str, name: &str) -> Cause {
         "The metadata service rejects the token that it has just issued.",
         "Check that AWS_EC2_METADATA_SERVICE_ENDPOINT points to one metadata service, not several behind one address.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("asked for", name)
 }
 
@@ -382,7 +382,7 @@ fn unavailable(endpoint: &str, name: &str, status: StatusCode) -> Cause {
             "The metadata service is temporarily unavailable.",
             "Wait; if it persists, check whether another program on this box is flooding the metadata service.",
         )
-        .with("endpoint", endpoint)
+        .with_url("endpoint", endpoint)
         .with("asked for", name)
         .with("answer", status)
     } else {
@@ -396,20 +396,19 @@ fn no_item(endpoint: &str, name: &str) -> Cause {
         format!("The metadata service has no {name}."),
         "If the instance was just launched, wait; otherwise check its network interfaces and AWS_EC2_METADATA_SERVICE_ENDPOINT.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("item", name)
 }
 
 fn bad_answer(endpoint: &str, name: &str, text: &str) -> Cause {
-    let short: String = text.chars().take(80).filter(|c| !c.is_control()).collect();
     Cause::external(
         Kind::ImdsBadAnswer,
         format!("The metadata endpoint returned an invalid {name}."),
         "Check what responds at this address: it must not be a proxy or a captive portal.",
     )
-    .with("endpoint", endpoint)
+    .with_url("endpoint", endpoint)
     .with("item", name)
-    .with("answer", short)
+    .with_quote("answer", text, 80)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::cause::Cause;
 use crate::dns;
 use crate::http::{Http, REQUEST_TIMEOUT};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
 use credentials::Chain;
 use imds::Imds;
@@ -51,14 +51,19 @@ impl Aws {
     ///
     /// # Errors
     /// As for [`Http::load_trust`].
-    pub async fn new(http: &Http, region: &str, imds: Option<Imds>) -> Result<Self, Cause> {
+    pub async fn new(
+        http: &Http,
+        region: &str,
+        imds: Option<Imds>,
+        secrets: &Secrets,
+    ) -> Result<Self, Cause> {
         let client = http.for_sdk()?;
         let region = Region::new(region.to_owned());
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(ATTEMPT_TIMEOUT)
             .build();
-        let credentials = Chain::new(client.clone(), region.clone(), timeouts.clone(), imds);
+        let credentials = Chain::new(client.clone(), region.clone(), timeouts.clone(), imds, secrets.clone());
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .region(region)
             .http_client(client)
@@ -103,43 +108,9 @@ pub fn region(environment: impl Fn(&str) -> Option<String>) -> Option<String> {
     set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"))
 }
 
-/// Registers the secrets in the process environment for AWS and HTTP: keys, tokens, and passwords in proxy URLs. Call
-/// it before printing anything.
-pub fn register_environment(environment: impl Fn(&str) -> Option<String>) {
-    for name in [
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_SECURITY_TOKEN",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    ] {
-        if let Some(value) = environment(name) {
-            secret::register(&value);
-        }
-    }
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        let values = [environment(name), environment(&name.to_ascii_lowercase())];
-        for url in values.into_iter().flatten().filter_map(|value| reqwest::Url::parse(&value).ok()) {
-            if let Some(password) = url.password() {
-                secret::register(password);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn secrets_of_the_environment_are_known() {
-        register_environment(|name| match name {
-            "AWS_SECRET_ACCESS_KEY" => Some("environment/secret+canary".to_owned()),
-            "https_proxy" => Some("http://me:proxy%2Fcanary@10.0.0.1:3128".to_owned()),
-            _ => None,
-        });
-        assert!(secret::is_in("environment/secret+canary"));
-        assert!(secret::is_in("proxy/canary"));
-    }
 
     #[test]
     fn the_environment_names_the_region() {

@@ -13,6 +13,7 @@ use crate::console::text;
 use crate::docker::engine::{Container, Engine};
 use crate::files::{self, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 use crate::settings::Settings;
 
 /// How a leftover is removed.
@@ -305,6 +306,14 @@ impl Hygiene {
         }
     }
 
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        for left in &mut self.left {
+            left.cause.scrub(secrets);
+            left.name = secrets.foreign(&left.name);
+        }
+    }
+
     /// Two lines for each leftover.
     pub(super) fn text(&self) -> String {
         let mut said = String::new();
@@ -384,7 +393,7 @@ fn is_empty(path: &Path) -> bool {
         Ok(found) => {
             found.len() == 0
                 || (path.ends_with("machine-id")
-                    && fs::read_to_string(path).is_ok_and(|text| text.trim() == "uninitialized"))
+                    && files::read_text(path).is_ok_and(|text| text.trim() == "uninitialized"))
         }
     }
 }

@@ -69,7 +69,7 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
     Step::run(console, "lock", async |step| install::write(step, root, &lock, installer.as_ref())).await?;
     Step::run(console, "settings", async |_| install::settings(root)).await?;
     Step::run(console, "unit", async |_| install::enable_unit(root).await).await?;
-    let hygiene = Step::run(console, "hygiene", async |_| {
+    let mut hygiene = Step::run(console, "hygiene", async |_| {
         let containers = engine.containers().await?;
         let mut found = hygiene::scan(root, settings, Some(&containers))?;
         if clean {
@@ -80,6 +80,7 @@ async fn bake(world: &CommandContext, engine: &Engine, clean: bool) -> Result<Co
         Ok(Achieved::done(found, detail))
     })
     .await?;
+    hygiene.scrub(&world.secrets);
     Ok(printed(&lock, &hygiene))
 }
 

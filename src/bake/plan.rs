@@ -1,7 +1,6 @@
 //! `images.toml`: which images to pull, and which installer to pin.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -145,7 +144,7 @@ impl BakePlan {
     /// # Errors
     /// `settings.missing`, `settings.syntax`, `settings.invalid` (config), with the line; `host.file`.
     pub(super) fn read(file: &Path) -> Result<Self, Cause> {
-        let text = match fs::read_to_string(file) {
+        let text = match files::read_text(file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Cause::config(

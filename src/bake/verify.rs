@@ -18,6 +18,7 @@ use crate::files;
 use crate::kind::Kind;
 use crate::replicated::edition::{Edition, OperatorEdition};
 use crate::replicated::{pins, script};
+use crate::secret::url;
 use crate::unit;
 
 use super::plan::{self, BakePlan};
@@ -122,6 +123,11 @@ pub(super) async fn verify(world: &CommandContext, engine: &Engine) -> CommandOu
     checks.push(Check::from("binary", binary(&world.root.path(BINARY)).await));
     checks.push(hygiene_check(world, containers.as_deref().ok()));
 
+    for check in &mut checks {
+        check.detail = world.secrets.own(&check.detail);
+        check.failures.iter_mut().chain(&mut check.warnings).for_each(|cause| cause.scrub(&world.secrets));
+    }
+
     let is_fit = checks.iter().all(|check| check.outcome != CheckOutcome::Failed);
     let failed: usize = checks.iter().map(|check| check.failures.len()).sum();
     let is_quiet = world.console.verbosity() == Verbosity::Quiet;
@@ -200,7 +206,9 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
     let pinned = lock.and_then(|lock| lock.installer.as_ref());
     match (pinned, &world.settings.install.url, lock) {
         (None, None, None) => Check::skipped("installer", "waits for lock"),
-        (None, Some(url), None) => Check::skipped("installer", &format!("fetched at boot from {url}")),
+        (None, Some(url), None) => {
+            Check::skipped("installer", &format!("fetched at boot from {}", url::shown(url.as_str())))
+        }
         // A boot with this lock would refuse to run any installer.
         (None, _, Some(lock)) => {
             let missing = pins::installer(lock).err();
@@ -225,9 +233,7 @@ fn installer_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
 fn release(world: &CommandContext, lock: &Lock) -> Result<Release, Cause> {
     let read = |path: &str| {
         let path = world.root.path(path);
-        // Checked before, so its size is known.
-        script::from_file(&path, None)?;
-        let content = std::fs::read(&path).map_err(|error| files::failed("read", &path, &error))?;
+        let (content, _) = script::read(&path, None)?;
         Ok::<_, Cause>((content, path.display().to_string()))
     };
     let (content, place) = read(script::PINNED)?;
@@ -278,7 +284,7 @@ fn release_check(world: &CommandContext, lock: Option<&Lock>) -> Check {
 async fn unit_failures(world: &CommandContext) -> Vec<Cause> {
     let mut failures = Vec::new();
     let path = world.root.path(unit::PATH);
-    match std::fs::read_to_string(&path) {
+    match files::read_text(&path) {
         Ok(text) if text == unit::text() => {}
         Ok(_) => failures.push(
             Cause::config(

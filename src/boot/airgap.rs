@@ -38,7 +38,7 @@ pub(super) async fn place(
     let target = run.root.path(path);
     let is_installed = run.record().instance.is_some_and(|instance| instance.installed_at.is_some());
     if is_installed && !run.force {
-        return Ok(Achieved::skipped((), "Replicated is installed and has read its package"));
+        return Ok(Achieved::skipped((), "Replicated is installed and has read the package"));
     }
     let Some(package) = bundle.package()? else {
         return match airgap::look(&target)? {
@@ -97,8 +97,8 @@ fn empty(package: &Package) -> Cause {
 fn unverified(package: &Package) -> Cause {
     Cause::config(
         Kind::AirgapUnverified,
-        format!("No checksum is known of the airgap package {}, so only its size is checked.", package.name),
-        format!("Upload one beside it: sha256sum {0} > {0}{1}", package.name, Package::SUMS),
+        format!("The airgap package {} has no checksum file, so only its size is verified.", package.name),
+        format!("Upload one next to it: sha256sum {0} > {0}{1}", package.name, Package::SUMS),
     )
 }
 
@@ -205,8 +205,8 @@ impl Transfer<'_> {
 fn cut(package: &Package, described: &Described, length: u64) -> Cause {
     Cause::external(
         Kind::AirgapCut,
-        format!("The transfer of the airgap package {} ended early.", package.name),
-        "Wait; if it lasts, check the proxy or VPC endpoint in between.",
+        format!("The download of the airgap package {} was cut short.", package.name),
+        "Wait; if it persists, check the proxy or VPC endpoint in between.",
     )
     .with("arrived", format!("{length} of {} bytes", described.size))
 }
@@ -214,7 +214,7 @@ fn cut(package: &Package, described: &Described, length: u64) -> Cause {
 fn changed(package: &Package) -> Cause {
     Cause::external(
         Kind::AirgapChanged,
-        format!("The airgap package {} changed during its transfer.", package.name),
-        "Wait: it is fetched again from its beginning.",
+        format!("The airgap package {} changed during the download.", package.name),
+        "Wait: the download restarts from the beginning.",
     )
 }

@@ -1,8 +1,6 @@
 //! cloud-init's network stage: it grows the disk, mounts volumes, creates groups, and sets the host name and the hosts
 //! file. The unit starts before that stage has ended, and waits for it where a boot needs any of that.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,10 +8,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::files::Root;
+use crate::files::{Root, read_bounded};
 use crate::kind::Kind;
 
-use super::delegate::systemctl;
+use super::systemctl::systemctl;
 
 /// The unit that runs the stage; since cloud-init 24.3 it has the second name.
 const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];
@@ -22,7 +20,7 @@ const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];
 const STATUS_FILE: &str = "/run/cloud-init/status.json";
 
 /// In bytes: many times what cloud-init writes there.
-const LONGEST_STATUS: u64 = 256 * 1024;
+const LONGEST_STATUS: usize = 256 * 1024;
 
 /// How long the stage is waited for: growing a large file system takes a minute or two. A box that boots without it is
 /// better than one that does not boot.
@@ -103,8 +101,7 @@ impl NetworkStage {
     }
 
     fn status(&self) -> Option<Value> {
-        let mut text = Vec::new();
-        File::open(self.root.path(STATUS_FILE)).ok()?.take(LONGEST_STATUS).read_to_end(&mut text).ok()?;
+        let text = read_bounded(&self.root.path(STATUS_FILE), LONGEST_STATUS).ok()?;
         // cloud-init replaces the file as a whole.
         serde_json::from_slice(&text).ok()
     }

@@ -42,7 +42,7 @@ pub(super) async fn overdue(run: &Run, deadline: watch::Receiver<Instant>) -> Ca
         }),
     );
     let cause = match wait {
-        Some(wait) => cause.with("waited for", &wait.cause),
+        Some(wait) => cause.quoting("waited for", &wait.cause),
         None => cause,
     };
     cause.after_waiting(took)

@@ -3,11 +3,9 @@
 //! At first boot, user-data runs this inside cloud-init. It never waits for a systemd job to finish, since that job may
 //! be queued behind the very part of cloud-init that waits for this process.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -23,12 +21,10 @@ use super::boot_lock::{self, BootLock, LOOK_EVERY, LockOutcome};
 use super::follow::Shown;
 use super::order::Order;
 use super::output;
+use super::systemctl::systemctl;
 
 /// How often the unit's state is polled. Progress comes from the record; this detects an end that is not recorded.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-
-/// Timeout for systemctl: systemd is busy during boot, but never for this long.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// The unit in which cloud-init runs user-data scripts.
 const USER_DATA_UNIT: &str = "/cloud-final.service";
@@ -279,26 +275,4 @@ async fn is_over() -> Option<String> {
 /// Whether systemctl reached systemd and reported an error.
 fn is_answer(cause: &Cause) -> bool {
     cause.kind == Kind::UnitRefused
-}
-
-pub(super) async fn systemctl(arguments: &[&str]) -> Result<String, Cause> {
-    let mut command = Command::new("systemctl");
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let failed = |kind, said: &str| {
-        Cause::host(
-            kind,
-            format!("systemd rejected {}.", unit::NAME),
-            format!("Check systemctl status {}", unit::NAME),
-        )
-        .with("asked", format!("systemctl {}", arguments.join(" ")))
-        .with("answer", said)
-    };
-    match tokio::time::timeout(ANSWER_WITHIN, command.output()).await {
-        Err(_) => Err(failed(Kind::UnitSilent, "none")),
-        Ok(Err(error)) => Err(failed(Kind::UnitSilent, &error.to_string())),
-        Ok(Ok(output)) if output.status.success() => {
-            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-        }
-        Ok(Ok(output)) => Err(failed(Kind::UnitRefused, String::from_utf8_lossy(&output.stderr).trim())),
-    }
 }

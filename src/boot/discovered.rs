@@ -10,10 +10,11 @@ use crate::aws::{self, Aws};
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 
+use super::identity;
 use super::lifecycle::{self, Heartbeats, Lifecycle};
 use super::order::Order;
 use super::run::Run;
-use super::{IDENTITY, LIFECYCLE, identity};
+use super::stages::{IDENTITY, LIFECYCLE};
 
 /// What a boot has learned so far, and the heartbeats that live as long as the run.
 #[derive(Default)]
@@ -54,11 +55,13 @@ impl Discovered {
             return Ok((identity, aws));
         }
         let region = aws::region(environment).unwrap_or_else(|| identity.region.clone());
-        let aws = match Aws::new(&run.http, &region, Some(imds.clone())).await {
+        let aws = match Aws::new(&run.http, &region, Some(imds.clone()), &run.secrets).await {
             Ok(aws) => aws,
             Err(cause) => {
                 // The roots of the box may do to report that those in AWS_CA_BUNDLE cannot be read.
-                if let Ok(aws) = Aws::new(&run.http.without_ca_bundle(), &region, Some(imds)).await {
+                if let Ok(aws) =
+                    Aws::new(&run.http.without_ca_bundle(), &region, Some(imds), &run.secrets).await
+                {
                     self.aws.get_or_init(|| aws);
                 }
                 return Err(cause);

@@ -29,7 +29,7 @@ pub(super) async fn run(
     order: Option<&Order>,
     force: bool,
 ) -> Result<CommandOutput, Cause> {
-    let CommandContext { root, settings, .. } = world;
+    let CommandContext { root, settings, secrets, .. } = world;
     let follows = record::boot_runs(&root);
     // A boot also treats an unreadable record as none.
     let (previous, unreadable) = match Record::read(&root) {
@@ -37,7 +37,7 @@ pub(super) async fn run(
         Err(cause) => (None, Some(cause)),
     };
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::dry(root.clone(), settings, Http::new(root), force, begun);
+    let run = Run::dry(root.clone(), settings, Http::new(root), secrets, force, begun);
     if let Some(cause) = unreadable {
         run.warn(None, cause);
     }
@@ -47,7 +47,8 @@ pub(super) async fn run(
         Err(cause) if cause.kind == order::ANOTHER_BOX => return Err(cause),
         ended => ended.err(),
     };
-    let record = run.record();
+    let record = run.shown();
+    let failure = failure.map(|cause| cause.scrubbed(&run.secrets));
     let end = End::of(&record, failure, Consequence::of(&run.settings, &record, told.lifecycle()));
     Ok(printed(&record, &end, follows))
 }

@@ -16,7 +16,6 @@ use crate::cause::{Cause, Class};
 use crate::console::{Level, StageOutcome};
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record};
-use crate::secret;
 use crate::settings::{OnFailure, Settings};
 
 use super::boot_lock::BootLock;
@@ -24,7 +23,7 @@ use super::discovered::Discovered;
 use super::lifecycle::Lifecycle;
 use super::report;
 use super::run::Run;
-use super::{IMAGES, INSTALL};
+use super::stages::{IMAGES, INSTALL};
 
 /// Upload timeout of a report: best effort, while the group is waiting.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(20);
@@ -148,6 +147,7 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
     if let Ok(mut console) = opened {
         let record = run.record();
         let instance = record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str());
+        let cause = cause.scrubbed(&run.secrets);
         let text = format!(
             "\r\nboot-agent: {instance}: the boot failed ({}, {})\r\nboot-agent: cause: {}\r\nboot-agent: next step: {}\r\n",
             cause.kind,
@@ -156,7 +156,7 @@ pub(super) fn write_to_console(run: &Run, cause: &Cause) {
             one_line(&cause.next_step),
         );
         // One write, so that no kernel message is interleaved.
-        let _ = console.write_all(secret::scrub(&text).as_bytes());
+        let _ = console.write_all(text.as_bytes());
     }
 }
 
@@ -169,7 +169,7 @@ async fn upload(run: &Run, aws: &Aws) {
     let record = run.record();
     let instance = record.instance.as_ref().map_or("unknown", |instance| instance.id.as_str());
     let key = location.key(&format!("{instance}/{}.json", record.started_at.strftime("%Y%m%dT%H%M%SZ")));
-    let body = Bytes::from(format!("{:#}\n", record.to_json()));
+    let body = Bytes::from(format!("{:#}\n", run.shown().to_json()));
     let s3 = S3::new(aws);
     let put = s3.put(&location.bucket, &key, body, "application/json");
     match tokio::time::timeout(UPLOAD_DEADLINE, put).await {

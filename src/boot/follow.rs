@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::console::{Console, Event, StageOutcome};
 use crate::record::Record;
 
-use super::STAGES;
+use super::stages::STAGES;
 
 /// How much of a boot's record has been shown.
 #[derive(Default)]

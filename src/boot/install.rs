@@ -73,12 +73,15 @@ pub(super) async fn install(
     settle_answers(stage, &arguments, identity)?;
     let metadata = imds::endpoint(|name| std::env::var(name).ok());
     let guard = lock.map(|_| FetchGuard::write(&run.root, operator.as_ref(), &metadata)).transpose()?;
+    let closed = run.root.path(installer::REPLICATED_CONF);
     let job = Job {
         script: &script,
         arguments: &arguments,
         guard: guard.as_ref(),
         goal: &goal,
         deadline: run.settings.install.deadline,
+        closed: &closed,
+        secrets: &run.secrets,
     };
     let report = run_until_done(stage, engine, &job).await?;
     note_installed(run);
@@ -102,9 +105,9 @@ async fn run_until_done(stage: &Stage<'_>, engine: &Engine, job: &Job<'_>) -> Re
             pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             stage.progress(format!("running {}", job.script.path.display()), None);
             let mut on_line = |line: &str| stage.output(line);
-            let closed = KeptClosed::new(&run.root, access);
-            let (report, outcome) = closed.during(installer::install(engine, job, &mut on_line)).await;
-            answers::register_daemon_token(&run.root);
+            let _closed = KeptClosed::new(&run.root, access);
+            let (report, outcome) = installer::install(engine, job, &mut on_line).await;
+            answers::register_daemon_token(&run.root, &run.secrets);
             if report.restarted_docker {
                 stage.warn(docker_restarted());
             }
@@ -190,7 +193,7 @@ fn settle_answers(stage: &Stage<'_>, arguments: &[String], identity: &Identity) 
     let address = answers::installed_for(&run.root);
     let is_here = ran_here && address.is_none_or(|address| address == identity.local_ipv4);
     if is_here {
-        answers::register_daemon_token(&run.root);
+        answers::register_daemon_token(&run.root, &run.secrets);
         for warning in answers::compare(&run.root, arguments)? {
             stage.warn(warning);
         }

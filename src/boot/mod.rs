@@ -31,6 +31,8 @@ mod ready;
 mod report;
 mod run;
 mod signals;
+mod stages;
+mod systemctl;
 mod trust;
 mod user_data;
 mod validate;
@@ -62,25 +64,10 @@ use discovered::Discovered;
 use order::Order;
 use run::Run;
 use signals::StopSignals;
-
-const IDENTITY: &str = "identity";
-const LIFECYCLE: &str = "lifecycle";
-const FETCH: &str = "fetch";
-const VALIDATE: &str = "validate";
-const PLACE: &str = "place";
-/// Only of bundles that name an airgap package.
-const AIRGAP: &str = "airgap";
-const DATABASES: &str = "databases";
-const IMAGES: &str = "images";
-const INSTALL: &str = "install";
-const READY: &str = "ready";
-const REPORT: &str = "report";
+use stages::{AIRGAP, DATABASES, FETCH, IMAGES, INSTALL, PLACE, READY, REPORT, VALIDATE};
 
 /// How long after cloud-init's network stage the engine's socket is looked for without a pause between attempts.
 const SOCKET_SOON: Duration = Duration::from_secs(2);
-
-const STAGES: [&str; 11] =
-    [IDENTITY, LIFECYCLE, FETCH, VALIDATE, PLACE, AIRGAP, DATABASES, IMAGES, INSTALL, READY, REPORT];
 
 /// The procedure, of a boot and of a dry run. What it learns of AWS it leaves in `told`, so that a failure at any later
 /// point can be reported.
@@ -167,7 +154,8 @@ pub(crate) async fn run(
         // Whatever else the user-data is may write the settings file in that stage.
         wait_for_network_stage(&world).await;
         let (file, given) = (world.own_settings_file.as_deref(), order::flags(flags, None));
-        let (settings, unusable) = settings::load_usable(&world.root, file, std::env::vars_os, given)?;
+        let (settings, unusable) =
+            settings::load_usable(&world.root, file, std::env::vars_os, given, &world.secrets)?;
         world.settings = settings;
         fault = unusable.or(fault.filter(order::is_of));
     }
@@ -207,11 +195,13 @@ pub(crate) async fn run(
         )),
         delegation = delegate::delegate(&world, flags, wanted.as_ref().ok().copied(), new.as_ref()) => delegation,
     };
-    let record = match delegation? {
+    let secrets = world.secrets.clone();
+    let mut record = match delegation? {
         Delegation::Ended(record) => *record,
         Delegation::Deferred => return Ok(RunResult::Ended(output::later())),
         Delegation::RunHere(lock) => supervise(world, wanted, new.or(order), flags, lock, stop).await?,
     };
+    record.scrub(&secrets);
     Ok(RunResult::Ended(output::of_record(&record, flags, &console)))
 }
 
@@ -260,7 +250,7 @@ async fn supervise(
     lock: BootLock,
     mut stop: StopSignals,
 ) -> Result<Record, Cause> {
-    let CommandContext { root, mut settings, console, .. } = world;
+    let CommandContext { root, mut settings, console, secrets, .. } = world;
     let http = Http::new(root.clone());
     // Loading the trusted certificates takes milliseconds of CPU time, while IMDS is being waited for.
     let early = http.clone();
@@ -294,7 +284,7 @@ async fn supervise(
         begun.switched_on_at = power::switched_on(begun.started_at);
         network_stage = NetworkStage::of(&root);
     }
-    let run = Run::new(root, settings, console, http, flags.force, network_stage, begun);
+    let run = Run::new(root, settings, console, http, secrets, flags.force, network_stage, begun);
     let is_bootable = wanted.is_ok();
     if !is_bootable {
         run.withhold_record();

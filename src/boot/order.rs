@@ -163,6 +163,7 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 mod tests {
     use super::super::cloud_init::NetworkStage;
     use super::*;
+    use crate::secret::Secrets;
 
     fn order(instance: Option<&str>) -> Order {
         Order {
@@ -175,12 +176,19 @@ mod tests {
     }
 
     fn run(root: Root) -> std::sync::Arc<Run> {
-        let settings =
-            crate::settings::load(&root, None, std::iter::empty(), Fragment::from_flags([])).unwrap();
+        let settings = crate::settings::load(
+            &root,
+            None,
+            std::iter::empty(),
+            Fragment::from_flags([]),
+            &Secrets::default(),
+        )
+        .unwrap();
         let http = crate::http::Http::new(root.clone());
-        let console = crate::console::Console::of_this_process(crate::console::Verbosity::Quiet, false);
+        let verbosity = crate::console::Verbosity::Quiet;
+        let console = crate::console::Console::of_this_process(verbosity, false, Secrets::default());
         let record = crate::record::Record::begin(String::new(), None);
-        Run::new(root, settings, console, http, false, NetworkStage::over(), record)
+        Run::new(root, settings, console, http, Secrets::default(), false, NetworkStage::over(), record)
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::console::StageOutcome;
 use crate::docker::engine::Engine;
 use crate::probe::{self, ProbeContext};
 use crate::replicated::{app, health};
-use crate::secret;
 
 use super::run::Stage;
 
@@ -47,7 +46,7 @@ pub(super) async fn wait_for(stage: &Stage<'_>, engine: &Engine) -> Result<Achie
 
 /// The result of a dry run: an app that the installation would start first can only be waited for.
 async fn would_wait(stage: &Stage<'_>, engine: &Engine) -> Result<Achieved<()>, Cause> {
-    if stage.outcome_of(super::INSTALL) == Some(StageOutcome::Done) {
+    if stage.outcome_of(super::stages::INSTALL) == Some(StageOutcome::Done) {
         return Ok(Achieved::done((), "would wait until the app is started and its health URLs answer"));
     }
     let client = crate::http::build(stage.run.http.direct()?)?;
@@ -101,7 +100,8 @@ async fn until_ready(
 /// Probes for the cause whenever nothing has changed for `app.stalled_after`.
 async fn diagnose(stage: &Stage<'_>, standstill: &RefCell<Standstill>) -> Infallible {
     let run = stage.run;
-    let ground = ProbeContext { root: &run.root, settings: &run.settings, http: &run.http };
+    let ground =
+        ProbeContext { root: &run.root, settings: &run.settings, http: &run.http, secrets: &run.secrets };
     loop {
         let left = standstill.borrow().left(run.settings.app_stalled_after);
         if let Some(left) = left {
@@ -175,9 +175,7 @@ async fn with_log(engine: &Engine, cause: Cause) -> Cause {
     let Ok(containers) = engine.containers().await else { return cause };
     let Some(frontend) = health::frontend(&containers) else { return cause };
     match engine.logs(&frontend.name, LOG_LINES).await {
-        Ok(lines) if !lines.is_empty() => {
-            cause.with("docker logs frontend", secret::scrub(&lines.join("\n")))
-        }
+        Ok(lines) if !lines.is_empty() => cause.with("docker logs frontend", lines.join("\n")),
         Ok(_) => cause.with("docker logs frontend", "empty"),
         Err(error) => cause.with("docker logs frontend", error),
     }

@@ -15,6 +15,7 @@ use crate::files::Root;
 use crate::http::Http;
 use crate::kind::Kind;
 use crate::record::{BootOutcome, Record, StageRecord, Wait};
+use crate::secret::Secrets;
 use crate::settings::Settings;
 use crate::wait;
 
@@ -36,6 +37,7 @@ pub(crate) struct Run {
     pub(crate) settings: Settings,
     pub(crate) console: Console,
     pub(crate) http: Http,
+    pub(crate) secrets: Secrets,
     /// Replace files and reinstall although this box has completed.
     pub(crate) force: bool,
     is_dry: bool,
@@ -62,6 +64,7 @@ impl Run {
         settings: Settings,
         console: Console,
         http: Http,
+        secrets: Secrets,
         force: bool,
         network_stage: NetworkStage,
         record: Record,
@@ -71,6 +74,7 @@ impl Run {
             settings,
             console,
             http,
+            secrets,
             force,
             is_dry: false,
             network_stage,
@@ -82,12 +86,20 @@ impl Run {
     }
 
     /// Turns this run into a dry run: it makes every check once and changes nothing.
-    pub(crate) fn dry(root: Root, settings: Settings, http: Http, force: bool, record: Record) -> Arc<Self> {
+    pub(crate) fn dry(
+        root: Root,
+        settings: Settings,
+        http: Http,
+        secrets: Secrets,
+        force: bool,
+        record: Record,
+    ) -> Arc<Self> {
         Arc::new(Run {
             root,
             settings,
             console: Console::silent(),
             http,
+            secrets,
             force,
             is_dry: true,
             network_stage: NetworkStage::over(),
@@ -141,6 +153,13 @@ impl Run {
                 Err(cause)
             }
         }
+    }
+
+    /// A copy of the record, fit to be shown.
+    pub(crate) fn shown(&self) -> Record {
+        let mut record = self.record();
+        record.scrub(&self.secrets);
+        record
     }
 
     /// The same for a stage that may begin before cloud-init's network stage has ended. What fails until then is tried
@@ -201,7 +220,7 @@ impl Run {
         if disk.is_given_up {
             return;
         }
-        let written = self.record().write(&self.root);
+        let written = self.shown().write(&self.root);
         let is_news = disk.last.as_ref() != Some(&written);
         disk.last = Some(written.clone());
         drop(disk);
@@ -444,9 +463,16 @@ mod tests {
             None,
             std::iter::empty(),
             crate::settings::Fragment::from_flags([]),
+            &Secrets::default(),
         )?;
-        let run =
-            Run::dry(root.clone(), settings, Http::new(root), false, Record::begin(String::new(), None));
+        let run = Run::dry(
+            root.clone(),
+            settings,
+            Http::new(root),
+            Secrets::default(),
+            false,
+            Record::begin(String::new(), None),
+        );
         run.alive(tokio::time::sleep(STANDSTILL * 3)).await;
         assert_eq!(run.standstill(), None);
         tokio::time::sleep(STANDSTILL).await;

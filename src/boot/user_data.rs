@@ -84,6 +84,7 @@ async fn ask(world: &CommandContext) -> Result<Option<Vec<u8>>, Cause> {
 }
 
 fn order_in(content: &[u8], world: &CommandContext) -> Option<Order> {
+    world.secrets.register_text(&String::from_utf8_lossy(content));
     let flags = flags_in(content)?;
     let source = args::source(&world.settings, &flags.words).ok()?;
     Some(Order::new(&source, &flags))

@@ -8,7 +8,8 @@ use super::run::Stage;
 
 /// Validates everything; reports every finding, and combines the errors in the cause.
 pub(super) fn validate(stage: &Stage<'_>, fetched: &Fetched) -> Result<Achieved<Bundle>, Cause> {
-    let validation = bundle::validate(fetched, &stage.run.settings.install.arguments);
+    let run = stage.run;
+    let validation = bundle::validate(fetched, &run.settings.install.arguments, &run.secrets);
     let warnings: Vec<&Finding> = validation.findings.iter().filter(|finding| !finding.is_error()).collect();
     for finding in &warnings {
         stage.warn(finding.located());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::finding::{Excerpt, Finding};
 use super::secrets;
 use crate::console::window::window;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// The longest excerpt, in characters; a longer line is cut on both sides of the place.
 const LONGEST: usize = 200;
@@ -22,7 +22,7 @@ struct File<'t> {
 }
 
 /// Gives each finding about a place in one of the `texts` its excerpt. Secrets must have been made known before.
-pub(super) fn attach(findings: &mut [Finding], texts: &BTreeMap<String, String>) {
+pub(super) fn attach(findings: &mut [Finding], texts: &BTreeMap<String, String>, known: &Secrets) {
     let mut looked_at: BTreeMap<&str, File<'_>> = BTreeMap::new();
     for finding in findings {
         let (Some(position), Some((file, text))) = (finding.position, texts.get_key_value(&finding.file))
@@ -30,7 +30,7 @@ pub(super) fn attach(findings: &mut [Finding], texts: &BTreeMap<String, String>)
             continue;
         };
         let file = looked_at.entry(file).or_insert_with(|| File {
-            secrets: secret::places(text),
+            secrets: known.places(text),
             lines: text.split('\n').collect(),
             is_json: text.trim_start().starts_with(['{', '[']),
         });

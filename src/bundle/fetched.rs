@@ -1,4 +1,4 @@
-//! What came from a source, before anybody has looked into it.
+//! The fetched, unvalidated bundle.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ pub enum BundleFile {
     /// The app's settings, imported by Replicated at its first start.
     #[serde(rename = "settings.conf")]
     Settings,
-    /// How Replicated installs itself without a person.
+    /// Replicated's unattended-install configuration.
     #[serde(rename = "replicated.conf")]
     Replicated,
     /// The licence.
@@ -32,7 +32,7 @@ impl BundleFile {
     pub const ALL: [BundleFile; 4] =
         [BundleFile::Settings, BundleFile::Replicated, BundleFile::License, BundleFile::Customizations];
 
-    /// The object's name at the source, and what a person calls it.
+    /// The object's name at the source, also used in messages.
     pub fn name(self) -> &'static str {
         match self {
             BundleFile::Settings => "settings.conf",
@@ -42,7 +42,7 @@ impl BundleFile {
         }
     }
 
-    /// Where it lies on the box.
+    /// Its path on the box.
     pub fn installed_path(self) -> &'static str {
         match self {
             BundleFile::Settings => "/etc/settings.conf",
@@ -113,7 +113,7 @@ pub struct Fetched {
     pub place: String,
 }
 
-/// What is known about one of the four that did not come.
+/// What is known about a missing one of the four files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lacking {
     /// Why it was not read, though something is there.

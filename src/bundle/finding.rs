@@ -1,4 +1,4 @@
-//! What validation has to say about a file: where, how bad, and the cause with its next step.
+//! Validation findings: place, severity, and the cause with its next step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use crate::cause::{Cause, Evidence};
 use crate::kind::Kind;
+use crate::secret::{Secrets, visible};
 
-/// Whether a finding keeps the bundle from being placed.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Nothing of this bundle is placed.
+    /// Nothing of the bundle is installed.
     Error,
-    /// Said, and gone on.
+    /// Reported only.
     Warning,
 }
 
@@ -37,12 +38,12 @@ pub struct Excerpt {
     pub column: usize,
 }
 
-/// One thing that is wrong with a bundle.
+/// One problem of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Whether it stops the boot.
     pub severity: Severity,
-    /// The file as a person knows it: `settings.conf`, or the path of an extra file.
+    /// The file: `settings.conf`, or the path of an extra file.
     pub file: String,
     /// Where in the file, if it is about one place.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -64,6 +65,12 @@ impl Finding {
         self.severity == Severity::Error
     }
 
+    /// Makes every free text fit to be shown; the excerpt is.
+    pub(crate) fn scrub(&mut self, secrets: &Secrets) {
+        self.cause.scrub(secrets);
+        self.file = visible(&self.file).into_owned();
+    }
+
     /// The cause, with the place in the file as its first evidence.
     pub fn located(&self) -> Cause {
         let place = match self.position {
@@ -71,7 +78,7 @@ impl Finding {
             None => self.file.clone(),
         };
         let mut cause = self.cause.clone();
-        cause.evidence.insert(0, Evidence { name: "file".into(), value: place });
+        cause.evidence.insert(0, Evidence::new("file", place));
         cause
     }
 }
@@ -89,7 +96,7 @@ pub fn invalid(findings: &[Finding], consequence: &str) -> Cause {
         "Correct the files at the source. To try them from anywhere: agent check DIRECTORY",
     );
     errors.into_iter().fold(cause, |cause, finding| {
-        cause.with("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
+        cause.with_sentence("mistake", format!("{finding}\n→ {}", finding.cause.next_step))
     })
 }
 
@@ -107,7 +114,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How many errors, and how many warnings, of one file are kept: nobody reads more, and a hostile file has a million.
+/// How many errors, and how many warnings, are kept for one file; a hostile file has a million.
 const MOST: usize = 100;
 
 /// How many findings of a whole bundle are kept.
@@ -271,7 +278,7 @@ impl<'t> Diagnostics<'t> {
                 evidence.value = format!("{}, {}", evidence.value, names.join(", "))
             }
             Some(_) => {}
-            None => evidence.push(Evidence { name: "also affects".into(), value: names.join(", ") }),
+            None => evidence.push(Evidence::new("also affects", names.join(", "))),
         }
         true
     }

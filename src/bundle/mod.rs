@@ -62,5 +62,5 @@ pub use fetched::{BundleFile, ExtraFile, Fetched, Lacking, Placement};
 pub use finding::{Finding, Position, Severity, invalid};
 pub use package::Package;
 pub use replicated_conf::ReplicatedConf;
-pub(crate) use secrets::addresses as secrets_in_addresses;
+pub(crate) use secrets::{addresses as secrets_in_addresses, register as register_secrets};
 pub use validate::{Bundle, Validation, validate};

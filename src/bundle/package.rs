@@ -41,8 +41,8 @@ impl Package {
                 let name = name.to_string_lossy();
                 Err(Cause::config(
                     Kind::AirgapSeveralPackages,
-                    format!("The bundle has {} airgap packages, and none is named {name}.", several.len()),
-                    format!("Leave one of them at the source, or rename one to {name}."),
+                    format!("The bundle has {} airgap packages, but none is named {name}.", several.len()),
+                    format!("Keep only one of them at the source, or rename one to {name}."),
                 )
                 .with("packages", names.join(", ")))
             }

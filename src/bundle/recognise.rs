@@ -1,4 +1,4 @@
-//! What a file holds, told from its content: files of a bundle are confused with each other, and encoded on their way.
+//! Identifies files by content: files of a bundle get swapped, or encoded in transit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,8 +101,9 @@ pub(super) fn not_a_license(name: &FileName, bytes: &[u8]) -> Option<Cause> {
     let again = format!("Download {shown} from CircleCI again and upload that.");
     if let Some(rest) = text.strip_prefix("-----BEGIN ") {
         let what = rest.split("-----").next().unwrap_or_default();
-        let what: String = what.chars().take(40).collect::<String>().to_lowercase();
-        let sentence = format!("{shown} is a PEM file ({what}), not a license.");
+        let is_label = what.len() <= 40 && what.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+        let what = if is_label { format!(" ({})", what.to_lowercase()) } else { String::new() };
+        let sentence = format!("{shown} is a PEM file{what}, not a license.");
         return Some(Cause::config(Kind::LicensePem, sentence, again));
     }
     if text.starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {

@@ -1,4 +1,4 @@
-//! Makes the secrets of a bundle known to the scrubber, before anybody says anything about it.
+//! Registers the secrets of a bundle before any message about it.
 //!
 //! This looks at raw text and asks for little: it must find the password also in a file that nothing else can read. It
 //! would rather take too much for a secret than too little, with two exceptions: a placeholder is no secret (the finding
@@ -16,7 +16,8 @@ use super::shell::{Value, Variable};
 use super::text;
 use super::{circleconfig, customizations};
 use crate::database::uri::secrets_in;
-use crate::secret;
+use crate::secret::Secrets;
+use crate::secret::names::{is_harmless, sounds_secret, squeezed};
 
 /// Longer than any password; what is longer is a misreading.
 const LONGEST: usize = 4096;
@@ -30,27 +31,12 @@ const MOST_BYTES: usize = 128 * 1024;
 /// How many addresses of one file are looked into.
 const MOST_ADDRESSES: usize = 500;
 
-/// What says nothing, under a name that sounds secret.
-const HARMLESS: [&str; 14] = [
-    "0",
-    "1",
-    "true",
-    "false",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "none",
-    "null",
-    "enabled",
-    "disabled",
-    "password",
-    "anonymous",
-];
-
 /// Makes every secret of every file known.
-pub(super) fn register(fetched: &Fetched) {
-    secret::register_all(found(fetched).iter().map(String::as_str));
+pub(crate) fn register(fetched: &Fetched, secrets: &Secrets) {
+    secrets.register_all(found(fetched).iter().map(String::as_str));
+    if let Some(license) = fetched.files.get(&BundleFile::License) {
+        secrets.register_bytes(license);
+    }
 }
 
 /// Every secret, each once, in no order that means anything.
@@ -69,7 +55,9 @@ pub(super) fn found(fetched: &Fetched) -> Vec<String> {
                 found.extend(in_shell(&text).take(MOST));
                 found.extend(in_variables(&text).take(MOST));
             }
-            BundleFile::License => {}
+            BundleFile::License => {
+                found.extend(text.lines().map(str::trim).filter(is_of_key).map(str::to_owned))
+            }
         }
     }
     for extra in &fetched.extra {
@@ -94,6 +82,11 @@ pub(super) fn found(fetched: &Fetched) -> Vec<String> {
         left > 0
     });
     found
+}
+
+/// Whether a line of a license is a part of its key: longer than any word, and in the alphabet of base64.
+fn is_of_key(line: &&str) -> bool {
+    line.len() >= 24 && line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte))
 }
 
 /// Where a line may have a secret that nobody has made known: the password of an address, and what follows a name that
@@ -224,7 +217,7 @@ fn in_variables(text: &str) -> impl Iterator<Item = String> {
 fn in_variable(name: &str, value: &str) -> Vec<String> {
     let mut found: Vec<String> = private_keys(value).collect();
     if value.contains("://") {
-        found.extend(secrets_in(value).into_iter().map(str::to_owned));
+        found.extend(secrets_in(value));
     } else if sounds_secret_in_shell(name) && is_worth_hiding(name, value) {
         found.push(value.to_owned());
     }
@@ -242,28 +235,7 @@ fn is_placeholder(text: &str) -> bool {
     text::placeholders_in_json(text.trim()).into_iter().any(|range| range == (0..text.trim().len()))
 }
 
-/// Letters of a name, without what separates words.
-fn squeezed(name: &str) -> String {
-    // The Kelvin sign and the long s are letters of keys to Go, by which Replicated reads them.
-    let plain = name.chars().map(|c| match c {
-        '\u{212a}' => 'k',
-        '\u{17f}' => 's',
-        c => c,
-    });
-    plain.filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
-}
-
-/// Whether the value of a key in JSON is likely a secret.
-fn sounds_secret(name: &str) -> bool {
-    let name = squeezed(name);
-    let trimmed = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let words = ["secret", "passw", "passphrase", "token", "credential", "privatekey", "apikey", "accesskey"];
-    let ends = ["key", "keyid", "pass", "pwd"];
-    !name.contains("public")
-        && (words.iter().any(|word| name.contains(word)) || ends.iter().any(|end| trimmed.ends_with(end)))
-}
-
-/// The same for a shell variable. The app's own variables all begin with `CIRCLE_SECRETS_`, which says nothing.
+/// [`sounds_secret`] for a shell variable. The app's own variables all begin with `CIRCLE_SECRETS_`, which says nothing.
 fn sounds_secret_in_shell(name: &str) -> bool {
     let name = name.strip_prefix("CIRCLE_SECRETS_").unwrap_or(name);
     sounds_secret(name) || matches!(name.rsplit('_').next(), Some("PW" | "PASS"))
@@ -287,11 +259,7 @@ fn is_worth_hiding(name: &str, value: &str) -> bool {
     }
     let names_a_file = ["file", "path", "dir", "location"].iter().any(|end| squeezed.ends_with(end));
     let is_path = value.starts_with('/') && (names_a_file || squeezed == "tlsbootstrapkey");
-    let is_small_number = value.len() < 6 && value.bytes().all(|b| b.is_ascii_digit());
-    !value.is_empty()
-        && !is_path
-        && !is_small_number
-        && !HARMLESS.contains(&value.to_ascii_lowercase().as_str())
+    !is_path && !is_harmless(value) && value != "password"
 }
 
 /// Passwords in anything that looks like an address.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::validate::validate_without_secrets;
 use super::*;
+use crate::secret::Secrets;
 
 /// A bundle without a finding, to be broken in one place.
 pub(super) fn good() -> Fetched {
@@ -102,7 +103,7 @@ pub(super) fn kinds(fetched: &Fetched) -> Vec<String> {
 
 #[test]
 fn a_good_bundle_has_no_finding_and_is_placed_as_it_came() {
-    let validation = validate(&good(), &[]);
+    let validation = validate(&good(), &[], &Secrets::default());
     assert_eq!(findings(&good()), [""; 0]);
     let bundle = validation.bundle.unwrap();
     let paths: Vec<_> = bundle.placements().map(|placement| placement.path.to_owned()).collect();

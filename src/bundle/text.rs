@@ -1,5 +1,5 @@
-//! What holds for every file of a bundle: it is text, it is the file and not a page about its absence, and nothing of the
-//! document it was pasted from is left in it.
+//! Checks common to all files of a bundle: it is text, it is the file and not an error page, and it has no artifacts of
+//! the document that it was pasted from.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -153,7 +153,7 @@ fn markup_page(name: &str, bytes: &[u8]) -> Option<Cause> {
             head.get(start..end)
         });
         if let Some(content) = content {
-            cause = cause.with(called, content.trim().chars().take(200).collect::<String>());
+            cause = cause.with_quote(called, content, 200);
         }
     }
     Some(cause)

@@ -14,6 +14,7 @@ use super::text::Templates;
 use super::{circleconfig, customizations, excerpt, json, license, recognise, secrets, settings_conf, text};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::secret::Secrets;
 use crate::{trust, unit};
 
 /// What a look at a whole bundle gave.
@@ -73,12 +74,11 @@ impl Bundle {
     }
 }
 
-/// Validates everything, after making every secret in it known to the scrubber. `arguments` are the installer's, by the
-/// settings.
-pub fn validate(fetched: &Fetched, arguments: &[String]) -> Validation {
-    secrets::register(fetched);
+/// Validates everything, after making every secret in it known. `arguments` are the installer's, by the settings.
+pub fn validate(fetched: &Fetched, arguments: &[String], known: &Secrets) -> Validation {
+    secrets::register(fetched, known);
     let (mut validation, texts) = looked(fetched, arguments);
-    excerpt::attach(&mut validation.findings, &texts);
+    excerpt::attach(&mut validation.findings, &texts, known);
     validation
 }
 
@@ -204,7 +204,7 @@ fn extra(files: &[ExtraFile]) -> Vec<Finding> {
             }
             None if again => format!("Two extra files have the path {name}."),
             None if unit::OWN_FILES.iter().any(|own| path.starts_with(own)) => {
-                format!("The path {name} of an extra file is one of the agent's own.")
+                format!("The path {name} of an extra file belongs to the agent itself.")
             }
             None => {
                 if let Some(cause) = trust::flaw(path, content) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// How a stage stands or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,31 +147,24 @@ pub enum Event {
 }
 
 impl Event {
-    pub(super) fn scrub(&mut self) {
-        let clean = |text: &mut String| {
-            if let std::borrow::Cow::Owned(scrubbed) = secret::scrub(text) {
-                *text = scrubbed;
-            }
-        };
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        let clean = |text: &mut String| *text = secrets.own(text);
         match self {
-            Event::Waiting { cause, .. } => cause.scrub(),
+            Event::Waiting { cause, .. } => cause.scrub(secrets),
             Event::Part { name, state, .. } => {
-                clean(name);
+                *name = secrets.foreign(name);
                 if let Some((text, _)) = state {
                     clean(text);
                 }
             }
-            Event::Progress { text, .. }
-            | Event::Output { line: text, .. }
-            | Event::Ready { status: text } => {
-                clean(text);
-            }
+            Event::Output { line, .. } => *line = secrets.foreign(line),
+            Event::Progress { text, .. } | Event::Ready { status: text } => clean(text),
             Event::Ended { detail: text, cause, .. }
             | Event::Note { text, cause, .. }
             | Event::Failed { text, cause } => {
                 clean(text);
                 if let Some(cause) = cause {
-                    cause.scrub();
+                    cause.scrub(secrets);
                 }
             }
             Event::Started { .. } | Event::Identified { .. } | Event::Over => {}

@@ -1,7 +1,6 @@
-//! Text as a screen can show it: wrapped at the terminal's width between words, and in ASCII signs where the locale is
-//! not UTF-8.
+//! Formats text for the terminal: wraps at its width between words, and uses ASCII signs outside UTF-8 locales.
 //!
-//! What goes to a pipe or a file is not wrapped, so that `grep` finds a sentence on one line.
+//! Output to a pipe or a file is not wrapped, so that `grep` finds a sentence on one line.
 
 use std::io::IsTerminal;
 
@@ -9,29 +8,29 @@ use terminal_size::{Height, Width, terminal_size_of};
 
 use super::window::window;
 
-/// Stands in a line where its text begins: further lines of that text are indented to this column. Never printed.
+/// Marks where the text of a line begins: its continuation lines are indented to this column. Never printed.
 pub const HANG: char = '\u{1f}';
 
 /// Stands at the start of a line that is never wrapped, such as a command to copy. Never printed.
 pub const VERBATIM: char = '\u{1e}';
 
-/// The least room for text beside what stands before [`HANG`]; with less, the text begins on a line of its own.
+/// The minimum width for text after [`HANG`]; with less, the text begins on its own line.
 const LEAST_ROOM: usize = 20;
 
-/// How far text is indented that begins on a line of its own.
+/// The indentation of text on its own line.
 const INDENT: usize = 4;
 
-/// The narrowest terminal that is believed.
+/// The minimum width assumed for a terminal.
 const NARROWEST: usize = 20;
 
-/// How wide a terminal is that does not say.
+/// The width assumed for a terminal that reports none.
 const USUAL_WIDTH: usize = 80;
 
-/// What belongs to the number before it.
+/// Units, which stay with the number before them.
 const UNITS: &[&str] =
     &["ms", "s", "min", "h", "days", "B", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB", "TiB", "%", "UTC"];
 
-/// The program's signs and what stands for them in ASCII.
+/// The signs and their ASCII replacements.
 const SIGNS: &[(char, &str)] = &[
     ('✓', "+"),
     ('✗', "x"),
@@ -47,7 +46,7 @@ const SIGNS: &[(char, &str)] = &[
     ('─', "-"),
 ];
 
-/// What a stream shows text on.
+/// The output device of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
     /// Columns; `None` for what is no terminal.
@@ -71,7 +70,7 @@ impl Screen {
         let is_terminal = stream.is_terminal();
         let size = if is_terminal { terminal_size_of(stream) } else { None };
         let columns = size.map(|(Width(columns), Height(_))| usize::from(columns));
-        // A terminal that does not say, as a serial console, is told by the environment, or is as wide as they ever were.
+        // For a terminal that reports no size, such as a serial console, use the environment, or the classic width.
         let columns = columns.or_else(|| is_terminal.then(columns_of_environment));
         Screen {
             width: columns.map(|columns| columns.max(NARROWEST)),
@@ -80,7 +79,7 @@ impl Screen {
         }
     }
 
-    /// A file's, which anybody may read anywhere.
+    /// For a file.
     pub fn file() -> Self {
         Screen { width: None, has_unicode: true, has_colour: false }
     }
@@ -184,7 +183,7 @@ fn in_ascii(text: &str) -> String {
     shown
 }
 
-/// An excerpt of a file stands as it is, since signs below it point at columns: `  12 | export X=…`.
+/// Excerpts of files are not wrapped, since carets below them point at columns: `  12 | export X=…`.
 fn is_excerpt(line: &str) -> bool {
     line.trim_start()
         .trim_start_matches(|character: char| character.is_ascii_digit())

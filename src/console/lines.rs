@@ -1,4 +1,4 @@
-//! Plain lines on standard error, one per event: for a log, a pipe, cloud-init, a terminal without cursor control.
+//! Plain lines on standard error, one per event, for logs, pipes, cloud-init and terminals without cursor control.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,7 +27,7 @@ impl Renderer for Lines {
         let Some(text) = self.line(event) else { return };
         let time = if self.dated { format!("{:.0} ", Timestamp::now()) } else { String::new() };
         let line = Screen::stderr().show(&format!("{time}{text}\n"));
-        // Standard error may be closed or its reader gone; a boot must not end for that.
+        // Standard error may be closed; that must not abort a boot.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 }
@@ -93,7 +93,7 @@ fn ended(
         let _ = write!(line, ": {detail}");
     }
     if let Some(cause) = cause {
-        let _ = write!(line, ": {}", in_one_line(cause));
+        let _ = write!(line, ": {}; more: {}", in_one_line(cause), cause.kind.ask());
     }
     Some(line)
 }

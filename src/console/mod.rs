@@ -1,9 +1,8 @@
-//! What a person, the journal and systemd are told while something runs.
+//! Progress output to the terminal, the journal and systemd.
 //!
-//! Everything said is an [`Event`]. [`Console`] scrubs each and hands it to the renderers that fit where the output
-//! goes: a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd. They
-//! write from a thread of their own ([`outlet`]).
-//! Results (what a command prints at its end) are the commands' own, on standard output.
+//! All progress is reported as [`Event`]s. [`Console`] scrubs each and passes it to the renderers that fit the output:
+//! a live list on a terminal, plain lines elsewhere, structured fields in the journal, `sd_notify` to systemd. They
+//! write on their own thread ([`outlet`]). Commands print their results on standard output themselves.
 
 mod event;
 mod journal;
@@ -28,10 +27,13 @@ use outlet::Outlet;
 use systemd_notify::Supervisor;
 use throttle::Throttled;
 
+use crate::secret::Secrets;
+
 /// Where events go. Cheap to clone; all clones are one. Nothing that is done with it blocks.
 #[derive(Clone)]
 pub struct Console {
     verbosity: Verbosity,
+    secrets: Secrets,
     outlet: Option<Outlet>,
     supervisor: Option<Supervisor>,
     is_journal: bool,
@@ -42,7 +44,7 @@ impl Console {
     /// terminal that can move its cursor, else plain lines; and `sd_notify` where systemd asked for it.
     ///
     /// With `dated`, a line in a log begins with the time: for what runs long enough that a reader asks when.
-    pub fn of_this_process(verbosity: Verbosity, dated: bool) -> Self {
+    pub fn of_this_process(verbosity: Verbosity, dated: bool, secrets: Secrets) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let journal = journal::Journal::if_stderr_is_its();
         let is_journal = journal.is_some() && journal::is_its(1);
@@ -55,6 +57,7 @@ impl Console {
         };
         Console {
             verbosity,
+            secrets,
             outlet: Outlet::start(vec![renderer]),
             supervisor: Supervisor::if_asked_for(),
             is_journal,
@@ -63,7 +66,13 @@ impl Console {
 
     /// A console that shows nothing.
     pub fn silent() -> Self {
-        Console { verbosity: Verbosity::default(), outlet: None, supervisor: None, is_journal: false }
+        Console {
+            verbosity: Verbosity::default(),
+            secrets: Secrets::default(),
+            outlet: None,
+            supervisor: None,
+            is_journal: false,
+        }
     }
 
     /// How much a person wants to see.
@@ -78,7 +87,7 @@ impl Console {
 
     /// Scrubs an event and shows it everywhere.
     pub fn emit(&self, mut event: Event) {
-        event.scrub();
+        event.scrub(&self.secrets);
         if let Some(supervisor) = &self.supervisor {
             supervisor.show(&event);
         }

@@ -1,7 +1,7 @@
-//! The thread that writes: nobody who says something waits for whoever reads it.
+//! The output thread: emitting an event never blocks on a reader.
 //!
-//! A pipe that nobody reads, a stopped terminal and a journal that is stuck all block a write for ever. They may block
-//! this thread; what is said meanwhile is dropped once the queue is full, and counted.
+//! An unread pipe, a stopped terminal and a stuck journal block writes for ever. They may block this thread; once the
+//! queue is full, events are dropped and counted.
 
 use std::io::Write;
 use std::sync::Arc;

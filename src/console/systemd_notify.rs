@@ -1,4 +1,4 @@
-//! systemd as the supervisor: READY, STATUS and WATCHDOG by `sd_notify(3)`.
+//! systemd notification: READY, STATUS and WATCHDOG by `sd_notify(3)`.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;

@@ -1,5 +1,4 @@
-//! A live list of stages on a terminal: running ones below with their elapsed time and what they wait for, ended ones
-//! above.
+//! A live list of stages on a terminal: running ones at the bottom with elapsed time and waits, finished ones above.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

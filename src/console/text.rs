@@ -1,5 +1,5 @@
-//! Causes as blocks of text, for results on standard output. The lines are as long as they are: [`super::layout`] wraps
-//! them where they are printed.
+//! Formats causes as text blocks, for results on standard output. Lines are unwrapped: [`super::layout`] wraps them
+//! when printing.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::layout::HANG;
 use crate::cause::Cause;
 
-/// How wide the column of evidence names is at least and at most; a longer name pushes its line to the right.
+/// The minimum and maximum width of the evidence name column; longer names shift their line.
 const NAME_WIDTH: std::ops::RangeInclusive<usize> = 9..=30;
 
-/// A cause with its evidence and next step, several lines, indented under a sign.
+/// A cause with its evidence, its next step and how to have it explained, several lines, indented under a sign.
 pub fn cause(cause: &Cause) -> String {
-    cause_with(cause, &[])
+    cause_with(cause, &[("more", cause.kind.ask())])
 }
 
 /// [`cause`], with more facts below the next step.
@@ -21,7 +21,7 @@ pub fn cause_with(cause: &Cause, more: &[(&str, String)]) -> String {
     format!("{} {HANG}{}\n{}", red("✗"), cause.sentence, details(cause, more))
 }
 
-/// As [`cause`], for something that is not as it should be and did not stop anything.
+/// As [`cause`] without how to have it explained, for something that is not as it should be and did not stop anything.
 pub fn warning(cause: &Cause) -> String {
     warning_with(cause, &[])
 }

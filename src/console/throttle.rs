@@ -1,4 +1,4 @@
-//! Says a repeated wait and an advancing progress seldom enough for a log.
+//! Rate-limits repeated waits and progress for logs.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::event::{Event, Renderer};
 
-/// How often an unchanged wait is said again: a log of an hour's wait stays readable and yet shows life.
+/// How often an unchanged wait is repeated: keeps the log of a long wait short but alive.
 const WAIT_EVERY: Duration = Duration::from_secs(30);
 
 /// How often an advancing progress is said.

@@ -54,8 +54,8 @@ pub(super) struct LimitedStream {
 pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
 impl FirstBytes {
-    /// The longest beginning that is remembered.
-    pub(super) const MOST: usize = 32;
+    /// The longest beginning that is remembered: more than is shown of it, since half a secret could not be scrubbed.
+    pub(super) const MOST: usize = 4096;
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -12,7 +12,7 @@ use super::reference::Reference;
 use crate::cause::Cause;
 use crate::files::{self, Root};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// Where the docker command of root keeps its logins.
 const FILE: &str = "/root/.docker/config.json";
@@ -34,29 +34,52 @@ struct Login {
 
 /// The value of `X-Registry-Auth` for the registry of `reference`; `None` without a login for it.
 ///
-/// All secrets in the file are registered. Credential helpers are not run: they are external programs, and an
-/// unattended box has none.
+/// Credential helpers are not asked: they are programs of
+/// their own, and a box that nobody watches has none.
 ///
 /// # Errors
 /// `registry.credentials` if the file is there and not what `docker login` writes; `host.file` if it cannot be read.
 pub(super) fn header(root: &Root, reference: &Reference) -> Result<Option<String>, Cause> {
-    let logins = logins(root)?;
+    let logins = completed(read(root)?)?;
     let registry = reference.registry();
     let login = logins.iter().find(|(key, _)| host(key) == registry);
     Ok(login.and_then(|(key, login)| login.header(key)))
 }
 
-/// Registers every secret in the file.
+/// Registers every secret of the file, as far as it can be understood.
 ///
 /// # Errors
 /// As for [`header`].
-pub fn register_logins(root: &Root) -> Result<(), Cause> {
-    logins(root).map(drop)
+pub fn register_logins(root: &Root, secrets: &Secrets) -> Result<(), Cause> {
+    let mut logins = read(root)?;
+    for login in logins.values_mut() {
+        // A login that cannot be decoded is a secret as it stands.
+        login.auth.iter().for_each(|auth| secrets.register(auth));
+        let _ = login.complete();
+        [&login.password, &login.identitytoken].into_iter().flatten().for_each(|it| secrets.register(it));
+    }
+    completed(logins).map(drop)
 }
 
-fn logins(root: &Root) -> Result<HashMap<String, Login>, Cause> {
+fn completed(mut logins: HashMap<String, Login>) -> Result<HashMap<String, Login>, Cause> {
+    for login in logins.values_mut() {
+        login.complete().map_err(|why| not_understood(&why))?;
+    }
+    Ok(logins)
+}
+
+fn not_understood(why: &str) -> Cause {
+    Cause::config(
+        Kind::RegistryCredentials,
+        format!("The registry logins in {FILE} cannot be parsed."),
+        "Log in again with docker login, or remove the file.",
+    )
+    .with("error", why)
+}
+
+fn read(root: &Root) -> Result<HashMap<String, Login>, Cause> {
     let path = root.path(FILE);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match files::read_text(&path) {
         Ok(text) => text,
         // Like the docker command, go on without a login where the file cannot be seen at all.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
@@ -64,22 +87,10 @@ fn logins(root: &Root) -> Result<HashMap<String, Login>, Cause> {
         }
         Err(error) => return Err(files::failed("read", &path, &error)),
     };
-    let wrong = |why: String| {
-        Cause::config(
-            Kind::RegistryCredentials,
-            format!("The registry logins in {FILE} cannot be parsed."),
-            "Log in again with docker login, or remove the file.",
-        )
-        .with("file", path.display())
-        .with("error", why)
-    };
-    let mut config: Config = serde_json::from_str(&text).map_err(|error| {
+    let config: Config = serde_json::from_str(&text).map_err(|error| {
         // serde_json quotes a value of the wrong type, which may be a password.
-        wrong(format!("line {}, column {}", error.line(), error.column()))
+        not_understood(&format!("line {}, column {}", error.line(), error.column()))
     })?;
-    for login in config.auths.values_mut() {
-        login.complete().map_err(wrong)?;
-    }
     Ok(config.auths)
 }
 
@@ -93,15 +104,11 @@ fn host(key: &str) -> &str {
 impl Login {
     fn complete(&mut self) -> Result<(), String> {
         if let Some(auth) = self.auth.as_deref().filter(|auth| !auth.is_empty()) {
-            secret::register(auth);
             let decoded = STANDARD.decode(auth.trim()).map_err(|_| "auth is not base64".to_owned())?;
             let decoded = String::from_utf8(decoded).map_err(|_| "auth is not UTF-8".to_owned())?;
             let (user, password) = decoded.split_once(':').ok_or("auth is not user:password")?;
             self.username = Some(user.to_owned());
             self.password = Some(password.trim_end_matches('\0').to_owned());
-        }
-        for secret in [&self.password, &self.identitytoken].into_iter().flatten() {
-            secret::register(secret);
         }
         Ok(())
     }
@@ -150,9 +157,11 @@ mod tests {
         assert_eq!(quay["password"], "registry-canary>>?");
         assert_eq!(asked(&file, "busybox").unwrap().unwrap()["identitytoken"], "hub-canary");
         assert_eq!(asked(&file, "10.0.0.1:5000/a").unwrap(), None);
-        assert!(
-            secret::is_in("x registry-canary>>? x") && secret::is_in("hub-canary") && secret::is_in(&auth)
-        );
+        let (_directory, root) = with_file(&file);
+        let secrets = Secrets::default();
+        register_logins(&root, &secrets).unwrap();
+        let known = ["x registry-canary>>? x", "hub-canary", &auth];
+        assert!(known.iter().all(|text| secrets.is_in(text)));
     }
 
     #[test]

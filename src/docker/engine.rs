@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptions, ListImagesOptions, LogsOptions, RemoveContainerOptions,
-    TagImageOptions,
+    InspectContainerOptions, LogsOptions, RemoveContainerOptions, TagImageOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 pub use super::listing::{Container, Info, LocalImage};
+use super::listing::{ListedContainer, ListedImage};
 use super::reference::Reference;
+use super::transport;
 use crate::cause::Cause;
 use crate::files::Root;
 use crate::kind::Kind;
+use crate::secret::url;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -29,8 +32,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 const LOOK_FOR_SOCKET_EVERY: Duration = Duration::from_millis(5);
 
-/// The client library's own timeout, in whole seconds. It must be longer than every limit in this module.
-const LIBRARY_TIMEOUT: u64 = 24 * 3600;
+/// How many logs are read at the same time.
+const LOGS_AT_ONCE: usize = 2;
 
 /// How many bytes of the end of a container's log are kept.
 const LOG_LIMIT: usize = 256 * 1024;
@@ -42,11 +45,13 @@ pub struct Engine {
     pub(super) root: Root,
     /// Counts the events of all pulls: one pull may legitimately be idle while others use the engine's download slots.
     pub(super) pull_events: Arc<AtomicU64>,
+    /// How many containers' logs are read at the same time.
+    outputs: Arc<Semaphore>,
     patience: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Address {
+pub(super) enum Address {
     Socket(PathBuf),
     Tcp(String),
 }
@@ -55,7 +60,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Socket(path) => write!(f, "unix://{}", path.display()),
-            Address::Tcp(host) => write!(f, "tcp://{host}"),
+            Address::Tcp(host) => f.write_str(&url::shown(&format!("tcp://{host}"))),
         }
     }
 }
@@ -78,11 +83,17 @@ impl Engine {
                         "DOCKER_HOST is not a supported address.",
                         "Set DOCKER_HOST to unix:///path or tcp://host:port, or unset it.",
                     )
-                    .with("DOCKER_HOST", host));
+                    .with_url("DOCKER_HOST", host));
                 }
             },
         };
-        Ok(Engine { address, root: root.clone(), pull_events: Arc::default(), patience: ANSWER })
+        Ok(Engine {
+            address,
+            root: root.clone(),
+            pull_events: Arc::default(),
+            outputs: Arc::new(Semaphore::new(LOGS_AT_ONCE)),
+            patience: ANSWER,
+        })
     }
 
     /// Where the engine is asked, for people.
@@ -133,9 +144,8 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::ping`].
     pub async fn images(&self) -> Result<Vec<LocalImage>, Cause> {
-        let docker = self.client()?;
-        let listed = self.answer("list its images", docker.list_images(None::<ListImagesOptions>)).await?;
-        Ok(listed.into_iter().map(LocalImage::from).collect())
+        let list = transport::list::<ListedImage>(&self.address, "/images/json");
+        Ok(self.answer("list its images", list).await?.into_iter().map(LocalImage::from).collect())
     }
 
     /// The id of the image that goes by `name` (`name:tag` or `name@sha256:…`); `None` if there is none.
@@ -158,10 +168,8 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::ping`].
     pub async fn containers(&self) -> Result<Vec<Container>, Cause> {
-        let docker = self.client()?;
-        let options = ListContainersOptions { all: true, ..Default::default() };
-        let listed = self.answer("list its containers", docker.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().map(Container::from).collect())
+        let list = transport::list::<ListedContainer>(&self.address, "/containers/json?all=true");
+        Ok(self.answer("list its containers", list).await?.into_iter().map(Container::from).collect())
     }
 
     /// Tags the image `image` (an ID or a name) as `name`, moving an existing tag.
@@ -198,15 +206,18 @@ impl Engine {
     /// As for [`Engine::ping`], and `docker.no_container` if it does not exist.
     pub async fn logs(&self, container: &str, tail: usize) -> Result<Vec<String>, Cause> {
         let mut text: Vec<u8> = Vec::new();
+        let mut is_cut = false;
         let keep = |piece: &[u8]| {
             text.extend_from_slice(piece);
             if text.len() > 2 * LOG_LIMIT {
                 text.drain(..text.len() - LOG_LIMIT);
+                is_cut = true;
             }
         };
         self.read_log(container, tail, keep).await?;
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        // Half a line could be half a secret.
+        let lines: Vec<&str> = text.lines().skip(usize::from(is_cut)).collect();
         Ok(lines[lines.len().saturating_sub(tail)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
@@ -223,7 +234,9 @@ impl Engine {
         tail: usize,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), Cause> {
-        let docker = self.client()?;
+        // Each holds up to the limit in memory, and a support bundle wants all of them.
+        let _turn = self.outputs.acquire().await;
+        let docker = self.client_for_output()?;
         let options =
             LogsOptions { stdout: true, stderr: true, tail: tail.to_string(), ..Default::default() };
         let mut stream = docker.logs(container, Some(options));
@@ -249,13 +262,12 @@ impl Engine {
     }
 
     pub(super) fn client(&self) -> Result<Docker, Cause> {
-        let docker = match &self.address {
-            Address::Socket(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), LIBRARY_TIMEOUT, API_DEFAULT_VERSION)
-            }
-            Address::Tcp(host) => Docker::connect_with_http(host, LIBRARY_TIMEOUT, API_DEFAULT_VERSION),
-        };
-        docker.map_err(|error| self.failed("be reached", &error))
+        transport::client(&self.address, transport::ANSWER).map_err(|error| self.failed("be reached", &error))
+    }
+
+    /// For what a container or a command writes.
+    pub(super) fn client_for_output(&self) -> Result<Docker, Cause> {
+        transport::client(&self.address, transport::OUTPUT).map_err(|error| self.failed("be reached", &error))
     }
 
     /// Waits for one answer, and not for ever.
@@ -269,6 +281,10 @@ impl Engine {
             Ok(Err(error)) => Err(self.failed(doing, &error)),
             Err(_) => Err(self.silent(doing)),
         }
+    }
+
+    pub(super) fn place(&self) -> &Address {
+        &self.address
     }
 
     /// Whether the engine is on this machine, so that the process ids it reports may be this machine's.

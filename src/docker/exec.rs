@@ -65,6 +65,7 @@ impl Engine {
             attach_stderr: Some(true),
             ..Default::default()
         };
+        let output = self.client_for_output()?;
         let created =
             self.answer("prepare a command in a container", docker.create_exec(container, config)).await?;
         let mut guard = Guard {
@@ -77,7 +78,7 @@ impl Engine {
             let started = self
                 .answer(
                     "run a command in a container",
-                    docker.start_exec(&created.id, None::<StartExecOptions>),
+                    output.start_exec(&created.id, None::<StartExecOptions>),
                 )
                 .await?;
             self.collect(started).await

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use bollard::models::{ContainerSummary, ImageSummary};
+use serde::Deserialize;
 
 /// What the engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,19 +63,47 @@ impl Container {
     }
 }
 
-impl From<ImageSummary> for LocalImage {
-    fn from(image: ImageSummary) -> Self {
+/// What is read of an image in the engine's list.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedImage {
+    id: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    repo_digests: Option<Vec<String>>,
+    #[serde(default)]
+    size: i64,
+}
+
+/// What is read of a container in the engine's list.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+pub(super) struct ListedContainer {
+    id: String,
+    names: Option<Vec<String>>,
+    image: Option<String>,
+    #[serde(rename = "ImageID")]
+    image_id: Option<String>,
+    state: Option<String>,
+    status: Option<String>,
+    labels: Option<HashMap<String, String>>,
+}
+
+impl From<ListedImage> for LocalImage {
+    fn from(image: ListedImage) -> Self {
         LocalImage {
             id: image.id,
-            tags: named(image.repo_tags),
-            repo_digests: named(image.repo_digests),
+            tags: named(image.repo_tags.unwrap_or_default()),
+            repo_digests: named(image.repo_digests.unwrap_or_default()),
             size: image.size.try_into().unwrap_or(0),
         }
     }
 }
 
-impl From<ContainerSummary> for Container {
-    fn from(container: ContainerSummary) -> Self {
+impl From<ListedContainer> for Container {
+    fn from(container: ListedContainer) -> Self {
         let status = container.status.unwrap_or_default();
         // A link to a container adds a name with two slashes.
         let name = container.names.unwrap_or_default().into_iter().find_map(|name| {
@@ -83,11 +111,11 @@ impl From<ContainerSummary> for Container {
             (!name.contains('/')).then(|| name.to_owned())
         });
         Container {
-            id: container.id.unwrap_or_default(),
+            id: container.id,
             name: name.unwrap_or_default(),
             image: container.image.unwrap_or_default(),
             image_id: container.image_id.unwrap_or_default(),
-            state: container.state.map(|state| state.to_string()).unwrap_or_default(),
+            state: container.state.unwrap_or_default(),
             labels: container.labels.unwrap_or_default(),
             health: health(&status),
             exit_code: exit_code(&status),

@@ -9,6 +9,7 @@ pub mod images;
 pub mod lock;
 pub mod pull;
 pub mod reference;
+mod transport;
 
 mod credentials;
 mod listing;

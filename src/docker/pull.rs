@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::CreateImageInfo;
-use bollard::query_parameters::CreateImageOptions;
-use futures_util::StreamExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::credentials;
 use super::engine::Engine;
 use super::reference::{Digest, Reference};
+use super::transport::Events;
 use crate::cause::Cause;
 use crate::kind::Kind;
 
 /// How long a pull may be without any sign of life. The engine gives up a silent registry by itself after some 15 to 30
 /// seconds for each of its attempts; this bounds an engine that does not.
 const STALLED: Duration = Duration::from_secs(120);
+
+/// How many layers of an image are followed; an image has at most 127.
+const MOST_LAYERS: usize = 1000;
 
 /// How far a pull is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,28 +83,27 @@ impl Engine {
         tag: &str,
         on_progress: &OnProgress<'_>,
     ) -> Result<Option<Digest>, Cause> {
-        let mut docker = self.client()?;
-        if let Some(header) = credentials::header(&self.root, reference)? {
-            // The library encodes logins in standard base64, which engines before 23 silently take for no login at all.
-            docker = docker.with_request_modifier(move |mut request| {
-                if let Ok(value) = header.parse() {
-                    request.headers_mut().insert("x-registry-auth", value);
-                }
-                request
-            });
-        }
-        let options = CreateImageOptions {
-            from_image: Some(reference.repository().to_owned()),
-            tag: Some(tag.to_owned()),
-            ..Default::default()
+        // The library encodes logins in standard base64, which engines before 23 silently take for no login at all.
+        let login = credentials::header(&self.root, reference)?;
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let path =
+            format!("/images/create?fromImage={}&tag={}", encoded(reference.repository()), encoded(tag));
+        let stalled = || {
+            about(reference, unreachable(reference.registry()))
+                .with("error", format!("no data for {} s", STALLED.as_secs()))
         };
-        let mut events = docker.create_image(Some(options), None, None);
+        let asked = tokio::time::timeout(STALLED, Events::post(self.place(), &path, login.as_deref())).await;
+        let mut events = asked.map_err(|_| stalled())?.map_err(|error| self.refused(reference, &error))?;
         let mut layers = Layers::default();
         let mut digest = None;
         loop {
             let seen = self.pull_events.load(Ordering::Relaxed);
             match tokio::time::timeout(STALLED, events.next()).await {
                 Ok(None) => return Ok(digest),
+                Ok(Some(Ok(CreateImageInfo { error_detail: Some(said), .. }))) => {
+                    let error = Error::DockerStreamError { error: said.message.unwrap_or_default() };
+                    return Err(self.refused(reference, &error));
+                }
                 Ok(Some(Ok(event))) => {
                     self.pull_events.fetch_add(1, Ordering::Relaxed);
                     digest = said_digest(&event).or(digest);
@@ -111,10 +113,7 @@ impl Engine {
                 }
                 Ok(Some(Err(error))) => return Err(self.refused(reference, &error)),
                 Err(_) if self.pull_events.load(Ordering::Relaxed) != seen => {}
-                Err(_) => {
-                    return Err(about(reference, unreachable(reference.registry()))
-                        .with("error", format!("no data for {} s", STALLED.as_secs())));
-                }
+                Err(_) => return Err(stalled()),
             }
         }
     }
@@ -230,6 +229,9 @@ impl Layers {
         let (Some(id), Some(status)) = (event.id, event.status) else {
             return false;
         };
+        if self.known.len() >= MOST_LAYERS && !self.known.contains_key(&id) {
+            return false;
+        }
         let detail = event.progress_detail.unwrap_or_default();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         match status.as_str() {

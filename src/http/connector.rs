@@ -37,8 +37,9 @@ use crate::dns::Resolver;
 use crate::race::{Grace, race};
 
 /// The longest answer that is read into memory, in bytes: everything but an object of S3, which is streamed and has a
-/// limit of its own. A listing of 1000 keys has at most some two megabytes.
-const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+/// limit of its own. A page of a listing has at most a hundred keys of 1024 bytes, each of which may be escaped. What is
+/// read becomes several times as large in memory, where it is a long list of short items.
+const LONGEST_ANSWER: usize = 512 * 1024;
 
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);

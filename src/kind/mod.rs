@@ -88,6 +88,11 @@ impl Kind {
         Kind::ALL.iter().copied().find(|kind| kind.as_str() == text)
     }
 
+    /// The command that explains it.
+    pub fn ask(self) -> String {
+        format!("agent explain {self}")
+    }
+
     /// The classes that a cause of this kind can have, for people: `config or host`.
     pub fn classes_in_words(self) -> String {
         self.classes().iter().map(|class| class.as_str()).collect::<Vec<_>>().join(" or ")

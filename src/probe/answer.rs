@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::check::{Group, Id};
 use crate::cause::Cause;
+use crate::secret::Secrets;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,7 +34,7 @@ pub(crate) enum Outcome {
     },
     /// Not asked.
     Skipped {
-        /// The check that failed and whose answer this one needs.
+        /// The failed check that this one depends on.
         #[serde(skip_serializing_if = "Option::is_none")]
         waits_for: Option<Id>,
         /// Why it was not asked.
@@ -55,7 +56,7 @@ impl Outcome {
         self
     }
 
-    /// Not asked since there is nothing to ask about, or since this user may not see it.
+    /// Skipped, because there is nothing to check, or because this user lacks permission.
     pub(crate) fn not_asked(reason: impl Into<String>) -> Self {
         Outcome::Skipped { waits_for: None, reason: reason.into() }
     }
@@ -94,10 +95,10 @@ pub(crate) struct Answer {
     /// What was found.
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
-    /// What else the same check warns of, each a finding of its own.
+    /// Further warnings of the same check, each a separate finding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Cause>,
-    /// How long its own question took, without what it waited for.
+    /// How long the check itself took, without waiting for shared facts.
     #[serde(rename = "seconds", serialize_with = "in_seconds")]
     pub(crate) milliseconds: u64,
 }
@@ -106,6 +107,28 @@ impl Answer {
     pub(crate) fn new(id: impl Into<Id>, group: Group, outcome: Outcome, took: Duration) -> Self {
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Answer { id: id.into(), group, outcome, also: Vec::new(), milliseconds }
+    }
+
+    /// Makes every free text fit to be shown.
+    pub(crate) fn scrub(&mut self, secrets: &Secrets) {
+        match &mut self.outcome {
+            Outcome::Good { detail, facts } => {
+                *detail = secrets.own(detail);
+                facts.values_mut().for_each(|value| *value = secrets.foreign(value));
+            }
+            Outcome::Skipped { reason, .. } => *reason = secrets.own(reason),
+            Outcome::Warning { .. } | Outcome::Failed { .. } => {}
+        }
+        self.causes_mut().for_each(|cause| cause.scrub(secrets));
+    }
+
+    /// As [`Answer::causes`].
+    pub(super) fn causes_mut(&mut self) -> impl Iterator<Item = &mut Cause> {
+        let own = match &mut self.outcome {
+            Outcome::Warning { cause } | Outcome::Failed { cause } => Some(cause),
+            Outcome::Good { .. } | Outcome::Skipped { .. } => None,
+        };
+        own.into_iter().chain(&mut self.also)
     }
 
     /// Every cause of a failure or a warning that the check found.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::database::rung::Rung;
 use crate::database::uri::Product;
 
-/// The stable name of a check, e.g. `postgres.main.auth`. The parts before a dot name families of checks.
+/// The stable name of a check, e.g. `postgres.main.auth`. Its dotted prefixes are groups of checks.
 pub(crate) type Id = Cow<'static, str>;
 
 /// Whether `id` is `family` or one of its members: `postgres.main.auth` is in `postgres` and in `postgres.main`.
@@ -58,7 +58,7 @@ impl Check {
     }
 }
 
-/// The rung above the ladder: what broke no rung and deserves a look.
+/// The pseudo-rung above the ladder: warnings that fail no rung.
 pub(super) const ADVICE: &str = "advice";
 
 /// The checks of one database, from the ground up.
@@ -86,5 +86,5 @@ pub(super) fn of_database(name: &str) -> Vec<Check> {
     rungs.chain([advice]).collect()
 }
 
-/// The family of the health checks; a URL of the settings is numbered in it.
+/// The prefix of the health checks; URLs from the settings are numbered.
 pub(super) const HEALTH: &str = "app.health";

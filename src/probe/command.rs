@@ -24,7 +24,7 @@ use crate::database::ladder::{LadderProbe, Request};
 use crate::database::uri::{self, Product};
 use crate::http::Http;
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 use crate::settings;
 
 /// How long to pause between the rounds of `--wait`.
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The longest URI that is read from standard input, in bytes.
 const LONGEST_URI: u64 = 64 * 1024;
 
-/// Asks once, or with `--wait` until the answer is good.
+/// Runs once, or with `--wait` until all checks pass.
 ///
 /// # Errors
 /// `usage.unknown_check`, `settings.invalid` for a duration, and those of writing a support bundle.
@@ -46,14 +46,15 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Probe) -> Result<Com
     let bundle = flags.support_bundle.as_deref().map(ArchivePath::new).transpose()?;
     let limit = flags.wait.as_deref().map(duration).transpose()?;
     let http = Http::new(world.root.clone());
-    let given = flags.uri.as_deref().map(given).transpose()?;
+    let given = flags.uri.as_deref().map(|text| given(text, &world.secrets)).transpose()?;
     let started = Instant::now();
     let mut said: Option<String> = None;
     loop {
-        let report = match &given {
+        let mut report = match &given {
             Some(request) => round_of_one(&world, &http, request).await,
             None => round_of_all(&world, &http, &wanted).await,
         };
+        report.scrub(&world.secrets);
         let is_good = report.is_good(flags.strict);
         let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
         match left {
@@ -77,7 +78,7 @@ pub(crate) async fn run(world: CommandContext, flags: &cli::Probe) -> Result<Com
     }
 }
 
-/// Writes the support bundle and says so; the exit code stays the probe's own, unless the bundle is what failed.
+/// Writes the support bundle and reports it; the exit code remains the probe's, unless the bundle failed.
 async fn add_bundle(
     printed: &mut CommandOutput,
     world: &CommandContext,
@@ -86,7 +87,7 @@ async fn add_bundle(
     report: Report,
 ) {
     world.console.note(Level::Info, "collecting the support bundle");
-    let ground = ProbeContext { root: &world.root, settings: &world.settings, http };
+    let ground = ProbeContext { root: &world.root, settings: &world.settings, http, secrets: &world.secrets };
     let settings_file =
         world.own_settings_file.clone().unwrap_or_else(|| world.root.path(settings::SETTINGS_FILE));
     match support::write(target, &ground, settings_file, report).await {
@@ -95,6 +96,7 @@ async fn add_bundle(
             printed.json["support_bundle"] = written.json();
         }
         Err(cause) => {
+            let cause = cause.scrubbed(&world.secrets);
             printed.text.push_str(&format!("\n{}", console::text::cause(&cause)));
             printed.json["support_bundle"] = serde_json::json!({ "cause": cause });
             if printed.exit == Exit::Good {
@@ -105,7 +107,7 @@ async fn add_bundle(
 }
 
 async fn round_of_all(world: &CommandContext, http: &Http, wanted: &Selection) -> Report {
-    let ground = ProbeContext { root: &world.root, settings: &world.settings, http };
+    let ground = ProbeContext { root: &world.root, settings: &world.settings, http, secrets: &world.secrets };
     let live = Live::begin(wanted, world.settings.health_urls.len());
     let (asked_at, started) = (Timestamp::now(), Instant::now());
     let answers = round::ask(&ground, wanted, &live).await;
@@ -119,13 +121,13 @@ async fn round_of_one(world: &CommandContext, http: &Http, request: &Request) ->
     Report::new(asked_at, started.elapsed(), climbed(&climb))
 }
 
-/// Where libpq looks for default certificate files of the person who asks.
+/// Where libpq looks for this user's default certificate files.
 fn home() -> std::path::PathBuf {
     std::env::var_os("HOME").map_or_else(|| "/root".into(), Into::into)
 }
 
-/// The one database of `--uri`. The whole text is a secret until it has been understood.
-fn given(argument: &str) -> Result<Request, Cause> {
+/// The database of `--uri`. The whole text is a secret until it has been parsed.
+fn given(argument: &str, secrets: &Secrets) -> Result<Request, Cause> {
     let text = match argument {
         "-" => {
             let mut text = String::new();
@@ -137,9 +139,10 @@ fn given(argument: &str) -> Result<Request, Cause> {
         }
         text => text.to_owned(),
     };
+    secrets.register_all(uri::secrets_in(&text).iter().map(String::as_str));
     let parsed = uri::parse(&text);
     if parsed.is_err() {
-        secret::register(&text);
+        secrets.register(&text);
     }
     let kind = match &parsed {
         Ok(parsed) => parsed.kind(),

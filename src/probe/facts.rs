@@ -1,4 +1,4 @@
-//! What several questions need: learnt once, by whichever needs it first.
+//! Facts shared by several checks; each is fetched once, by the first check that needs it.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -20,10 +20,11 @@ use crate::kind::Kind;
 use crate::record::Record;
 use crate::replicated::answers;
 use crate::replicated::app::{self, AppStatus, SystemPart};
+use crate::secret::Secrets;
 use crate::settings::{Settings, Source};
 use crate::source::{self, Beside};
 
-/// How long learning one fact may take. What is asked has deadlines of its own, which say more when they pass.
+/// Timeout for one fact. The underlying requests have their own timeouts, with better messages.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a question works with.
@@ -31,6 +32,7 @@ pub(crate) struct ProbeContext<'g> {
     pub(crate) root: &'g Root,
     pub(crate) settings: &'g Settings,
     pub(crate) http: &'g Http,
+    pub(crate) secrets: &'g Secrets,
 }
 
 /// Why a question has no answer of its own.
@@ -38,9 +40,9 @@ pub(crate) struct ProbeContext<'g> {
 pub(super) enum Stopped {
     /// It failed.
     Failed(Cause),
-    /// A fact could not be learnt: the check that tells of it, and why.
+    /// A fact is missing: the check that reports it, and why.
     Missing { check: Id, cause: Cause },
-    /// There is nothing to ask about, or it cannot be seen.
+    /// There is nothing to check, or permission is missing.
     NotAsked(String),
 }
 
@@ -53,7 +55,7 @@ impl From<Cause> for Stopped {
     }
 }
 
-/// What is wrong with the person who asks and not with the box: this user may not look.
+/// Whether the cause is a missing permission of this user, and no problem of the box.
 fn unseen(cause: &Cause) -> Option<String> {
     match cause.kind {
         Kind::HostPermission => {
@@ -66,7 +68,7 @@ fn unseen(cause: &Cause) -> Option<String> {
     }
 }
 
-/// One fact, and the check that fails when it cannot be learnt.
+/// One fact, and the check that fails if it cannot be fetched.
 struct Fact<T> {
     check: &'static str,
     known: OnceCell<Result<T, Cause>>,
@@ -89,7 +91,7 @@ impl<T> Fact<T> {
     }
 }
 
-/// What a question comes to that needs a fact of `check`.
+/// The result of a check that needs a fact of `check`.
 fn missing(check: &'static str, cause: &Cause) -> Stopped {
     match unseen(cause) {
         Some(reason) => Stopped::NotAsked(reason),
@@ -97,10 +99,10 @@ fn missing(check: &'static str, cause: &Cause) -> Stopped {
     }
 }
 
-/// What the daemon says of the apps, and of its own parts.
+/// The daemon's status of the apps, and of its components.
 type Statuses = (Result<Vec<AppStatus>, Cause>, Result<Vec<SystemPart>, Cause>);
 
-/// Every deadline below has passed without a word; this is the last one.
+/// No inner timeout fired; this is the last one.
 pub(super) fn no_answer(check: &str, limit: Duration) -> Cause {
     Cause::host(
         Kind::ProbeNoAnswer,
@@ -127,15 +129,15 @@ pub(super) struct Facts<'g> {
     in_place: Fact<Look>,
 }
 
-/// A bundle that was read, and what there is to say of it.
+/// A bundle, and its validation.
 pub(super) struct Look {
     pub(super) fetched: Fetched,
     pub(super) validation: Validation,
 }
 
 impl Look {
-    fn at(fetched: Fetched, settings: &Settings) -> Self {
-        let validation = bundle::validate(&fetched, &settings.install.arguments);
+    fn at(fetched: Fetched, ground: &ProbeContext<'_>) -> Self {
+        let validation = bundle::validate(&fetched, &ground.settings.install.arguments, ground.secrets);
         Look { fetched, validation }
     }
 }
@@ -159,7 +161,7 @@ impl<'g> Facts<'g> {
     pub(super) fn new(ground: &'g ProbeContext<'g>) -> Self {
         Facts {
             ground,
-            // A record that cannot be read is the failure of a check of its own.
+            // An unreadable record is reported by its own check.
             record: Record::read(ground.root).ok().flatten(),
             identity: Fact::of("instance.identity"),
             aws: Fact::of("aws.credentials"),
@@ -176,7 +178,7 @@ impl<'g> Facts<'g> {
         }
     }
 
-    /// Where the bundle of this box comes from: as the settings say, else as its last boot was told.
+    /// The source of this box's bundle: from the settings, else from its last boot.
     pub(super) fn source(&self) -> Option<Source> {
         let recorded = || self.record.as_ref().and_then(|record| Source::parse(&record.source).ok());
         self.ground.settings.source.clone().or_else(recorded)
@@ -204,7 +206,8 @@ impl<'g> Facts<'g> {
         };
         self.aws
             .get(async {
-                let aws = Aws::new(self.ground.http, &region, Some(self.imds()?)).await?;
+                let aws =
+                    Aws::new(self.ground.http, &region, Some(self.imds()?), self.ground.secrets).await?;
                 aws.find_credentials().await?;
                 Ok(aws)
             })
@@ -257,8 +260,7 @@ impl<'g> Facts<'g> {
         Ok(self.daemon.get_or_init(async || app::statuses(engine).await).await)
     }
 
-    /// S3, shared by all objects of the source so that what one learns of the bucket's region serves the others.
-    /// `None` for a source that is a directory.
+    /// S3, shared by all objects of the source, so that the bucket's region is discovered once. `None` for a directory.
     pub(super) async fn s3(&self, from: &Source) -> Result<Option<&S3>, Stopped> {
         match from {
             Source::Directory(_) => Ok(None),
@@ -289,7 +291,7 @@ impl<'g> Facts<'g> {
     /// All of the source, looked at as a whole.
     pub(super) async fn at_source(&self) -> Result<&Look, Stopped> {
         let objects = join_all(BundleFile::ALL.map(|file| self.object(file)));
-        // All are waited for, so that of several failures the same is told every time.
+        // All are awaited, so that the reported failure is deterministic.
         let (objects, beside) = join(objects, self.beside()).await;
         let objects: Vec<&[u8]> = objects.into_iter().collect::<Result<_, _>>()?;
         let Beside { extra, packages } = beside?;
@@ -297,18 +299,18 @@ impl<'g> Facts<'g> {
             let files = BundleFile::ALL.into_iter().zip(objects.into_iter().map(<[u8]>::to_vec)).collect();
             let fetched =
                 Fetched { files, extra: extra.clone(), packages: packages.clone(), ..Fetched::default() };
-            Ok(Look::at(fetched, self.ground.settings))
+            Ok(Look::at(fetched, self.ground))
         };
         self.at_source.get(look).await
     }
 
-    /// What is in place on this box, looked at as a source would be; empty on a box that nothing was placed on.
+    /// The installed bundle, validated like a source; empty if nothing was installed.
     pub(super) async fn in_place(&self) -> Result<&Look, Stopped> {
         let ProbeContext { root, settings, .. } = self.ground;
         let look = async {
-            let mut look = Look::at(source::installed(root, &settings.extra)?, settings);
+            let mut look = Look::at(source::installed(root, &settings.extra)?, self.ground);
             if look.validation.replicated.removes_settings {
-                // Replicated has imported them and removed the file, as it was told to.
+                // Replicated imported them and removed the file, as configured.
                 let is_removed = |finding: &Finding| {
                     finding.cause.kind == Kind::BundleMissingFile
                         && finding.file == BundleFile::Settings.name()
@@ -320,16 +322,16 @@ impl<'g> Facts<'g> {
         self.in_place.get(look).await
     }
 
-    /// Makes known to the scrubber whatever is secret on this box, as far as this user may read it: to be waited for before
-    /// the words of anybody else are shown, since they may quote it.
+    /// Registers all secrets on this box that this user can read. Await it before showing any other program's output,
+    /// which may quote them.
     ///
     /// # Errors
-    /// None: what cannot be read is told by the check that is about it.
+    /// None: an unreadable file is reported by its own check.
     pub(super) async fn secrets(&self) -> Result<(), Stopped> {
-        answers::register_daemon_token(self.ground.root);
+        answers::register_daemon_token(self.ground.root, self.ground.secrets);
         let has_settings = |look: &Look| look.fetched.files.contains_key(&BundleFile::Settings);
         if !self.in_place().await.is_ok_and(has_settings) {
-            // Replicated may have been told to remove the file, and uses what stood in it.
+            // Replicated may have removed the file as configured, and still uses its content.
             let _ = self.at_source().await;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What a question is asked with: the shared facts, a clock of its own, and the sink for its answers.
+//! The context of a check: shared facts, its own clock, and the sink for results.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) struct Inquiry<'i> {
 }
 
 impl<'i> Inquiry<'i> {
-    /// Waits for a fact; the question's own time begins anew when it is there.
+    /// Waits for a fact, pausing the check's clock.
     pub(super) async fn need<T>(&self, fact: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
         self.clock.stop();
         let fact = fact.await;
@@ -39,7 +39,7 @@ impl<'i> Inquiry<'i> {
     }
 }
 
-/// What an answer is told to; several questions at the same time.
+/// Collects results of concurrent checks.
 pub(super) struct Sink<'s> {
     pub(super) wanted: &'s Selection,
     /// Every check there is, in the order in which they are shown.
@@ -57,8 +57,8 @@ impl<'s> Sink<'s> {
         self.answers.into_inner()
     }
 
-    /// What a question comes to that has no answer of its own. A fact that is missing is the failure of the check that
-    /// tells of it, which may not have been wanted.
+    /// The result of a stopped check. A missing fact is a failure of the check that reports it, which may not be
+    /// selected.
     pub(super) fn stopped(&self, id: &str, stopped: Stopped) -> Outcome {
         match stopped {
             Stopped::Failed(cause) => Outcome::Failed { cause },
@@ -80,7 +80,7 @@ impl<'s> Sink<'s> {
         }
     }
 
-    /// Takes an answer, also of a check that is not wanted: another's answer may rest on it.
+    /// Takes a result, even of a check that is not selected: another may depend on it.
     pub(super) fn take(&self, answer: Answer) {
         if self.wanted.wants(&answer.id) {
             self.watcher.answered(&answer);
@@ -89,7 +89,7 @@ impl<'s> Sink<'s> {
     }
 }
 
-/// Runs while a question's own work goes on, and stands while it waits for a fact.
+/// Measures a check's own time; paused while waiting for a fact.
 pub(super) struct Clock {
     worked: Cell<Duration>,
     since: Cell<Option<Instant>>,

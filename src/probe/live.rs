@@ -1,7 +1,7 @@
-//! The list while it is still being made, on a terminal: a line for each heading, with a sign for each check that was
-//! answered and the names of those that are still being asked.
+//! The live list on a terminal: a line for each group, with a sign for each finished check and the names of the pending
+//! ones.
 //!
-//! It is drawn from a thread of its own: a terminal that stands still must not keep a question from its deadline.
+//! It is drawn by its own thread: a stopped terminal must not delay a check's timeout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -22,7 +22,7 @@ use crate::console::{self, text};
 /// How often the elapsed time is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many checks that are still being asked are named on a line.
+/// How many pending checks are named on a line.
 const NAMED: usize = 3;
 
 /// The columns of a line before its signs.
@@ -31,7 +31,7 @@ const BEFORE_SIGNS: usize = 19;
 /// How long taking the list down is waited for.
 const TAKEN_DOWN: Duration = Duration::from_millis(500);
 
-/// The live list; taken down when dropped. Without a terminal it is none.
+/// The live list; removed on drop. Inactive without a terminal.
 pub(super) struct Live {
     news: Option<(Sender<News>, JoinHandle<()>)>,
 }
@@ -68,7 +68,7 @@ impl Live {
     }
 }
 
-/// Draws until nobody sends news any more, then takes the list down.
+/// Draws until the channel is closed, then removes the list.
 fn draw(open: BTreeMap<Group, BTreeSet<Id>>, news: &Receiver<News>) {
     let screen = MultiProgress::new();
     let mut lines: BTreeMap<Group, Line> =
@@ -78,7 +78,7 @@ fn draw(open: BTreeMap<Group, BTreeSet<Id>>, news: &Receiver<News>) {
             line.answered(&id, &sign);
         }
     }
-    // What is lost here is drawing on a terminal that went away; the list as printed follows.
+    // Drawing on a closed terminal fails; the final list is printed anyway.
     let _ = screen.clear();
 }
 
@@ -126,7 +126,7 @@ impl Watcher for Live {
             Outcome::Failed { .. } => text::red("✗"),
             Outcome::Skipped { .. } => text::faint("–"),
         };
-        // A list that nobody draws any more has no need of news.
+        // The drawing thread may have ended.
         let _ = news.send(News { group: answer.group, id: answer.id.clone(), sign });
     }
 }

@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::answer::{Answer, Outcome, in_seconds};
 use super::root_causes::{RootCause, rank};
 use crate::record::times;
+use crate::secret::Secrets;
 
 /// The version of the report's format.
 pub(crate) const VERSION: u32 = 1;
 
-/// The answers of one round, and what to make of them.
+/// The results of one round, and the verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
     version: u32,
@@ -57,15 +58,34 @@ impl Report {
         }
     }
 
+    /// Makes every free text fit to be shown.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        self.checks.iter_mut().for_each(|answer| answer.scrub(secrets));
+        self.root_causes.iter_mut().for_each(|root| root.cause.scrub(secrets));
+    }
+
+    /// Gives every text that quotes others.
+    pub(super) fn each_quotation(&mut self, mut change: impl FnMut(&mut String)) {
+        for answer in &mut self.checks {
+            if let Outcome::Good { detail, facts } = &mut answer.outcome {
+                std::iter::once(detail).chain(facts.values_mut()).for_each(&mut change);
+            }
+        }
+        let answers = self.checks.iter_mut().flat_map(Answer::causes_mut);
+        for cause in answers.chain(self.root_causes.iter_mut().map(|root| &mut root.cause)) {
+            cause.evidence.iter_mut().for_each(|item| change(&mut item.value));
+        }
+    }
+
     /// As programs read it.
     pub(super) fn json(&self) -> serde_json::Value {
-        // Strings, numbers and times always have a JSON form; null would be seen at once by every reader.
+        // Serialization cannot fail for these types; null would be noticed by every reader.
         let mut json = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
         times::publish(&mut json);
         json
     }
 
-    /// Whether the node is as it should be; with `strict`, a warning is a failure.
+    /// Whether nothing is broken; with `strict`, a warning counts as broken.
     pub(super) fn is_good(&self, strict: bool) -> bool {
         match self.verdict {
             Verdict::Good => true,

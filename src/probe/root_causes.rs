@@ -1,15 +1,15 @@
 //! Which failures are the cause of the others.
 //!
-//! Two steps. Answers with the same cause are one root, however many checks saw it: a dead DNS server is seen by every
-//! name that is asked for. Then what lies deeper explains what rests on it: an app that does not start while its
-//! database refuses the password needs no diagnosis of its own.
+//! Two steps. Equal causes are one root, however many checks saw them: a dead DNS server is seen by every lookup. Then
+//! deeper failures explain those that depend on them: an app that does not start because its database rejects the
+//! password needs no separate diagnosis.
 
 use serde::Serialize;
 
 use super::answer::{Answer, Outcome};
 use super::check::{Id, is_in};
 use crate::cause::Cause;
-use crate::kind::Kind;
+use crate::kind::{Area, Kind};
 
 /// One thing to mend, and what it explains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,12 +20,11 @@ pub(crate) struct RootCause {
     pub(crate) is_failure: bool,
     /// The checks that saw it.
     pub(crate) seen_by: Vec<Id>,
-    /// The checks that failed or were not asked because of it.
+    /// The checks that failed or were skipped because of it.
     pub(crate) explains: Vec<Id>,
 }
 
-/// Families of checks from the ground up: what is named earlier can be the cause of what it explains, never the
-/// other way round.
+/// Groups of checks, deepest first: an earlier one can be the cause of a later one, never the other way round.
 const DEPTH: &[&str] = &[
     "host.network",
     "host.dns",
@@ -53,7 +52,7 @@ const DEPTH: &[&str] = &[
     "boot",
 ];
 
-/// What a failure in the first family explains when checks of the others fail too.
+/// Which groups of failures are explained by a failure in the first one.
 const EXPLAINS: &[(&str, &[&str])] = &[
     ("host.clock", &["aws", "source", "lifecycle"]),
     ("docker.disk", &["docker", "images", "replicated", "app"]),
@@ -73,42 +72,46 @@ const EXPLAINS: &[(&str, &[&str])] = &[
     ("app.status", &["app.health"]),
 ];
 
-/// What is one thing to mend however many objects it is said about, since one policy or key rules them all.
+/// Kinds with one fix for any number of objects, since they share a policy or key.
 const ONE_FOR_ALL: &[Kind] = &[Kind::S3AccessDenied, Kind::S3KmsDenied, Kind::S3Unreachable];
 
 /// The check of the network itself: what failed for want of it, it explains, whatever was asked.
 const NETWORK: &str = "host.network";
 
-/// The check that tells how the last boot ended. Only what it failed of explains it: see [`is_of_boot`].
+/// The check of the last boot's outcome. Only its recorded cause explains it: see [`is_of_boot`].
 const LAST_BOOT: &str = "boot.outcome";
 
-/// The evidence of [`LAST_BOOT`] that carries the kind of each cause that the record names.
-pub(super) const RECORDED_KIND: &str = "recorded kind";
+/// The families of checks that are about the causes of an area.
+fn families(area: Area) -> &'static [&'static str] {
+    match area {
+        Area::App => &["app"],
+        Area::Replicated | Area::Installer | Area::Airgap => &["replicated"],
+        Area::Docker | Area::Images | Area::Registry | Area::Lock => &["docker", "images"],
+        Area::S3
+        | Area::Source
+        | Area::Bundle
+        | Area::Circleconfig
+        | Area::Customizations
+        | Area::License
+        | Area::ReplicatedConf
+        | Area::SettingsConf => &["source", "bundle"],
+        Area::Lifecycle | Area::Autoscaling => &["lifecycle"],
+        Area::Imds => &["instance"],
+        Area::Aws => &["aws"],
+        Area::Host => &["host", "docker"],
+        Area::Dns | Area::Tcp | Area::Tls | Area::Postgres | Area::Mongo | Area::Vault => {
+            &["postgres", "mongodb", "vault"]
+        }
+        _ => &[],
+    }
+}
 
-/// The families of checks that are about the causes of an area, the part of a kind before its dot.
-const AREAS: &[(&[&str], &[&str])] = &[
-    (&["app", "health"], &["app"]),
-    (&["replicated", "installer"], &["replicated"]),
-    (&["docker", "images", "registry", "lock"], &["docker", "images"]),
-    (&["s3", "source", "bundle"], &["source", "bundle"]),
-    (&["lifecycle", "autoscaling"], &["lifecycle"]),
-    (&["imds"], &["instance"]),
-    (&["aws"], &["aws"]),
-    (&["host"], &["host", "docker"]),
-    (
-        &["dns", "tcp", "tls", "uri", "postgres", "mongo", "mongodb", "vault"],
-        &["postgres", "mongodb", "vault"],
-    ),
-];
-
-/// The roots, what breaks something first, then by depth.
+/// The root causes: failures first, then by depth.
 pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
     let mut roots = Vec::new();
     let last_boot =
         answers.iter().find(|answer| answer.id == LAST_BOOT).and_then(|answer| answer.outcome.cause());
-    let evidence = last_boot.into_iter().flat_map(|cause| &cause.evidence);
-    let recorded: Vec<&str> =
-        evidence.filter(|item| item.name == RECORDED_KIND).map(|item| item.value.as_str()).collect();
+    let recorded: &[Kind] = last_boot.map_or(&[], |cause| &cause.quotes);
     for is_failure in [true, false] {
         let mut found: Vec<(&Answer, &Cause)> = answers
             .iter()
@@ -117,7 +120,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
             .collect();
         found.sort_by_key(|(answer, cause)| (answer.id != NETWORK, !is_of_dns(cause), depth(&answer.id)));
         for (answer, cause) in found {
-            place(&mut roots, &recorded, answer, cause, is_failure);
+            place(&mut roots, recorded, answer, cause, is_failure);
         }
     }
     for answer in answers {
@@ -132,7 +135,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
     roots
 }
 
-fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: &Cause, is_failure: bool) {
+fn place(roots: &mut Vec<RootCause>, recorded: &[Kind], answer: &Answer, cause: &Cause, is_failure: bool) {
     if let Some(root) =
         roots.iter_mut().find(|root| root.is_failure == is_failure && is_same(&root.cause, cause))
     {
@@ -161,13 +164,14 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[&str], answer: &Answer, cause: 
     });
 }
 
-/// One thing to mend: the same words, two names that no DNS server answered for, or two objects of one policy.
+/// Whether two causes have one fix: equal sentences, two names that no DNS server resolved, or two objects of one
+/// policy.
 fn is_same(one: &Cause, other: &Cause) -> bool {
     (is_of_dns(one) && is_of_dns(other))
         || (one.kind == other.kind && (one.sentence == other.sentence || ONE_FOR_ALL.contains(&one.kind)))
 }
 
-/// Whether it is the DNS server that is at fault and not the one name.
+/// Whether the DNS server is the problem and not the name.
 fn is_of_dns(cause: &Cause) -> bool {
     matches!(cause.kind, Kind::DnsTimeout | Kind::DnsNoServer)
 }
@@ -199,16 +203,13 @@ fn explains(root: &str, other: &str) -> bool {
 }
 
 /// Whether a root is what the last boot failed of: the same kind, or what lies below the checks of its area.
-fn is_of_boot(root: &RootCause, recorded: &[&str]) -> bool {
-    let is_below = |seen: &str, kind: &str| {
-        let area = kind.split('.').next().unwrap_or_default();
-        let families =
-            AREAS.iter().filter(|(areas, _)| areas.contains(&area)).flat_map(|(_, families)| *families);
-        families.into_iter().any(|family| is_in(seen, family) || explains(seen, family))
+fn is_of_boot(root: &RootCause, recorded: &[Kind]) -> bool {
+    let is_below = |seen: &str, kind: &Kind| {
+        families(kind.area()).iter().any(|family| is_in(seen, family) || explains(seen, family))
     };
     recorded
         .iter()
-        .any(|kind| root.cause.kind.as_str() == *kind || root.seen_by.iter().any(|seen| is_below(seen, kind)))
+        .any(|kind| root.cause.kind == *kind || root.seen_by.iter().any(|seen| is_below(seen, kind)))
 }
 
 #[cfg(test)]
@@ -222,23 +223,23 @@ mod tests {
         Answer::new(id, Group::App, outcome, Duration::ZERO)
     }
 
-    fn boot_that_failed_of(kind: &str) -> Answer {
-        let cause =
-            Cause::host(Kind::BootNotInService, "The last boot failed.", "x").with(RECORDED_KIND, kind);
+    fn boot_that_failed_of(kind: Kind) -> Answer {
+        let mut cause = Cause::host(Kind::BootNotInService, "The last boot failed.", "x");
+        cause.quotes.push(kind);
         answer("boot.outcome", Outcome::Failed { cause })
     }
 
     #[test]
     fn what_the_last_boot_did_not_fail_of_does_not_explain_it() {
-        let answers = [failed("mongodb.main.dns", Kind::DnsTimeout), boot_that_failed_of("installer.failed")];
+        let answers =
+            [failed("mongodb.main.dns", Kind::DnsTimeout), boot_that_failed_of(Kind::InstallerExit)];
         assert_eq!(rank(&answers).len(), 2);
         let answers = [
             failed("postgres.main.auth", Kind::PostgresPasswordRejected),
-            boot_that_failed_of("app.not_ready"),
+            boot_that_failed_of(Kind::AppStarting),
         ];
         assert_eq!(rank(&answers)[0].explains, ["boot.outcome"]);
-        let answers =
-            [failed("docker.disk", Kind::HostDiskFull), boot_that_failed_of(Kind::HostDiskFull.as_str())];
+        let answers = [failed("docker.disk", Kind::HostDiskFull), boot_that_failed_of(Kind::HostDiskFull)];
         assert_eq!(rank(&answers)[0].explains, ["boot.outcome"]);
     }
 
@@ -263,7 +264,7 @@ mod tests {
             answer("mongodb.main.dns", said("mongo.example")),
             failed("app.status", Kind::AppStarting),
             failed("app.health.frontend", Kind::AppHealth),
-            boot_that_failed_of(Kind::DnsTimeout.as_str()),
+            boot_that_failed_of(Kind::DnsTimeout),
             answer("host.dns", said("any name")),
         ];
         let roots = rank(&answers);

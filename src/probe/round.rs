@@ -1,4 +1,4 @@
-//! One round: every wanted check asked at the same time, each with its own deadline.
+//! One round: all selected checks, concurrently, each with its own timeout.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::inquiry::{Clock, Inquiry, Sink, Watcher};
 use super::questions::{self, Single};
 use super::selection::Selection;
 
-/// How long one question may take beside what it waits for. What is asked has deadlines of its own, which say more
-/// when they pass: the longest is that of a database, ten seconds for its name and ten for the rest.
+/// Timeout of one check, excluding shared facts. The underlying requests have their own timeouts, with better messages:
+/// the longest is a database's, ten seconds for its name and ten for the rest.
 pub(super) const LIMIT: Duration = Duration::from_secs(25);
 
-/// Asks all wanted checks at once. The answers are in the order of the catalogue; a check that is not wanted is among
-/// them if it failed and a wanted one waits for it.
+/// Runs all selected checks concurrently. Results are in the catalogue's order; a check that is not selected is
+/// included if it failed and a selected one depends on it.
 pub(crate) async fn ask(ground: &ProbeContext<'_>, wanted: &Selection, watcher: &dyn Watcher) -> Vec<Answer> {
     let facts = Facts::new(ground);
     let catalogue = catalogue(ground.settings.health_urls.len());
@@ -45,7 +45,7 @@ async fn ask_single(single: &Single, facts: &Facts<'_>, sink: &Sink<'_>) {
     sink.take(Answer::new(id, group, outcome, clock.own_time()));
 }
 
-/// In the order of the catalogue, without what nobody asked for.
+/// Sorts into the catalogue's order, and drops what is not selected.
 fn arranged(mut answers: Vec<Answer>, wanted: &Selection, catalogue: &[Check]) -> Vec<Answer> {
     let awaited: BTreeSet<Id> = answers
         .iter()
@@ -58,7 +58,7 @@ fn arranged(mut answers: Vec<Answer>, wanted: &Selection, catalogue: &[Check]) -
     answers.retain(|answer| wanted.wants(&answer.id) || awaited.contains(&answer.id));
     answers.sort_by_cached_key(|answer| {
         let place = catalogue.iter().position(|check| check.id == answer.id);
-        // An address that only this bundle has: after the known ones, its rungs in the order in which they came.
+        // Addresses specific to this bundle follow the known ones, with their rungs in order.
         let name = place.is_none().then(|| answer.id.rsplit_once('.').map(|(name, _)| name.to_owned()));
         (answer.group, place.unwrap_or(usize::MAX), name)
     });

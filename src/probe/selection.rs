@@ -15,14 +15,14 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Each word is a check's id or a family of checks; no word in `only` means all.
+    /// Each word is a check's ID or a group of checks; an empty `only` means all.
     ///
     /// # Errors
     /// `usage.unknown_check`, naming the closest.
     pub(super) fn new(only: &[String], skip: &[String], catalogue: &[Check]) -> Result<Self, Cause> {
         for word in only.iter().chain(skip) {
             let is_known = catalogue.iter().any(|check| is_in(&check.id, word));
-            // A bundle may have addresses of its own, which are not in the catalogue.
+            // A bundle may have additional addresses, which are not in the catalogue.
             if !is_known && (address(word).is_none() || near(word, catalogue).is_some()) {
                 return Err(unknown(word, catalogue));
             }
@@ -47,8 +47,7 @@ impl Selection {
         catalogue.iter().any(|check| is_in(&check.id, family) && self.wants(&check.id))
     }
 
-    /// Whether nobody wants to hear that this address is not set: whoever has a bundle of 1.x need not know what 2.x has,
-    /// unless he asks for it by name.
+    /// Whether a missing address is not reported: 1.x bundles lack the 2.x ones, unless one is selected by name.
     pub(super) fn may_be_absent(&self, name: &str) -> bool {
         is_of_services(name) && !self.only.iter().any(|word| is_in(word, name))
     }
@@ -79,7 +78,7 @@ fn unknown(word: &str, catalogue: &[Check]) -> Cause {
         Some(near) => format!("Did you mean {near}? List all checks: agent probe --list"),
         None => "List all checks: agent probe --list".to_owned(),
     };
-    Cause::config(Kind::UsageUnknownCheck, format!("There is no check \"{word}\"."), next_step)
+    Cause::config(Kind::UsageUnknownCheck, format!("Unknown check \"{word}\"."), next_step)
 }
 
 #[cfg(test)]

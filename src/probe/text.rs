@@ -1,4 +1,4 @@
-//! A report for people: every check under its heading, then what to mend.
+//! The text report: every check by group, then the root causes.
 
 use std::fmt::Write as _;
 
@@ -11,20 +11,20 @@ use crate::console::{Verbosity, human, text};
 use crate::database::rung::Rung;
 use crate::database::uri::Product;
 
-/// How wide the column of ids is at least and at most; a longer one pushes its line to the right.
+/// The minimum and maximum width of the ID column; longer IDs shift their line.
 const ID_WIDTH: std::ops::RangeInclusive<usize> = 26..=36;
 
 /// A step that took less is not worth a column.
 const NOTABLE: u64 = 100;
 
-/// One line of the list: several answers where they say the same.
+/// One line of the list, which may combine several results.
 struct Line {
     sign: String,
     ids: String,
     said: String,
 }
 
-/// The whole report. Quietly, only what is to be mended; verbosely, every check on a line of its own.
+/// The whole report. Quiet: only root causes; verbose: every check on its own line.
 pub(super) fn report(report: &Report, verbosity: Verbosity) -> String {
     let mut out = String::new();
     if verbosity == Verbosity::Quiet {
@@ -75,8 +75,8 @@ fn is_good(answer: &Answer) -> bool {
     matches!(answer.outcome, Outcome::Good { .. })
 }
 
-/// Whether two answers that follow each other share a line: good rungs of a ladder that breaks above, and what was not
-/// asked for the same reason.
+/// Whether two consecutive results share a line: passed rungs below a failed one, and checks skipped for the same
+/// reason.
 fn says_the_same(one: &Answer, other: &Answer) -> bool {
     match (&one.outcome, &other.outcome) {
         (Outcome::Good { .. }, Outcome::Good { .. }) => one.group == Group::Databases,
@@ -106,7 +106,7 @@ fn one_line(answers: &[Answer]) -> Line {
     Line { sign, ids, said }
 }
 
-/// A ladder that holds is one line; one that broke is told rung by rung. The advice stands below if there is any.
+/// A passed ladder is one line; a failed one is shown rung by rung. Warnings follow.
 fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
     let (advice, rungs): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.id.ends_with(ADVICE));
     let rungs: Vec<Answer> = rungs.into_iter().cloned().collect();
@@ -127,7 +127,7 @@ fn database(name: &str, answers: &[Answer]) -> Vec<Line> {
     lines
 }
 
-/// A ladder that holds: where it leads to, and what is at its top.
+/// A passed ladder: its address and the result of its last rung.
 fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
     let detail = |rung: Rung| {
         rungs.iter().find_map(|answer| match &answer.outcome {
@@ -139,14 +139,14 @@ fn whole_ladder(name: &str, rungs: &[Answer]) -> Line {
     let top = last.and_then(detail).unwrap_or_default();
     let address = detail(Rung::Tcp).unwrap_or_default();
     let server = address.split(' ').next().unwrap_or_default();
-    // What is said of a replica set names its servers already.
+    // The text about a replica set already lists its servers.
     let said = if top.contains(server) { top.to_owned() } else { format!("{server}, {top}") };
     let took: u64 = rungs.iter().map(|answer| answer.milliseconds).sum();
     let said = format!("{said} {}", text::faint(&format!("({took} ms)")));
     Line { sign: text::green("✓"), ids: name.to_owned(), said }
 }
 
-/// Ids in one text, each family named once: `postgres.main.uri, dns, tcp`.
+/// IDs in one text, with common prefixes shown once: `postgres.main.uri, dns, tcp`.
 pub(super) fn joined<'a>(ids: impl IntoIterator<Item = &'a Id>) -> String {
     let mut text = String::new();
     let mut known = "";
@@ -166,7 +166,7 @@ pub(super) fn joined<'a>(ids: impl IntoIterator<Item = &'a Id>) -> String {
     text
 }
 
-/// One thing to mend, with its evidence, and what it explains.
+/// One root cause, with its evidence and what it explains.
 fn mended(root: &RootCause, was_skipped: impl Fn(&Id) -> bool) -> String {
     let mut more = vec![("seen by", joined(&root.seen_by))];
     let not_asked = root.explains.iter().filter(|id| was_skipped(id)).count();
@@ -202,7 +202,13 @@ fn closing(report: &Report) -> String {
         0 => String::new(),
         count => format!(", {count} skipped"),
     };
-    format!("{verdict}{warnings}. {} checks in {}{not_asked}.\n", report.checks.len(), human(report.took()))
+    let more = match report.root_causes.iter().find(|root| root.is_failure) {
+        Some(first) if failures == 1 => format!("More about it: {}\n", first.cause.kind.ask()),
+        Some(first) => format!("More about the first: {}\n", first.cause.kind.ask()),
+        None => String::new(),
+    };
+    let (count, took) = (report.checks.len(), human(report.took()));
+    format!("{verdict}{warnings}. {count} checks in {took}{not_asked}.\n{more}")
 }
 
 /// All checks, for `--list`.

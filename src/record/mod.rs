@@ -1,4 +1,4 @@
-//! `boot.json`: what the last boot of this box did, kept so that a crash loses nothing.
+//! `boot.json`: the crash-safe record of this box's last boot.
 
 mod critical_path;
 mod timeline;
@@ -16,7 +16,7 @@ use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::{Secrets, url, visible};
 
 pub(crate) use critical_path::critical_path;
 pub use timeline::{ending, timeline};
@@ -24,16 +24,16 @@ pub use timeline::{ending, timeline};
 /// Where the record lies, under the root.
 pub const RECORD_FILE: &str = "/var/lib/boot-agent/boot.json";
 
-/// The lock that a running boot holds, under the root. The kernel releases it when its holder dies, however it dies.
+/// The lock of a running boot, below the root. The kernel releases it when its holder dies.
 pub(crate) const LOCK_FILE: &str = "/run/boot-agent.lock";
 
-/// Whether a boot of this box runs now. Nothing is created; where the lock cannot be opened, nobody is known to hold it.
+/// Whether a boot of this box is running. Creates nothing; a lock that cannot be opened counts as not held.
 pub(crate) fn boot_runs(root: &Root) -> bool {
     std::fs::File::open(root.path(LOCK_FILE))
         .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// The version of the record's format; a reader refuses a newer one.
+/// The version of the record's format; newer ones are rejected.
 pub const VERSION: u32 = 1;
 
 /// How a boot stands or ended.
@@ -68,7 +68,7 @@ impl BootOutcome {
     }
 }
 
-/// What is known of this box for longer than one boot.
+/// What persists across boots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// The instance id; a record of another one is another box's, baked into an image.
@@ -82,7 +82,7 @@ pub struct Instance {
     /// Its primary private address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
-    /// When the installer was first run on this box: the answers that it keeps are then this box's own.
+    /// When the installer first ran on this box: its stored answers are then this box's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer_ran_at: Option<Timestamp>,
     /// When Replicated's containers were first seen running after an installation; its files are then no longer
@@ -197,7 +197,7 @@ pub struct Record {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// Every finding of the bundle and every other thing that was not as it should be.
+    /// All warnings, including the bundle's findings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Cause>,
     /// The Auto Scaling group, if the box is in one.
@@ -226,7 +226,7 @@ impl Record {
         }
     }
 
-    /// Whether this box was learned to be in no Auto Scaling group; false while that is unknown, too.
+    /// Whether this box is known not to be in an Auto Scaling group.
     pub fn is_in_no_group(&self) -> bool {
         let skipped =
             |stage: &StageRecord| stage.name == "lifecycle" && stage.outcome == StageOutcome::Skipped;
@@ -239,7 +239,7 @@ impl Record {
     /// `host.file` if it cannot be read, `record.unreadable` if it is not such a record.
     pub fn read(root: &Root) -> Result<Option<Self>, Cause> {
         let path = root.path(RECORD_FILE);
-        let text = match std::fs::read(&path) {
+        let text = match files::read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(files::failed("read", &path, &error)),
@@ -253,7 +253,7 @@ impl Record {
             .with("error", why)
         };
         let mut value: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         times::restore(&mut value);
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(VERSION) => Err(unreadable(format!(
@@ -263,7 +263,7 @@ impl Record {
         }
     }
 
-    /// Removes the record, so that nothing is known of this box.
+    /// Removes the record.
     ///
     /// # Errors
     /// `host.file`.
@@ -277,16 +277,34 @@ impl Record {
         }
     }
 
-    /// This record as JSON, scrubbed.
+    /// Makes every free text fit to be shown. Everything else is the program's own, by which a later boot decides.
+    pub fn scrub(&mut self, secrets: &Secrets) {
+        self.source = visible(&url::shown(&self.source)).into_owned();
+        let instance = self.instance.iter_mut().flat_map(|it| [&mut it.region, &mut it.availability_zone]);
+        let lifecycle = self.lifecycle.iter_mut().flat_map(|it| [&mut it.hook, &mut it.result]);
+        for text in instance.chain(lifecycle).flatten() {
+            *text = visible(text).into_owned();
+        }
+        if let Some(lifecycle) = &mut self.lifecycle {
+            lifecycle.group = visible(&lifecycle.group).into_owned();
+        }
+        self.cause.iter_mut().chain(&mut self.warnings).for_each(|cause| cause.scrub(secrets));
+        for stage in &mut self.stages {
+            stage.detail = secrets.own(&stage.detail);
+            let waits = stage.waits.iter_mut().map(|wait| &mut wait.cause);
+            stage.cause.iter_mut().chain(waits).for_each(|cause| cause.scrub(secrets));
+        }
+    }
+
+    /// This record as JSON.
     pub fn to_json(&self) -> serde_json::Value {
-        // A struct of strings, numbers and times always has a JSON form; null would be seen at once by every reader.
+        // Serialization cannot fail for these types; null would be noticed by every reader.
         let mut value = serde_json::to_value(self).unwrap_or(serde_json::Value::Null);
         times::publish(&mut value);
-        secret::scrub_json(&mut value);
         value
     }
 
-    /// Replaces the record on disk atomically.
+    /// Replaces the record on disk atomically. To be scrubbed before.
     ///
     /// # Errors
     /// `host.file`.

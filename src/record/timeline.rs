@@ -1,4 +1,4 @@
-//! A record as text: how it ended, each stage with its share of the time, waits, and the cause of a failure.
+//! A record as text: its outcome, each stage with its share of the time, waits, and the cause of a failure.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::console::layout::{HANG, Screen};
 use crate::console::{StageOutcome, Verbosity, human, text};
 use crate::kind::Kind;
 
-/// How many characters the whole boot is wide, where there is room, and on a narrower terminal.
+/// The width of the timeline, on a wide and on a narrow terminal.
 const TIMELINE_WIDTH: usize = 30;
 const NARROW_TIMELINE_WIDTH: usize = 12;
 
-/// From how many columns on there is room for each of them.
+/// The minimum terminal width for each of them.
 const WIDE: usize = 100;
 const NARROW: usize = 72;
 
 /// A record as text: how it stands or ended, each stage with its share of the time, waits, and the cause of a failure.
 /// Quietly, only what is not as it should be.
 ///
-/// `is_running` says whether a boot of this box runs now: an unfinished record is then its.
+/// `is_running`: a boot of this box is running, which an unfinished record then belongs to.
 pub fn timeline(record: &Record, is_running: bool, verbosity: Verbosity) -> String {
     let now = Timestamp::now();
     let end = record.ended_at.unwrap_or(now);
@@ -112,7 +112,7 @@ fn box_name(record: &Record) -> &str {
     record.instance.as_ref().map_or("unknown instance", |instance| instance.id.as_str())
 }
 
-/// How a boot stands or ended, e.g. `failed after 12 s, ABANDON acknowledged`.
+/// The state of a boot, e.g. `failed after 12 s, ABANDON acknowledged`.
 pub fn ending(record: &Record, total: Duration, is_running: bool) -> String {
     let after = human(total);
     let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
@@ -146,7 +146,7 @@ fn headline(record: &Record, total: Duration, is_running: bool) -> String {
     out
 }
 
-/// What is known of the Auto Scaling group: what was not learned is not said to be absent.
+/// What is known about the Auto Scaling group; unknown is not shown as absent.
 fn group(record: &Record) -> String {
     match &record.lifecycle {
         Some(lifecycle) => match (&lifecycle.hook, lifecycle.result.as_deref()) {

@@ -87,7 +87,7 @@ fn parse(value: &Value) -> Option<Timestamp> {
 }
 
 fn whole(time: Timestamp) -> Value {
-    // Cut and not rounded: an instant must not be said to lie in the future.
+    // Truncated, not rounded: a time must not be in the future.
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string().into()
 }
 

@@ -1,4 +1,4 @@
-//! The answers that the installer keeps of its earlier runs, which win over the arguments of a later one without a word.
+//! The installer's stored answers from earlier runs, which silently override later arguments.
 
 use std::fs;
 use std::io;
@@ -9,9 +9,9 @@ use super::edition::name_of;
 use crate::cause::Cause;
 use crate::files::{self, Root};
 use crate::kind::Kind;
-use crate::secret;
+use crate::secret::Secrets;
 
-/// Where the installer keeps them: which of the directories depends on the distribution.
+/// Where the installer stores them; the directory depends on the distribution.
 pub const FILES: &[&str] = &[
     "/etc/default/replicated",
     "/etc/default/replicated-operator",
@@ -22,7 +22,7 @@ pub const FILES: &[&str] = &[
 /// The largest file that is read, in bytes; the installer's own have less than one thousand.
 const LARGEST: usize = 64 * 1024;
 
-/// The answers that stay as they are whatever an argument says, and that argument.
+/// The answers that override an argument, and that argument.
 const LASTING: [(&str, &str); 4] = [
     ("RELEASE_SEQUENCE", "release-sequence"),
     ("RELEASE_PATCH_SEQUENCE", "release-patch-sequence"),
@@ -39,14 +39,14 @@ struct SavedAnswer {
     value: String,
 }
 
-/// The address for which Replicated was installed last; `None` where no file names one. An image of a used box starts
-/// containers too, and they serve that box's address.
+/// The address that Replicated was last installed for; `None` if no file has one. An image of a used box also starts
+/// containers, with that box's address.
 pub fn installed_for(root: &Root) -> Option<Ipv4Addr> {
     let answers = read(root);
     answers.iter().find(|answer| answer.name == "PRIVATE_ADDRESS")?.value.parse().ok()
 }
 
-/// Removes the answers, which are another box's. Returns the files that there were.
+/// Removes another instance's answers. Returns the removed files.
 ///
 /// # Errors
 /// `host.file`.
@@ -102,12 +102,12 @@ fn contradiction(answer: &SavedAnswer, but: &str) -> Cause {
     .with("file", format!("{file}:{line}"))
 }
 
-/// Makes the token known to the scrubber that the installer made up for this box's own daemon. Files that cannot be read
-/// hold nothing that this process could print.
-pub fn register_daemon_token(root: &Root) {
+/// Registers the token that the installer generated for this box's daemon. Unreadable files contain nothing that this
+/// process could print.
+pub fn register_daemon_token(root: &Root, secrets: &Secrets) {
     for answer in read(root) {
         if answer.name.ends_with("DAEMON_TOKEN") {
-            secret::register(&answer.value);
+            secrets.register(&answer.value);
         }
     }
 }
@@ -169,10 +169,11 @@ mod tests {
             (FILES[0], "REPLICATED_OPTS=\"-e LOG_LEVEL=info -e DAEMON_TOKEN=token-canary-1 \"\n"),
             (FILES[3], "DAEMON_TOKEN=\"token-canary-2\"\nTAGS=local\n"),
         ]);
-        register_daemon_token(&root);
+        let secrets = Secrets::default();
+        register_daemon_token(&root, &secrets);
         assert_eq!(installed_for(&root), None);
         assert!(
-            secret::is_in("token-canary-1") && secret::is_in("token-canary-2") && !secret::is_in("local")
+            secrets.is_in("token-canary-1") && secrets.is_in("token-canary-2") && !secrets.is_in("local")
         );
     }
 

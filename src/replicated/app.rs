@@ -20,11 +20,11 @@ pub struct AppStatus {
     pub sequence: Option<i64>,
     /// `started`, `starting`, `stopped`, …, in lower case.
     pub state: String,
-    /// What the state is to become; empty where the release does not say.
+    /// The desired state; empty if the release does not report it.
     pub desired: String,
     /// Whether it is changing from one state to another.
     pub transitioning: bool,
-    /// What went wrong, in Replicated's words; empty if nothing did.
+    /// Replicated's error message, if any.
     pub error: String,
 }
 
@@ -57,8 +57,7 @@ pub struct SystemPart {
     pub status: String,
 }
 
-/// Asks the daemon for its apps; an empty list means that none is installed yet. Releases that have no `replicatedctl`
-/// are asked in the old way.
+/// Queries the daemon for its apps; empty if none is installed yet. Supports releases without `replicatedctl`.
 ///
 /// # Errors
 /// `replicated.container_missing`, `replicated.container_down`, `replicated.ctl_timeout`, `replicated.ctl_failed` and
@@ -67,9 +66,8 @@ pub async fn app_status(engine: &Engine) -> Result<Vec<AppStatus>, Cause> {
     apps(engine, daemon::ask(engine, APP_STATUS).await).await
 }
 
-/// Asks the daemon for its apps and for the state of its own parts, in one go where that can be had. The latter can flap
-/// while everything works, so it decides nothing by itself. Releases that have no `replicatedctl` have no such question:
-/// the list is empty.
+/// Queries the daemon for its apps and its components, in one request if possible. The latter can flap while everything
+/// works, so they decide nothing by themselves. Releases without `replicatedctl` do not report them: the list is empty.
 ///
 /// # Errors
 /// Of each as for [`app_status`].
@@ -98,7 +96,7 @@ fn parts(answer: Result<CtlOutput, Cause>) -> Result<Vec<SystemPart>, Cause> {
     }
 }
 
-/// Whether the apps are ready, and if not, why not. No app at all is not ready.
+/// Whether the apps are ready, and if not, why. No app at all counts as not ready.
 ///
 /// # Errors
 /// `app.not_installed`, `app.starting`, `app.transitioning`, `app.stopped`, `app.error` (host).
@@ -138,7 +136,7 @@ fn not_ready(app: &AppStatus) -> Cause {
     };
     let mut cause = Cause::new(Class::Host, kind, sentence, next_step);
     if !app.error.is_empty() {
-        cause = cause.with("error", daemon::quote(&app.error));
+        cause = cause.with_quote("error", &app.error, daemon::QUOTED);
     }
     cause = cause.with("state", app.doing());
     if app.id.is_empty() { cause } else { cause.with("app", &app.id) }

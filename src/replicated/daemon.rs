@@ -14,7 +14,7 @@ pub const DAEMON: &str = "replicated";
 const COMMAND: Duration = Duration::from_secs(15);
 
 /// How much of a command's words is quoted, in characters.
-const QUOTED: usize = 400;
+pub(super) const QUOTED: usize = 400;
 
 /// What stands before the exit code of a command that a shell has run, in both of its outputs.
 const ENDED: &str = "-- boot-agent: exit ";
@@ -108,7 +108,7 @@ fn judged(executed: Executed, asked: &str) -> Result<CtlOutput, Cause> {
                 "If it just started, wait; otherwise check docker logs --tail 50 replicated.",
             )
             .with("exit code", code)
-            .with("answer", quote(&words)))
+            .with_quote("answer", &words, QUOTED))
         }
     }
 }
@@ -158,12 +158,7 @@ pub(super) fn not_understood(command: &[&str], text: &str) -> Cause {
         format!("The output of {} is not in a supported format.", command.join(" ")),
         "Run it by hand, and report it with the release of Replicated: docker inspect -f '{{.Config.Image}}' replicated.",
     )
-    .with("answer", quote(text))
-}
-
-pub(super) fn quote(words: &str) -> String {
-    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= QUOTED { line } else { line.chars().take(QUOTED).chain(['…']).collect() }
+    .with_quote("answer", text, QUOTED)
 }
 
 #[cfg(test)]

@@ -150,13 +150,16 @@ pub fn registry_prefix(version: &str) -> &'static str {
 fn not_it(what: &str, text: &str, missing: &[&str], place: &str) -> Cause {
     let is_command = |line: &&str| !line.is_empty() && !line.starts_with('#');
     let first = text.lines().map(str::trim).find(is_command).unwrap_or_default();
-    let first: String = first.chars().take(QUOTED).collect();
     let cause = Cause::config(
         Kind::InstallerNotTheInstaller,
         format!("The script from {place} is not {what}."),
         "Correct the URL: for an unknown path, the server returns a script that only prints an error.",
     );
-    missing.iter().fold(cause, |cause, mark| cause.with("missing", mark)).with("first command", first)
+    missing.iter().fold(cause, |cause, mark| cause.with("missing", mark)).with_quote(
+        "first command",
+        first,
+        QUOTED,
+    )
 }
 
 fn version_of(text: &str) -> Option<String> {

@@ -12,6 +12,9 @@ const QUOTED: usize = 6;
 /// How many of the last lines tell why it ended: it stops at the first command that fails, whose words come last.
 const TELLING: usize = 5;
 
+/// How much is shown of the command line of a process, in characters.
+const LONGEST_COMMAND: usize = 300;
+
 /// How many of the processes that had not ended at the deadline are named.
 const NAMED: usize = 4;
 
@@ -96,7 +99,7 @@ fn at_deadline(ended: &Ended, deadline: Duration, last_lines: &[String]) -> Caus
     };
     let running = ended.running.iter().take(NAMED);
     running
-        .fold(cause, |cause, command| cause.with("still running", command))
+        .fold(cause, |cause, command| cause.with_quote("still running", command, LONGEST_COMMAND))
         .with("deadline", format!("{seconds} s"))
         .after_waiting(deadline)
 }
@@ -183,7 +186,7 @@ fn operators_answer(last_lines: &[String], telling: &[String]) -> Option<Cause> 
         "Check what the URL returns (curl -i URL), or bake the AMI with agent bake, so that a boot downloads nothing.",
     );
     Some(match fetch {
-        Some(url) => cause.with("url", url),
+        Some(url) => cause.with_url("url", url),
         None => cause,
     })
 }

@@ -34,7 +34,7 @@ pub(crate) fn installer_output(bytes: &[u8]) {
     let (code, said) = bytes.split_first().unwrap_or((&1, &[]));
     let mut longest = 0;
     let mut on_line = |line: &str| longest = longest.max(line.len());
-    let mut lines = Lines::new(&mut on_line);
+    let mut lines = Lines::new(crate::secret::Secrets::default(), &mut on_line);
     // In pieces, as a pipe gives them.
     for piece in said.chunks(37) {
         lines.take(piece);

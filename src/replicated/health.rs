@@ -7,12 +7,16 @@ use futures_util::future::join_all;
 use crate::cause::{Cause, chain};
 use crate::docker::engine::Container;
 use crate::kind::Kind;
+use crate::secret::url;
 
 /// How long one URL may take. The services answer in milliseconds; one that does not is not in service.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// How much of an answer is read and quoted, in bytes.
 const QUOTED: usize = 200;
+
+/// How much of it is read, in bytes: it is quoted when it has been scrubbed whole.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// The services of CircleCI that have a health URL: name (of the container, and part of the image's name) and URL.
 const SERVICES: &[(&str, &str)] = &[
@@ -54,7 +58,7 @@ pub fn known_targets(containers: &[Container]) -> Vec<Target> {
 
 /// Exactly these URLs, as the settings give them.
 pub fn given_targets(urls: &[String]) -> Vec<Target> {
-    urls.iter().map(|url| Target { name: url.clone(), url: url.clone() }).collect()
+    urls.iter().map(|url| Target { name: url::shown(url), url: url.clone() }).collect()
 }
 
 /// The container of the frontend, by its name or, on older installations with hashed names, by its image.
@@ -89,14 +93,14 @@ pub async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Ca
     let next_step = if target.name == FRONTEND {
         "Check the app's log: docker logs --tail 50 frontend.".to_owned()
     } else {
-        format!("Query it by hand: curl -v {}; and check its container's log.", target.url)
+        format!("Query it by hand: curl -v {}; and check its container's log.", url::shown(&target.url))
     };
     let failed =
-        |sentence: String| Cause::host(Kind::AppHealth, sentence, &next_step).with("url", &target.url);
+        |sentence: String| Cause::host(Kind::AppHealth, sentence, &next_step).with_url("url", &target.url);
     let asked = async {
         let mut response = client.get(&target.url).send().await?;
         let mut body = Vec::new();
-        while body.len() < QUOTED {
+        while body.len() < LONGEST_ANSWER {
             match response.chunk().await? {
                 Some(piece) => body.extend_from_slice(&piece),
                 None => break,
@@ -108,9 +112,8 @@ pub async fn ask_one(client: &reqwest::Client, target: &Target) -> Result<(), Ca
         Ok(Ok((status, _))) if status.is_success() => Ok(()),
         Ok(Ok((status, body))) => {
             let text = String::from_utf8_lossy(&body);
-            let line: String = text.lines().next().unwrap_or_default().chars().take(QUOTED).collect();
             let cause = failed(format!("The health check of {} returned {status}.", target.name));
-            Err(cause.with("status", status.as_u16()).with("answer", line.trim()))
+            Err(cause.with("status", status.as_u16()).with_quote("answer", &text, QUOTED))
         }
         Ok(Err(error)) if error.is_connect() => {
             Err(failed(format!("{} is not accepting connections yet.", target.name))

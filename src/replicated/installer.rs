@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -24,12 +25,10 @@ use crate::docker::engine::{Container, Engine};
 use crate::docker::lock::Lock;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
+use crate::secret::Secrets;
 
 /// The file that the installer opens to the world.
 pub const REPLICATED_CONF: &str = "/etc/replicated.conf";
-
-/// How often it is looked whether the installer has opened that file.
-const CLOSE_EVERY: Duration = Duration::from_millis(200);
 
 /// What the installer says before it gives Docker a proxy and restarts it.
 const RESTARTS_DOCKER: &str = "automatically configure it now";
@@ -90,6 +89,10 @@ pub struct Job<'a> {
     pub goal: &'a Goal<'a>,
     /// When it is ended, with everything it started.
     pub deadline: Duration,
+    /// The file that it must not open to the world: see [`REPLICATED_CONF`].
+    pub closed: &'a Path,
+    /// What it must not find in its environment.
+    pub secrets: &'a Secrets,
 }
 
 /// What the installer did, whether or not it succeeded.
@@ -97,7 +100,7 @@ pub struct Job<'a> {
 pub struct InstallReport {
     /// How it ended; `None` if it could not be started.
     pub exit: Option<ProcessExit>,
-    /// Its last 50 lines, scrubbed.
+    /// Its last 50 lines.
     pub last_lines: Vec<String>,
     /// How long it ran, without the wait for its containers.
     pub took: Duration,
@@ -125,7 +128,7 @@ pub fn arguments(address: Ipv4Addr, settings: &[String], may_pull: bool, is_airg
 
 /// Runs the installer and judges what it left.
 ///
-/// `on_line` gets each line as it comes, scrubbed and without control characters; of a flood it gets 200 lines a second
+/// `on_line` gets each line as it comes, without control characters; of a flood it gets 200 lines a second
 /// and how many were left out. The process group is ended at the deadline and whenever the future is dropped.
 ///
 /// # Errors
@@ -147,8 +150,17 @@ pub async fn install(
         restarted_docker |= line.contains(RESTARTS_DOCKER);
         on_line(line);
     };
-    let mut lines = Lines::new(&mut on_line);
-    let ended = run_bash(&job.script.path, job.arguments, job.guard, job.deadline, &mut lines).await;
+    let mut lines = Lines::new(job.secrets.clone(), &mut on_line);
+    let ended = run_bash(
+        &job.script.path,
+        job.arguments,
+        job.guard,
+        job.closed,
+        job.deadline,
+        job.secrets,
+        &mut lines,
+    )
+    .await;
     let last_lines = lines.finish();
     let took = started.elapsed();
     let refused = job.guard.map(FetchGuard::refused).unwrap_or_default();
@@ -287,8 +299,8 @@ pub fn restore_access(root: &Root, access: Access) -> Result<bool, Cause> {
     }
 }
 
-/// Keeps `/etc/replicated.conf` closed while the installer runs, which opens it, and closes it when it is dropped: the file
-/// has the console's password in it.
+/// Closes `/etc/replicated.conf`, which has the console's password in it, when it is dropped: also where the run of the
+/// installer is given up.
 #[derive(Debug)]
 pub struct KeptClosed<'a> {
     root: &'a Root,
@@ -299,19 +311,6 @@ impl<'a> KeptClosed<'a> {
     /// To be made before the installer is started, and dropped after it has ended.
     pub fn new(root: &'a Root, access: Access) -> Self {
         KeptClosed { root, access }
-    }
-
-    /// Does `work`, and closes the file whenever it is found open.
-    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                // What fails here fails at the end too, and is told there.
-                () = sleep(CLOSE_EVERY) => drop(restore_access(self.root, self.access)),
-            }
-        }
     }
 }
 
@@ -377,7 +376,16 @@ mod tests {
         let script = Script { path: "/nonexistent".into(), sha256: String::new() };
         let mut on_line = |_: &str| {};
         let goal = Goal::new(&[], None);
-        let job = Job { script: &script, arguments: &[], guard: None, goal: &goal, deadline: Duration::ZERO };
+        let secrets = Secrets::default();
+        let job = Job {
+            script: &script,
+            arguments: &[],
+            guard: None,
+            goal: &goal,
+            closed: "/".as_ref(),
+            deadline: Duration::ZERO,
+            secrets: &secrets,
+        };
         spawnable(install(&engine, &job, &mut on_line));
         spawnable(crate::replicated::app::app_status(&engine));
         let plan = crate::docker::images::Plan::default();

@@ -1,16 +1,19 @@
-//! What a child process prints, made fit to be shown: in lines, scrubbed, and never more than a reader or a journal can
-//! take.
+//! What a child process prints, in lines, and never more than a reader or a journal can take. Its secrets are still in it:
+//! it is scrubbed where it is shown.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::secret;
+use crate::secret::Secrets;
 
 /// How many of the last lines are kept for the report.
 const KEPT: usize = 50;
 
 /// The longest line that is passed on, in bytes. What follows on the same line is dropped.
 const LONGEST_LINE: usize = 8 * 1024;
+
+/// How much of a line is held to see whether a secret ends beyond [`LONGEST_LINE`], in bytes.
+const HELD: usize = LONGEST_LINE + 4096;
 
 /// How many lines are passed on per [`WINDOW`]. journald by itself drops what exceeds 10,000 messages in 30 seconds, and
 /// with them the agent's own.
@@ -21,7 +24,10 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Takes bytes in whatever pieces they come, and passes on lines.
 pub(super) struct Lines<'a> {
     on_line: &'a mut (dyn FnMut(&str) + Send),
+    secrets: Secrets,
     held: Vec<u8>,
+    /// A line that ends in what may be the beginning of a secret, until the next one is there.
+    open: Option<String>,
     skipping: bool,
     last: VecDeque<String>,
     window: Instant,
@@ -30,9 +36,11 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(on_line: &'a mut (dyn FnMut(&str) + Send)) -> Self {
+    pub(super) fn new(secrets: Secrets, on_line: &'a mut (dyn FnMut(&str) + Send)) -> Self {
         Lines {
             on_line,
+            secrets,
+            open: None,
             held: Vec::new(),
             skipping: false,
             last: VecDeque::with_capacity(KEPT),
@@ -53,26 +61,23 @@ impl<'a> Lines<'a> {
         self.extend(bytes);
     }
 
-    /// Passes on an unfinished line, and gives the last lines, scrubbed with all that is known by now.
+    /// Passes on an unfinished line, and gives the last lines.
     pub(super) fn finish(&mut self) -> Vec<String> {
         self.end_line();
+        if let Some(line) = self.open.take() {
+            self.pass_on(line);
+        }
         self.tell_left_out();
-        self.last.drain(..).map(|line| secret::scrub(&line).into_owned()).collect()
+        self.last.drain(..).collect()
     }
 
     fn extend(&mut self, bytes: &[u8]) {
         if self.skipping {
             return;
         }
-        let room = LONGEST_LINE - self.held.len();
+        let room = HELD - self.held.len();
         self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
-            let text = String::from_utf8_lossy(&self.held).into_owned();
-            // The end may be the beginning of a secret.
-            let cut = secret::safe_cut(text.as_bytes());
-            self.held = text.into_bytes();
-            self.held.truncate(cut);
-            self.held.extend_from_slice(" … (line cut)".as_bytes());
             self.end_line();
             self.skipping = true;
         }
@@ -85,9 +90,38 @@ impl<'a> Lines<'a> {
         if line.is_empty() {
             return;
         }
+        let line = if line.len() > LONGEST_LINE { self.cut(&line) } else { line };
+        let lines = match self.open.take() {
+            None => line,
+            // What both have in common goes from both, where it stands as one.
+            Some(open) => {
+                let both = format!("{open}\n{line}");
+                if self.secrets.places(&both).iter().any(|place| place.contains(&open.len())) {
+                    self.secrets.scrub(&both).into_owned()
+                } else {
+                    self.pass_on(open);
+                    line
+                }
+            }
+        };
+        if self.secrets.may_go_on_after(&lines) {
+            self.open = Some(lines);
+        } else {
+            lines.lines().for_each(|line| self.pass_on(line.to_owned()));
+        }
+    }
+
+    /// The beginning of a long line. It is scrubbed first: its end may be the beginning of a secret.
+    fn cut(&self, line: &str) -> String {
+        let clean = self.secrets.scrub(line);
+        let end = (0..=LONGEST_LINE.min(clean.len())).rev().find(|end| clean.is_char_boundary(*end));
+        format!("{} … (line cut)", &clean[..end.unwrap_or(0)])
+    }
+
+    fn pass_on(&mut self, line: String) {
         if self.passed_on < PASSED_ON {
             self.passed_on += 1;
-            (self.on_line)(&secret::scrub(&line));
+            (self.on_line)(&line);
         } else {
             self.left_out += 1;
         }
@@ -150,12 +184,15 @@ fn grouped(count: u64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::secret::REDACTED;
     use proptest::prelude::*;
 
     fn shown(pieces: &[&[u8]]) -> (Vec<String>, Vec<String>) {
         let mut passed = Vec::new();
         let mut on_line = |line: &str| passed.push(line.to_owned());
-        let mut lines = Lines::new(&mut on_line);
+        let secrets = Secrets::default();
+        secrets.register_all(["cut-line-canary", "line-break-canary"]);
+        let mut lines = Lines::new(secrets, &mut on_line);
         for piece in pieces {
             lines.take(piece);
         }
@@ -173,7 +210,6 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_cut_without_cutting_a_secret() {
-        secret::register("cut-line-canary");
         // Of an odd length, so that the limit falls inside a secret.
         let piece = b"xycut-line-canary".repeat(3000);
         let (passed, last) = shown(&[&piece, &piece, b"\nnext\n"]);
@@ -181,8 +217,13 @@ mod tests {
         assert!(passed[0].ends_with("(line cut)") && passed[0].len() < 2 * LONGEST_LINE);
         assert_eq!(passed[1], "next");
         assert!(!format!("{passed:?}{last:?}").contains("cut-"));
-        let before_mark = passed[0].trim_end_matches(" … (line cut)").trim_end_matches(['x', 'y']);
-        assert!(before_mark.ends_with(secret::REDACTED), "{}", &before_mark[before_mark.len() - 40..]);
+    }
+
+    #[test]
+    fn a_secret_that_is_split_over_two_lines_is_seen_whole() {
+        let (passed, last) = shown(&[b"a line-br\neak-canary b\nand line-br\nother\nends in line-br"]);
+        assert_eq!(passed, [format!("a {REDACTED} b").as_str(), "and line-br", "other", "ends in line-br"]);
+        assert_eq!(last, passed);
     }
 
     #[test]

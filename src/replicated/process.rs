@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::fetch_guard::FetchGuard;
 use super::output::Lines;
 use crate::files;
-use crate::secret;
+use crate::secret::Secrets;
 
 /// How long a process group has to end by itself after it was asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
@@ -37,8 +37,41 @@ const POLL: Duration = Duration::from_millis(10);
 const RUNS: &str = "BOOT_AGENT_RUNS";
 const GROUP: &str = "BOOT_AGENT_GROUP";
 
+/// Names the file that the run must not open to the world.
+const KEEPS_CLOSED: &str = "BOOT_AGENT_KEEPS_CLOSED";
+
 /// Only the child itself knows its process group before it runs.
-const MARK_AND_RUN: &str = "export BOOT_AGENT_GROUP=$$; exec bash \"$@\"";
+///
+/// One file stays closed whoever is killed, this process too: the `chmod` of the run passes over it, and where the run opens
+/// it in another way, a watcher in its group closes it. The watcher lives as long as the run, and starts no programs that
+/// would be told among those of the run.
+const MARK_AND_RUN: &str = r#"
+export BOOT_AGENT_GROUP=$$
+chmod() {
+    local word words=() operands=0 is_closed=
+    for word; do
+        if [ "$word" -ef "$BOOT_AGENT_KEEPS_CLOSED" ]; then
+            is_closed=1
+        else
+            words+=("$word")
+            [[ $word == -* ]] || operands=$((operands + 1))
+        fi
+    done
+    # The mode alone is left.
+    [ -z "$is_closed" ] || [ "$operands" -gt 1 ] || return 0
+    command chmod "${words[@]+"${words[@]}"}"
+}
+export -f chmod
+(
+    exec {never}<> <(:) </dev/null >/dev/null 2>&1
+    while kill -0 "$BOOT_AGENT_GROUP"; do
+        command chmod o= "$BOOT_AGENT_KEEPS_CLOSED"
+        read -r -t 0.2 -u "$never"
+    done
+    command chmod o= "$BOOT_AGENT_KEEPS_CLOSED"
+) &
+exec bash "$@"
+"#;
 
 /// Variables that are never withheld from the child, whatever they contain: a password `root` must not cost it its PATH.
 const ALWAYS_INHERITED: &[&str] =
@@ -49,9 +82,6 @@ const NOT_THE_CHILDS: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PI
 
 /// Where programs are looked for, where the environment does not say.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The longest command line that is told of a process, in bytes.
-const LONGEST_COMMAND: usize = 300;
 
 /// How the leader of a process group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +105,7 @@ pub(super) struct Ended {
 
 /// Runs `bash FILE ARGUMENTS…` in a session and a process group of its own, without input and without a terminal, until
 /// it ends or `deadline` has passed. Whatever of the group is left then is ended too; a daemon that made a session of its
-/// own lives on. With a guard, the run fetches nothing but what the guard has.
+/// own lives on. With a guard, the run fetches nothing but what the guard has. Its `chmod` passes over `closed`.
 ///
 /// # Errors
 /// What the system said when the run could not be started.
@@ -83,25 +113,34 @@ pub(super) async fn run_bash(
     file: &Path,
     arguments: &[String],
     guard: Option<&FetchGuard>,
+    closed: &Path,
     deadline: Duration,
+    secrets: &Secrets,
     lines: &mut Lines<'_>,
 ) -> io::Result<Ended> {
-    run_until(file, arguments, guard, sleep(deadline), lines).await
+    run_until(file, arguments, guard, closed, sleep(deadline), secrets, lines).await
 }
 
 async fn run_until(
     file: &Path,
     arguments: &[String],
     guard: Option<&FetchGuard>,
+    closed: &Path,
     deadline: impl Future<Output = ()>,
+    secrets: &Secrets,
     lines: &mut Lines<'_>,
 ) -> io::Result<Ended> {
     let (reader, writer) = io::pipe()?;
     // Not a leader of a process group, so that setsid(1) need not fork: the child leads its session and its group.
     let mut command = Command::new("setsid");
     command.args(["bash", "-c", MARK_AND_RUN, "bash"]).arg(file).args(arguments);
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).env(RUNS, file);
-    restrict_environment(&mut command);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .env(RUNS, file)
+        .env(KEEPS_CLOSED, closed);
+    restrict_environment(&mut command, secrets);
     if let Some(guard) = guard {
         let path = std::env::var("PATH").unwrap_or_else(|_| USUAL_PATH.to_owned());
         command.env("PATH", format!("{}:{path}", guard.programs().display()));
@@ -167,9 +206,9 @@ fn exit_of(status: ExitStatus) -> ProcessExit {
     }
 }
 
-fn restrict_environment(command: &mut Command) {
+fn restrict_environment(command: &mut Command, secrets: &Secrets) {
     for (name, value) in std::env::vars_os() {
-        if is_withheld(&name, &value) {
+        if is_withheld(&name, &value, secrets) {
             command.env_remove(&name);
         }
     }
@@ -179,7 +218,7 @@ fn restrict_environment(command: &mut Command) {
     }
 }
 
-fn is_withheld(name: &OsStr, value: &OsStr) -> bool {
+fn is_withheld(name: &OsStr, value: &OsStr, secrets: &Secrets) -> bool {
     let name = name.to_string_lossy();
     if ALWAYS_INHERITED.contains(&name.as_ref()) || name.starts_with("LC_") {
         return false;
@@ -188,7 +227,7 @@ fn is_withheld(name: &OsStr, value: &OsStr) -> bool {
         && ["KEY", "SECRET", "TOKEN", "CREDENTIAL"].iter().any(|word| name.contains(word));
     aws_credential
         || NOT_THE_CHILDS.contains(&name.as_ref())
-        || secret::is_in(&format!("{name}={}", value.to_string_lossy()))
+        || secrets.is_in(&format!("{name}={}", value.to_string_lossy()))
 }
 
 /// A child that leads a process group. Dropped, it takes the group with it.
@@ -229,9 +268,9 @@ impl Group {
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             let program = line.split(' ').next()?.rsplit('/').next()?.to_owned();
             let is_shell = matches!(program.as_str(), "" | "bash" | "sh" | "dash");
-            (!is_shell).then(|| line.trim_end().chars().take(LONGEST_COMMAND).collect::<String>())
+            (!is_shell).then(|| line.trim_end().to_owned())
         });
-        told.map(|line| secret::scrub(&line).into_owned()).collect()
+        told.collect()
     }
 
     /// Ends what is left of the group: asks, waits for [`GRACE`], kills.
@@ -323,9 +362,18 @@ mod tests {
     async fn run(text: &str, deadline: Duration) -> (ProcessExit, Vec<String>) {
         let (_directory, file) = script(text);
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
-        let ended =
-            run_bash(&file, &["an argument, unsplit".to_owned()], None, deadline, &mut lines).await.unwrap();
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        let ended = run_bash(
+            &file,
+            &["an argument, unsplit".to_owned()],
+            None,
+            NONE.as_ref(),
+            deadline,
+            &Secrets::default(),
+            &mut lines,
+        )
+        .await
+        .unwrap();
         (ended.exit, lines.finish())
     }
 
@@ -333,6 +381,9 @@ mod tests {
     fn is_alive(pid: &str) -> bool {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }
+
+    /// No file is to be kept closed.
+    const NONE: &str = "/nonexistent";
 
     /// Nothing here takes that long on whatever machine.
     const LONG: Duration = Duration::from_secs(120);
@@ -342,9 +393,11 @@ mod tests {
         let (_directory, file) = script(text);
         let (said, mut enough) = tokio::sync::watch::channel(0);
         let mut on_line = |_: &str| said.send_modify(|said| *said += 1);
-        let mut lines = Lines::new(&mut on_line);
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
         let deadline = async { drop(enough.wait_for(|said| *said >= count).await) };
-        let ended = run_until(&file, &[], None, deadline, &mut lines).await.unwrap();
+        let ended = run_until(&file, &[], None, NONE.as_ref(), deadline, &Secrets::default(), &mut lines)
+            .await
+            .unwrap();
         (ended, lines.finish())
     }
 
@@ -381,8 +434,10 @@ mod tests {
         let (_directory, file) =
             script("curl -sSL http://127.0.0.1:8/x; echo $?; pwd; env | grep -c BASH_ENV");
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
-        run_bash(&file, &[], Some(&guard), LONG, &mut lines).await.unwrap();
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        run_bash(&file, &[], Some(&guard), NONE.as_ref(), LONG, &Secrets::default(), &mut lines)
+            .await
+            .unwrap();
         let lines = lines.finish();
         assert!(lines[0].contains("refused to fetch http://127.0.0.1:8/x"), "{lines:?}");
         assert_eq!(lines[1..], ["97", guard.working_directory().to_str().unwrap(), "0"]);
@@ -411,8 +466,9 @@ mod tests {
         let (_directory, file) = script("sleep 300 & echo $! > \"$(dirname \"$0\")/pid\"; wait");
         let pid_file = file.with_file_name("pid");
         let mut on_line = |_: &str| {};
-        let mut lines = Lines::new(&mut on_line);
-        let run = run_bash(&file, &[], None, LONG, &mut lines);
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        let secrets = Secrets::default();
+        let run = run_bash(&file, &[], None, NONE.as_ref(), LONG, &secrets, &mut lines);
         let written = async {
             while std::fs::read_to_string(&pid_file).unwrap_or_default().trim().is_empty() {
                 sleep(POLL).await;
@@ -463,12 +519,33 @@ mod tests {
 
     #[test]
     fn the_child_gets_no_secret_and_keeps_its_path() {
-        secret::register("environment-canary");
-        let withheld = |name: &str, value: &str| is_withheld(OsStr::new(name), OsStr::new(value));
+        let secrets = Secrets::default();
+        secrets.register("environment-canary");
+        let withheld = |name: &str, value: &str| is_withheld(OsStr::new(name), OsStr::new(value), &secrets);
         assert!(withheld("SOME_URI", "mongodb://u:environment-canary@h/"));
         assert!(withheld("AWS_SESSION_TOKEN", "x") && withheld("AWS_SECRET_ACCESS_KEY", "x"));
         assert!(withheld("NOTIFY_SOCKET", "/run/x"));
         assert!(!withheld("AWS_REGION", "us-east-1") && !withheld("http_proxy", "http://10.0.0.1:3128"));
         assert!(!withheld("PATH", "/environment-canary/bin"));
+    }
+
+    #[tokio::test]
+    async fn the_run_opens_everything_but_one_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (directory, file) = script(
+            "set -eu\ncd \"${0%/*}\"\nchmod a+r closed\nchmod -v 0644 closed open\nbash -c 'chmod a+r ./closed'\nchmod 0600 other\n! chmod 2>/dev/null",
+        );
+        for name in ["closed", "open", "other"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+            let mode = std::fs::Permissions::from_mode(0o640);
+            std::fs::set_permissions(directory.path().join(name), mode).unwrap();
+        }
+        let mut on_line = |_: &str| {};
+        let mut lines = Lines::new(Secrets::default(), &mut on_line);
+        let closed = directory.path().join("closed");
+        let ended = run_bash(&file, &[], None, &closed, LONG, &Secrets::default(), &mut lines).await.unwrap();
+        assert_eq!(ended.exit, ProcessExit::Code(0), "{:?}", lines.finish());
+        let mode = |name| directory.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(["closed", "open", "other"].map(mode), [0o640, 0o644, 0o600]);
     }
 }

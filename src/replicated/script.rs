@@ -110,7 +110,7 @@ pub async fn download(
             format!("The Replicated installer could not be downloaded within {} s.", FETCH.as_secs()),
             "Make the URL reachable (route, NAT, proxy), or bake the installer into the AMI.",
         )
-        .with("url", url))
+        .with_url("url", url))
     })?;
     let sha256 = check(&content, expected, url)?;
     Ok((content, sha256))
@@ -123,7 +123,7 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
             sentence,
             "Correct install.url; the server's response is in the evidence.",
         )
-        .with("url", url)
+        .with_url("url", url)
     };
     let parsed = reqwest::Url::parse(url)
         .map_err(|error| refused(format!("The installer's URL is malformed: {error}.")))?;
@@ -134,7 +134,7 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
             "The Replicated installer cannot be downloaded.",
             "Make the URL reachable (route, NAT, proxy), or bake the installer into the AMI.",
         )
-        .with("url", url)
+        .with_url("url", url)
         .with("error", chain(error))
     };
     let mut response = client.get(parsed).send().await.map_err(|error| unreachable(&error))?;
@@ -150,19 +150,18 @@ async fn fetch(url: &str, has_checksum: bool, client: &reqwest::Client) -> Resul
     if status.is_success() {
         return Ok(content);
     }
-    let said: String =
-        String::from_utf8_lossy(&content).lines().next().unwrap_or("").chars().take(QUOTED).collect();
+    let said = String::from_utf8_lossy(&content);
     let cause = if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
         Cause::external(
             Kind::InstallerDownload,
             format!("The server of the Replicated installer returned {status}."),
             "Wait, or bake the installer into the AMI.",
         )
-        .with("url", url)
+        .with_url("url", url)
     } else {
         refused(format!("The server of the Replicated installer rejected the request: {status}."))
     };
-    Err(cause.with("status", status).with("answer", said))
+    Err(cause.with("status", status).with_quote("answer", &said, QUOTED))
 }
 
 fn require_safe(url: &reqwest::Url, has_checksum: bool) -> Result<(), String> {
@@ -195,9 +194,8 @@ fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<Strin
         } else {
             "it does not start with #!"
         };
-        let line: String =
-            String::from_utf8_lossy(start).lines().next().unwrap_or("").chars().take(QUOTED).collect();
-        return Err(not_a_script(place, why).with("first line", line));
+        let start = String::from_utf8_lossy(start);
+        return Err(not_a_script(place, why).with_quote("it begins", &start, QUOTED));
     }
     if let Some(expected) = expected
         && expected.as_str() != sha256

@@ -94,7 +94,7 @@ fn invalid(text: &str, fault: &str) -> Cause {
         format!("The source is not an S3 URL. {fault}"),
         "Write it as s3://bucket/prefix.",
     )
-    .with("source", text)
+    .with_url("source", text)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub use validated::{Extra, Install, Lifecycle, OnFailure, OnMissing, Settings};
 
 use crate::cause::Cause;
 use crate::files::{self, ReadError, Root};
+use crate::secret::Secrets;
 
 /// Where the settings file lies, under the root.
 pub const SETTINGS_FILE: &str = "/etc/boot-agent/agent.toml";
@@ -41,12 +42,16 @@ pub fn load(
     config: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
     flags: Fragment,
+    secrets: &Secrets,
 ) -> Result<Settings, Cause> {
-    let file = read(root, config)?;
+    let file = read(root, config, secrets)?;
     if let Some(file) = &file {
         file.refuse_unknown()?;
     }
-    validated(file.into_iter().chain([Fragment::from_environment(environment)?, flags]).collect())
+    let fragments = file.into_iter().chain([Fragment::from_environment(environment)?, flags]).collect();
+    let inputs = Inputs::merge(fragments)?;
+    secrets.register_text(&toml::to_string(&inputs).unwrap_or_default());
+    Settings::new(inputs)
 }
 
 /// As [`load`], for a boot, which has to report what is wrong with the settings and needs some for that: with the first
@@ -59,12 +64,13 @@ pub fn load_usable<E: Iterator<Item = (OsString, OsString)>>(
     config: Option<&Path>,
     environment: impl Fn() -> E,
     flags: Fragment,
+    secrets: &Secrets,
 ) -> Result<(Settings, Option<Cause>), Cause> {
-    let fault = match load(root, config, environment(), flags.clone()) {
+    let fault = match load(root, config, environment(), flags.clone(), secrets) {
         Ok(settings) => return Ok((settings, None)),
         Err(cause) => cause,
     };
-    let file = read(root, config).ok().flatten();
+    let file = read(root, config, secrets).ok().flatten();
     let variables =
         environment().filter_map(|variable| Fragment::from_environment([variable].into_iter()).ok());
     let mut usable = Vec::new();
@@ -77,10 +83,14 @@ pub fn load_usable<E: Iterator<Item = (OsString, OsString)>>(
     Ok((validated(usable)?, Some(fault)))
 }
 
-fn read(root: &Root, config: Option<&Path>) -> Result<Option<Fragment>, Cause> {
+fn read(root: &Root, config: Option<&Path>, secrets: &Secrets) -> Result<Option<Fragment>, Cause> {
     let path = config.map_or_else(|| root.path(SETTINGS_FILE), Path::to_path_buf);
     match files::read_trusted(&path, LARGEST) {
-        Ok(text) => Fragment::from_toml(&text, &path.display().to_string()).map(Some),
+        Ok(text) => {
+            // Before anything complains about it.
+            secrets.register_text(&String::from_utf8_lossy(&text));
+            Fragment::from_toml(&text, &path.display().to_string()).map(Some)
+        }
         Err(ReadError::NotFound) if config.is_none() => Ok(None),
         Err(error) => Err(error.cause(&path)),
     }

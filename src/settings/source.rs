@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::secret::url;
 
 pub use super::location::Location;
 
@@ -46,7 +47,7 @@ impl fmt::Display for Source {
 fn invalid(text: &str, why: &str) -> Cause {
     Cause::config(
         Kind::SourceInvalid,
-        format!("\"{text}\" is not a source: {why}."),
+        format!("\"{}\" is not a source: {why}.", url::shown(text)),
         "Give s3://bucket/prefix or file:///directory.",
     )
 }

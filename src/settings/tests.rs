@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kind::Kind;
+use crate::secret::Secrets;
 
 fn settings_of(text: &str) -> Result<Settings, Cause> {
     let file = Fragment::from_toml(text, "agent.toml")?;
@@ -128,7 +129,14 @@ fn what_is_valid_by_itself_is_usable() {
     let usable = |file: &str, variables: &[(&str, &str)]| {
         std::fs::write(&path, file).unwrap();
         let variables = || variables.iter().map(|(name, value)| (name.into(), value.into()));
-        load_usable(&root, None, variables, Fragment::from_flags([("deadline", "9m".to_owned())])).unwrap()
+        load_usable(
+            &root,
+            None,
+            variables,
+            Fragment::from_flags([("deadline", "9m".to_owned())]),
+            &Secrets::default(),
+        )
+        .unwrap()
     };
     let good =
         "on_failure = \"hold\"\n[lifecycle]\ngroup = \"g\"\n[[extra]]\nobject = \"a\"\npath = \"/a\"\n";
@@ -149,4 +157,61 @@ fn what_is_valid_by_itself_is_usable() {
     assert_eq!(fault.unwrap().kind, Kind::SettingsSyntax);
     assert_eq!((settings.on_failure, settings.lifecycle.group.as_deref()), (OnFailure::Abandon, Some("g")));
     assert_eq!(settings.deadline, whole.deadline);
+}
+
+/// `docs/settings.md`: every key with its default from the schema, and its description from the documented file.
+fn settings_page() -> String {
+    let mut page = String::from(
+        "# Settings\n\n\
+         <!-- Generated from the settings schema and packer/agent.toml. Regenerate it with: just docs -->\n\n\
+         `/etc/boot-agent/agent.toml`, or the file that `--config` names. [packer/agent.toml](../packer/agent.toml) is the same list \
+         as a file to edit.\n\n\
+         Flags take precedence over environment variables, those over the file, and that over the defaults. An unknown key is an \
+         error that suggests the nearest known one. Durations: `90s`, `5m`, `1h 30m`. A list in an environment variable is \
+         separated by spaces.\n",
+    );
+    let defaults = toml::Table::try_from(Inputs::default()).unwrap();
+    let (mut table, mut described) = (String::new(), Vec::new());
+    page.push_str(HEAD);
+    for line in include_str!("../../packer/agent.toml").lines().skip_while(|line| !line.is_empty()) {
+        if let Some(text) = line.strip_prefix("# ") {
+            described.push(text.to_owned());
+        } else if line == "#" {
+            described.push(String::new());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = format!("{name}.");
+            page.push_str(&format!("\n## {name}\n{HEAD}"));
+        } else if let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
+            let path = format!("{table}{key}");
+            let default =
+                path.split('.').fold(toml::Value::Table(defaults.clone()), |value, part| value[part].clone());
+            let variable = path.replace('.', "_").to_uppercase();
+            let text = std::mem::take(&mut described).join(" ");
+            page.push_str(&format!(
+                "| `{path}` | `{default}` | `{ENVIRONMENT_PREFIX}{variable}` | {text} |\n"
+            ));
+        } else if !described.is_empty() && line.is_empty() {
+            // The example of an extra file: its keys have no defaults.
+            let (text, example) = described.split_at(described.iter().position(String::is_empty).unwrap());
+            page.push_str(&format!(
+                "\n## extra\n\n{}\n\n```toml\n{}\n```\n",
+                text.join(" "),
+                example[1..].join("\n")
+            ));
+            described.clear();
+        }
+    }
+    page
+}
+
+const HEAD: &str = "\n| key | default | environment variable | description |\n|---|---|---|---|\n";
+
+#[test]
+fn docs_settings_page_is_the_generated_one() {
+    let (path, page) = (concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md"), settings_page());
+    if std::env::var_os("REGENERATE").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == page, "docs/settings.md is out of date; regenerate it with: just docs");
 }

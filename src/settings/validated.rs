@@ -7,6 +7,7 @@ use super::inputs::{self, Inputs};
 use super::source::{Location, Source};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::secret::url::shown;
 use crate::unit;
 
 /// What a failed boot tells the Auto Scaling group.
@@ -223,7 +224,8 @@ fn url(key: &str, text: &str) -> Result<reqwest::Url, Cause> {
     let parsed = reqwest::Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.password().is_none());
-    parsed.ok_or_else(|| invalid(key, text, "it must be an http:// or https:// URL without a password"))
+    parsed
+        .ok_or_else(|| invalid(key, &shown(text), "it must be an http:// or https:// URL without a password"))
 }
 
 fn choice<T: Copy>(key: &str, text: &str, choices: &[(&str, T)]) -> Result<T, Cause> {

@@ -143,7 +143,7 @@ fn not_listed(trees: &[Tree], denied: &Cause) -> Cause {
     };
     let cause = Cause::config(
         Kind::SourceNotListed,
-        format!("S3 denied listing the source, so {names} would not be found there."),
+        format!("S3 denied listing the source, so {names} cannot be found there."),
         "Allow s3:ListBucket on the bucket, if the bundle has any of these.",
     );
     cause.with("S3", &denied.sentence)

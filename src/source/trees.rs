@@ -16,7 +16,7 @@ use crate::settings::Extra;
 pub(super) struct Tree {
     /// Relative to the source, with a slash at the end.
     pub(super) object: String,
-    /// Where it lies on the box.
+    /// Its path on the box.
     pub(super) path: PathBuf,
     /// The permission bits of its files.
     pub(super) mode: u32,

@@ -14,18 +14,24 @@ use crate::console::Verbosity;
 use crate::files::{self, Access, Root};
 use crate::kind::Kind;
 use crate::record::{self, BootOutcome, Record, timeline};
-use crate::secret;
+use crate::secret::Secrets;
 
-pub(crate) fn run(root: &Root, flags: &cli::Status, verbosity: Verbosity) -> Result<CommandOutput, Cause> {
+pub(crate) fn run(
+    root: &Root,
+    flags: &cli::Status,
+    verbosity: Verbosity,
+    secrets: &Secrets,
+) -> Result<CommandOutput, Cause> {
     // Asked before the record is read: a boot that ends in between has written its end by then.
     let is_running = record::boot_runs(root);
-    let record = Record::read(root)?.ok_or_else(|| {
+    let mut record = Record::read(root)?.ok_or_else(|| {
         Cause::host(
             Kind::RecordNone,
             "The agent has not booted this instance.",
             "Boot it: agent boot s3://bucket/prefix",
         )
     })?;
+    record.scrub(secrets);
     let exit = match record.outcome {
         BootOutcome::InService => Exit::Good,
         BootOutcome::Running if is_running => Exit::Good,
@@ -60,5 +66,5 @@ fn draw(record: &Record, file: &Path) -> Result<(), Cause> {
     }
     let picture = plot::plot(record);
     let access = Access { mode: 0o644, owner: None };
-    files::replace(path, secret::scrub(&picture).as_bytes(), access).map_err(failed)
+    files::replace(path, picture.as_bytes(), access).map_err(failed)
 }

@@ -249,7 +249,7 @@ fn memory_does_not_grow_with_the_package() {
     let status = fs::read_to_string(format!("/proc/{}/status", boot.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    boot.kill().assert_says("No checksum is known");
+    boot.kill().assert_says("has no checksum file");
     assert!(peak < 64 * 1024, "{peak} kB");
     assert_eq!(fs::metadata(front.world.path(PLACE)).unwrap().len(), 400 << 20);
 }

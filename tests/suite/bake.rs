@@ -10,32 +10,32 @@ use serde_json::Value;
 use super::harness::agent::{Agent, CommandContext, Finished};
 use super::harness::engine::{self, EngineLease};
 use super::harness::registry::{PASSWORD, Registry, USER};
-use super::harness::vendor::{self, CATCH_ALL, Vendor};
+use super::harness::vendor::{self, Vendor};
 use super::scene::{ADDRESS, INSTALLER, SOON, Scene};
 use super::terminal::{on_a_terminal, screen};
 
-const LOCK: &str = "/etc/boot-agent/images.lock";
-const OPERATOR: &str = "/usr/local/lib/boot-agent/replicated-operator.sh";
-const WANTED: &str = "/etc/boot-agent/images.toml";
-const UNIT: &str = "/etc/systemd/system/boot-agent.service";
-const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/boot-agent.service";
+pub(super) const LOCK: &str = "/etc/boot-agent/images.lock";
+pub(super) const OPERATOR: &str = "/usr/local/lib/boot-agent/replicated-operator.sh";
+pub(super) const WANTED: &str = "/etc/boot-agent/images.toml";
+pub(super) const UNIT: &str = "/etc/systemd/system/boot-agent.service";
+pub(super) const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/boot-agent.service";
 /// How long a line may take that is due at once, on a busy machine.
 const LINE: Duration = Duration::from_secs(40);
 
 /// A machine that is to become an image.
-struct Bakery {
-    world: CommandContext,
-    engine: EngineLease,
-    registry: Registry,
-    vendor: Vendor,
+pub(super) struct Bakery {
+    pub(super) world: CommandContext,
+    pub(super) engine: EngineLease,
+    pub(super) registry: Registry,
+    pub(super) vendor: Vendor,
 }
 
 impl Bakery {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_registry(Registry::start())
     }
 
-    fn with_registry(registry: Registry) -> Self {
+    pub(super) fn with_registry(registry: Registry) -> Self {
         let engine = engine::lease();
         let world = CommandContext::new().with_docker(engine.docker_host());
         symlink(env!("CARGO_BIN_EXE_agent"), world.path("/usr/local/bin/agent")).unwrap();
@@ -45,25 +45,25 @@ impl Bakery {
     }
 
     /// Images that lie in the registry alone, one layer each on top of busybox; their references.
-    fn pushed(&self, names: &[&str]) -> Vec<String> {
+    pub(super) fn pushed(&self, names: &[&str]) -> Vec<String> {
         names.iter().map(|name| push(&self.engine, &self.registry, name)).collect()
     }
 
     /// Asks for the installer and these images.
-    fn wants(&self, references: &[String]) {
+    pub(super) fn wants(&self, references: &[String]) {
         self.world.write(WANTED, wanted(&self.vendor, references));
     }
 
-    fn bakes(&self, arguments: &[&str]) -> Finished {
+    pub(super) fn bakes(&self, arguments: &[&str]) -> Finished {
         self.bake(arguments).run(SOON)
     }
 
-    fn bake(&self, arguments: &[&str]) -> Agent {
+    pub(super) fn bake(&self, arguments: &[&str]) -> Agent {
         Agent::new(&self.world).arg("bake").args(arguments)
     }
 
     /// The checks of `bake --verify` that failed, with the kinds of what they found.
-    fn verdict(&self) -> (Option<i32>, Vec<(String, Vec<String>)>) {
+    pub(super) fn verdict(&self) -> (Option<i32>, Vec<(String, Vec<String>)>) {
         let finished = self.bakes(&["--verify", "--output", "json"]);
         let answer: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished}"));
         assert_eq!(answer["fit"], finished.code == Some(0), "{finished}");
@@ -81,7 +81,7 @@ impl Bakery {
 }
 
 /// The images of Replicated, which every engine of the tests has.
-const REPLICATED: [&str; 3] = [
+pub(super) const REPLICATED: [&str; 3] = [
     "quay.io/replicated/replicated:stable-2.38.6",
     "quay.io/replicated/replicated-operator:stable-2.38.6",
     "quay.io/replicated/replicated-ui:stable-2.38.6",
@@ -136,7 +136,7 @@ pub(crate) fn push(engine: &EngineLease, registry: &Registry, name: &str) -> Str
 }
 
 /// The id that the engine has for a name.
-fn id_of(engine: &EngineLease, name: &str) -> Option<String> {
+pub(super) fn id_of(engine: &EngineLease, name: &str) -> Option<String> {
     let asked = engine.try_docker(&["image", "inspect", "--format={{.Id}}", name]);
     asked.status.success().then(|| String::from_utf8_lossy(&asked.stdout).trim().to_owned())
 }
@@ -262,138 +262,6 @@ fn what_cannot_be_had_is_named_at_once_and_nothing_is_locked() {
 }
 
 #[test]
-fn installer_that_is_none_is_refused_before_anything_is_pulled() {
-    let bakery = Bakery::new();
-    let references = bakery.pushed(&["a:1"]);
-    let ask = |replicated: &str| {
-        let image = format!("[[image]]\nreference = \"{}\"\n", references[0]);
-        bakery.world.write(WANTED, format!("[replicated]\n{replicated}\n{image}"));
-        bakery.bakes(&[])
-    };
-    let url = bakery.vendor.url();
-    let unknown = ask(&format!("url = \"{url}\"\nreplicated_tag = \"9.9.9\""));
-    unknown
-        .assert_code(1)
-        .assert_says("installer.download")
-        .assert_says("Replicated version 9.9.9 not found");
-    unknown.assert_says("Correct the versions");
-    for page in ["<!DOCTYPE html><html>", "Replicated is down for maintenance\n", ""] {
-        bakery.vendor.serve(page);
-        ask(&format!("url = \"{url}\"")).assert_code(1).assert_says("installer.not_a_script");
-    }
-    bakery.vendor.serve("#!/bin/bash\n");
-    let sum = "0".repeat(64);
-    ask(&format!("url = \"{url}\"\nsha256 = \"{sum}\"")).assert_code(1).assert_says("installer.checksum");
-    assert!(!bakery.world.exists(INSTALLER) && !bakery.world.exists(LOCK));
-    assert_eq!(id_of(&bakery.engine, &references[0]), None);
-}
-
-#[test]
-fn scripts_that_are_not_what_was_meant_are_refused_before_anything_is_pulled() {
-    let bakery = Bakery::new();
-    let references = bakery.pushed(&["a:1"]);
-    bakery.wants(&references);
-    let right = installer(&bakery.vendor);
-    let other = |from: &str, to: &str| right.replace(from, to);
-    for (script, kind, words) in [
-        (CATCH_ALL.to_owned(), "installer.not_the_installer", "404: page not found"),
-        (other("2.38.6\"", "2.53.2\""), "installer.other_version", "replicated 2.38.6"),
-        (other("no-public-address", "public-address"), "installer.unknown_argument", "no-public-address"),
-        (other("/operator?", "/unknown?"), "", "fit"),
-    ] {
-        bakery.vendor.serve(&script);
-        let finished = bakery.bakes(&[]);
-        if kind.is_empty() {
-            // An edition that fetches no second script has none to pin.
-            finished.assert_code(0);
-            assert!(
-                !bakery.world.exists(OPERATOR) && !bakery.world.read(LOCK).contains("[installer.operator]")
-            );
-            fs::remove_file(bakery.world.path(LOCK)).unwrap();
-            continue;
-        }
-        finished.assert_code(1).assert_says(kind).assert_says(words);
-        assert_eq!(id_of(&bakery.engine, &references[0]), None, "{kind}");
-    }
-}
-
-#[test]
-fn operators_script_is_refused_or_left_out() {
-    let bakery = Bakery::new();
-    bakery.wants(&[]);
-    let right = vendor::operator_script();
-    for (script, kind) in [
-        (CATCH_ALL.to_owned(), "installer.not_the_operator"),
-        ("Not Found".to_owned(), "installer.not_a_script"),
-        (right.replace("stable-2.38.6", "stable-2.53.2"), "images.other_version"),
-    ] {
-        bakery.vendor.serve_operator(&script);
-        bakery.bakes(&[]).assert_code(1).assert_says(kind);
-        assert!(!bakery.world.exists(LOCK) && !bakery.world.exists(OPERATOR), "{kind}");
-    }
-    // An installer that is told not to run it needs none.
-    bakery.world.agent_toml("[install]\narguments = [\"no-docker\", \"no-operator\"]\n");
-    bakery.bakes(&[]).assert_code(0);
-    assert!(!bakery.world.exists(OPERATOR));
-    let sum = "0".repeat(64);
-    bakery.world.agent_toml("");
-    bakery.vendor.serve_operator(&right);
-    let text = bakery.world.read(WANTED);
-    bakery
-        .world
-        .write(WANTED, text.replace("[replicated]", &format!("[replicated]\noperator_sha256 = \"{sum}\"")));
-    bakery.bakes(&[]).assert_code(1).assert_says("correct replicated.operator_sha256");
-}
-
-#[test]
-fn images_that_the_installer_starts_are_locked_without_being_asked_for() {
-    let bakery = Bakery::new();
-    let text = wanted(&bakery.vendor, &[]);
-    let end = text.find("[[image]]").unwrap();
-    bakery.world.write(WANTED, &text[..end]);
-    // The tests have no way to quay.io: it is waited for, under the exact names that the installer looks for.
-    bakery.world.agent_toml("[images]\nwait = \"2s\"\n");
-    let finished = bakery.bakes(&[]);
-    finished.assert_code(3);
-    for image in REPLICATED {
-        finished.assert_says(&format!("{image}: added, because the installer starts it"));
-    }
-    let another = text.replace("replicated-ui:stable-2.38.6", "replicated-ui:stable-2.53.2");
-    bakery.world.write(WANTED, another);
-    bakery.bakes(&[]).assert_code(1).assert_says("images.other_version").assert_says("starts stable-2.38.6");
-}
-
-#[test]
-fn verification_finds_what_does_not_belong_together() {
-    let bakery = Bakery::new();
-    bakery.wants(&[]);
-    bakery.bakes(&[]).assert_code(0);
-    assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
-    let failed = |id: &str| -> Vec<String> {
-        let (_, failed) = bakery.verdict();
-        failed.into_iter().filter(|(check, _)| check == id).flat_map(|(_, kinds)| kinds).collect()
-    };
-    bakery.world.agent_toml("[install]\narguments = [\"no-proxy\", \"daemon-token=x\"]\n");
-    assert_eq!(failed("release"), ["installer.unknown_argument"]);
-    bakery.world.agent_toml("");
-    fs::remove_file(bakery.world.path(OPERATOR)).unwrap();
-    assert_eq!(failed("installer"), ["installer.missing"]);
-    bakery.world.write(OPERATOR, "#!/bin/sh\nrm -rf /\n");
-    assert_eq!(failed("installer"), ["installer.checksum"]);
-    bakery.bakes(&[]).assert_code(0);
-
-    // A lock of version 1 knew no second script.
-    let lock = bakery.world.read(LOCK);
-    let start = lock.find("[installer.operator]").unwrap();
-    let end = start + lock[start..].find("[[image]]").unwrap();
-    bakery.world.write(LOCK, format!("{}{}", &lock[..start], &lock[end..]));
-    assert_eq!(failed("release"), ["installer.operator_unpinned"]);
-    let start = lock.find("[[image]]").unwrap();
-    bakery.world.write(LOCK, &lock[..start]);
-    assert_eq!(failed("release"), ["images.forgotten"; 3]);
-}
-
-#[test]
 fn login_is_used_and_never_shown() {
     use base64::Engine as _;
     let bakery = Bakery::with_registry(Registry::with_login());
@@ -481,174 +349,4 @@ fn terminal_shows_each_pull_and_all_of_them() {
     for shown in ["of 6 images, ", "/2 layers"] {
         assert!(finished.stdout.contains(shown), "{shown} was not drawn\n{finished}");
     }
-}
-
-/// What a used box leaves, as paths under its root.
-const LEFT: [&str; 15] = [
-    "/etc/default/replicated",
-    "/etc/default/replicated-operator",
-    "/etc/systemd/system/replicated-ui.service",
-    "/etc/systemd/system/multi-user.target.wants/replicated.service",
-    "/usr/local/bin/replicatedctl",
-    "/var/lib/replicated",
-    "/var/lib/boot-agent",
-    "/var/lib/cloud/instances",
-    "/var/lib/cloud/sem",
-    "/var/log/cloud-init-output.log",
-    "/etc/settings.conf",
-    "/etc/license.rli",
-    "/etc/circle-installation-customizations",
-    "/etc/ssh/ssh_host_ed25519_key",
-    "/srv/internal.crt",
-];
-
-fn leave(bakery: &Bakery) {
-    for path in LEFT {
-        let inner = matches!(path, "/var/lib/replicated" | "/var/lib/boot-agent")
-            || path.starts_with("/var/lib/cloud/");
-        bakery.world.write(&if inner { format!("{path}/deep/file") } else { path.to_owned() }, "left");
-    }
-    bakery.world.write("/etc/cloud/cloud.cfg", "");
-    bakery.world.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
-    bakery.world.write("/data/circle/circleci-encryption-keys/key", "irreplaceable");
-    // These belong to the image.
-    bakery.world.write("/etc/systemd/system/replicated.service.d/own.conf", "kept");
-    bakery.world.write("/var/lib/cloud/seed/nocloud/meta-data", "kept");
-    bakery.world.agent_toml("[[extra]]\nobject = \"internal.crt\"\npath = \"/srv/internal.crt\"\n");
-    bakery.engine.docker(&["create", "--name=replicated-statsd", "--network=none", "busybox", "true"]);
-}
-
-#[test]
-fn what_another_box_left_is_named_and_removed_when_that_is_asked_for() {
-    let bakery = Bakery::new();
-    bakery.wants(&[]);
-    leave(&bakery);
-    let found = bakery.bakes(&[]);
-    found
-        .assert_code(1)
-        .assert_says("not ready to ship")
-        .assert_says("The container replicated-statsd is in the image");
-    for path in LEFT.iter().chain(&["/etc/machine-id", "/data/circle"]) {
-        found.assert_says(&format!("{} is in the image", bakery.world.path(path).display()));
-        assert!(bakery.world.exists(path), "{path}");
-    }
-    found.assert_silent_about("own.conf").assert_silent_about("/var/lib/cloud/seed");
-
-    let cleaned = bakery.bakes(&["--clean"]);
-    cleaned.assert_code(1).assert_says("which may be the only copy");
-    for path in LEFT {
-        assert!(!bakery.world.exists(path), "{path}");
-        cleaned.assert_says(&format!("removed {}: ", bakery.world.path(path).display()));
-    }
-    // Without the file, systemd would reset what is enabled.
-    assert_eq!(bakery.world.read("/etc/machine-id"), "");
-    cleaned.assert_says("emptied ").assert_says("removed the container replicated-statsd: ");
-    assert_eq!(bakery.engine.docker(&["ps", "--all", "--quiet"]), "");
-    for kept in [
-        "/data/circle/circleci-encryption-keys/key",
-        "/etc/systemd/system/replicated.service.d/own.conf",
-        "/var/lib/cloud/seed/nocloud/meta-data",
-    ] {
-        assert!(bakery.world.exists(kept), "{kept}");
-    }
-    fs::remove_dir_all(bakery.world.path("/data")).unwrap();
-    bakery.bakes(&["--clean"]).assert_code(0).assert_silent_about("removed /").assert_silent_about("emptied");
-    assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
-}
-
-#[test]
-fn image_that_was_baked_passes_and_changes_nothing() {
-    let bakery = Bakery::new();
-    bakery.wants(&bakery.pushed(&["a:1", "b:1"]));
-    bakery.bakes(&[]).assert_code(0);
-    let before = bakery.world.files();
-    bakery.bakes(&["--verify"]).assert_code(0).assert_says("ready to ship").assert_silent_about("✗");
-    assert_eq!(bakery.world.files(), before);
-    assert!(bakery.world.read("/etc/boot-agent/agent.toml").contains("#source ="), "every key is shown");
-}
-
-#[test]
-fn everything_that_is_wrong_with_an_image_is_said_at_once() {
-    let mut bakery = Bakery::new();
-    let references = bakery.pushed(&["a:1", "b:1"]);
-    bakery.wants(&references);
-    let kinds = |of: &[(&str, &[&str])]| {
-        let owned = |(id, kinds): &(&str, &[&str])| {
-            ((*id).to_owned(), kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>())
-        };
-        of.iter().map(owned).collect::<Vec<_>>()
-    };
-    let (code, failed) = bakery.verdict();
-    assert_eq!(code, Some(1));
-    assert_eq!(
-        failed,
-        kinds(&[("lock", &["lock.missing"]), ("unit", &["unit.missing", "unit.not_enabled"])])
-    );
-
-    bakery.bakes(&[]).assert_code(0);
-    bakery.engine.docker(&["rmi", "--force", &references[0]]);
-    bakery.engine.docker(&["tag", "busybox", &references[1]]);
-    bakery.world.write(INSTALLER, "#!/bin/bash\nrm -rf /\n");
-    bakery.world.write(UNIT, "[Service]\nExecStart=/bin/true\n");
-    fs::remove_file(bakery.world.path(ENABLED)).unwrap();
-    fs::remove_file(bakery.world.path("/usr/local/bin/agent")).unwrap();
-    bakery.world.write("/etc/default/replicated", "REPLICATED_OPTS=");
-    bakery.wants(&[references[0].clone(), format!("{}/c:1", bakery.registry.address())]);
-    let (code, failed) = bakery.verdict();
-    assert_eq!(code, Some(1));
-    let expected = kinds(&[
-        ("lock", &["lock.stale", "lock.stale"]),
-        ("images", &["images.missing", "images.wrong_id"]),
-        ("installer", &["installer.checksum"]),
-        ("release", &["installer.not_the_installer"]),
-        ("unit", &["unit.other", "unit.not_enabled"]),
-        ("binary", &["binary.missing"]),
-        ("hygiene", &["hygiene.replicated"]),
-    ]);
-    assert_eq!(failed, expected);
-
-    bakery.world.write("/usr/local/bin/agent", "#!/bin/sh\nexit 7\n");
-    let lock = bakery.world.read(LOCK);
-    bakery.world.write(LOCK, &lock[..lock.len() / 2]);
-    bakery.engine.stop();
-    let (_, failed) = bakery.verdict();
-    let found: Vec<String> = failed.into_iter().flat_map(|(_, kinds)| kinds).collect();
-    assert!(found.contains(&"binary.not_executable".to_owned()), "{found:?}");
-    assert!(found.iter().any(|kind| kind.starts_with("lock.")), "{found:?}");
-}
-
-#[test]
-#[ignore = "slow: 30 s"]
-fn bake_that_is_killed_at_any_moment_leaves_nothing_torn() {
-    let bakery = Bakery::new();
-    let references = bakery.pushed(&["a:1", "b:1"]);
-    bakery.wants(&references[..1]);
-    bakery.bakes(&[]).assert_code(0);
-    let read = || [LOCK, INSTALLER, UNIT].map(|path| bakery.world.read(path));
-    let old = read();
-    bakery.vendor.serve(installer(&bakery.vendor) + "# another one\n");
-    bakery.wants(&references);
-    let started = std::time::Instant::now();
-    bakery.bakes(&[]).assert_code(0);
-    let (whole, new) = (started.elapsed(), read());
-    assert!(old[0] != new[0] && old[1] != new[1]);
-    for moment in 0..20_u32 {
-        for (path, content) in [LOCK, INSTALLER, UNIT].iter().zip(&old) {
-            bakery.world.write(path, content);
-        }
-        bakery.engine.docker(&["rmi", "--force", &references[1]]);
-        let bake = bakery.bake(&[]).spawn();
-        std::thread::sleep(whole * moment / 20);
-        bake.kill();
-        for ((found, old), new) in read().iter().zip(&old).zip(&new) {
-            assert!(found == old || found == new, "torn at moment {moment}: {found}");
-        }
-        if bakery.world.read(LOCK) == new[0] {
-            assert_eq!(bakery.world.read(INSTALLER), new[1], "the lock promises it");
-            assert!(id_of(&bakery.engine, &references[1]).is_some(), "the lock promises it");
-        }
-    }
-    bakery.bakes(&[]).assert_code(0);
-    assert_eq!(read(), new);
-    assert_eq!(bakery.verdict(), (Some(0), Vec::new()));
 }

@@ -3,6 +3,7 @@
 //! A transcript is a code block below `<!-- transcript: SCENE -->`; its first line is the command. `just docs` rewrites them.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use regex_lite::Regex;
@@ -19,22 +20,22 @@ const CUSTOMIZATIONS: &str = "/etc/circle-installation-customizations";
 /// What differs between two runs, and what is shown instead.
 const VARIABLE: &[(&str, &str)] = &[
     (r"unix://\S+/docker\.sock", "unix:///var/run/docker.sock"),
-    (r" at /\S+/data\b", " at /var/lib/docker"),
+    (r"/\S+/boot-agent-engine-\w+/data", "/var/lib/docker"),
     (r" \(\d[\d.]* m?s\)", ""),
     (r"checks in \d[\d.]* m?s", "checks in 0.6 s"),
-    (r"\bin \d[\d.]* m?s\b", "in 3 ms"),
+    (r"(answered by \S+) in \d[\d.]* m?s\b", "$1 in 3 ms"),
     (r"within \d+ ms", "within 5000 ms"),
     (r"[\d.]+ [GM]iB of [\d.]+ [GM]iB available", "12.1 GiB of 15.4 GiB available"),
     (r"[\d.]+ [GM]iB of [\d.]+ [GM]iB free", "61.3 GiB of 96.7 GiB free"),
     (r"\d+ of \d+ inodes free", "6243088 of 6553600 inodes free"),
-    (r"\d+ bytes from", "640 bytes from"),
+    (r"(source\.customizations +)\d+ bytes", "${1}785 bytes"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)", "2026-01-15T09:30:00Z"),
     (r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d\.\d{3}", "Jan 15 09:29:58.377"),
     (r"PostgreSQL (\d+)\.\d+ \([^)]*\)", "PostgreSQL $1.6"),
     (r"\b2\d\.\d+\.\d+\S* responds", "20.10.24 responds"),
 ];
 
-fn as_shown(scene: &Scene, finished: &Finished) -> String {
+fn as_shown(scene: &Scene, nobody: Ipv4Addr, finished: &Finished) -> String {
     let (mongo, postgres) = databases();
     let mut text = finished.stdout.clone();
     for (own, shown) in [
@@ -46,7 +47,7 @@ fn as_shown(scene: &Scene, finished: &Finished) -> String {
         (format!("db.internal:{}", postgres.port()), "db.internal:5432"),
         (format!("127.0.0.1:{}", scene.health_port), "127.0.0.1:80"),
         (dns::server().to_string(), "10.0.0.2"),
-        (dns::nobody().to_string(), "10.0.0.2"),
+        (nobody.to_string(), "10.0.0.2"),
     ] {
         text = text.replace(&own, shown);
     }
@@ -58,7 +59,7 @@ fn as_shown(scene: &Scene, finished: &Finished) -> String {
 }
 
 /// Puts the booted box into the state of a transcript.
-fn set(scene: &Scene, state: &str) {
+fn set(scene: &Scene, nobody: Ipv4Addr, state: &str) {
     let good =
         super::scene::good_bundle().into_iter().find(|(name, _)| CUSTOMIZATIONS.ends_with(name)).unwrap().1;
     let (customizations, server) = match state {
@@ -70,7 +71,7 @@ fn set(scene: &Scene, state: &str) {
             ),
             dns::server(),
         ),
-        "dead-dns" => (good.replace("127.0.0.1", "db.internal"), dns::nobody()),
+        "dead-dns" => (good.replace("127.0.0.1", "db.internal"), nobody),
         other => panic!("no scene {other}"),
     };
     // The mode stays; the content alone changes.
@@ -90,6 +91,8 @@ fn pages() -> Vec<PathBuf> {
 fn docs_transcripts_are_what_the_program_prints() {
     let scene = Scene::new();
     scene.boots().assert_code(0);
+    scene.world.write("/proc/meminfo", "MemTotal: 16147000 kB\nMemAvailable: 12687000 kB\n");
+    let nobody = dns::nobody();
     let (mut count, mut outdated) = (0, Vec::new());
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
@@ -100,16 +103,16 @@ fn docs_transcripts_are_what_the_program_prints() {
             let (shown, rest) = rest.split_once("```\n").expect("the block's end");
             let command =
                 shown.lines().next().and_then(|line| line.strip_prefix("$ agent ")).expect("a command");
-            set(&scene, state);
+            set(&scene, nobody, state);
             let finished = Agent::new(&scene.world).args(command.split(' ')).run(SOON);
             current += &format!(
                 "{MARK}{state} -->\n```\n$ agent {command}\n{}```\n{rest}",
-                as_shown(&scene, &finished)
+                as_shown(&scene, nobody, &finished)
             );
             count += 1;
         }
         if current != text {
-            if std::env::var_os("UPDATE_DOCS").is_some() {
+            if std::env::var_os("REGENERATE").is_some() {
                 fs::write(&page, &current).unwrap();
             } else {
                 let differs = current.lines().zip(text.lines()).find(|(now, then)| now != then);

@@ -73,3 +73,49 @@ fn shells_complete_the_kinds() {
     let help = explain(&["--help"]);
     assert!(!help.assert_code(0).stdout.contains("vault.sealed"), "the help lists no 448 kinds\n{help}");
 }
+
+/// A boot record by another version of the agent, which knew a kind that this one does not.
+const ANOTHER_VERSIONS: &str = r#"{
+    "version": 1, "agent": "9.9.9", "source": "s3://bucket/box", "outcome": "failed",
+    "instance": { "id": "i-0123456789abcdef0" },
+    "started_at": "2026-11-25T10:00:00Z", "started_ms": 1795600800000,
+    "ended_at": "2026-11-25T10:01:00Z", "ended_ms": 1795600860000,
+    "cause": { "kind": "quantum.entangled", "class": "host", "sentence": "The box is entangled.",
+        "next_step": "Untangle it.", "quotes": ["quantum.cat", "dns.timeout"] },
+    "stages": [{ "name": "fetch", "outcome": "failed", "started_at": "2026-11-25T10:00:00Z", "started_ms": 1795600800000,
+        "waits": [{ "cause": { "kind": "quantum.cat", "class": "external", "sentence": "The cat sleeps.", "next_step": "Wait." },
+            "since": "2026-11-25T10:00:00Z", "since_ms": 1795600800000,
+            "until": "2026-11-25T10:00:30Z", "until_ms": 1795600830000 }],
+        "cause": { "kind": "quantum.entangled", "class": "host", "sentence": "The box is entangled.", "next_step": "Untangle it." } }]
+}"#;
+
+#[test]
+fn a_record_with_kinds_of_another_version_is_read() {
+    let world = CommandContext::new();
+    world.write("/var/lib/boot-agent/boot.json", ANOTHER_VERSIONS);
+    let run = Agent::new(&world).arg("status").run(SOON);
+    run.assert_code(1).assert_says("The box is entangled.").assert_says("quantum.entangled");
+    run.assert_says("agent explain cause.unknown").assert_silent_about("record.unreadable");
+    let run = Agent::new(&world).args(["status", "--output", "json"]).run(SOON);
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(json["cause"]["kind"], "cause.unknown");
+}
+
+#[test]
+fn a_failure_says_how_to_have_it_explained_and_does_so_once() {
+    let world = CommandContext::new();
+    world.write("/bundle/settings.conf", "{\"a\": }");
+    let bundle = world.path("/bundle").display().to_string();
+    for (arguments, kind) in [
+        (&["check", &bundle][..], "agent explain bundle.missing_file"),
+        (&["status"], "agent explain record.none"),
+        (&["boot"], "agent explain source.missing"),
+        (&["probe", "--uri", "postgres://circle@127.0.0.1:1/circle"], "agent explain tcp.refused"),
+    ] {
+        let run = Agent::new(&world).args(arguments).run(SOON);
+        run.assert_says(kind);
+        assert_eq!(run.stdout.matches("agent explain ").count(), 1, "{run}");
+        let json = Agent::new(&world).args(arguments).args(["--output", "json"]).run(SOON);
+        assert!(!json.stdout.contains("agent explain"), "{json}");
+    }
+}

@@ -122,8 +122,9 @@ fn replicated_conf_is_closed_again_after_an_installer_that_failed_half_way() {
     let opened = scene.world.path("/tmp/opened").display().to_string();
     let conf = scene.world.path(CONF).display().to_string();
     // Until it has been seen open: the agent closes it while the installer runs, too.
-    let open =
-        format!("until [ \"$(stat -c %a '{conf}' | tee '{opened}')\" = 644 ]; do chmod 0644 '{conf}'; done");
+    let open = format!(
+        "until [ \"$(stat -c %a '{conf}' | tee '{opened}')\" = 644 ]; do command chmod 0644 '{conf}'; done"
+    );
     let script = format!("#!/bin/bash\n{open}\nexit 3\n");
     scene.world.write(INSTALLER, script);
     scene.lock("");

@@ -93,8 +93,8 @@ fn refused(request: &Request<'_>, refusal: &ErrorResponse) -> Failure {
         ),
         "PreconditionFailed" => Cause::external(
             Kind::S3Changed,
-            format!("The object {} changed during its transfer.", request.url()),
-            "Wait: it is fetched again from its beginning.",
+            format!("The object {} changed during the download.", request.url()),
+            "Wait: the download restarts from the beginning.",
         ),
         "InvalidObjectState" => Cause::config(
             Kind::S3Archived,
@@ -254,7 +254,7 @@ pub(super) fn too_slow(request: &Request<'_>, allowed: Duration) -> Cause {
 pub(super) fn stalled(request: &Request<'_>, limit: Duration) -> Cause {
     request.about(Cause::external(
         SERVICE.unreachable,
-        format!("The transfer of {} stopped: nothing came for {} s.", request.url(), limit.as_secs()),
+        format!("The download of {} stalled: no data for {} s.", request.url(), limit.as_secs()),
         "Check the proxy or VPC endpoint in between, and the network of this box.",
     ))
 }

@@ -62,6 +62,9 @@ pub struct Listed {
     pub size: u64,
 }
 
+/// How many keys are asked for at a time.
+const PAGE: i32 = 100;
+
 /// The S3 client. Every call is one attempt; a redirect to the bucket's region is followed once and remembered. Clones
 /// share what was learned about regions.
 ///
@@ -164,7 +167,7 @@ impl S3 {
             let mut listed = Vec::new();
             let mut token = None;
             loop {
-                let call = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
+                let call = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(PAGE);
                 let call = call.set_delimiter(delimiter.map(str::to_owned)).set_continuation_token(token);
                 let answer = call.customize().config_override(elsewhere(region)).send().await;
                 let answer = answer.map_err(|error| Failure::of(&request, &error))?;

@@ -1,6 +1,6 @@
-//! What is said about the shell constructs of a file, apart from the addresses in it.
+//! Findings about the shell constructs of a file, apart from its addresses.
 //!
-//! One mistake is one finding: what follows from it, on its own line or in the values made of it, is not reported again.
+//! One mistake is one finding: its consequences, on the same line or in derived values, are not reported again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,11 +118,11 @@ fn capital(what: &Construct) -> String {
 }
 
 fn ignored_command(command: &str) -> Cause {
-    let name: String = command.chars().take(40).collect();
-    let more = if name.len() < command.len() { "…" } else { "" };
+    // Not a part of it, which might be half a secret.
+    let name = if command.chars().count() <= 40 { format!("{command:?}") } else { "A long word".to_owned() };
     Cause::config(
         Kind::CustomizationsCommand,
-        format!("{name:?}{more} is run as a command here; its effects are unknown."),
+        format!("{name} is run as a command here; its effects are unknown."),
         "If this is meant to be a value, put it in single quotes: export NAME='value'",
     )
 }

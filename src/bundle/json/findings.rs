@@ -1,4 +1,4 @@
-//! What a person is told about text that is not JSON.
+//! Findings about text that is not JSON.
 
 use super::{JsonError, Member, Node, Parsed, read};
 use crate::bundle::file_name::FileName;

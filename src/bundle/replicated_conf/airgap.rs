@@ -40,8 +40,8 @@ pub(super) fn check(conf: &mut Conf<'_, '_, '_>, is_set: bool) {
         Some(Ok(None)) => {
             let cause = Cause::config(
                 Kind::AirgapNotInBundle,
-                format!("{KEY} is set, and the bundle has no airgap package, so {path} must be in the AMI."),
-                "Make sure that the AMI has it, or upload the package to the source under a name that ends in .airgap.",
+                format!("{KEY} is set, but the bundle has no airgap package, so {path} must be in the AMI."),
+                "Make sure that the AMI contains it, or upload the package to the source under a name that ends in .airgap.",
             );
             conf.notes.warning(at, cause);
         }
@@ -57,7 +57,7 @@ fn without_path(conf: &mut Conf<'_, '_, '_>, packages: &[Package]) {
         let cause = Cause::config(
             Kind::AirgapUnused,
             format!(
-                "The bundle has the airgap package {}, which is not used: {KEY} is not set.",
+                "The bundle has the airgap package {}, but it is not used: {KEY} is not set.",
                 names.join(", ")
             ),
             add(&package.name),

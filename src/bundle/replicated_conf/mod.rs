@@ -148,7 +148,7 @@ fn is_right(notes: &mut Diagnostics<'_>, key: &str, shape: Shape, Member { value
             // Go reads it into an int of 64 bits.
             let whole = number.parse::<i64>().is_ok_and(|number| number >= 0);
             if !whole {
-                let number: String = number.chars().take(40).collect();
+                let number = if number.len() <= 40 { number } else { "a longer number" };
                 let sentence = format!("{key} is {number}; it must be an integer from 0 to 2^63-1.");
                 notes.error(
                     value.at,

@@ -9,6 +9,9 @@ use super::wire::{Failure, Refusal};
 use crate::cause::Cause;
 use crate::kind::Kind;
 
+/// How much of a server's message is quoted, in characters.
+const QUOTED: usize = 400;
+
 /// The code of a failed login, whatever the reason.
 const AUTHENTICATION_FAILED: i64 = 18;
 
@@ -80,7 +83,7 @@ fn of_server(server: &Server, refusal: &Refusal) -> Cause {
 /// Adds the server's own words.
 pub(super) fn with_words(cause: Cause, refusal: &Refusal) -> Cause {
     cause
-        .with("server said", &refusal.message)
+        .with_quote("server said", &refusal.message, QUOTED)
         .with("code", format!("{} {}", refusal.code, refusal.name).trim_end())
 }
 

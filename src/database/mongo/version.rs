@@ -39,8 +39,9 @@ const WITHOUT_OLD_COMMANDS: i64 = 14;
 pub(super) async fn ask(member: &mut Member) -> Version {
     let wire = member.hello.wire_version;
     let said = member.wire.command("admin", Document::new().with("buildInfo", 1)).await;
-    let words =
-        said.ok().and_then(|reply| reply.text("version").map(|version| version.chars().take(40).collect()));
+    let words = said
+        .ok()
+        .and_then(|reply| reply.text("version").filter(|version| version.len() <= 40).map(str::to_owned));
     let known =
         || RELEASES.iter().rev().find(|(first, _)| *first <= wire).map_or("before 3.2", |(_, name)| name);
     Version { words: words.unwrap_or_else(|| known().to_owned()), wire }

@@ -216,7 +216,7 @@ fn refused(reply: Document) -> Result<Document, Failure> {
     Err(Failure::Refused(Refusal {
         code: reply.number("code").unwrap_or(0),
         name: reply.text("codeName").unwrap_or_default().to_owned(),
-        message: message.chars().take(400).collect(),
+        message: message.to_owned(),
     }))
 }
 

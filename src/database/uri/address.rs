@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
@@ -90,16 +91,30 @@ impl From<UriError> for Cause {
     }
 }
 
-/// A password or passphrase out of a URI, decoded. Neither `Debug` nor `Display` shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub(super) String);
+/// A password or passphrase out of a URI, decoded. `Debug` does not show it, and its memory is cleared when it is dropped.
+#[derive(Clone)]
+pub struct Password(SecretString);
 
 impl Password {
     /// The password itself, for the server only.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
+
+impl From<String> for Password {
+    fn from(password: String) -> Self {
+        Password(password.into())
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Password {}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

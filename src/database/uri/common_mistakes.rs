@@ -2,7 +2,6 @@
 
 use super::address::{Product, UriError};
 use super::scan::{Span, error, error_at};
-use crate::secret;
 
 /// Characters that must be percent-encoded in a user name or password, with their encodings.
 const RESERVED: [(char, &str); 5] = [('@', "%40"), ('/', "%2F"), (':', "%3A"), ('#', "%23"), ('?', "%3F")];
@@ -18,12 +17,6 @@ const MOST_NAMED: usize = 12;
 /// Placeholders for a password; redacting them would hide the mistake.
 const NOT_A_PASSWORD: [&str; 5] = ["password", "pass", "pw", "your-password", "your_password"];
 
-/// Registers everything in the text that may be a password, even if the text is not a URI.
-pub(super) fn register_secrets(text: &str) {
-    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    secret::register_all(secrets_in(&text[..end]));
-}
-
 /// Rejects a text that is too long to be a URI, before parsing it.
 pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     if text.len() <= LONGEST {
@@ -37,8 +30,22 @@ pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     ))
 }
 
-/// Everything in the text that may be a password, as written; the scrubber decodes it.
-pub(crate) fn secrets_in(text: &str) -> Vec<&str> {
+/// Whatever in the text may be a password, as written, whether or not the text is a URI at all; and what an old driver
+/// takes for the password.
+pub(crate) fn secrets_in(text: &str) -> Vec<String> {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let text = &text[..end];
+    let mut found: Vec<String> = written_in(text).into_iter().map(str::to_owned).collect();
+    if text.starts_with("mongodb")
+        && let Ok(uri) = super::mongo::parse(text)
+        && let Some(password) = uri.old_driver.credentials.and_then(|credentials| credentials.password)
+    {
+        found.push(password.expose().to_owned());
+    }
+    found
+}
+
+fn written_in(text: &str) -> Vec<&str> {
     let after_scheme = match text.find("://") {
         Some(at) => &text[at + 3..],
         None => text,

@@ -207,7 +207,7 @@ pub(super) fn compare(text: &str, uri: &MongoUri, warnings: &mut Vec<Cause>) -> 
             ));
             old.credentials = Some(Credentials {
                 user: reading.user,
-                password: reading.password.map(Password),
+                password: reading.password.map(Password::from),
                 source: reading.source,
                 ..today.clone()
             });

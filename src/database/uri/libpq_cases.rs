@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::postgres::{DEFAULT_SOCKET_DIRECTORY, read};
+use super::postgres::{DEFAULT_SOCKET_DIRECTORY, parse};
 use super::{Host, PostgresUri};
 
 const CASES: &str = include_str!("libpq_cases.tsv");
@@ -16,7 +16,7 @@ fn each_is_read_as_libpq_reads_it_or_as_was_decided() {
         let [text, libpq, agent, pgjdbc] = fields[..] else { panic!("not four fields: {line}") };
         assert!(!pgjdbc.is_empty(), "{line}");
         count += 1;
-        let outcome = read(text);
+        let outcome = parse(text);
         if let Some(words) = agent.strip_prefix("! ") {
             let error = outcome.err().unwrap_or_else(|| panic!("{text} was understood"));
             assert!(error.sentence.contains(words), "{text}: {error}");

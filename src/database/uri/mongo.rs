@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Host, Password, Product, Server, UriError};
+use super::conflicts;
 use super::java::{self, OldDriver};
 use super::options::{MECHANISMS, Options};
 use super::scan::{self, Parts, error, error_at};
-use super::{common_mistakes, conflicts};
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::secret;
 
 const KIND: Product = Product::Mongo;
 
@@ -158,20 +157,11 @@ impl MongoUri {
     }
 }
 
-/// Parses a MongoDB connection string. Its secrets are registered first, even if the rest is invalid.
+/// Reads a MongoDB connection string.
 ///
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<MongoUri, UriError> {
-    common_mistakes::register_secrets(text);
-    let uri = read(text)?;
-    let as_old_drivers_read_it = uri.old_driver.credentials.as_ref().and_then(|it| it.password.as_ref());
-    as_old_drivers_read_it.into_iter().for_each(|password| secret::register(password.expose()));
-    Ok(uri)
-}
-
-/// Like [`parse`], for a text whose secrets are already registered.
-pub(super) fn read(text: &str) -> Result<MongoUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     if parts.path.is_none()
         && let Some(query) = parts.query
@@ -424,7 +414,7 @@ fn credentials(
     };
     Ok(Some(Credentials {
         user,
-        password: password.filter(|password| !password.is_empty()).map(Password),
+        password: password.filter(|password| !password.is_empty()).map(Password::from),
         mechanism,
         source,
         source_written: written.is_some(),
@@ -449,7 +439,7 @@ fn tls(options: &Options, is_srv: bool, warnings: &mut Vec<Cause>) -> Result<Tls
         on: first.unwrap_or(is_srv),
         ca_file: options.text("tlsCAFile").map(PathBuf::from),
         certificate_key_file: options.text("tlsCertificateKeyFile").map(PathBuf::from),
-        key_password: options.text("tlsCertificateKeyFilePassword").map(str::to_owned).map(Password),
+        key_password: options.text("tlsCertificateKeyFilePassword").map(str::to_owned).map(Password::from),
         allow_invalid_certificates: any_certificate,
         allow_invalid_hostnames: any_certificate || truth("tlsAllowInvalidHostnames"),
     };

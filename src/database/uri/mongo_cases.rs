@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::java;
-use super::mongo::{MongoUri, Seeds, read};
+use super::mongo::{MongoUri, Seeds, parse};
 
 const CASES: &str = include_str!("mongo_cases.tsv");
 
@@ -24,7 +24,7 @@ fn each_is_read_as_the_drivers_read_it_or_as_was_decided() {
 }
 
 fn judged(text: &str, spec: &str, agent: &str, decision: &str, meant: &str) -> Result<(), String> {
-    let outcome = read(text);
+    let outcome = parse(text);
     if let Some(words) = agent.strip_prefix("! ") {
         let Err(error) = outcome else { return Err(format!("understood as {outcome:?}")) };
         if !error.sentence.contains(words) {
@@ -108,7 +108,7 @@ fn as_old(text: &str, old: &str) -> Result<(), String> {
     for (name, value) in &different {
         same(name, value, &found(name))?;
     }
-    let Ok(uri) = read(text) else { return Ok(()) };
+    let Ok(uri) = parse(text) else { return Ok(()) };
     let of_credentials = |name: &str| ["user", "password", "source"].contains(&name);
     for name in ["user", "password", "source", "set", "db", "tls"] {
         let is_told = different.iter().any(|(told, _)| *told == name);

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Host, Password, Product, Server, UriError};
-use super::common_mistakes;
 use super::parameters::Parameters;
 use super::scan::{self, Parts, error, error_at};
 use crate::cause::Cause;
@@ -158,17 +157,11 @@ impl PostgresUri {
     }
 }
 
-/// Parses a PostgreSQL URI. Its secrets are registered first, even if the rest is invalid.
+/// Reads a PostgreSQL URI.
 ///
 /// # Errors
 /// What is wrong with it and where.
 pub fn parse(text: &str) -> Result<PostgresUri, UriError> {
-    common_mistakes::register_secrets(text);
-    read(text)
-}
-
-/// Like [`parse`], for a text whose secrets are already registered.
-pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let parts = scan::cut(KIND, text)?;
     let pairs = match parts.query {
         Some(query) => scan::pairs(KIND, query)?,
@@ -179,7 +172,7 @@ pub(super) fn read(text: &str) -> Result<PostgresUri, UriError> {
     let mut warnings = Vec::new();
 
     let user = named(&mut parameters, "user", parts.user)?;
-    let password = named(&mut parameters, "password", parts.password)?.map(Password);
+    let password = named(&mut parameters, "password", parts.password)?.map(Password::from);
     let database = named(&mut parameters, "dbname", parts.path)?;
     warnings.extend(emptied(&parameters, &parts));
     let servers = servers(&mut parameters, &parts)?;
@@ -383,7 +376,7 @@ fn tls(parameters: &mut Parameters) -> Tls {
         root_cert,
         cert: parameters.take("sslcert").map(PathBuf::from),
         key: parameters.take("sslkey").map(PathBuf::from),
-        key_password: parameters.take("sslpassword").map(Password),
+        key_password: parameters.take("sslpassword").map(Password::from),
         revocation_list: parameters.take("sslcrl").map(PathBuf::from),
         server_name_indication: parameters.take("sslsni").as_deref() != Some("0"),
         min_version: parameters.take("ssl_min_protocol_version").map(|version| version.to_ascii_uppercase()),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::mongo::Seeds;
 use super::postgres::{RootCert, SessionTarget, SslMode};
 use super::*;
-use crate::secret;
+use crate::secret::Secrets;
 
 fn postgres(text: &str) -> PostgresUri {
     super::postgres::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -201,14 +201,14 @@ fn a_text_that_is_far_too_long_is_refused_at_once() {
     for filling in ["://", "<", "@", ":a", "postgres://u:canary-pw@h/db ", "a,", "%41", "a=b&"] {
         let text = format!("postgres://{}", filling.repeat(1024 * 1024 / filling.len()));
         let started = cpu_time();
-        let error = super::postgres::read(&text).unwrap_err();
+        let error = super::postgres::parse(&text).unwrap_err();
         assert!(error.sentence.contains("64 KiB"), "{error}");
-        super::mongo::read(&text.replacen("postgres", "mongodb", 1)).unwrap_err();
+        super::mongo::parse(&text.replacen("postgres", "mongodb", 1)).unwrap_err();
         // What was quadratic took more than a minute.
         assert!(cpu_time() - started < std::time::Duration::from_secs(10), "{filling}");
     }
     let many = "/".repeat(60_000);
-    let error = super::postgres::read(&format!("postgres://u:{many}@h/db")).unwrap_err();
+    let error = super::postgres::parse(&format!("postgres://u:{many}@h/db")).unwrap_err();
     assert!(error.sentence.len() < 500 && error.sentence.contains("and 59988 more"), "{error}");
 }
 
@@ -241,18 +241,25 @@ fn what_drivers_ignore_is_a_warning() {
     assert_eq!(mongo("mongodb://h/?ssl=true&ssl_ca_certs=/ca").tls.ca_file.unwrap(), Path::new("/ca"));
 }
 
+fn of(text: &str) -> Secrets {
+    let secrets = Secrets::default();
+    secrets.register_all(secrets_in(text).iter().map(String::as_str));
+    secrets
+}
+
 #[test]
 fn neither_debug_nor_the_shown_form_has_a_secret() {
     let uri = parse("postgres://circle:uri%2Fcanary1@h/db?sslpassword=uri-canary2").unwrap();
     assert_eq!(uri.shown(), "postgres://circle:[redacted]@h/db?sslpassword=[redacted]");
     assert!(!format!("{uri:?}").contains("canary"), "{uri:?}");
-    assert_eq!(secret::scrub("uri/canary1 uri%2Fcanary1 uri-canary2"), "[redacted] [redacted] [redacted]");
+    let secrets = of("postgres://circle:uri%2Fcanary1@h/db?sslpassword=uri-canary2");
+    assert_eq!(secrets.scrub("uri/canary1 uri%2Fcanary1 uri-canary2"), "[redacted] [redacted] [redacted]");
     let uri = parse("mongodb://circle:uri-canary3@h/db?tlsCertificateKeyFilePassword=uri-canary4").unwrap();
     assert!(!format!("{uri:?} {}", uri.shown()).contains("canary"), "{uri:?}");
 }
 
 #[test]
-fn a_malformed_uri_gives_its_password_to_the_scrubber() {
+fn the_password_of_a_malformed_uri_is_found() {
     for (text, secret) in [
         ("postgres://u:malformed@fragment/5@host/db", "malformed@fragment/5"),
         ("u:schemeless-canary6@host", "schemeless-canary6"),
@@ -261,13 +268,15 @@ fn a_malformed_uri_gives_its_password_to_the_scrubber() {
         ("ftp://u:canary%zz9@host", "canary%zz9"),
     ] {
         parse(text).unwrap_err();
-        assert!(secret::is_in(&format!("x {secret} y")), "{text}");
+        assert!(of(text).is_in(&format!("x {secret} y")), "{text}");
     }
     // What a program that misreads the first one says in its errors.
-    assert!(secret::is_in("could not translate host name \"fragment\""));
+    assert!(
+        of("postgres://u:malformed@fragment/5@host/db").is_in("could not translate host name \"fragment\"")
+    );
     // The word that stands for a password in documentation is none.
     parse("mongodb://circle:<password>@host/db").unwrap_err();
-    assert!(!secret::is_in("the placeholder <password> is left"));
+    assert!(!of("mongodb://circle:<password>@host/db").is_in("the placeholder <password> is left"));
 }
 
 #[test]
@@ -281,28 +290,27 @@ fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-// These read without registering: thousands of random words must not become secrets of the other tests in this process.
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(postgres://|mongodb://|mongodb\\+srv://|)\\PC{0,60}") {
         let _ = common_mistakes::secrets_in(&text);
-        let _ = super::postgres::read(&text);
-        let _ = super::mongo::read(&text);
+        let _ = super::postgres::parse(&text);
+        let _ = super::mongo::parse(&text);
     }
 
     #[test]
     fn no_text_of_the_grammar_makes_it_panic(text in "(postgres|mongodb)://[a-c@/:?#%&=,\\[\\]<> \"2]{0,40}") {
         let _ = common_mistakes::secrets_in(&text);
-        let _ = super::postgres::read(&text);
-        let _ = super::mongo::read(&text);
+        let _ = super::postgres::parse(&text);
+        let _ = super::mongo::parse(&text);
     }
 
     // Without =, since `@/?name=value@` in a password cannot be told from an option.
     #[test]
     fn no_error_quotes_a_password(password in "[@/:?#%&,a-z0-9]{0,20}canary[@/:?#%&,a-z0-9]{0,20}") {
         let text = format!("postgres://circle:{password}@host/db");
-        prop_assert!(common_mistakes::secrets_in(&text).contains(&password.as_str()));
-        for error in [super::postgres::read(&text).err(), super::mongo::read(&text).err()].into_iter().flatten() {
+        prop_assert!(common_mistakes::secrets_in(&text).contains(&password));
+        for error in [super::postgres::parse(&text).err(), super::mongo::parse(&text).err()].into_iter().flatten() {
             prop_assert!(!format!("{error:?}").contains("canary"), "{:?}", error);
         }
     }
@@ -315,12 +323,12 @@ proptest! {
         prop_assume!(!user.contains('\0') && !password.contains('\0'));
         let list: Vec<String> = hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         let tail = format!("{}:{}@{}/{database}", encoded(&user), encoded(&password), list.join(","));
-        let uri = super::postgres::read(&format!("postgres://{tail}")).unwrap();
+        let uri = super::postgres::parse(&format!("postgres://{tail}")).unwrap();
         prop_assert_eq!(shown(&uri.servers), list.clone());
         prop_assert_eq!(uri.user.as_deref(), Some(user.as_str()));
         prop_assert_eq!(uri.password.as_ref().unwrap().expose(), password.as_str());
         prop_assert_eq!(uri.database.as_deref(), Some(database.as_str()));
-        let uri = super::mongo::read(&format!("mongodb://{tail}")).unwrap();
+        let uri = super::mongo::parse(&format!("mongodb://{tail}")).unwrap();
         let Seeds::Servers(servers) = &uri.seeds else { panic!("{uri:?}") };
         prop_assert_eq!(shown(servers), list);
         let credentials = uri.credentials.as_ref().unwrap();

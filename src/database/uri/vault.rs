@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use super::address::{Host, Password, Product, Server, UriError};
 use crate::cause::Cause;
-use crate::secret;
 
 /// Vault as `VAULT__SCHEME`, `VAULT__HOST`, `VAULT__PORT`, `VAULT__CLIENT_TOKEN` and `VAULT__TRANSIT_MOUNT` address it.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,12 +29,11 @@ impl fmt::Debug for VaultUri {
 }
 
 impl VaultUri {
-    /// Combines the parts. The token is registered as a secret first.
+    /// Puts the parts together.
     ///
     /// # Errors
     /// A token or mount that cannot stand in an HTTP request.
     pub fn new(tls: bool, host: &str, port: u16, token: &str, mount: &str) -> Result<Self, UriError> {
-        secret::register(token);
         let error = |sentence: &str, next_step: &str| UriError {
             database: Product::Vault,
             column: None,
@@ -64,7 +62,7 @@ impl VaultUri {
             shown: format!("{scheme}://{server}, transit at {mount}/"),
             server,
             tls,
-            token: Password(token.to_owned()),
+            token: Password::from(token.to_owned()),
             mount: mount.to_owned(),
             warnings: Vec::new(),
         })

@@ -137,13 +137,12 @@ pub(super) fn broken(server: &Server, error: &hyper::Error, heard: &[u8]) -> Cau
         return tls_required(server);
     }
     let cause = if error.is_parse() || error.is_parse_too_large() {
-        let begins: String = String::from_utf8_lossy(heard).escape_debug().collect();
         Cause::config(
             Kind::VaultNotVault,
             format!("{server} does not speak HTTP."),
             "Correct VAULT__HOST and VAULT__PORT; Vault listens on 8200 by default.",
         )
-        .with("begins", begins)
+        .with_quote("begins", &String::from_utf8_lossy(heard), 32)
     } else {
         Cause::external(
             CLOSED,

@@ -1,4 +1,4 @@
-//! The app, as Replicated sees it and as it speaks itself.
+//! The app: its status in Replicated, and its log.
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
@@ -6,12 +6,11 @@ use super::super::inquiry::Inquiry;
 use super::app_log;
 use crate::bundle;
 use crate::replicated::{app, health};
-use crate::secret;
 
-/// How many of the app's last lines are searched when it is not ready; one stack trace of a JVM has a hundred.
+/// How many of the app's last log lines are searched if it is not ready; one JVM stack trace has a hundred.
 const SEARCHED: usize = 300;
 
-/// How many are searched when it is ready, since older ones are of a trouble that is over, and how many are shown.
+/// How many are searched if it is ready, since older ones are about resolved problems, and how many are shown.
 const SHOWN: usize = 20;
 
 pub(super) async fn status(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
@@ -22,7 +21,7 @@ pub(super) async fn status(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(Outcome::good(doing.join(", ")))
 }
 
-/// The last lines of the app's frontend, where it says why it does not start.
+/// The last log lines of the app's frontend, which say why it does not start.
 pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let engine = inquiry.need(facts.engine()).await?;
@@ -32,16 +31,16 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     };
     let lines = engine.logs(&frontend.id, SEARCHED).await?;
     inquiry.need(inquiry.facts.secrets()).await?;
-    // Whoever may not read the bundle does not know its secrets; those that stand in addresses are found there.
+    // Without access to the bundle, its secrets are unknown; those in addresses are still found.
     let secrets: Vec<String> = bundle::secrets_in_addresses(&lines.join("\n")).collect();
-    secret::register_all(secrets.iter().map(String::as_str));
+    facts.ground.secrets.register_all(secrets.iter().map(String::as_str));
     let is_ready = inquiry.need(facts.apps()).await.is_ok_and(|apps| app::ready(apps).is_ok());
     let searched = if is_ready { SHOWN } else { SEARCHED };
     let last = |count: usize| &lines[lines.len().saturating_sub(count)..];
     let with_lines = |cause: crate::cause::Cause| {
         let shown = last(SHOWN).join("\n");
         let shown = if shown.is_empty() { "nothing".to_owned() } else { shown };
-        cause.with("container", &frontend.name).with("its last lines", secret::scrub(&shown))
+        cause.with("container", &frontend.name).with("its last lines", shown)
     };
     match (app_log::known_cause(last(searched)), is_ready) {
         (Some(cause), false) => Ok(Outcome::Failed { cause: with_lines(cause) }),
@@ -50,8 +49,8 @@ pub(super) async fn log(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
         (None, true) => {
             let line = lines.iter().rev().find(|line| !line.trim().is_empty());
             let line = line.map_or("the log is empty", |line| line.trim());
-            // What is cut first may end in half a secret, which nobody knows.
-            Ok(Outcome::good(short(&secret::scrub(line))))
+            // Cutting first could leave half a secret, which the scrubber does not know.
+            Ok(Outcome::good(short(&facts.ground.secrets.foreign(line))))
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Why the app does not start, by its own last lines.
 //!
-//! The app is Clojure on a JVM and writes exceptions as those do; the drivers' words are theirs. What is told here is what
-//! the app saw: the questions about the databases themselves say more, and come before it.
+//! The app is Clojure on a JVM, with JVM exceptions and the drivers' messages. This reports what the app saw: the
+//! database checks are more precise, and come first.
 
 use crate::cause::{Cause, Class};
 use crate::kind::Kind;
 
-/// How many lines before the last known one may belong to the same trouble: the line that names the reason often stands
-/// above the one that gives up.
+/// How many lines before the last match may belong to the same problem: the reason is often logged before the failure.
 const SAME_TROUBLE: usize = 60;
 
-/// One known trouble. A line shows it if it contains all words of one of the alternatives, in whatever case.
+/// One known problem. A line matches if it contains all words of one of the alternatives, case-insensitively.
 struct Known {
     kind: Kind,
     class: Class,
@@ -19,7 +18,7 @@ struct Known {
     next_step: &'static str,
 }
 
-/// The more a line says, the earlier it stands: of two that are about the same trouble, the first is told.
+/// Most specific first: of two matches about the same problem, the first is reported.
 const KNOWN: &[Known] = &[
     Known {
         kind: Kind::AppMongodbLogin,
@@ -153,7 +152,7 @@ impl Known {
     }
 }
 
-/// What the last of the lines that say something known come to.
+/// The cause in the last lines that match a known problem.
 pub(super) fn known_cause(lines: &[String]) -> Option<Cause> {
     let lower: Vec<String> = lines.iter().map(|line| line.to_lowercase()).collect();
     let last = lower.iter().rposition(|line| KNOWN.iter().any(|known| known.is_in(line)))?;
@@ -165,7 +164,7 @@ pub(super) fn known_cause(lines: &[String]) -> Option<Cause> {
     })
 }
 
-/// For an app that is not ready and says nothing known.
+/// The cause for an app that is not ready and whose log matches nothing.
 pub(super) fn unknown_cause() -> Cause {
     Cause::host(
         Kind::AppLog,

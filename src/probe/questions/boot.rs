@@ -3,7 +3,6 @@
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
 use super::super::inquiry::Inquiry;
-use super::super::root_causes::RECORDED_KIND;
 use crate::cause::Cause;
 use crate::console::StageOutcome;
 use crate::kind::Kind;
@@ -16,7 +15,7 @@ pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let Some(record) = Record::read(facts.ground.root)? else {
         return Ok(Outcome::not_asked("the agent has not booted this instance"));
     };
-    // Where nobody says which instance this is, the record is believed.
+    // If the instance is unknown, the record is assumed to be its own.
     if let Ok(identity) = inquiry.need(facts.identity()).await
         && record.instance.as_ref().is_some_and(|instance| instance.id != identity.instance_id)
     {
@@ -35,7 +34,7 @@ pub(super) async fn outcome(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     })
 }
 
-/// The stage in which a boot stands, or stood when it was killed.
+/// The stage that a boot is in, or was in when it was killed.
 fn running(record: &Record) -> Option<&str> {
     let stage = record.stages.iter().rfind(|stage| stage.outcome == StageOutcome::Running);
     stage.map(|stage| stage.name.as_str())
@@ -69,17 +68,7 @@ fn not_in_service(record: &Record) -> Cause {
     let said = why.sentence.trim_end_matches('.');
     let sentence = format!("The last boot failed{place}: {said} ({}).", why.kind);
     let mut cause = Cause::new(why.class, KIND, sentence, &why.next_step).with("at", at);
-    for kind in kinds(why) {
-        cause = cause.with(RECORDED_KIND, kind);
-    }
+    cause.quotes = why.kinds().collect();
     cause.evidence.extend(why.evidence.iter().cloned());
     cause
-}
-
-/// The kind of a cause, and those that it quotes: of several databases, or of what a deadline found it waiting for.
-fn kinds(cause: &Cause) -> Vec<&str> {
-    let quoted = cause.evidence.iter().filter(|item| item.name == "also" || item.name == "waited for");
-    let quoted =
-        quoted.filter_map(|item| item.value.rsplit_once('[')?.1.split_once(", ").map(|(kind, _)| kind));
-    std::iter::once(cause.kind.as_str()).chain(quoted).collect()
 }

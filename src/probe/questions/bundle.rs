@@ -19,12 +19,12 @@ use crate::source;
 const GROUP_READS: u32 = 0o040;
 const ALL_READ: u32 = 0o004;
 
-/// Whether each file is there, and who may read it: seen from outside, so that nobody need be root for it.
+/// Whether each file exists with the right permissions, without opening it, so that this works without root.
 pub(super) async fn files(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let ground = inquiry.facts.ground;
     let mut wanted: Vec<(PathBuf, Option<u32>)> =
         BundleFile::ALL.iter().map(|file| (PathBuf::from(file.installed_path()), None)).collect();
-    // Which files a tree should have only the source knows; how those in place may be read is seen here.
+    // Only the source knows which files a tree should have; this checks the permissions of the installed ones.
     let (places, unlisted) = source::placed(ground.root, &ground.settings.extra);
     if let Some((_, cause)) = unlisted.into_iter().next() {
         return Err(cause.into());
@@ -85,7 +85,7 @@ fn outside(root: &Root, path: &Path, wanted: Access) -> Result<Outside, Cause> {
     Ok(Outside::Other(OtherAccess { path: path.to_path_buf(), mode, owner, wanted, is_readable }))
 }
 
-/// Whether Replicated was told to remove the settings once it has imported them; not known without root.
+/// Whether Replicated is configured to remove the settings after importing them; unknown without root.
 async fn removes_settings(inquiry: &Inquiry<'_>) -> bool {
     match inquiry.need(inquiry.facts.in_place()).await {
         Ok(look) => look.validation.replicated.removes_settings,
@@ -135,7 +135,7 @@ pub(super) async fn valid(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(verdict(&look.validation.findings, "this box got its own copy"))
 }
 
-/// What the findings of a bundle come to; `consequence` ends the sentence about its errors.
+/// The result for the findings of a bundle; `consequence` ends the sentence about its errors.
 pub(super) fn verdict(findings: &[Finding], consequence: &str) -> Outcome {
     if findings.iter().any(Finding::is_error) {
         return Outcome::Failed { cause: bundle::invalid(findings, consequence) };

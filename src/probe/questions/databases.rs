@@ -16,10 +16,10 @@ use crate::database::rung::Rung;
 /// Where libpq looks for its default certificate files: the app runs as root in its containers.
 const HOME: &str = "/root";
 
-/// Climbs to every wanted database of the bundle, and tells each rung.
+/// Climbs to every selected database of the bundle, and reports each rung.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     let is_wanted = |name: &str| of_database(name).iter().any(|check| sink.wanted.wants(&check.id));
-    // Addresses that only some bundles have come up once the bundle is known.
+    // Additional addresses become known with the bundle.
     let mut wanted: Vec<String> = stable_names().filter(|name| is_wanted(name)).collect();
     for name in sink.wanted.addresses() {
         if is_wanted(&name) && !wanted.contains(&name) {
@@ -97,7 +97,7 @@ pub(in super::super) fn climbed(climb: &LadderResult) -> Vec<Answer> {
     answers
 }
 
-/// The address that was used stands first in what is said of a connection.
+/// The detail of a connection begins with its address.
 fn with_address(rung: Rung, detail: &str) -> Outcome {
     let address = detail.split([' ', ',']).next().and_then(|word| word.parse::<SocketAddr>().ok());
     match address {
@@ -107,7 +107,7 @@ fn with_address(rung: Rung, detail: &str) -> Outcome {
 }
 
 fn skip_all(names: &[String], stopped: Stopped, sink: &Sink<'_>) {
-    // Told once: the fact that is missing is one failure for all of them.
+    // Reported once: the missing fact is one failure for all of them.
     let outcome = sink.stopped("", stopped);
     for check in names.iter().flat_map(|name| of_database(name)) {
         sink.take(Answer::new(check.id, check.group, outcome.clone(), Duration::ZERO));

@@ -13,7 +13,7 @@ use crate::docker::images::Plan;
 use crate::docker::lock::{self, Lock};
 use crate::kind::Kind;
 
-/// The oldest engine that runs what a services box runs: the one that Replicated's installer brings by itself.
+/// The oldest supported engine: the one that Replicated's installer would install.
 const OLDEST: (u64, u64) = (17, 12);
 
 /// Storage drivers that copy whole files or whole images, were removed from newer engines, or are known to lose data.
@@ -39,7 +39,7 @@ fn judge_engine(info: &Info, address: &str) -> Outcome {
         );
         return Outcome::Warning { cause };
     }
-    // What else it warns of, such as missing swap limits, is so on most boxes and breaks nothing.
+    // Its other warnings, such as missing swap limits, apply to most boxes and are harmless.
     let is_open = |warning: &&String| warning.contains("without encryption") || warning.contains("insecure");
     if let Some(warning) = info.warnings.iter().find(is_open) {
         let cause = Cause::config(
@@ -100,7 +100,7 @@ async fn space(inquiry: &Inquiry<'_>) -> Result<(PathBuf, Space), Stopped> {
         return Err(Stopped::NotAsked("the Docker engine runs on another machine".to_owned()));
     }
     let place = info.root_directory.clone();
-    // A file system that hangs must not keep the other questions from their answers.
+    // A hung file system must not block the other checks.
     let looked = tokio::task::spawn_blocking({
         let place = place.clone();
         move || Space::at(&place)

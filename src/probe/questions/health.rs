@@ -10,8 +10,9 @@ use super::super::facts::{Facts, Stopped};
 use super::super::inquiry::Sink;
 use crate::http;
 use crate::replicated::health::{self, Target};
+use crate::secret::url;
 
-/// Asks every wanted health URL: those of the settings, else of the services that run here.
+/// Queries every selected health URL: those from the settings, else of the running services.
 pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
     let urls = &facts.ground.settings.health_urls;
     if !sink.wanted.wants_any_of(HEALTH, sink.catalogue) {
@@ -43,7 +44,7 @@ pub(super) async fn ask(facts: &Facts<'_>, sink: &Sink<'_>) {
         };
         let answered = health::ask_one(&client, &target).await;
         let outcome = match answered {
-            Ok(()) => Outcome::good(target.url),
+            Ok(()) => Outcome::good(url::shown(&target.url)),
             Err(cause) => Outcome::Failed { cause },
         };
         sink.take(Answer::new(id, Group::App, outcome, started.elapsed()));

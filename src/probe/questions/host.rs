@@ -13,8 +13,7 @@ use crate::dns::Asked;
 use crate::files;
 use crate::kind::Kind;
 
-/// A name that every DNS server can say something about, also one that knows no other names: that there is none is an
-/// answer too.
+/// A name that every DNS server has a response for, even one that knows no other names: NXDOMAIN is a response too.
 const HARMLESS_NAME: &str = "amazonaws.com";
 
 /// Below this share of its memory, in percent, a box begins to live off its page cache: databases' drivers and the JVMs
@@ -29,7 +28,7 @@ pub(super) async fn dns(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(judge_dns(&asked))
 }
 
-/// A server that says that it cannot answer for this name is there, which is what is asked here.
+/// A server that returns an error for this name is up, which is all that matters here.
 fn judge_dns(asked: &[Asked]) -> Outcome {
     let is_silent = |it: &&Asked| {
         it.answer.as_ref().is_err_and(|cause| [Kind::DnsTimeout, Kind::DnsNoServer].contains(&cause.kind))
@@ -84,7 +83,7 @@ pub(super) async fn clock(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 pub(super) async fn memory(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let read = |path: &str| {
         let path = inquiry.facts.ground.root.path(path);
-        match std::fs::read_to_string(&path) {
+        match files::read_text(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(files::failed("read", &path, &error)),
@@ -93,7 +92,7 @@ pub(super) async fn memory(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let Some(text) = read("/proc/meminfo")? else {
         return Ok(Outcome::not_asked("/proc/meminfo does not exist"));
     };
-    // In containers and old kernels the second file may be hidden, which is no reason to say nothing.
+    // In containers and on old kernels, the second file may be missing.
     let killed = read("/proc/vmstat").ok().flatten().and_then(|text| field(&text, "oom_kill"));
     let (Some(total), Some(available)) = (field(&text, "MemTotal:"), field(&text, "MemAvailable:")) else {
         return Ok(Outcome::not_asked("/proc/meminfo does not report the available memory"));

@@ -1,4 +1,4 @@
-//! What this instance is, and what its group wants of it.
+//! This instance's identity, and its state in its group.
 
 use super::super::answer::Outcome;
 use super::super::facts::Stopped;
@@ -22,7 +22,7 @@ pub(super) async fn identity(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> 
 
 pub(super) async fn lifecycle_state(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.identity()).await?;
-    // The target of a transition and never the current state, which is the Auto Scaling group's to tell.
+    // The target of a transition, not the current state, which only the Auto Scaling group knows.
     Ok(match inquiry.facts.imds()?.target_lifecycle_state().await? {
         Some(state) => Outcome::good(format!("target state {state}")).with("target_lifecycle_state", state),
         None => Outcome::good("no target state: in service, or not in an Auto Scaling group"),
@@ -34,7 +34,7 @@ pub(super) async fn credentials(inquiry: &Inquiry<'_>) -> Result<Outcome, Stoppe
     Ok(Outcome::good(format!("found, for {}", aws.region())).with("region", aws.region()))
 }
 
-/// What the group says of this instance; the lifecycle action itself is only looked at.
+/// The group's state of this instance; the lifecycle action is not touched.
 pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let identity = inquiry.need(facts.identity()).await?;
@@ -81,7 +81,7 @@ pub(super) async fn hook(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(Outcome::Warning { cause: cause.with("lifecycle state", &state).with("hook", name) })
 }
 
-/// A policy without the right to describe is one to live with where the settings name group and hook.
+/// A policy without the describe permissions is fine if the settings give group and hook.
 fn not_seen(settings: &settings::Lifecycle, cause: Cause) -> Outcome {
     match (&settings.group, &settings.hook) {
         (Some(group), Some(hook)) => Outcome::good(format!(

@@ -1,4 +1,4 @@
-//! The questions themselves. A single question answers one check; a family answers as many as it finds.
+//! The checks themselves. A single question answers one check; a family answers a variable number.
 
 mod app;
 mod app_log;

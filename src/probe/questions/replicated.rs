@@ -14,7 +14,6 @@ use crate::docker::lock::{self, Lock};
 use crate::kind::Kind;
 use crate::replicated::daemon::DAEMON;
 use crate::replicated::{installer, pins};
-use crate::secret;
 
 /// What systemd starts on such a box.
 const UNITS: [&str; 5] = [
@@ -45,12 +44,12 @@ pub(super) async fn containers(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped
         && !lines.is_empty()
     {
         inquiry.need(inquiry.facts.secrets()).await?;
-        cause = cause.with("its last lines", secret::scrub(&lines.join("\n")));
+        cause = cause.with("its last lines", lines.join("\n"));
     }
     Ok(Outcome::Failed { cause })
 }
 
-/// Whether what runs is what was baked: the question that a boot asks before it reports success.
+/// Whether the running images are the baked ones, as a boot verifies before it reports success.
 pub(super) async fn locked_images(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let containers = inquiry.need(inquiry.facts.containers()).await?;
     // A lock that cannot be read is the failure of images.lock.
@@ -110,7 +109,7 @@ fn judge_version(
     Outcome::Warning { cause: cause.with("image", &daemon.image) }
 }
 
-/// Its parts can flap while everything works, so that this is never more than a warning.
+/// Its components can flap while everything works, so this is only a warning.
 pub(super) async fn system(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     inquiry.need(inquiry.facts.engine()).await?;
     let parts = match inquiry.facts.parts().await {
@@ -188,7 +187,7 @@ fn parse_units(said: &str) -> Vec<Unit> {
         .collect()
 }
 
-/// A unit that this box does not have is no failure: user data may start the agent, and Docker may be named otherwise.
+/// A missing unit is not a failure: user-data may start the agent, and Docker's unit may have another name.
 fn judge_units(units: &[Unit]) -> Outcome {
     let known: Vec<&Unit> = units.iter().filter(|unit| unit.load != "not-found").collect();
     let is_bad = |unit: &&&Unit| unit.active == "failed" || unit.sub == "auto-restart";

@@ -44,7 +44,7 @@ pub(super) async fn extra(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     Ok(Outcome::good(format!("{} files, {bytes} bytes from {from}", fetched.len())))
 }
 
-/// What was learnt of the bucket's region while its objects were fetched.
+/// The bucket's region, as discovered while fetching its objects.
 pub(super) async fn region(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     let facts = inquiry.facts;
     let Source::S3(location) = facts.source().ok_or_else(no_source)? else {
@@ -60,7 +60,7 @@ pub(super) async fn region(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
     if !warnings.is_empty() {
         return Ok(Outcome::Warning { cause: Cause::together(warnings) });
     }
-    // One object that came is enough to know; where none came, the first tells why.
+    // One fetched object is enough; if all failed, the first says why.
     let mut failed = objects.into_iter();
     match failed.find(Result::is_ok).or_else(|| failed.next()) {
         Some(Ok(_)) => {

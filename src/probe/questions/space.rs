@@ -21,7 +21,7 @@ const LITTLE_SHARE: u64 = 10;
 /// Below this share, in percent, no inodes are left: the layers of one image have tens of thousands of files.
 const NO_INODES: u64 = 1;
 
-/// What a file system says of itself, to those who are not root.
+/// The space of a file system that is available to users other than root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Space {
     bytes: u64,

@@ -1,4 +1,4 @@
-//! The tarball itself: packed, read again, and only then written.
+//! The tarball: packed, verified by reading it back, and only then written.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -8,20 +8,20 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 
-use super::redact;
+use super::redact::Redactor;
 use crate::cause::Cause;
 use crate::files::{self, Access, Prepared};
 use crate::kind::Kind;
 
-/// Who made the bundle reads it, and decides who else does.
+/// Only the creator can read the bundle, and decides whom to give it to.
 const MODE: u32 = 0o600;
 
-/// Where a bundle will lie, after it was seen that nothing lies there yet.
+/// The path of a bundle, where nothing exists yet.
 #[derive(Debug)]
 pub(crate) struct ArchivePath(PathBuf);
 
 impl ArchivePath {
-    /// A path as a person types it: of this machine, wherever the box's root lies.
+    /// A path given on the command line is on this machine, whatever `--root` is.
     ///
     /// # Errors
     /// `usage.file_exists` if something is there, since an earlier bundle may be all that is left of a fault;
@@ -57,7 +57,7 @@ impl ArchivePath {
         }
     }
 
-    /// Writes the whole at once, durable, and readable by its owner alone.
+    /// Writes the file atomically and durably, readable only by its owner.
     ///
     /// # Errors
     /// `host.file`, `usage.file_exists`.
@@ -74,17 +74,23 @@ impl ArchivePath {
 pub(super) struct Entry<'e> {
     pub(super) name: &'e str,
     pub(super) text: &'e str,
+    /// Whether it is this program's own words.
+    pub(super) is_own: bool,
 }
 
 /// Packs the entries below `directory`, reads the result again byte by byte, and compresses it when no known secret is
 /// in it.
 ///
 /// # Errors
-/// `support.unclean` (see [`redact::verify`]); `support.archive` if it cannot be packed, or is read back otherwise than
+/// `support.unclean` (see [`Redactor::verify`]); `support.archive` if it cannot be packed, or is read back otherwise than
 /// it was packed.
-pub(super) fn packed(directory: &str, entries: &[Entry<'_>]) -> Result<Vec<u8>, Cause> {
+pub(super) fn packed(
+    directory: &str,
+    entries: &[Entry<'_>],
+    redactor: &Redactor<'_>,
+) -> Result<Vec<u8>, Cause> {
     let plain = tar(directory, entries).map_err(|error| not_packed(&error))?;
-    let count = verified(&plain)?;
+    let count = verified(&plain, entries, redactor)?;
     if count != entries.len() {
         return Err(not_packed(&io::Error::other(format!("{count} of {} files are in it", entries.len()))));
     }
@@ -105,17 +111,18 @@ fn tar(directory: &str, entries: &[Entry<'_>]) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
-/// Looks at every name and every byte of every file, as a reader of the tarball will find them.
-fn verified(plain: &[u8]) -> Result<usize, Cause> {
+/// Checks every name and every byte of every file in the tarball.
+fn verified(plain: &[u8], entries: &[Entry<'_>], redactor: &Redactor<'_>) -> Result<usize, Cause> {
     let mut archive = tar::Archive::new(plain);
     let mut count = 0;
-    for entry in archive.entries().map_err(|error| not_packed(&error))? {
+    let found = archive.entries().map_err(|error| not_packed(&error))?;
+    for (entry, packed) in found.zip(entries) {
         let mut entry = entry.map_err(|error| not_packed(&error))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        redact::verify("a name", &name)?;
+        redactor.verify("a name", &name, true)?;
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(|error| not_packed(&error))?;
-        redact::verify(&name, &String::from_utf8_lossy(&content))?;
+        redactor.verify(&name, &String::from_utf8_lossy(&content), packed.is_own)?;
         count += 1;
     }
     Ok(count)
@@ -133,18 +140,21 @@ fn not_packed(error: &io::Error) -> Cause {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::patterns::PatternSet;
     use super::*;
-    use crate::secret;
+    use crate::secret::Secrets;
 
     #[test]
     fn a_secret_that_was_not_scrubbed_is_found_in_the_packed_bytes() {
-        secret::register("archive-canary");
+        let secrets = Secrets::default();
+        secrets.register("archive-canary");
+        let redactor = Redactor { secrets: &secrets, net: PatternSet::new().unwrap() };
         for (name, text) in [("a", "x archive-canary x"), ("b/archive-canary.log", "")] {
-            let cause = packed("bundle", &[Entry { name, text }]).unwrap_err();
+            let cause = packed("bundle", &[Entry { name, text, is_own: false }], &redactor).unwrap_err();
             assert_eq!(cause.kind, Kind::SupportUnclean);
             assert!(!format!("{cause:?}").contains("canary"), "{cause:?}");
         }
-        assert!(packed("bundle", &[Entry { name: "a", text: "clean" }]).is_ok());
+        assert!(packed("bundle", &[Entry { name: "a", text: "clean", is_own: false }], &redactor).is_ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the Docker engine says: of itself, of its containers, and what they said last.
+//! Output of the Docker engine: about itself, its containers and their logs.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -15,7 +15,7 @@ const LINES: usize = 1000;
 /// How many bytes they may have.
 const BYTES: usize = 256 * 1024;
 
-/// How many containers' logs are taken; a services box runs about forty.
+/// How many containers' logs are collected; a services box runs about forty.
 const MOST: usize = 100;
 
 const INFO: (&str, &str) = ("docker/engine.json", "docker info");
@@ -27,7 +27,7 @@ pub(super) struct EngineFiles {
     pub(super) info: Option<Info>,
 }
 
-/// Asks for everything at the same time; each question has the engine's own limit.
+/// Collects everything concurrently, with the engine's own timeouts.
 pub(super) async fn ask(root: &Root) -> EngineFiles {
     let docker_host = std::env::var("DOCKER_HOST").ok();
     let engine = match Engine::connect(root, docker_host.as_deref()) {

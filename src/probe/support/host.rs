@@ -22,7 +22,7 @@ use crate::source;
 /// How long reading one file may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// How much of a file is taken, in bytes, from its beginning.
+/// How many bytes of the beginning of a file are collected.
 const LARGEST: u64 = 1 << 20;
 
 /// A file below this size, in bytes, is sent without its SHA-256: whoever has the sum of a few words can guess the words.
@@ -120,7 +120,7 @@ fn table_of_file_systems(paths: &[(String, PathBuf)]) -> String {
     table
 }
 
-/// Names, sizes, modes and sums of the bundle in place, and never a byte of it.
+/// Names, sizes, modes and checksums of the installed bundle, never its content.
 pub(super) async fn bundle_in_place(ground: &ProbeContext<'_>) -> Section {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
     let found = on_a_thread(LIMIT, move || {

@@ -1,4 +1,4 @@
-//! Makes every secret of this box known to the scrubber, wherever it stands, before a word is written.
+//! Registers all secrets of this box before anything is written.
 
 use std::fs;
 use std::io;
@@ -13,6 +13,7 @@ use crate::bundle::{self, BundleFile, Fetched};
 use crate::docker;
 use crate::files::Root;
 use crate::replicated::answers;
+use crate::secret::Secrets;
 use crate::settings::Extra;
 use crate::source::{self, InPlace};
 
@@ -38,8 +39,9 @@ pub(super) struct UnknownSecrets {
 /// Learns all that can be learnt.
 pub(super) async fn learn(ground: &ProbeContext<'_>) -> UnknownSecrets {
     let (root, extra) = (ground.root.clone(), ground.settings.extra.clone());
+    let secrets = ground.secrets.clone();
     let (on_box, at_source) =
-        tokio::join!(on_a_thread(ON_BOX, move || Ok(of_box(&root, &extra))), of_source(ground));
+        tokio::join!(on_a_thread(ON_BOX, move || Ok(of_box(&root, &extra, &secrets))), of_source(ground));
     let mut doubts = on_box.unwrap_or_else(|why| UnknownSecrets {
         unread: vec![format!("the bundle in place ({why})")],
         ..UnknownSecrets::default()
@@ -54,17 +56,16 @@ pub(super) async fn learn(ground: &ProbeContext<'_>) -> UnknownSecrets {
 }
 
 /// The bundle in place, Replicated's token, the logins of registries.
-fn of_box(root: &Root, extra: &[Extra]) -> UnknownSecrets {
+fn of_box(root: &Root, extra: &[Extra], secrets: &Secrets) -> UnknownSecrets {
     let mut doubts = UnknownSecrets::default();
-    // Validating is what makes the secrets known; what is wrong with the bundle, the probe says.
-    bundle::validate(&installed(root, extra, &mut doubts), &[]);
-    answers::register_daemon_token(root);
+    bundle::register_secrets(&installed(root, extra, &mut doubts), secrets);
+    answers::register_daemon_token(root, secrets);
     for path in answers::FILES {
         if let Err(error) = fs::File::open(root.path(path)) {
             doubts.unread_unless_absent(Path::new(path), &error);
         }
     }
-    if let Err(cause) = docker::register_logins(root) {
+    if let Err(cause) = docker::register_logins(root, secrets) {
         doubts
             .elsewhere
             .push(format!("The registry logins of this box could not be read: {}", cause.sentence));
@@ -94,7 +95,7 @@ async fn of_source(ground: &ProbeContext<'_>) -> Option<String> {
         Ok(beside) => fetched.extra = beside.extra.clone(),
         Err(stopped) => doubt = doubt.or(not_fetched(stopped)),
     }
-    bundle::validate(&fetched, &[]);
+    bundle::register_secrets(&fetched, ground.secrets);
     doubt
 }
 

@@ -1,4 +1,4 @@
-//! What a support bundle says of itself: what is in it, what was taken out of it and where, and what is missing.
+//! The manifest of a support bundle: its content, the redactions with their places, and what is missing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

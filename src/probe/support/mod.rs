@@ -1,4 +1,4 @@
-//! `--support-bundle`: what a vendor needs to find a fault from afar, in one file, with every secret taken out.
+//! `--support-bundle`: what a vendor needs for remote diagnosis, in one file, redacted.
 //!
 //! Three steps. Everything is collected at the same time, each part with a deadline of its own, while every secret of
 //! this box is made known to the scrubber ([`known`]). Then each text is cleaned ([`redact`]): known secrets as literals,
@@ -30,6 +30,7 @@ use archive::Entry;
 use known::UnknownSecrets;
 use manifest::{File, Gap, Manifest};
 use patterns::PatternSet;
+use redact::Redactor;
 use section::{Content, Found, Section};
 
 use super::answer::Outcome;
@@ -40,9 +41,9 @@ use crate::cause::Cause;
 use crate::console::layout::Screen;
 use crate::console::{Verbosity, text};
 use crate::files::Root;
-use crate::secret;
+use crate::secret::Secrets;
 
-/// What stands in the place of what other programs said, where it cannot be scrubbed for certain.
+/// The replacement for other programs' output that cannot be scrubbed reliably.
 const HELD_BACK: &str = "withheld, because it may contain secrets that are not known here; see the cautions";
 
 /// A bundle that was written.
@@ -71,28 +72,28 @@ pub(super) async fn write(
         withhold(&mut pieces);
         withhold_quotes(&mut report);
     }
-    let as_json = report.json();
-    pieces.push(Section::new(
-        "probe.txt",
-        "agent probe",
-        Ok(Found::text(Screen::file().show(&super::text::report(&report, Verbosity::Normal)))),
-    ));
-    pieces.push(Section::new("probe.json", "agent probe --output json", Ok(Found::json(as_json))));
+    let redactor = Redactor { secrets: ground.secrets, net: PatternSet::new()? };
+    report.scrub(ground.secrets);
+    report.each_quotation(|text| redactor.quotation(text));
+    let as_text = Screen::file().show(&super::text::report(&report, Verbosity::Normal));
+    pieces.push(Section::new("probe.txt", "agent probe", Ok(Found::own(as_text))));
+    let as_json = format!("{:#}\n", report.json());
+    pieces.push(Section::new("probe.json", "agent probe --output json", Ok(Found::own(as_json))));
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
 
-    let net = PatternSet::new()?;
-    let (files, texts, gaps) = cleaned(pieces, &net);
+    let own: BTreeSet<String> = pieces.iter().filter(|it| it.is_own()).map(|it| it.name.clone()).collect();
+    let (files, texts, gaps) = cleaned(pieces, &redactor);
     let manifest = Manifest::new(made_at, files, gaps, cautions(&doubts));
-    let as_text = redact::text(&manifest.text(), &net).text;
-    let as_json = redact::json(serde_json::to_value(&manifest).unwrap_or_default(), &net).text;
-    let own = [("MANIFEST.txt", &as_text), ("manifest.json", &as_json)];
+    let as_text = manifest.text();
+    let as_json = format!("{:#}\n", serde_json::to_value(&manifest).unwrap_or_default());
+    let about = [("MANIFEST.txt", &as_text), ("manifest.json", &as_json)];
+    let about = about.map(|(name, text)| Entry { name, text, is_own: true });
     let names = manifest.files.iter().map(|file| file.name.as_str());
-    let entries: Vec<Entry<'_>> =
-        own.into_iter().chain(names.zip(&texts)).map(|(name, text)| Entry { name, text }).collect();
+    let files = names.zip(&texts).map(|(name, text)| Entry { name, text, is_own: own.contains(name) });
+    let entries: Vec<Entry<'_>> = about.into_iter().chain(files).collect();
 
-    let directory =
-        secret::scrub(&format!("boot-agent-support-{}", made_at.strftime("%Y%m%dT%H%M%SZ"))).into_owned();
-    let packed = archive::packed(&directory, &entries)?;
+    let directory = format!("boot-agent-support-{}", made_at.strftime("%Y%m%dT%H%M%SZ"));
+    let packed = archive::packed(&directory, &entries, &redactor)?;
     target.write(&packed)?;
     Ok(Written {
         file: target.path().to_path_buf(),
@@ -171,31 +172,34 @@ fn cautions(doubts: &UnknownSecrets) -> Vec<String> {
 }
 
 /// Each piece without its secrets, in the same order: what the manifest says of it, and its text; and what is missing.
-fn cleaned(pieces: Vec<Section>, net: &PatternSet) -> (Vec<File>, Vec<String>, Vec<Gap>) {
+fn cleaned(pieces: Vec<Section>, redactor: &Redactor<'_>) -> (Vec<File>, Vec<String>, Vec<Gap>) {
     let (mut files, mut texts, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
     for Section { name, source, found } in pieces {
-        let name = free_name(&name, &mut taken);
+        let name = free_name(&name, &mut taken, redactor.secrets);
+        let source = redactor.secrets.own(&source);
         match found {
             Ok(Found { content, cut }) => {
                 let clean = match content {
-                    Content::Text(raw) => redact::text(&raw, net),
-                    Content::Json(value) => redact::json(value, net),
+                    Content::Text(raw) => redactor.text(&raw),
+                    Content::Json(value) => redactor.json(value),
+                    Content::Own(text) => redactor.own(text),
                 };
                 let (bytes, redacted_earlier) = (clean.text.len(), clean.earlier);
+                let cut = cut.map(|why| redactor.secrets.own(&why));
                 files.push(File { name, source, bytes, cut, redactions: clean.redactions, redacted_earlier });
                 texts.push(clean.text);
             }
-            Err(why) => gaps.push(Gap { name, source, why }),
+            Err(why) => gaps.push(Gap { name, source, why: redactor.secrets.own(&why) }),
         }
     }
     (files, texts, gaps)
 }
 
 /// A name without secrets and without what could lead out of the directory, which no other file has.
-fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
+fn free_name(name: &str, taken: &mut BTreeSet<String>, secrets: &Secrets) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-[]*".contains(c);
-    let plain: String = secret::scrub(name).chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let plain: String = secrets.own(name).chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     let plain = plain.replace("..", "_");
     let numbered = (2..).map(|number| format!("{plain}.{number}"));
     let mut candidates = std::iter::once(plain.clone()).chain(numbered);

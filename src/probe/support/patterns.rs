@@ -1,7 +1,7 @@
-//! The last net, for secrets that nobody told this program of: what has the form of one.
+//! Pattern-based redaction, as a safety net for unknown secrets.
 //!
-//! It stands behind the scrubber of known secrets, never in its place: container logs carry the secrets of other
-//! programs, whose literals cannot be known. It would rather take too much than too little.
+//! It complements the scrubber of known secrets and never replaces it: container logs contain secrets of other
+//! programs, which cannot be known. It prefers redacting too much.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,6 +12,7 @@ use regex_lite::{Captures, Regex};
 use super::redact::{MARKER, marker};
 use crate::cause::Cause;
 use crate::kind::Kind;
+use crate::secret::names::{PARTS, is_harmless};
 
 /// The forms, as a manifest names them.
 pub(super) const PRIVATE_KEY: &str = "private key";
@@ -29,7 +30,7 @@ const LONGEST_KEY: usize = 20 * 1024;
 /// Longer than the name of any user; a token that stands alone before the `@` of an address is longer still.
 const LONGEST_USER: usize = 15;
 
-/// Words of which a line must hold one before a pattern is tried on it, all in lower case.
+/// A pattern is only tried on a line with one of these words, in lower case.
 const ANCHORS: &[&str] = &[
     "://",
     "authorization",
@@ -50,18 +51,8 @@ const ANCHORS: &[&str] = &[
     "auth",
 ];
 
-/// Names of secrets, as they stand in logs, dumps of environments, JSON and EDN.
-const NAME: &str = r#"[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|signature|pwd)[a-z0-9_.-]*"#;
-
-/// How a flag ends whose value is a secret; `--http-tokens required` is none.
-const FLAG: &str = "(?:passw(?:or)?d|passphrase|secret|token|key|credential|pwd)";
-
 /// A value: quoted in a quoted text, quoted, or up to the next blank.
 const VALUE: &str = r#"(?:\\"(.*?)\\"|"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s"'\\]+))"#;
-
-/// What stands as the value of a secret's name and is none.
-const HARMLESS: &[&str] =
-    &["", "true", "false", "null", "nil", "none", "yes", "no", "on", "off", "undefined", "empty"];
 
 /// One form by which a secret is recognized within a line; its groups are the secret, whichever of them matched.
 struct Form {
@@ -79,11 +70,15 @@ impl PatternSet {
     /// # Errors
     /// `support.patterns`, which only a wrong pattern in this file can cause.
     pub(super) fn new() -> Result<Self, Cause> {
+        // As they stand in logs, dumps of environments, JSON and EDN. `--http-tokens required` is none.
+        let parts = PARTS.join("|").replace(' ', "[_-]?");
+        let name = format!("[a-z0-9_.-]*(?:{parts})[a-z0-9_.-]*");
+        let flag = format!("(?:passw(?:or)?d|{parts}|key)");
         let named_as_flag = format!(
-            r#"(?i)(?:^|\s)--?[a-z0-9-]*{FLAG}(?:\s+|=)(?:"([^"]*)"|'([^']*)'|([^\s"'\\-][^\s"'\\]*))"#
+            r#"(?i)(?:^|\s)--?[a-z0-9-]*{flag}(?:\s+|=)(?:"([^"]*)"|'([^']*)'|([^\s"'\\-][^\s"'\\]*))"#
         );
-        let named_in_edn = format!(r#"(?i):{NAME}\s+\\?"((?:[^"\\]|\\[^"])*)\\?""#);
-        let named = format!(r#"(?i){NAME}(?:\\?["'])?\s*(?:=>|[:=])\s*{VALUE}"#);
+        let named_in_edn = format!(r#"(?i):{name}\s+\\?"((?:[^"\\]|\\[^"])*)\\?""#);
+        let named = format!(r#"(?i){name}(?:\\?["'])?\s*(?:=>|[:=])\s*{VALUE}"#);
         let sources: [(&str, &str); 11] = [
             (AUTHORIZATION, r#"(?i)authorization(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?([^"'\\]+)"#),
             (AUTHORIZATION, r"(?i)\bbearer\s+([a-z0-9._~+/=-]{8,})"),
@@ -113,7 +108,7 @@ impl PatternSet {
         Ok(PatternSet { anchors: anchors.map_err(|error| wrong(&error))?, forms })
     }
 
-    /// The text with everything that looks like a secret replaced by a marker that names the form.
+    /// Replaces everything that looks like a secret by a marker with the pattern's name.
     pub(super) fn catch(&self, text: &str) -> String {
         let text = without_private_keys(text);
         let mut clean = String::with_capacity(text.len());
@@ -162,10 +157,7 @@ fn hidden(captures: &Captures<'_>, class: &str) -> String {
 fn is_worth_hiding(value: &str) -> bool {
     let is_end = |c: char| c.is_whitespace() || ",;.)}]".contains(c);
     let bare = value.trim().trim_end_matches(is_end);
-    let is_small_number = bare.len() < 6 && bare.bytes().all(|byte| byte.is_ascii_digit());
-    !is_gone(value.trim().trim_end_matches([',', ';', '.', ')', '}']))
-        && !is_small_number
-        && !HARMLESS.contains(&bare.to_ascii_lowercase().as_str())
+    !is_gone(value.trim().trim_end_matches([',', ';', '.', ')', '}'])) && !is_harmless(bare)
 }
 
 /// Whether nothing but a marker stands there, or its first word; beside a part that was known, the rest of a secret may

@@ -1,4 +1,4 @@
-//! Takes every secret out of what was collected, and says what was taken from where.
+//! Redacts everything collected, and records what was redacted where.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::patterns::PatternSet;
 use crate::cause::Cause;
 use crate::kind::Kind;
-use crate::secret::{self, REDACTED};
+use crate::secret::{REDACTED, Secrets, visible};
 
 /// How a manifest calls a secret that was known as a literal.
 pub(super) const KNOWN: &str = "known secret";
@@ -43,26 +43,80 @@ pub(super) struct Clean {
     pub(super) earlier: usize,
 }
 
-/// Cleans a text: known secrets first, since they are certain, then what looks like one.
-pub(super) fn text(raw: &str, net: &PatternSet) -> Clean {
-    finished(cleaned(raw, net), raw.matches(REDACTED).count())
+/// Cleans what was collected: known secrets first, since they are certain, then what looks like one.
+pub(super) struct Redactor<'s> {
+    pub(super) secrets: &'s Secrets,
+    pub(super) net: PatternSet,
 }
 
-/// The same for a JSON value, which stays JSON: a number that is a secret becomes a string.
-pub(super) fn json(mut value: Value, net: &PatternSet) -> Clean {
-    let earlier = value.to_string().matches(REDACTED).count();
-    clean_json(&mut value, net);
-    finished(format!("{value:#}\n"), earlier)
+impl Redactor<'_> {
+    /// What others wrote.
+    pub(super) fn text(&self, raw: &str) -> Clean {
+        finished(self.cleaned(raw), raw.matches(REDACTED).count())
+    }
+
+    /// The same for a JSON value, which stays JSON: a number that is a secret becomes a string.
+    pub(super) fn json(&self, mut value: Value) -> Clean {
+        let earlier = value.to_string().matches(REDACTED).count();
+        self.clean_json(&mut value);
+        finished(format!("{value:#}\n"), earlier)
+    }
+
+    /// What this program wrote, and has scrubbed.
+    pub(super) fn own(&self, text: String) -> Clean {
+        finished(text, 0)
+    }
+
+    /// Part of what this program wrote that is a quotation of others.
+    pub(super) fn quotation(&self, text: &mut String) {
+        *text = self.cleaned(text);
+    }
+
+    fn cleaned(&self, raw: &str) -> String {
+        // A secret may hold a control character, or be split by one: it is looked for before and after they go.
+        let known = self.secrets.scrub(raw);
+        let plain = without_controls(&known);
+        visible(&self.net.catch(&self.secrets.scrub(&plain))).into_owned()
+    }
+
+    fn clean_json(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.cleaned(text),
+            Value::Number(number) if self.secrets.is_in(&number.to_string()) => {
+                *value = Value::String(REDACTED.to_owned());
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_json(item)),
+            Value::Object(members) => {
+                let renamed = std::mem::take(members).into_iter();
+                members.extend(renamed.map(|(key, mut inner)| {
+                    self.clean_json(&mut inner);
+                    (self.secrets.scrub(&key).into_owned(), inner)
+                }));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether no known secret is in what will be sent.
+    ///
+    /// # Errors
+    /// `support.unclean` (host), naming the file and nothing else.
+    pub(super) fn verify(&self, file: &str, text: &str, is_own: bool) -> Result<(), Cause> {
+        let is_clean =
+            if is_own { self.secrets.own(text) == visible(text) } else { !self.secrets.is_in(text) };
+        if is_clean {
+            return Ok(());
+        }
+        Err(Cause::host(
+            Kind::SupportUnclean,
+            "The support bundle still contained a secret after scrubbing, so nothing was written.",
+            "Report this as a bug, without the bundle; attach the output of agent probe --output json.",
+        )
+        .with("file in the bundle", file))
+    }
 }
 
-fn cleaned(raw: &str, net: &PatternSet) -> String {
-    // A secret may hold a control character, or be split by one: it is looked for before and after they go.
-    let known = secret::scrub(raw);
-    let plain = without_controls(&known);
-    net.catch(&secret::scrub(&plain))
-}
-
-/// Colours and cursor movements help nobody in a file, and may hurt on the terminal of whoever looks at it.
+/// Escape sequences are useless in a file, and may be harmful on a reader's terminal.
 fn without_controls(text: &str) -> Cow<'_, str> {
     let is_unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
     if !text.contains(is_unwanted) {
@@ -82,24 +136,6 @@ fn without_controls(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(plain)
-}
-
-fn clean_json(value: &mut Value, net: &PatternSet) {
-    match value {
-        Value::String(text) => *text = cleaned(text, net),
-        Value::Number(number) if secret::is_in(&number.to_string()) => {
-            *value = Value::String(REDACTED.to_owned());
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| clean_json(item, net)),
-        Value::Object(members) => {
-            let renamed = std::mem::take(members).into_iter();
-            members.extend(renamed.map(|(key, mut inner)| {
-                clean_json(&mut inner, net);
-                (secret::scrub(&key).into_owned(), inner)
-            }));
-        }
-        _ => {}
-    }
 }
 
 fn finished(text: String, earlier: usize) -> Clean {
@@ -130,26 +166,6 @@ fn markers(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
     })
 }
 
-/// Whether no known secret is in what will be sent; a secret that is a word of the markers themselves is not in them.
-///
-/// # Errors
-/// `support.unclean` (host), naming the file and nothing else.
-pub(super) fn verify(file: &str, text: &str) -> Result<(), Cause> {
-    let allowed: Vec<_> = markers(text).collect();
-    let is_left = |place: &std::ops::Range<usize>| {
-        !allowed.iter().any(|marker| marker.start <= place.start && place.end <= marker.end)
-    };
-    if !secret::places(text).iter().any(is_left) {
-        return Ok(());
-    }
-    Err(Cause::host(
-        Kind::SupportUnclean,
-        "The support bundle still contained a secret after scrubbing, so nothing was written.",
-        "Report this as a bug, without the bundle; attach the output of agent probe --output json.",
-    )
-    .with("file in the bundle", file))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -159,12 +175,21 @@ mod tests {
         clean.redactions.iter().map(|of_class| of_class.count).sum()
     }
 
+    fn knowing(secrets: &[&str]) -> Secrets {
+        let known = Secrets::default();
+        known.register_all(secrets.iter().copied());
+        known
+    }
+
+    fn redactor(secrets: &Secrets) -> Redactor<'_> {
+        Redactor { secrets, net: PatternSet::new().unwrap() }
+    }
+
     #[test]
     fn each_redaction_is_counted_with_its_line_and_class() {
-        secret::register("redact-canary");
-        let net = PatternSet::new().unwrap();
+        let secrets = knowing(&["redact-canary"]);
         let raw = "one\nredact-canary and redact-canary\nX_TOKEN=unknown-thing\nwas [redacted] before\n";
-        let clean = text(raw, &net);
+        let clean = redactor(&secrets).text(raw);
         assert_eq!(clean.text.matches(MARKER).count(), count(&clean));
         assert_eq!(clean.earlier, 1);
         let known = clean.redactions.iter().find(|of_class| of_class.class == KNOWN).unwrap();
@@ -175,28 +200,30 @@ mod tests {
 
     #[test]
     fn json_stays_json_with_secrets_in_keys_numbers_and_strings() {
-        secret::register_all(["json-key-canary", "918273645"]);
+        let secrets = knowing(&["json-key-canary", "918273645"]);
+        let redactor = redactor(&secrets);
         let value = serde_json::json!({"json-key-canary": 918273645, "a": [1, "x json-key-canary"], "n": 9182736450u64});
-        let clean = json(value, &PatternSet::new().unwrap());
+        let clean = redactor.json(value);
         let read: Value = serde_json::from_str(&clean.text).unwrap();
         assert_eq!(read["a"][1], "x [redacted]");
         assert_eq!(read["[redacted]"], "[redacted]");
-        assert!(verify("x", &clean.text).is_ok());
+        assert!(redactor.verify("x", &clean.text, false).is_ok());
         assert_eq!(count(&clean), 4);
     }
 
     #[test]
     fn colours_cannot_hide_a_secret() {
-        secret::register("coloured-canary");
-        let clean = text("a \u{1b}[1;31mcoloured\u{1b}[0m-canary\u{7} b\n", &PatternSet::new().unwrap());
+        let secrets = knowing(&["coloured-canary"]);
+        let clean = redactor(&secrets).text("a \u{1b}[1;31mcoloured\u{1b}[0m-canary\u{7} b\n");
         assert_eq!(clean.text, "a [redacted] b\n");
     }
 
     #[test]
     fn what_was_missed_is_found_and_a_secret_that_is_a_word_of_the_marker_is_not() {
-        secret::register_all(["missed-canary", "redacted"]);
-        assert_eq!(verify("x", "a missed-canary").unwrap_err().kind, Kind::SupportUnclean);
-        assert!(verify("x", "a [redacted] and [redacted: cookie]").is_ok());
-        assert!(verify("x", "it was redacted").is_err());
+        let secrets = knowing(&["missed-canary", "redacted"]);
+        let verify = |text| redactor(&secrets).verify("x", text, false);
+        assert_eq!(verify("a missed-canary").unwrap_err().kind, Kind::SupportUnclean);
+        assert!(verify("a [redacted] and [redacted: cookie]").is_ok());
+        assert!(verify("it was redacted").is_err());
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Found {
 pub(super) enum Content {
     Text(String),
     Json(Value),
+    /// The program's own words, scrubbed.
+    Own(String),
 }
 
 impl Section {
@@ -35,6 +37,11 @@ impl Section {
         found: Result<Found, String>,
     ) -> Self {
         Section { name: name.into(), source: source.into(), found }
+    }
+
+    /// Whether it is this program's own words.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.found, Ok(Found { content: Content::Own(_), .. }))
     }
 }
 
@@ -47,14 +54,17 @@ impl Found {
         Found { content: Content::Json(value), cut: None }
     }
 
+    pub(super) fn own(text: String) -> Self {
+        Found { content: Content::Own(text), cut: None }
+    }
+
     pub(super) fn cut(mut self, why: Option<String>) -> Self {
         self.cut = why;
         self
     }
 }
 
-/// Runs what reads files on a thread that may hang, as a file on a dead network file system makes it, and waits no longer
-/// than `limit` for it.
+/// Reads files on a separate thread, which may hang on a dead network file system, and waits at most `limit`.
 pub(super) async fn on_a_thread<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,

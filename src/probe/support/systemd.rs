@@ -1,4 +1,4 @@
-//! What systemd and its journal say, by their own commands.
+//! Output of systemctl and journalctl.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,17 +18,17 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// How many entries of the journal are taken.
 const ENTRIES: usize = 5000;
 
-/// How many bytes of what a command says are taken, from its end.
+/// How many bytes of the end of a command's output are collected.
 const BYTES: usize = 2 << 20;
 
 /// How many bytes of its complaints.
 const COMPLAINTS: usize = 4096;
 
-/// The units that this box lives by; a pattern finds those that are loaded.
+/// The relevant units; a pattern matches loaded ones.
 const UNITS: &[&str] =
     &["boot-agent.service", "docker.service", "docker.socket", "containerd.service", "replicated*"];
 
-/// What is told of each. Never `Environment` or `ExecStart`, in which anybody may have written a password.
+/// The properties to show. Never `Environment` or `ExecStart`, which may contain passwords.
 const PROPERTIES: &str = "Id,Description,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,DropInPaths,\
     StatusText,StatusErrno,ExecMainStartTimestamp,ExecMainExitTimestamp,ExecMainCode,ExecMainStatus,MainPID,NRestarts,\
     ActiveEnterTimestamp,InactiveEnterTimestamp,StateChangeTimestamp,MemoryCurrent,TasksCurrent,NeedDaemonReload";
@@ -85,7 +85,7 @@ async fn journal(root: &Root, name: &str, units: &[&str], further: &[&str]) -> S
 /// What a command says on standard output.
 async fn run(program: &str, arguments: &[String]) -> Result<Found, String> {
     let mut command = Command::new(program);
-    // Of this process's environment only what finds the program: the rest may hold keys.
+    // Only `PATH` of this process's environment: the rest may contain keys.
     command
         .args(arguments)
         .env_clear()
@@ -110,7 +110,7 @@ async fn run(program: &str, arguments: &[String]) -> Result<Found, String> {
         child.wait().await
     })
     .await;
-    // A command that hangs is killed as its value is dropped.
+    // A hung command is killed on drop.
     let has_more = said.lines() >= ENTRIES;
     let (text, is_cut) = said.finish();
     let (complaint, _) = complained.finish();

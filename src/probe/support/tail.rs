@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// Keeps the last bytes of what is written to it, in whole lines: half a line could be half a secret, which no scrubber
-/// knows.
+/// Keeps the last bytes written to it, in whole lines: half a line could be half a secret, which the scrubber does not
+/// know.
 #[derive(Debug)]
 pub(super) struct Tail {
     kept: VecDeque<u8>,
