@@ -201,31 +201,42 @@ mod tests {
         url
     }
 
+    fn is_silent(result: &Result<(), Cause>) -> bool {
+        result.as_ref().is_err_and(|cause| cause.sentence.contains("timed out"))
+    }
+
     #[tokio::test]
     async fn all_are_asked_at_once_and_each_failure_says_what_was_answered() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let closed = tokio::net::TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        // Asked one after the other, the first would never answer.
-        let all = Arc::new(Barrier::new(4));
-        let urls = [
-            serve(Some("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), &all).await,
-            serve(Some("HTTP/1.1 500 Oh\r\nconnection: close\r\n\r\ndatabase gone\nstack"), &all).await,
-            serve(None, &all).await,
-            serve(None, &all).await,
-            format!("http://{}/", closed.local_addr().unwrap()),
-        ];
-        let results = ask(&client, &given_targets(&urls)).await;
+        let mut results = Vec::new();
+        // A machine may be too busy to ask all four while the first still waits, but not each time.
+        for _ in 0..9 {
+            // Asked one after the other, the first would never answer.
+            let all = Arc::new(Barrier::new(4));
+            let urls = [
+                serve(Some("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), &all).await,
+                serve(Some("HTTP/1.1 500 Oh\r\nconnection: close\r\n\r\ndatabase gone\nstack"), &all).await,
+                serve(None, &all).await,
+                serve(None, &all).await,
+                format!("http://{}/", closed.local_addr().unwrap()),
+            ];
+            results = ask(&client, &given_targets(&urls)).await;
+            if results[..2].iter().all(|result| !is_silent(result)) {
+                break;
+            }
+        }
         assert!(results[0].is_ok());
         let cause = results[1].as_ref().unwrap_err();
         assert_eq!(cause.kind, Kind::AppHealth);
         assert_eq!(
             cause.evidence[1..].iter().map(|fact| fact.value.as_str()).collect::<Vec<_>>(),
-            ["500", "database gone"]
+            ["500", "database gone\nstack"]
         );
         let word = |nth: usize| results[nth].as_ref().unwrap_err().sentence.clone();
-        assert!(word(2).contains("timed out") && word(3).contains("timed out"));
+        assert!(is_silent(&results[2]) && is_silent(&results[3]));
         assert!(word(4).contains("is not accepting connections"));
     }
 }
