@@ -284,7 +284,8 @@ async fn supervise(
         begun.switched_on_at = power::switched_on(begun.started_at);
         network_stage = NetworkStage::of(&root);
     }
-    let run = Run::new(root, settings, console, http, secrets, flags.force, network_stage, begun);
+    let run = Run::new(root, settings, console, http, secrets, flags.force, begun);
+    let run = Arc::new(run.beside(network_stage));
     let is_bootable = wanted.is_ok();
     if !is_bootable {
         run.withhold_record();

@@ -161,7 +161,6 @@ pub(crate) fn flags(given: &cli::Boot, order: Option<&Order>) -> Fragment {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::cloud_init::NetworkStage;
     use super::*;
     use crate::secret::Secrets;
 
@@ -175,7 +174,7 @@ mod tests {
         }
     }
 
-    fn run(root: Root) -> std::sync::Arc<Run> {
+    fn run(root: Root) -> Run {
         let settings = crate::settings::load(
             &root,
             None,
@@ -188,7 +187,7 @@ mod tests {
         let verbosity = crate::console::Verbosity::Quiet;
         let console = crate::console::Console::of_this_process(verbosity, false, Secrets::default());
         let record = crate::record::Record::begin(String::new(), None);
-        Run::new(root, settings, console, http, Secrets::default(), false, NetworkStage::over(), record)
+        Run::new(root, settings, console, http, Secrets::default(), false, record)
     }
 
     #[test]

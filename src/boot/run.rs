@@ -66,10 +66,9 @@ impl Run {
         http: Http,
         secrets: Secrets,
         force: bool,
-        network_stage: NetworkStage,
         record: Record,
-    ) -> Arc<Self> {
-        Arc::new(Run {
+    ) -> Self {
+        Run {
             root,
             settings,
             console,
@@ -77,12 +76,17 @@ impl Run {
             secrets,
             force,
             is_dry: false,
-            network_stage,
+            network_stage: NetworkStage::over(),
             moved_at: Mutex::new(tokio::time::Instant::now()),
             record: Mutex::new(record),
             is_noted: Notify::new(),
             disk: Mutex::default(),
-        })
+        }
+    }
+
+    /// The same for a run that begins while cloud-init may still be in `stage`.
+    pub(crate) fn beside(self, stage: NetworkStage) -> Self {
+        Run { network_stage: stage, ..self }
     }
 
     /// Turns this run into a dry run: it makes every check once and changes nothing.
