@@ -226,8 +226,8 @@ fn specimen() -> crate::record::Record {
     for (kind, stage) in
         Kind::ALL.iter().zip(["identity", "fetch", "validate", "place", "install", "ready"].iter().cycle())
     {
-        let cause =
-            Cause::external(*kind, "The server refused the connection.", "Wait.").with("error", "it failed");
+        let cause = Cause::new(kind.classes()[0], *kind, "The server refused the connection.", "Wait.")
+            .with("error", "it failed");
         record.warnings.push(cause.clone());
         record.stages.push(StageRecord {
             name: (*stage).to_owned(),
