@@ -136,7 +136,8 @@ impl Resolver {
                     Negative::Error(..) => Status::TryAgain,
                     _ => Status::NotFound,
                 };
-                Err((status, causes::negative(host, negative, &stub.attempts)))
+                let cause = causes::negative(host, negative, &stub.attempts);
+                Err((status, causes::or_no_server(cause, stub.names_servers())))
             }
         }
     }
@@ -185,7 +186,10 @@ impl Resolver {
         match answer {
             Ok(answered) => Ok(Some(answered)),
             Err(Negative::NoData(_)) => Ok(None),
-            Err(negative) => Err(causes::negative(name, negative, &stub.attempts)),
+            Err(negative) => {
+                let cause = causes::negative(name, negative, &stub.attempts);
+                Err(causes::or_no_server(cause, stub.names_servers()))
+            }
         }
     }
 
@@ -199,10 +203,20 @@ impl Resolver {
         let asked = stub::ask_each(&conf, name).await;
         let asked = asked.map_err(|negative| causes::negative(name, negative, &[]))?;
         let asked = asked.into_iter().map(|(server, took, answer)| {
-            let answer = answer.map_err(|error| causes::of_server(name, server, error));
+            let answer = answer.map_err(|error| {
+                causes::or_no_server(causes::of_server(name, server, error), conf.names_servers)
+            });
             Asked { server, took, answer }
         });
         Ok(asked.collect())
+    }
+
+    /// The servers that would be asked, in the order of `/etc/resolv.conf`.
+    ///
+    /// # Errors
+    /// `dns.no_server` (host), when resolv.conf cannot be read.
+    pub fn servers(&self) -> Result<Vec<IpAddr>, Cause> {
+        Ok(self.configuration()?.servers.iter().map(SocketAddr::ip).collect())
     }
 
     fn stub(&self) -> Result<Stub, Cause> {

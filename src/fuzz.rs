@@ -40,7 +40,7 @@ macro_rules! targets {
 }
 
 targets! {
-    agent_toml: |bytes| drop(Fragment::from_toml(&text(bytes), "agent.toml")),
+    agent_toml: |bytes| drop(Fragment::from_toml(text(bytes), "agent.toml")),
     app_status: replicated::app_status,
     boot_json: |bytes| on_disk(crate::record::RECORD_FILE, bytes, |root| drop(Record::read(root))),
     bson: database::bson,

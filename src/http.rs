@@ -77,6 +77,11 @@ impl Http {
         &self.inner.names
     }
 
+    /// The root of the box that the requests are made for.
+    pub fn root(&self) -> &Root {
+        &self.inner.root
+    }
+
     /// Loads the trusted roots once, as the first [`Http::outgoing`] or [`Http::for_sdk`] would. This takes some
     /// milliseconds of CPU time; call it on another thread while waiting for something else.
     ///

@@ -124,8 +124,12 @@ impl Parts {
             }
         }
         match &self.imds {
-            Some(imds) => of_instance(imds).await,
-            None => Err(nowhere()),
+            Some(imds) => of_instance(imds).await.map_err(|cause| match cause.kind {
+                Kind::ImdsNotEc2 => nowhere("and this is not an EC2 instance", Some(&cause)),
+                Kind::ImdsUnreachable => silent(cause),
+                _ => cause,
+            }),
+            None => Err(nowhere("and no instance role is asked for", None)),
         }
     }
 }
@@ -178,12 +182,35 @@ fn no_role() -> Cause {
     )
 }
 
-fn nowhere() -> Cause {
-    Cause::config(
+fn nowhere(elsewhere: &str, because: Option<&Cause>) -> Cause {
+    let mut cause = Cause::config(
         Kind::AwsNoCredentials,
-        "No AWS credentials: none in the environment, none in the profile files, and no instance role.",
+        format!("No AWS credentials: none in the environment or the profile files (~/.aws), {elsewhere}."),
         "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    )
+    );
+    if let Some(because) = because {
+        cause.evidence.clone_from(&because.evidence);
+    }
+    cause
+}
+
+/// On an instance the metadata service is what is wrong; on a machine that nobody knows to be one, it may be the place.
+fn silent(because: Cause) -> Cause {
+    let mut cause = Cause::external(
+        because.kind,
+        format!(
+            "No AWS credentials: none in the environment or the profile files (~/.aws), and for those of an instance role: {}",
+            lower_first(&because.sentence)
+        ),
+        format!("On an EC2 instance: {} Elsewhere: set AWS_PROFILE.", because.next_step),
+    );
+    cause.evidence = because.evidence;
+    cause
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 fn unusable(role: &str, said: &str) -> Cause {

@@ -2,7 +2,7 @@
 //!
 //! The agent refuses to use IMDSv1: it gives the role's credentials to anyone who can make the box send a GET.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use tokio::sync::Mutex;
 
+use super::ec2::Hardware;
 use crate::cause::{self, Cause};
 use crate::http::{self, Http};
 use crate::kind::Kind;
@@ -50,6 +51,7 @@ pub struct Imds {
     client: reqwest::Client,
     endpoint: String,
     token: Arc<Mutex<Option<Token>>>,
+    hardware: Hardware,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +76,12 @@ impl Imds {
             .with_url("endpoint", endpoint));
         }
         let client = http::build(http.direct()?.timeout(ATTEMPT_TIMEOUT))?;
-        Ok(Imds { client, endpoint: endpoint.trim_end_matches('/').to_owned(), token: Arc::default() })
+        Ok(Imds {
+            client,
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            token: Arc::default(),
+            hardware: Hardware::read(http.root()),
+        })
     }
 
     /// The identity of this instance; its items are requested concurrently.
@@ -113,7 +120,7 @@ impl Imds {
     /// One item below `latest/meta-data/`; `None` if it does not exist.
     ///
     /// # Errors
-    /// `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
+    /// `imds.not_ec2` (config); `imds.unreachable`, `imds.unauthorized`, `imds.unavailable`, `imds.bad_answer` (all external);
     /// `imds.token_refused` and `imds.v1_only` (config).
     pub async fn item(&self, name: &str) -> Result<Option<String>, Cause> {
         let found = self.ask(name, &format!("meta-data/{name}")).await?;
@@ -152,7 +159,7 @@ impl Imds {
             .client
             .put(format!("{}/latest/api/token", self.endpoint))
             .header("x-aws-ec2-metadata-token-ttl-seconds", 1);
-        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable("token", &error))?;
         super::clock::date_of(response.headers())
             .ok_or_else(|| bad_answer(&self.endpoint, "token", "no Date header"))
     }
@@ -180,7 +187,7 @@ impl Imds {
             .client
             .put(format!("{}/latest/api/token", self.endpoint))
             .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_TTL);
-        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, "token", &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable("token", &error))?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(no_token(&self.endpoint, status));
@@ -199,7 +206,7 @@ impl Imds {
             .client
             .get(format!("{}/latest/{path}", self.endpoint))
             .header("x-aws-ec2-metadata-token", token);
-        let response = request.send().await.map_err(|error| unreachable(&self.endpoint, name, &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(name, &error))?;
         match response.status() {
             StatusCode::OK => Ok(Response::Item(Some(self.read(response, name).await?))),
             StatusCode::NOT_FOUND => Ok(Response::Item(None)),
@@ -211,15 +218,32 @@ impl Imds {
 
     async fn read(&self, mut response: reqwest::Response, name: &str) -> Result<Vec<u8>, Cause> {
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| unreachable(&self.endpoint, name, &error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(name, &error))? {
             body.extend_from_slice(&chunk);
             if body.len() > LONGEST_ANSWER {
                 return Err(bad_answer(&self.endpoint, name, &format!("more than {LONGEST_ANSWER} bytes")));
             }
         }
         Ok(body)
+    }
+
+    /// Where nothing answers, or not in time. Only of EC2's own addresses does what machine this is tell why.
+    fn unreachable(&self, name: &str, error: &reqwest::Error) -> Cause {
+        let cause = unreachable(&self.endpoint, name, error);
+        let is_default = [DEFAULT_ENDPOINT, DEFAULT_ENDPOINT_IPV6].contains(&self.endpoint.as_str());
+        match self.hardware.other_vendor().filter(|_| is_default) {
+            None => cause,
+            Some(vendor) => {
+                let mut elsewhere = Cause::config(
+                    Kind::ImdsNotEc2,
+                    "This machine is not an EC2 instance: no metadata service answers, and its firmware is not Amazon's.",
+                    "Run this on the instance; elsewhere give region and credentials: AWS_REGION=… AWS_PROFILE=…",
+                )
+                .with("system vendor", vendor);
+                elsewhere.evidence.extend(cause.evidence);
+                elsewhere
+            }
+        }
     }
 
     fn text(&self, name: &str, bytes: Vec<u8>) -> Result<String, Cause> {
@@ -241,6 +265,12 @@ pub fn endpoint(environment: impl Fn(&str) -> Option<String>) -> String {
         let is_ipv6 = mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
         if is_ipv6 { DEFAULT_ENDPOINT_IPV6 } else { DEFAULT_ENDPOINT }.to_owned()
     })
+}
+
+/// The address of the metadata service, where its endpoint has one instead of a name.
+pub fn address(environment: impl Fn(&str) -> Option<String>) -> Option<IpAddr> {
+    let url = reqwest::Url::parse(&endpoint(environment)).ok()?;
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// `i-` and 8 (until 2016) or 17 hexadecimal digits; longer ones are accepted, since AWS reserves the right to extend

@@ -6,6 +6,7 @@
 pub mod autoscaling;
 pub mod clock;
 mod credentials;
+pub mod ec2;
 mod failure;
 pub mod imds;
 pub mod s3;

@@ -6,12 +6,16 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::connect::{self, Place};
+use super::tls::{self, Terms};
+use super::uri::{Host, Product, Server};
+use crate::files::Root;
+use crate::kind::Kind;
 
 /// Something that was recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +27,17 @@ pub(super) enum Listener {
     MongoDb,
     Ssh,
     Redis,
-    /// An SMTP or FTP server.
+    /// An SMTP, IMAP, POP3 or FTP server.
     Mail,
-    /// TLS: it answered plaintext with an alert.
+    Vnc,
+    Amqp,
+    Memcached,
+    Telnet,
+    SqlServer,
+    Cassandra,
+    /// TLS with HTTP in it.
+    Https,
+    /// TLS: it answered plaintext with an alert, or a handshake.
     Tls,
     /// It closes each connection before any request: a TCP proxy or load balancer without a healthy server behind it,
     /// or a server at its connection limit.
@@ -41,7 +53,14 @@ impl fmt::Display for Listener {
             Listener::MongoDb => "a MongoDB server",
             Listener::Ssh => "an SSH server",
             Listener::Redis => "a Redis server",
-            Listener::Mail => "an SMTP or FTP server",
+            Listener::Mail => "a mail or FTP server",
+            Listener::Vnc => "a VNC server",
+            Listener::Amqp => "an AMQP server, such as RabbitMQ",
+            Listener::Memcached => "a memcached server",
+            Listener::Telnet => "a Telnet server",
+            Listener::SqlServer => "a Microsoft SQL Server",
+            Listener::Cassandra => "a Cassandra server",
+            Listener::Https => "an HTTPS server",
             Listener::Tls => "a TLS server",
             Listener::ClosesAtOnce => "a proxy or a server that closes every connection immediately",
         })
@@ -53,8 +72,18 @@ pub(super) fn by_first_bytes(bytes: &[u8]) -> Option<Listener> {
     Some(match bytes {
         [b'H', b'T', b'T', b'P', b'/', ..] => Listener::Http,
         [b'S', b'S', b'H', b'-', ..] => Listener::Ssh,
-        [b'2', b'2', b'0', b' ' | b'-', ..] => Listener::Mail,
-        [b'-', b'E', b'R', b'R', ..] | [b'-', b'D', b'E', b'N', ..] => Listener::Redis,
+        [b'2', b'2', b'0', b' ' | b'-', ..] | [b'*', b' ', b'O', b'K', ..] | [b'+', b'O', b'K', ..] => {
+            Listener::Mail
+        }
+        // `-ERR`, `-DENIED`, `-NOAUTH`, `-LOADING` and so on.
+        [b'-', b'A'..=b'Z', b'A'..=b'Z', ..] => Listener::Redis,
+        [b'R', b'F', b'B', b' ', ..] => Listener::Vnc,
+        [b'A', b'M', b'Q', b'P', ..] => Listener::Amqp,
+        [b'E', b'R', b'R', b'O', b'R', b'\r', ..] => Listener::Memcached,
+        [0xff, 0xfb..=0xfe, ..] => Listener::Telnet,
+        // A reply of TDS that is one packet; a response of the native protocol 3 to 5.
+        [4, 1, 0, ..] => Listener::SqlServer,
+        [0x83..=0x85, 0, 0, 0, ..] => Listener::Cassandra,
         // An alert: version 3, two bytes long.
         [0x15, 3, _, 0, 2, ..] => Listener::Tls,
         // A packet with a three-byte length and number 0: a protocol 10 greeting, or an error.
@@ -74,22 +103,49 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Tries several protocols concurrently, for at most `limit`; the first match counts.
 pub(super) async fn identify(place: &Place, limit: Duration) -> Option<Listener> {
     let asked = timeout(limit, async {
-        let mut answers: FuturesUnordered<_> = [Question::Nothing, Question::Postgres, Question::Http]
-            .map(|it| ask(place, it))
-            .into_iter()
-            .collect();
-        let mut closes = None;
+        let plain = [Question::Nothing, Question::Postgres, Question::Http].map(|it| ask(place, it).boxed());
+        let mut answers: FuturesUnordered<_> = plain.into_iter().chain([ask_in_tls(place).boxed()]).collect();
+        let mut least = None;
         while let Some(answer) = answers.next().await {
             match answer {
                 // Whatever else is recognised says more.
-                Some(Listener::ClosesAtOnce) => closes = answer,
+                Some(Listener::ClosesAtOnce) => least = least.or(answer),
+                Some(Listener::Tls) => least = answer,
                 Some(_) => return answer,
                 None => {}
             }
         }
-        closes
+        least
     });
     asked.await.ok().flatten()
+}
+
+/// Whether TLS is spoken there from the first byte on, and HTTP in it.
+async fn ask_in_tls(place: &Place) -> Option<Listener> {
+    let Place::Network(address) = place else { return None };
+    let server = Server { host: Host::Address(address.ip()), address: None, port: address.port() };
+    let stream = connect::open(place).await.ok()?;
+    let terms = Terms::anything(Product::Postgres);
+    let mut stream = match tls::handshake(&terms, &Root::default(), &server, stream, UNASKED).await {
+        Ok(stream) => stream,
+        // An alert is an answer in TLS.
+        Err(cause) => {
+            let alerts = [Kind::TlsVersion, Kind::TlsServerName, Kind::TlsClientCertificateRequired];
+            let is_alert = alerts.contains(&cause.kind)
+                || cause.evidence.iter().any(|one| one.name == "OpenSSL" && one.value.contains("alert"));
+            return is_alert.then_some(Listener::Tls);
+        }
+    };
+    let mut answer = vec![0; 5];
+    let asked = timeout(UNASKED, async {
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+        stream.flush().await?;
+        stream.read_exact(&mut answer).await
+    });
+    Some(match asked.await {
+        Ok(Ok(_)) if answer == b"HTTP/" => Listener::Https,
+        _ => Listener::Tls,
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +203,15 @@ mod tests {
             (b"220 mail.example.com ESMTP", Listener::Mail),
             (b"-ERR unknown command", Listener::Redis),
             (b"-DENIED Redis is running in protected mode", Listener::Redis),
+            (b"-NOAUTH Authentication required.", Listener::Redis),
+            (b"* OK IMAP4rev1 ready", Listener::Mail),
+            (b"+OK POP3 ready", Listener::Mail),
+            (b"RFB 003.008\n", Listener::Vnc),
+            (b"AMQP\x00\x00\x09\x01", Listener::Amqp),
+            (b"ERROR\r\n", Listener::Memcached),
+            (b"\xff\xfd\x18\xff\xfd\x20", Listener::Telnet),
+            (b"\x04\x01\x00\x2b\x00\x00\x01\x00", Listener::SqlServer),
+            (b"\x84\x00\x00\x00\x00", Listener::Cassandra),
             (b"\x15\x03\x01\x00\x02\x02\x46", Listener::Tls),
             (b"\x4a\x00\x00\x00\x0a5.7.44-log\x00", Listener::MySql),
             (b"\x45\x00\x00\x00\xffj\x04Host is not allowed", Listener::MySql),

@@ -62,9 +62,18 @@ pub(super) async fn climb(
             .attempt(server.stream)
             .await;
         let broken = attempt.failure().map(|(rung, _)| rung);
-        let ends = broken.is_none() || !attempt.tries_next;
+        // With prefer-standby, a primary is taken only when no standby lets in.
+        let prefers_standby = uri.target == SessionTarget::PreferStandby;
+        let is_standby = |(_, cause): (Rung, &Cause)| cause.kind == Kind::PostgresStandby;
+        if prefers_standby && attempt.failure().is_some_and(is_standby) {
+            passed_over.clear();
+            best = Some(attempt);
+            break;
+        }
+        let ends = if broken.is_none() { !prefers_standby } else { !attempt.tries_next };
         let best_so_far = best.as_ref().and_then(|best| best.failure().map(|(rung, _)| rung));
-        if broken.is_none() || best.is_none() || broken > best_so_far {
+        let has_good = best.as_ref().is_some_and(|best| best.failure().is_none());
+        if !has_good && (broken.is_none() || best.is_none() || broken > best_so_far) {
             passed_over.extend(best.replace(attempt));
         } else {
             passed_over.push(attempt);
@@ -101,6 +110,23 @@ struct Visit<'a> {
 type Session = (Client, Connection<Box<dyn Stream>, HandedStream>);
 
 impl Visit<'_> {
+    /// A word about a client that would have given up before the server was done.
+    fn patience_advice(&self, took: Duration) -> Option<Cause> {
+        let limit = self.uri.connect_timeout.filter(|limit| took > *limit)?;
+        Some(
+            Cause::config(
+                Kind::PostgresConnectTimeout,
+                format!(
+                    "The login to {} took longer than the {} s of connect_timeout: the app gives up before.",
+                    self.server,
+                    limit.as_secs()
+                ),
+                "Raise connect_timeout in the URI, or see why the server is slow to log in.",
+            )
+            .with("took", format!("{} ms", took.as_millis())),
+        )
+    }
+
     /// Follows libpq for this `sslmode`, and identifies the server if it is not PostgreSQL.
     async fn attempt(&self, stream: Box<dyn Stream>) -> Attempt {
         let attempt = self.attempt_by_mode(stream).await;
@@ -228,6 +254,7 @@ impl Visit<'_> {
             }
         };
         attempt.steps.push((Rung::Auth, Ok(self.who()), started.elapsed()));
+        attempt.warnings.extend(self.patience_advice(attempt.steps.iter().map(|(_, _, took)| *took).sum()));
         self.ask(session, attempt).await
     }
 
@@ -373,6 +400,7 @@ impl Visit<'_> {
             Err(cause) => return attempt.broke(Rung::Database, cause, started.elapsed()),
         }
         attempt.warnings.extend(answer.version_advice());
+        attempt.warnings.extend(answer.encoding_advice(database));
         attempt.warnings.extend(advice);
         match answer.role(self.server, self.uri.target) {
             Ok(detail) => attempt.steps.push((Rung::Role, Ok(detail), Duration::ZERO)),

@@ -39,6 +39,17 @@ impl LadderProbe {
         let record = format!("_{service}._tcp.{name}");
         let (services, texts) = tokio::join!(self.names.services(&record), self.names.texts(name));
         let services = services?;
+        // RFC 2782: the root as the target says that nobody offers the service.
+        if services.iter().any(|service| service.host.is_empty()) {
+            return Err(Cause::config(
+                Kind::DnsNoSuchName,
+                format!(
+                    "The SRV record {record} says that no server offers the service (its target is the root)."
+                ),
+                "Correct the SRV records, or list the servers in a mongodb:// URI.",
+            )
+            .with("record", record));
+        }
         // Drivers accept only servers in the name's own domain, as a protection against forged records.
         let domain = match name.matches('.').count() {
             0 | 1 => name,

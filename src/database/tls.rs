@@ -101,12 +101,15 @@ fn configure(terms: &Terms, root: &Root, server: &Server, seen: Seen) -> Result<
         for certificate in trusted {
             store.add_cert(certificate).map_err(|error| unusable(&error))?;
         }
+        if let Some(list) = &terms.revocation_list {
+            files::add_revocation_list(&mut store, &root.path(list)).map_err(|error| unusable(&error))?;
+        }
         builder.set_cert_store(store.build());
         // The drivers of MongoDB are as strict as OpenSSL.
-        let is_lenient = terms.kind == Product::Postgres && matches!(server.host, Host::Address(_));
-        let text_of_address = is_lenient.then(|| host_name(server));
+        let is_lenient = terms.kind == Product::Postgres;
+        let libpq_name = is_lenient.then(|| host_name(server));
         builder.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
-            if good || text_of_address.as_ref().is_some_and(|text| chain::is_good_for_libpq(context, text)) {
+            if good || libpq_name.as_ref().is_some_and(|text| chain::is_good_for_libpq(context, text)) {
                 return true;
             }
             let objection = Objection::new(context, &known);

@@ -112,6 +112,7 @@ fn terms() -> Terms {
         verify: Verify::Name,
         authorities: Authorities::System,
         identity: None,
+        revocation_list: None,
         send_name: true,
         least: Some(SslVersion::TLS1_2),
         most: None,

@@ -118,6 +118,20 @@ pub(super) fn silent(name: &str, attempts: &[Attempt]) -> Cause {
     with_attempts(cause.with("name", name), attempts)
 }
 
+/// The same cause, unless what did not respond is the server that is asked where resolv.conf names none.
+pub(super) fn or_no_server(silent: Cause, names_servers: bool) -> Cause {
+    if names_servers || silent.kind != Kind::DnsTimeout {
+        return silent;
+    }
+    let mut cause = Cause::host(
+        Kind::DnsNoServer,
+        "/etc/resolv.conf names no DNS server, and none listens on this machine.",
+        "See why DHCP gave none (networkctl status; resolvectl status), and write nameserver lines to /etc/resolv.conf.",
+    );
+    cause.evidence = silent.evidence;
+    cause
+}
+
 /// The cause for a question that took longer than [`super::LIMIT`] with all servers and domains of the search list.
 pub(super) fn out_of_time(name: &str, attempts: &[Attempt], limit: Duration) -> Cause {
     silent(name, attempts).with("stopped after", format!("{} s", limit.as_secs()))

@@ -17,6 +17,8 @@ const PORT: u16 = 53;
 pub(super) struct ResolvConf {
     /// In the order in which to ask them; at least one and at most three.
     pub(super) servers: Vec<SocketAddr>,
+    /// Whether the file names any of them; without, the one on this machine is asked.
+    pub(super) names_servers: bool,
     /// Domains that are appended to a name, in this order.
     pub(super) search: Vec<String>,
     /// A name with at least so many dots is first asked for as it is.
@@ -42,6 +44,7 @@ impl Default for ResolvConf {
     fn default() -> Self {
         ResolvConf {
             servers: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT)],
+            names_servers: false,
             search: Vec::new(),
             ndots: 1,
             timeout: 5,
@@ -81,6 +84,7 @@ impl ResolvConf {
         servers.truncate(MOST_SERVERS);
         if !servers.is_empty() {
             conf.servers = servers;
+            conf.names_servers = true;
         }
         let own_domain = || host_name.trim().split_once('.').map(|(_, domain)| vec![domain.to_owned()]);
         conf.search = search.or_else(own_domain).unwrap_or_default();

@@ -83,6 +83,11 @@ impl Stub {
         Stub { conf, attempts: Vec::new() }
     }
 
+    /// Whether resolv.conf names any server.
+    pub(super) fn names_servers(&self) -> bool {
+        self.conf.names_servers
+    }
+
     /// The server that resolv.conf names first.
     pub(super) fn first_server(&self) -> Option<IpAddr> {
         self.conf.servers.first().map(SocketAddr::ip)

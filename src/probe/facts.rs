@@ -62,6 +62,7 @@ fn unseen(cause: &Cause) -> Option<String> {
             let sentence = cause.sentence.trim_end_matches('.');
             Some(format!("needs root to {}: sudo agent probe", sentence.trim_start_matches("Cannot ")))
         }
+        Kind::ImdsNotEc2 => Some("this machine is not an EC2 instance".to_owned()),
         Kind::DockerPermission => Some("needs root to ask the Docker engine: sudo agent probe".to_owned()),
         _ => None,
     }

@@ -26,6 +26,7 @@ pub(crate) struct RootCause {
 
 /// Groups of checks, deepest first: an earlier one can be the cause of a later one, never the other way round.
 const DEPTH: &[&str] = &[
+    "host.network",
     "host.dns",
     "host.clock",
     "docker.disk",
@@ -74,6 +75,9 @@ const EXPLAINS: &[(&str, &[&str])] = &[
 /// Kinds with one fix for any number of objects, since they share a policy or key.
 const ONE_FOR_ALL: &[Kind] = &[Kind::S3AccessDenied, Kind::S3KmsDenied, Kind::S3Unreachable];
 
+/// The check of the network itself: what failed for want of it, it explains, whatever was asked.
+const NETWORK: &str = "host.network";
+
 /// The check of the last boot's outcome. Only its recorded cause explains it: see [`is_of_boot`].
 const LAST_BOOT: &str = "boot.outcome";
 
@@ -114,7 +118,7 @@ pub(crate) fn rank(answers: &[Answer]) -> Vec<RootCause> {
             .filter(|answer| answer.outcome.is_failed() == is_failure)
             .flat_map(|answer| answer.causes().map(move |cause| (answer, cause)))
             .collect();
-        found.sort_by_key(|(answer, cause)| (!is_of_dns(cause), depth(&answer.id)));
+        found.sort_by_key(|(answer, cause)| (answer.id != NETWORK, !is_of_dns(cause), depth(&answer.id)));
         for (answer, cause) in found {
             place(&mut roots, recorded, answer, cause, is_failure);
         }
@@ -143,7 +147,10 @@ fn place(roots: &mut Vec<RootCause>, recorded: &[Kind], answer: &Answer, cause: 
     if is_failure
         && let Some(root) = roots.iter_mut().find(|root| match answer.id.as_ref() {
             LAST_BOOT => is_of_boot(root, recorded),
-            id => root.seen_by.iter().any(|seen| explains(seen, id)),
+            id => root.seen_by.iter().any(|seen| match seen.as_ref() {
+                NETWORK => is_of_network(cause),
+                seen => explains(seen, id),
+            }),
         })
     {
         root.explains.push(answer.id.clone());
@@ -167,6 +174,21 @@ fn is_same(one: &Cause, other: &Cause) -> bool {
 /// Whether the DNS server is the problem and not the name.
 fn is_of_dns(cause: &Cause) -> bool {
     matches!(cause.kind, Kind::DnsTimeout | Kind::DnsNoServer)
+}
+
+/// Whether it is that something could not be reached.
+fn is_of_network(cause: &Cause) -> bool {
+    matches!(
+        cause.kind,
+        Kind::DnsTimeout
+            | Kind::DnsNoServer
+            | Kind::ImdsUnreachable
+            | Kind::TcpTimeout
+            | Kind::TcpUnreachable
+            | Kind::S3Unreachable
+            | Kind::AutoscalingUnreachable
+            | Kind::RegistryUnreachable
+    )
 }
 
 fn depth(id: &str) -> usize {

@@ -20,7 +20,7 @@ use super::harness::certificates::Authority;
 type Serve = fn(TcpStream);
 
 /// A port on which each connection is given to `serve`. The thread ends with the process.
-fn rude(serve: Serve) -> u16 {
+pub(crate) fn rude(serve: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {

@@ -14,6 +14,7 @@ enum ConnectFailure {
     Forbidden,
     Refused,
     Absent,
+    Reset,
     Timeout,
     Unreachable,
     Other,
@@ -26,6 +27,9 @@ fn connect_failure(error: &io::Error) -> ConnectFailure {
         io::ErrorKind::TimedOut => ConnectFailure::Timeout,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => ConnectFailure::Unreachable,
         io::ErrorKind::AddrNotAvailable => ConnectFailure::Unreachable,
+        io::ErrorKind::ConnectionReset => ConnectFailure::Reset,
+        // A blackhole route.
+        io::ErrorKind::InvalidInput => ConnectFailure::Unreachable,
         io::ErrorKind::PermissionDenied => ConnectFailure::Forbidden,
         _ => ConnectFailure::Other,
     }
@@ -54,6 +58,10 @@ impl Failure {
         };
         same_family || connect_failure(&self.error) == ConnectFailure::Timeout
     }
+}
+
+fn is_ipv6(place: &Place) -> bool {
+    matches!(place, Place::Network(address) if address.is_ipv6())
 }
 
 /// The cause for a server none of whose addresses accepted.
@@ -92,7 +100,7 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
         ConnectFailure::Refused | ConnectFailure::Absent => Cause::external(
             Kind::TcpRefused,
             format!(
-                "{subject} refused the connection: the host is up, but nothing is listening on port {port}."
+                "{subject} refused the connection: nothing is listening on port {port}, or a firewall rejects it."
             ),
             format!(
                 "Start {product} there, and make it listen on this address, not only on localhost ({listens})."
@@ -105,6 +113,20 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
                 "Allow port {port} from this instance in the database's security group, and check network ACLs and routes."
             ),
         ),
+        ConnectFailure::Reset => Cause::external(
+            Kind::TcpReset,
+            format!("{subject} accepts the connection and resets it at once."),
+            format!(
+                "Look for a proxy or load balancer there with no live {product} behind it, and at the server's log."
+            ),
+        ),
+        ConnectFailure::Unreachable if failures.iter().all(|failure| is_ipv6(&failure.place)) => {
+            Cause::external(
+                Kind::TcpUnreachable,
+                format!("{subject} has IPv6 addresses only, and this machine has no IPv6 route to them."),
+                "Give the name an A record, or this machine's subnet IPv6; ip -6 route shows what it has.",
+            )
+        }
         ConnectFailure::Unreachable => Cause::external(
             Kind::TcpUnreachable,
             format!("{subject} is unreachable: there is no route to it, or no such host."),
@@ -123,6 +145,17 @@ fn failed(kind: Product, server: &Server, subject: &str, failures: &[Failure]) -
             format!("The connection to {subject} failed."),
             format!("Check that {product} is running there, and check the network in between."),
         ),
+    };
+    let is_own = |failure: &&Failure| match (&failure.place, &server.host) {
+        (Place::Network(address), Host::Name(_)) => {
+            address.ip().is_loopback() || address.ip().is_unspecified()
+        }
+        _ => false,
+    };
+    let cause = match failures.iter().find(is_own) {
+        Some(failure) => cause
+            .with("name", format!("{server} resolves to {}, which is this machine itself", failure.place)),
+        None => cause,
     };
     failures.iter().fold(cause, |cause, failure| {
         let Failure { place, error, took } = failure;

@@ -93,7 +93,7 @@ async fn nothing_listening_is_refused_and_says_so_for_every_address() {
     let climb = node.climb(&format!("mongodb://db.internal:{port}/circle_ghe")).await;
     assert_eq!(broken(&climb), (Rung::Tcp, Kind::TcpRefused, Class::External));
     let cause = climb.failure().unwrap().1;
-    assert_eq!(cause.evidence.len(), 2, "{cause:?}");
+    assert_eq!(cause.evidence.iter().filter(|one| one.name == "address").count(), 2, "{cause:?}");
     assert!(cause.next_step.contains("net.bindIp"), "{cause:?}");
 }
 

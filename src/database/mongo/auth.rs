@@ -44,9 +44,13 @@ pub(super) async fn login(
     let source = credentials.source.as_str();
     let user = credentials.user.as_deref().unwrap_or_default();
     match credentials.mechanism {
+        Some("MONGODB-X509") if !uri.tls.on => return Err(x509_without_tls()),
         Some("MONGODB-X509") => return x509(credentials, member).await.map(Admission::from),
         Some(other) if scram_of(other).is_none() => return Err(not_had(other)),
         _ => {}
+    }
+    if credentials.source == "$external" {
+        return Err(no_passwords_outside(&member.server, user));
     }
     let mechanism = choose(credentials, &member.hello, &member.server)?;
     let server = member.server.clone();
@@ -77,6 +81,22 @@ pub(super) async fn login(
         Some(right) => Err(wrong_source(&server, credentials, &right, &failure)),
         None => Err(cause),
     }
+}
+
+fn x509_without_tls() -> Cause {
+    Cause::config(
+        Kind::MongoX509WithoutTls,
+        "The MongoDB URI logs in by a client certificate (MONGODB-X509) and has no TLS, in which alone there is one.",
+        "Add ssl=true, tlsCertificateKeyFile and tlsCAFile to the URI.",
+    )
+}
+
+fn no_passwords_outside(server: &Server, user: &str) -> Cause {
+    Cause::config(
+        Kind::MongoWrongAuthSource,
+        format!("The URI looks for {user} in $external, where {server} keeps no passwords."),
+        "Write the database where the user was created, usually authSource=admin.",
+    )
 }
 
 fn scram_of(mechanism: &str) -> Option<Mechanism> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::connect::{self, Others, Place, Trail, Way, first_with_others};
 use super::super::rung::{LadderProbe, Progress, Rung};
@@ -87,7 +87,7 @@ struct Candidate {
 enum Leg {
     /// Its addresses are those of another candidate.
     SameAs(usize),
-    Done(Result<Member, Cause>, Option<(Place, Others)>),
+    Done(Box<Result<Member, Cause>>, Option<(Place, Others)>),
 }
 
 /// Which candidate was the first at an address.
@@ -131,7 +131,13 @@ impl<'s> Search<'s> {
         self.running.push(Box::pin(async move {
             let places = match ladder_probe.resolve(Product::Mongo, &server, &trail).await {
                 Ok(places) => places,
-                Err(cause) => return (index, Leg::Done(Err(cause), None)),
+                Err(cause) => {
+                    let cause = match is_seed {
+                        true => srv_instead(ladder_probe, &server, cause).await,
+                        false => cause,
+                    };
+                    return (index, Leg::Done(Box::new(Err(cause)), None));
+                }
             };
             let leg = match claim(&claims, &places, index) {
                 Some(other) => Leg::SameAs(other),
@@ -168,11 +174,11 @@ impl<'s> Search<'s> {
                 self.follow_twin(index, other);
             }
             Leg::Done(outcome, others) => {
-                if let Ok(member) = &outcome {
+                if let Ok(member) = &*outcome {
                     self.greeted(member, self.candidates[index].is_seed);
                 }
                 let candidate = &mut self.candidates[index];
-                candidate.outcome = Some(outcome);
+                candidate.outcome = Some(*outcome);
                 candidate.others = others;
                 let twins =
                     (0..self.candidates.len()).filter(|twin| self.candidates[*twin].same_as == Some(index));
@@ -342,9 +348,34 @@ impl<'s> Search<'s> {
             (Some(_), true) => (Kind::MongoMemberUnusable, "is reachable but unusable"),
         };
         let mut member = unusable(kind, name, what).with("because", &cause.sentence);
+        if kind == Kind::MongoMemberUnusable {
+            // Its address is right and its port is open: what is wrong is what answered.
+            member.next_step.clone_from(&cause.next_step);
+        }
         member.evidence.extend(cause.evidence.iter().cloned());
         member
     }
+}
+
+/// A seed without an address may be a name of SRV records, which another scheme asks for.
+async fn srv_instead(ladder_probe: &LadderProbe, server: &Server, cause: Cause) -> Cause {
+    let Host::Name(name) = &server.host else { return cause };
+    if ![Kind::DnsNoAddress, Kind::DnsNoSuchName].contains(&cause.kind) {
+        return cause;
+    }
+    let record = format!("_mongodb._tcp.{name}");
+    let asked = timeout(GRACE, ladder_probe.names.services(&record)).await;
+    if !matches!(asked, Ok(Ok(services)) if !services.is_empty()) {
+        return cause;
+    }
+    let mut instead = Cause::config(
+        Kind::MongoSrvName,
+        format!("{name} has no address but SRV records: it is the name of a whole set, for mongodb+srv://."),
+        "Write mongodb+srv:// without a port; for older drivers, list the servers of the SRV records: mongodb://HOST:PORT,…",
+    )
+    .with("record", record);
+    instead.evidence.extend(cause.evidence);
+    instead
 }
 
 async fn arrive(
@@ -356,10 +387,10 @@ async fn arrive(
 ) -> Leg {
     let mut reached = match ladder_probe.connect(Product::Mongo, server, places, trail).await {
         Ok(reached) => reached,
-        Err(cause) => return Leg::Done(Err(cause), None),
+        Err(cause) => return Leg::Done(Box::new(Err(cause)), None),
     };
     let others = reached.others.take().map(|others| (reached.place.clone(), others));
-    Leg::Done(hello::greet(ladder_probe, uri, reached, GREETING_LIMIT).await, others)
+    Leg::Done(Box::new(hello::greet(ladder_probe, uri, reached, GREETING_LIMIT).await), others)
 }
 
 /// `host:port` as replica sets write it; an IPv6 address is in brackets.

@@ -244,7 +244,26 @@ fn judge(privileges: &[Value], database: &str, user: &str, collections: &[String
     } else {
         "fully use"
     };
-    Err(no_role(user, what, database).with("missing", missing.join(", "))).into()
+    let mut cause = no_role(user, what, database).with("missing", missing.join(", "));
+    let others = writable(privileges, database);
+    if !others.is_empty() {
+        cause = cause.with("may write", others.join(", "));
+        if let Some(meant) = others.iter().find(|other| other.eq_ignore_ascii_case(database)) {
+            cause.next_step = format!("Write {meant} in the URI: names of databases are case-sensitive.");
+        }
+    }
+    Err(cause).into()
+}
+
+/// The other databases that the user may write to.
+fn writable<'a>(privileges: &'a [Value], database: &str) -> Vec<&'a str> {
+    let of = privileges.iter().filter_map(Value::as_document).filter(|one| allows(one, "insert"));
+    let names = of.filter_map(|one| one.document("resource")?.text("db"));
+    let mut names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != database).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(MOST_NAMES);
+    names
 }
 
 fn shortened(names: &[&str]) -> String {

@@ -18,6 +18,9 @@ const HEADER: usize = 16;
 /// Reply size limit. A list of privileges has some kilobytes; MongoDB's own limit is 48 MB.
 const LONGEST_REPLY: usize = 4 * 1024 * 1024;
 
+/// The lengths that a message of MongoDB can have: a header, and at most 48 MB.
+const PLAUSIBLE_LENGTH: std::ops::RangeInclusive<i32> = 16..=48_000_000;
+
 /// The first wire version (MongoDB 3.6) with OP_MSG.
 const FIRST_WITH_MSG: i64 = 6;
 
@@ -161,6 +164,12 @@ impl Wire {
         let mut header = [0; HEADER];
         let mut filled = 0;
         while filled < HEADER {
+            // What is no length of a message was said by something that waits for more.
+            let length =
+                header.first_chunk::<4>().filter(|_| filled >= 4).map(|bytes| i32::from_le_bytes(*bytes));
+            if length.is_some_and(|length| !PLAUSIBLE_LENGTH.contains(&length)) {
+                return Err(Failure::Foreign(header[..filled].to_vec()));
+            }
             match self.stream.read(&mut header[filled..]).await {
                 Ok(0) if filled == 0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 Ok(0) => return Err(Failure::Foreign(header[..filled].to_vec())),

@@ -80,6 +80,7 @@ pub(super) fn terms(ladder_probe: &LadderProbe, uri: &PostgresUri) -> Terms {
         verify,
         authorities,
         identity,
+        revocation_list: wanted.revocation_list.clone(),
         send_name: wanted.server_name_indication,
         least: Some(version(wanted.min_version.as_deref()).unwrap_or(SslVersion::TLS1_2)),
         most: version(wanted.max_version.as_deref()),
@@ -133,7 +134,12 @@ pub(super) async fn negotiate(
         }
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    let stream = tls::handshake(terms, &ladder_probe.root, server, stream, left).await?;
+    let handshake = tls::handshake(terms, &ladder_probe.root, server, stream, left).await;
+    let stream = handshake.map_err(|cause| match cause.kind {
+        // Before 17, PostgreSQL takes the handshake for garbage.
+        Kind::TlsClosed if direct => no_direct(server, &cause),
+        _ => cause,
+    })?;
     let session = stream.ssl();
     let detail = tls::described(session, terms.verify);
     let handed = Handed { binding: server_end_point(session) };
@@ -164,6 +170,18 @@ fn refused(server: &Server) -> Cause {
         format!("{server} does not support TLS, but the URI requires it."),
         "Enable TLS in PostgreSQL (ssl = on), or use a weaker sslmode in the URI.",
     )
+}
+
+fn no_direct(server: &Server, closed: &Cause) -> Cause {
+    let mut cause = Cause::config(
+        Kind::TlsDirect,
+        format!(
+            "{server} does not take TLS without being asked first (sslnegotiation=direct): PostgreSQL does from 17 on."
+        ),
+        "Remove sslnegotiation=direct from the URI.",
+    );
+    cause.evidence.clone_from(&closed.evidence);
+    cause
 }
 
 /// Channel binding's `tls-server-end-point` (RFC 5929): the digest of the certificate by its own algorithm, where that

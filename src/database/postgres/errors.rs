@@ -96,6 +96,13 @@ pub(super) fn of_login(
 /// Adds that a server without an entry for this user requested a certificate: in a localized message, nothing else
 /// shows that this is what is missing.
 fn with_certificate(terms: &Terms, asked: bool, cause: Cause) -> Cause {
+    // With clientcert=verify-full the server says of a certificate for somebody else that the password is wrong.
+    if asked && terms.identity.is_some() && cause.kind == Kind::PostgresPasswordRejected {
+        return cause.with(
+            "client certificate",
+            "one was sent; if pg_hba.conf has clientcert=verify-full, its common name must be the user's name",
+        );
+    }
     if asked && terms.identity.is_none() && cause.kind == NO_ENTRY {
         return cause.with("client certificate", "the server requests one, and the URI sets none");
     }
@@ -130,13 +137,14 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
     let code = refusal.code().code();
     let user = uri.and_then(|uri| uri.user.as_deref()).unwrap_or("this user");
     let database = uri.and_then(PostgresUri::effective_database).unwrap_or("the database");
+    let sets_options = uri.is_some_and(|uri| uri.options.is_some());
     let (rung, cause) = match (code, refusal.routine()) {
         ("28P01", _) => (
             Rung::Auth,
             Cause::config(
                 Kind::PostgresPasswordRejected,
                 format!("{server} rejects the password of {user}, or there is no such user."),
-                "Correct user and password in the URI; ALTER ROLE … PASSWORD sets a new password.",
+                "Correct user and password in the URI; ALTER ROLE … PASSWORD sets a new password. The server's log tells a wrong password from one that has expired (VALID UNTIL), was never set, or is stored as MD5 while pg_hba.conf asks for scram-sha-256.",
             ),
         ),
         (
@@ -190,12 +198,45 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
                 "Create or restore the database, or correct its name in the URI.",
             ),
         ),
+        // What the URI sets by `options` is set after the login.
+        ("42704" | "22023" | "42601" | "55P02", _) if sets_options => (Rung::Auth, bad_option(server)),
+        ("42501", Some(routine)) if sets_options && routine != "CheckMyDatabase" => {
+            (Rung::Auth, bad_option(server))
+        }
+        ("57014", _) => (
+            Rung::Database,
+            Cause::config(
+                Kind::PostgresStatementTimeout,
+                format!("{server} cancels even a short query of {user}: its statement_timeout is too short."),
+                "See where it is set: SHOW statement_timeout; ALTER ROLE or ALTER DATABASE … RESET statement_timeout.",
+            ),
+        ),
         ("42501", _) => (
             Rung::Database,
             Cause::config(
                 Kind::PostgresNoPrivilege,
                 format!("{user} is not allowed to use {database} on {server}."),
                 format!("GRANT ALL ON DATABASE {database} TO {user}, or make it the owner."),
+            ),
+        ),
+        ("53300", Some("CheckMyDatabase")) => (
+            Rung::Auth,
+            Cause::external(
+                Kind::PostgresTooManyConnections,
+                format!("{database} on {server} has reached its own connection limit."),
+                format!(
+                    "ALTER DATABASE {database} CONNECTION LIMIT -1, or end idle connections; max_connections is not the limit here."
+                ),
+            ),
+        ),
+        ("53300", Some("InitializeSessionUserId")) => (
+            Rung::Auth,
+            Cause::external(
+                Kind::PostgresTooManyConnections,
+                format!("{user} has reached the connection limit of its role on {server}."),
+                format!(
+                    "ALTER ROLE {user} CONNECTION LIMIT -1, or end idle connections; max_connections is not the limit here."
+                ),
             ),
         ),
         ("53300", _) => (
@@ -241,6 +282,15 @@ fn of_server(server: &Server, uri: Option<&PostgresUri>, refusal: &DbError) -> (
         _ => (Rung::Auth, other(server, code)),
     };
     (rung, in_its_words(cause, refusal))
+}
+
+/// A parameter of `options` that the server does not take.
+fn bad_option(server: &Server) -> Cause {
+    Cause::config(
+        Kind::PostgresStartupParameter,
+        format!("{server} refuses a parameter that the URI sets by options."),
+        "Correct or remove options in the URI; the server's words name the parameter.",
+    )
 }
 
 /// Adds what the server said.
@@ -323,6 +373,13 @@ pub(super) fn by_listener(server: &Server, listener: Listener) -> Option<Cause> 
             CLOSED,
             format!("{server} accepts connections and closes them immediately."),
             "Check for a proxy or load balancer with no healthy PostgreSQL behind it, and check the server's log.",
+        )),
+        Listener::Tls => Some(Cause::config(
+            NOT_POSTGRES,
+            format!(
+                "What listens on {server} is a TLS server that does not speak PostgreSQL's protocol before TLS."
+            ),
+            "Correct host and port in the URI; a TLS proxy in front of PostgreSQL needs sslnegotiation=direct (libpq 17).",
         )),
         other => Some(Cause::config(
             NOT_POSTGRES,

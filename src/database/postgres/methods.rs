@@ -62,8 +62,17 @@ pub(super) fn failed(server: &Server, user: &str, said: &str) -> Cause {
         Some(&"certificate") => {
             "Use a client certificate whose common name is the user's name, or give this user a scram-sha-256 entry in pg_hba.conf."
         }
-        Some(&("LDAP" | "RADIUS" | "PAM")) => {
-            "Correct the password in the URI or that directory's server, or give this user a scram-sha-256 entry in pg_hba.conf."
+        Some(&"LDAP") => {
+            "Correct user and password in the URI. If they are right: PostgreSQL's log says whether the LDAP server of the pg_hba.conf entry (ldapserver) could be reached, and what it said. Or give this user a scram-sha-256 entry."
+        }
+        Some(&"RADIUS") => {
+            "Correct user and password in the URI. If they are right: PostgreSQL's log says whether the RADIUS server of the pg_hba.conf entry (radiusservers, radiussecrets) answered. Or give this user a scram-sha-256 entry."
+        }
+        Some(&"PAM") => {
+            "Correct user and password in the URI. If they are right: check the PAM service of the pg_hba.conf entry (pamservice, by default /etc/pam.d/postgresql) on the database server, and its auth log. Or give this user a scram-sha-256 entry."
+        }
+        Some(&("Peer" | "Ident")) => {
+            "The method asks for the name of the operating system's user and ignores the password: give this user an entry with scram-sha-256 (or md5) above it in pg_hba.conf."
         }
         _ => "In pg_hba.conf, give this user an entry with the method scram-sha-256 (or md5).",
     };

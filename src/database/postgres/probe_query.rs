@@ -35,7 +35,17 @@ pg_catalog.has_schema_privilege(pg_catalog.current_schema()::pg_catalog.text, 'C
   ORDER BY 1 LIMIT 5) AS without), \
 (SELECT pg_catalog.string_agg(extname::pg_catalog.text, ',') FROM pg_catalog.pg_extension), \
 (SELECT pg_catalog.string_agg(n.nspname::pg_catalog.text, ', ') FROM pg_catalog.pg_namespace n \
- WHERE n.nspname OPERATOR(pg_catalog.=) 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'))";
+ WHERE n.nspname OPERATOR(pg_catalog.=) 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')), \
+pg_catalog.current_setting('server_encoding'), \
+(SELECT pg_catalog.string_agg(name, ', ') FROM \
+ (SELECT (n.nspname::pg_catalog.text OPERATOR(pg_catalog.||) '.') OPERATOR(pg_catalog.||) c.relname::pg_catalog.text \
+  AS name FROM pg_catalog.pg_class c \
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+  WHERE n.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(false)) \
+  AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[]) \
+  AND CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'S'::pg_catalog.\"char\" \
+  THEN NOT (pg_catalog.has_sequence_privilege(c.oid, 'USAGE') OR pg_catalog.has_sequence_privilege(c.oid, 'UPDATE')) \
+  ELSE false END ORDER BY 1 LIMIT 5) AS unused)";
 
 /// The available extensions, and whether this user may create them; `trusted` exists from 13 on.
 const OFFERED: &str = "\
@@ -59,6 +69,9 @@ pub(super) struct ServerFacts {
     search_path: String,
     may_create: bool,
     closed_tables: Option<String>,
+    /// Sequences whose next value the user may not take, so that it cannot insert rows that are numbered by them.
+    closed_sequences: Option<String>,
+    encoding: String,
     extensions: Vec<String>,
     /// There is a schema `public`, and the user may not use it.
     public_is_closed: bool,
@@ -83,6 +96,8 @@ pub(super) async fn ask(client: &Client) -> Result<ServerFacts, Error> {
             closed_tables: text(7).map(str::to_owned),
             extensions: text(8).unwrap_or_default().split(',').map(str::to_owned).collect(),
             public_is_closed: text(9).is_some(),
+            encoding: text(10).unwrap_or_default().to_owned(),
+            closed_sequences: text(11).map(str::to_owned),
         };
     }
     Ok(answer)
@@ -189,6 +204,14 @@ impl ServerFacts {
             )
             .with("tables", tables));
         }
+        if let Some(sequences) = &self.closed_sequences {
+            return Err(Cause::config(
+                Kind::PostgresNoPrivilege,
+                format!("{user} may not use all sequences of {database}, so it cannot insert into their tables."),
+                format!("In {database}: GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {user}; or make it their owner."),
+            )
+            .with("sequences", sequences));
+        }
         Ok(format!("{database}: {user} can create, read and write tables in {schema}"))
     }
 
@@ -229,6 +252,18 @@ impl ServerFacts {
             ));
         }
         Ok(format!("primary, PostgreSQL {}; CircleCI documents 9.5", self.version))
+    }
+
+    /// A word about a database that cannot store every text.
+    pub(super) fn encoding_advice(&self, database: &str) -> Option<Cause> {
+        (!self.encoding.is_empty() && self.encoding != "UTF8").then(|| {
+            Cause::config(
+                Kind::PostgresEncoding,
+                format!("{database} stores text as {}, not as UTF8: it rejects or garbles names in other scripts.", self.encoding),
+                format!("Create it anew: CREATE DATABASE {database} ENCODING 'UTF8' TEMPLATE template0; and restore its data."),
+            )
+            .with("server_encoding", &self.encoding)
+        })
     }
 
     /// The warning about a version older than documented for the app.

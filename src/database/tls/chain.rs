@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use openssl::nid::Nid;
 use openssl::x509::{X509NameRef, X509Ref, X509StoreContextRef};
 
-use super::verdict::ADDRESS_MISMATCH;
+use super::verdict::{ADDRESS_MISMATCH, HOSTNAME_MISMATCH};
 
 /// Words that do not occur in the name of a root.
 const INTERMEDIATE: [&str; 6] = ["intermediate", "issuing", "inter ca", "sub ca", "subca", "subordinate"];
@@ -35,6 +35,8 @@ pub(super) enum Issuer {
     Intermediate,
     /// A trusted certificate has the same name but a different key.
     Namesake,
+    /// The certificate itself is trusted, and is an intermediate.
+    OfTrusted,
 }
 
 impl Objection {
@@ -61,6 +63,10 @@ impl Objection {
 
 fn issuer(certificate: &X509Ref, trusted: &[String]) -> Issuer {
     let name = distinguished(certificate.issuer_name());
+    let own = distinguished(certificate.subject_name());
+    if own != name && trusted.contains(&own) {
+        return Issuer::OfTrusted;
+    }
     if trusted.contains(&name) {
         return Issuer::Namesake;
     }
@@ -97,19 +103,25 @@ fn names(certificate: &X509Ref) -> Vec<String> {
         .collect()
 }
 
-/// Whether OpenSSL rejected a certificate for an IP address that libpq accepts: libpq also looks for the address among
-/// the certificate's names, and in its common name if it has no others.
-pub(super) fn is_good_for_libpq(context: &X509StoreContextRef, address: &str) -> bool {
-    let Some(certificate) = context.current_cert().filter(|_| context.error().as_raw() == ADDRESS_MISMATCH)
-    else {
-        return false;
+/// Whether OpenSSL's objection is that a certificate is for another name, and libpq takes it all the same: libpq also
+/// looks for an address among the certificate's names, and in its common name where it has no other, and has no opinion on
+/// how many labels follow a wildcard.
+pub(super) fn is_good_for_libpq(context: &X509StoreContextRef, host: &str) -> bool {
+    let is_mismatch = [ADDRESS_MISMATCH, HOSTNAME_MISMATCH].contains(&context.error().as_raw());
+    let Some(certificate) = context.current_cert().filter(|_| is_mismatch) else { return false };
+    let matches = |name: &str| match name.strip_prefix("*.") {
+        _ if name.eq_ignore_ascii_case(host) => true,
+        Some(domain) => host.split_once('.').is_some_and(|(label, rest)| {
+            !label.is_empty() && rest.eq_ignore_ascii_case(domain) && host.parse::<IpAddr>().is_err()
+        }),
+        None => false,
     };
     let names = names(certificate);
     if names.is_empty() {
         let common = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
-        return common.filter_map(|name| name.data().to_string().ok()).any(|name| name == address);
+        return common.filter_map(|name| name.data().to_string().ok()).any(|name| matches(&name));
     }
-    names.iter().any(|name| name == address)
+    names.iter().any(|name| matches(name))
 }
 
 /// A name as `CN=…, O=…`.

@@ -5,8 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
+use openssl::ssl::SslFiletype;
 use openssl::x509::X509;
+use openssl::x509::store::{File as FileLookup, X509Lookup, X509StoreBuilder};
+use openssl::x509::verify::X509VerifyFlags;
 
 use super::terms::{Authorities, ClientCertificate, Terms};
 use crate::cause::Cause;
@@ -72,6 +76,18 @@ pub(super) fn authorities(terms: &Terms, root: &Root) -> Result<Vec<X509>, Cause
         ));
     }
     Ok(certificates)
+}
+
+/// Makes a store refuse what `list` revokes. As in libpq, a file that is not there or holds no list changes nothing.
+pub(super) fn add_revocation_list(store: &mut X509StoreBuilder, list: &Path) -> Result<(), ErrorStack> {
+    if !list.is_file() {
+        return Ok(());
+    }
+    let lookup = store.add_lookup(X509Lookup::<FileLookup>::file())?;
+    if lookup.load_crl_file(list, SslFiletype::PEM).is_ok() {
+        store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
+    }
+    Ok(())
 }
 
 /// What a file without PEM certificates is, and how to convert it.

@@ -40,6 +40,8 @@ pub(in super::super) struct Terms {
     pub(in super::super) verify: Verify,
     pub(in super::super) authorities: Authorities,
     pub(in super::super) identity: Option<ClientCertificate>,
+    /// A list of revoked certificates; libpq ignores one that is not there.
+    pub(in super::super) revocation_list: Option<PathBuf>,
     pub(in super::super) send_name: bool,
     pub(in super::super) least: Option<SslVersion>,
     pub(in super::super) most: Option<SslVersion>,
@@ -55,6 +57,7 @@ impl Terms {
             verify: Verify::Nothing,
             authorities: Authorities::System,
             identity: None,
+            revocation_list: None,
             send_name: true,
             least: None,
             most: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use openssl::ssl;
 
-use super::super::uri::{Product, Server};
+use super::super::uri::{Host, Product, Server};
 use super::chain::{Issuer, Objection};
 use super::terms::{Authorities, Terms};
 use crate::cause::Cause;
@@ -22,9 +22,12 @@ const SELF_SIGNED: i32 = 18;
 const SELF_SIGNED_IN_CHAIN: i32 = 19;
 const UNKNOWN_ISSUER: i32 = 20;
 const UNVERIFIABLE_LEAF: i32 = 21;
+const NO_CRL: i32 = 3;
+const CRL_NOT_YET_VALID: i32 = 11;
+const CRL_EXPIRED: i32 = 12;
 const REVOKED: i32 = 23;
 const INVALID_PURPOSE: i32 = 26;
-const HOSTNAME_MISMATCH: i32 = 62;
+pub(super) const HOSTNAME_MISMATCH: i32 = 62;
 pub(super) const ADDRESS_MISMATCH: i32 = 64;
 const KEY_TOO_SMALL: i32 = 66;
 const CA_KEY_TOO_SMALL: i32 = 67;
@@ -36,6 +39,7 @@ const HTTP_REQUEST: i32 = 156;
 const WRONG_VERSION_NUMBER: i32 = 267;
 const PACKET_LENGTH_TOO_LONG: i32 = 198;
 const UNSUPPORTED_PROTOCOL: i32 = 258;
+const NO_PROTOCOLS_AVAILABLE: i32 = 191;
 const DH_KEY_TOO_SMALL: i32 = 394;
 const SERVER_KEY_TOO_SMALL: i32 = 399;
 const ALERT: i32 = 1000;
@@ -47,6 +51,7 @@ const ALERT_CERTIFICATE_EXPIRED: i32 = ALERT + 45;
 const ALERT_CERTIFICATE_UNKNOWN: i32 = ALERT + 46;
 const ALERT_UNKNOWN_CA: i32 = ALERT + 48;
 const ALERT_PROTOCOL_VERSION: i32 = ALERT + 70;
+const ALERT_UNRECOGNIZED_NAME: i32 = ALERT + 112;
 const ALERT_CERTIFICATE_REQUIRED: i32 = ALERT + 116;
 
 /// A certificate that OpenSSL objected to.
@@ -98,6 +103,16 @@ pub(super) fn of_certificate(terms: &Terms, server: &Server, objection: &Objecti
             Kind::TlsWeakKey,
             format!("{whose} is signed with a weak digest (MD5 or SHA-1)."),
             "Reissue the certificate, signed with SHA-256.",
+        ),
+        NO_CRL => Cause::config(
+            Kind::TlsCrl,
+            format!("The revocation list (sslcrl) is not one of the CA that signed the certificate of {server}."),
+            "Name the list of that CA, or remove sslcrl from the URI.",
+        ),
+        CRL_EXPIRED | CRL_NOT_YET_VALID => Cause::config(
+            Kind::TlsCrl,
+            "The revocation list (sslcrl) is out of date.",
+            "Fetch the CA's present list, or remove sslcrl from the URI.",
         ),
         INVALID_PURPOSE => Cause::config(
             Kind::TlsCertificatePurpose,
@@ -153,6 +168,14 @@ fn untrusted(terms: &Terms, server: &Server, objection: &Objection) -> Cause {
             format!(
                 "The CA was probably recreated: put its current certificate on this box, where {setting} points."
             ),
+        ),
+        Issuer::OfTrusted => Cause::config(
+            Kind::TlsUnknownCa,
+            format!(
+                "The trusted certificate {} is an intermediate, and its own issuer {issuer} is not trusted.",
+                objection.subject
+            ),
+            format!("Add the certificate of the root, {issuer}, to the file that {setting} names."),
         ),
         Issuer::Intermediate if alone => Cause::config(
             Kind::TlsIncompleteChain,
@@ -217,6 +240,11 @@ pub(super) fn of_handshake(terms: &Terms, server: &Server, asked: bool, error: &
             format!("Check the port in the URI, and whether {} has TLS enabled there.", terms.kind.name()),
         ),
         Some(UNSUPPORTED_PROTOCOL) => too_old(server),
+        Some(NO_PROTOCOLS_AVAILABLE) => Cause::config(
+            Kind::TlsVersion,
+            "The URI's limits leave no version of TLS: ssl_max_protocol_version is below TLSv1.2, the least by default.",
+            "Remove ssl_max_protocol_version and ssl_min_protocol_version from the URI.",
+        ),
         Some(DH_KEY_TOO_SMALL | SERVER_KEY_TOO_SMALL) => Cause::config(
             Kind::TlsWeakKey,
             format!("{server} uses a key that is too short for TLS."),
@@ -259,6 +287,18 @@ pub(super) fn alert(terms: &Terms, server: &Server, reason: i32) -> Option<Cause
             rejected(server)
         }
         ALERT_PROTOCOL_VERSION => too_old(server),
+        ALERT_UNRECOGNIZED_NAME => Cause::config(
+            Kind::TlsServerName,
+            match server.host {
+                Host::Name(_) => {
+                    format!("The TLS server at {server} serves other names than this one (SNI).")
+                }
+                _ => format!(
+                    "The TLS server at {server} tells its databases apart by name (SNI), and the URI has an address."
+                ),
+            },
+            "Write the database's own name in the URI: a TLS proxy decides by it where to connect.",
+        ),
         _ => return None,
     };
     Some(cause)

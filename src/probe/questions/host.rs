@@ -30,7 +30,9 @@ pub(super) async fn dns(inquiry: &Inquiry<'_>) -> Result<Outcome, Stopped> {
 
 /// A server that returns an error for this name is up, which is all that matters here.
 fn judge_dns(asked: &[Asked]) -> Outcome {
-    let is_silent = |it: &&Asked| it.answer.as_ref().is_err_and(|cause| cause.kind == Kind::DnsTimeout);
+    let is_silent = |it: &&Asked| {
+        it.answer.as_ref().is_err_and(|cause| [Kind::DnsTimeout, Kind::DnsNoServer].contains(&cause.kind))
+    };
     let silent: Vec<&Asked> = asked.iter().filter(is_silent).collect();
     let said: Vec<String> = asked
         .iter()

@@ -9,6 +9,7 @@ mod docker;
 mod health;
 mod host;
 mod instance;
+mod network;
 mod replicated;
 mod source;
 mod space;
@@ -55,6 +56,7 @@ pub(super) const SINGLES: &[Single] = &[
     ),
     single!(Instance, "aws.credentials", "whether it has AWS credentials", instance::credentials),
     single!(Instance, "lifecycle.hook", "whether a lifecycle action is pending", instance::hook),
+    single!(Host, "host.network", "whether it has a network: link, address, route", network::network),
     single!(Host, "host.dns", "whether its DNS servers respond", host::dns),
     single!(Host, "host.clock", "whether its clock is right", host::clock),
     single!(Host, "host.memory", "whether it has memory left", host::memory),

@@ -116,6 +116,30 @@ impl Authority {
         self.issued(name)
     }
 
+    /// The list of its revoked certificates, with one of that name on it.
+    pub(crate) fn revoke(&self, name: Option<&str>) -> PathBuf {
+        let configuration = self.path("crl.cnf");
+        let database = self.path("crl.txt");
+        fs::write(&database, "").unwrap();
+        let text = format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={}\ndefault_md=sha256\ndefault_crl_days=30\n",
+            database.display()
+        );
+        fs::write(&configuration, text).unwrap();
+        let run = |arguments: &[&str], file: &Path| {
+            let mut command = Command::new("openssl");
+            command.arg("ca").arg("-config").arg(&configuration);
+            command.arg("-cert").arg(self.certificate()).arg("-keyfile").arg(self.path("ca.key"));
+            shell::must(command.args(arguments).arg(file));
+        };
+        if let Some(name) = name {
+            run(&["-revoke"], &self.path(&format!("{name}.pem")));
+        }
+        let list = self.path(&format!("{}.crl", name.unwrap_or("empty")));
+        run(&["-gencrl", "-out"], &list);
+        list
+    }
+
     /// A key and the request for its certificate.
     fn request(&self, name: &str, subjects: &[&str]) -> Request {
         let [key, request, extensions] =

@@ -114,6 +114,9 @@ fn connection(at: At) -> Opening {
     })
 }
 
+/// What is black-holed, the URI, the network, what breaks, and what is warned of.
+type Case = (&'static str, String, Vec<(&'static str, At)>, Option<Kind>, Vec<Kind>);
+
 /// What one climb came to, the addresses that were tried in their order, and how long it took in paused time.
 struct Climbed {
     result: LadderResult,
@@ -166,7 +169,7 @@ async fn a_black_hole_beside_what_answers_costs_half_a_second_and_is_tried_once(
     let (primary, secondary) = ("ismaster", "secondary");
     let warned = vec![Kind::TcpTimeout];
     let unreachable = Some(Kind::MongoMemberUnreachable);
-    let cases: Vec<(&str, String, Vec<(&str, At)>, Option<Kind>, Vec<Kind>)> = vec![
+    let cases: Vec<Case> = vec![
         (
             "one address of two",
             pg("two"),
