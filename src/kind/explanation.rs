@@ -50,7 +50,7 @@ impl Kind {
             rest = after;
             before.trim_matches('\n')
         };
-        let [meaning, detected, causes, confirm] = LABELS.map(|label| next(label));
+        let [meaning, detected, causes, confirm] = LABELS.map(&mut next);
         Explanation { meaning, detected, causes, confirm, fix: rest.trim_matches('\n') }
     }
 }

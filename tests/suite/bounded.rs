@@ -28,7 +28,7 @@ const MEASURE: &str = "import os, sys\n\
 
 type Send = fn(&mut TcpStream) -> std::io::Result<()>;
 
-const BLOCK: [u8; 65536] = [b'x'; 65536];
+static BLOCK: [u8; 65536] = [b'x'; 65536];
 
 fn forever(stream: &mut TcpStream, block: &[u8]) -> std::io::Result<()> {
     loop {
