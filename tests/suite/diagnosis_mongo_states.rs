@@ -136,7 +136,7 @@ fn members_that_are_not_for_the_app() {
     for options in ["&directConnection=true", "&directConnection=true&replicaSet=rs0"] {
         let uri = at(&login, &[port], options);
         let cause = node.breaks(&uri, Rung::Auth, "mongo.delayed_member", Config, "replicaSet");
-        assert!(cause.sentence.contains("3600 s behind on purpose"), "{cause:?}");
+        assert!(cause.sentence.contains("3600 s behind by configuration"), "{cause:?}");
         shows(&cause, "code", "18");
     }
     // It names the set, whose other members can be asked.

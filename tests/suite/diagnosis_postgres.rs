@@ -192,7 +192,7 @@ fn logins_that_the_server_refuses() {
         Rung::Database,
         "postgres.no_database",
         Config,
-        "Create the database",
+        "Create or restore the database",
     );
     assert!(cause.sentence.contains("no_such_database"), "{cause:?}");
     shows(&cause, "SQLSTATE", "3D000");
