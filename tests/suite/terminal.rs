@@ -240,5 +240,7 @@ fn json_is_alone_on_standard_output() {
     status.assert_code(1);
     let mut status: Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status.as_object_mut().unwrap().remove("is_running"), Some(false.into()));
+    let critical_path = status.as_object_mut().unwrap().remove("critical_path").unwrap();
+    assert_eq!(critical_path.as_array().unwrap().last(), Some(&"validate".into()));
     assert_eq!(status, boot);
 }
