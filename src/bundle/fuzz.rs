@@ -26,7 +26,9 @@ pub(crate) fn json(bytes: &[u8]) {
     let taken = serde_json::from_str::<serde::de::IgnoredAny>(&text);
     match &taken {
         Ok(_) => {
-            let lets_pass = |flaw| matches!(flaw, JsonError::DuplicateKey | JsonError::TooDeep);
+            // Half of a surrogate pair, which the other takes where it need not decode it, is an escape.
+            let lets_pass =
+                |flaw| matches!(flaw, JsonError::DuplicateKey | JsonError::TooDeep | JsonError::Escape);
             assert!(parsed.slips.iter().all(|slip| lets_pass(slip.flaw)), "{text:?}: {:?}", parsed.slips);
         }
         Err(error) => assert!(!parsed.slips.is_empty(), "{text:?}: {error}"),

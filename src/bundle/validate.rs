@@ -83,7 +83,7 @@ pub fn validate(fetched: &Fetched, arguments: &[String], known: &Secrets) -> Val
 }
 
 /// [`validate`] without the secrets, and so without excerpts.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) fn validate_without_secrets(fetched: &Fetched) -> Validation {
     looked(fetched, &[]).0
 }
