@@ -81,7 +81,7 @@ fn a_failure_is_not_restarted_and_a_second_order_is_taken() {
     let source = instance.scene.source();
     let said = instance.run(&["agent", "boot", "--deadline", "20s", &source]);
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("boot-agent.service does the work") && said.contains("identity   done"), "{said}");
+    assert!(said.contains("delegated to boot-agent.service") && said.contains("identity   done"), "{said}");
     assert!(instance.scene.world.read(ORDER).contains("\"deadline\": \"20s\""));
 }
 
