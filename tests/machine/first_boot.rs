@@ -27,7 +27,7 @@ fn a_blank_instance_boots_by_its_user_data_and_again_after_a_reboot() {
 
     let before = instance.began();
     instance.reboot();
-    instance.wait_until_in_service(before.as_deref());
+    instance.wait_until_in_service(before);
     instance.assert_in_service();
     assert_eq!(instance.scene.stage("install"), "skipped");
     assert_eq!(instance.scene.installer_runs(), 1);

@@ -188,14 +188,14 @@ impl Instance {
         self.scene.world.exists(path).then(|| serde_json::from_str(&self.scene.world.read(path)).unwrap())
     }
 
-    /// When the last boot of the agent began.
-    pub(super) fn began(&self) -> Option<String> {
-        Some(self.record()?["started_at"].as_str()?.to_owned())
+    /// When the last boot of the agent began, in milliseconds since 1970: the next may begin within the same second.
+    pub(super) fn began(&self) -> Option<i64> {
+        self.record()?["started_ms"].as_i64()
     }
 
     /// Waits until a boot of the agent other than the one that began at `before` has ended in service.
-    pub(super) fn wait_until_in_service(&self, before: Option<&str>) {
-        let is_new = || self.began().as_deref() != before;
+    pub(super) fn wait_until_in_service(&self, before: Option<i64>) {
+        let is_new = || self.began() != before;
         self.wait_for("the box in service", BOOTED, || {
             is_new() && self.record().is_some_and(|record| record["outcome"] == "in_service")
         });

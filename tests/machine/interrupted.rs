@@ -54,7 +54,7 @@ fn a_crash_is_restarted_and_user_data_ends_well() {
     }
     stands_still(&instance);
     instance.scene.stand_in("timeline", READY);
-    instance.wait_until_in_service(before.as_deref());
+    instance.wait_until_in_service(before);
     instance.must(&["cloud-init", "status", "--wait"]);
     instance.assert_in_service();
     assert_eq!(instance.property("cloud-final.service", "Result"), "success");
@@ -123,7 +123,7 @@ fn a_power_cut_at_any_moment_ends_in_service_at_the_next_boot() {
         assert!(cause.is_none_or(Value::is_null), "{cause:#?}");
 
         instance.power_on();
-        let before = record.as_ref().and_then(|record| record["started_at"].as_str());
+        let before = record.as_ref().and_then(|record| record["started_ms"].as_i64());
         instance.wait_until_in_service(before);
         instance.assert_in_service();
         assert_eq!(instance.scene.completions().last().unwrap(), "CONTINUE");

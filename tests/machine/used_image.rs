@@ -23,7 +23,7 @@ fn an_image_of_a_used_instance_starts_clean() {
     let group = autoscaling::start(config).unwrap();
     instance.become_another(OTHER, OTHER_ADDRESS, group, INTERPRETER);
     instance.power_on();
-    instance.wait_until_in_service(before.as_deref());
+    instance.wait_until_in_service(before);
     instance.must(&["cloud-init", "status", "--wait"]);
     let said = instance.must(&["journalctl", "--boot", "--unit=boot-agent"]);
     assert!(said.contains("order.another_box") && said.contains(INSTANCE), "{said}");

@@ -196,9 +196,10 @@ fn an_instance_that_is_being_terminated_is_not_booted() {
 
 #[test]
 fn a_hook_that_expired_during_the_boot_is_no_success() {
-    let scene = launched(hook_of(4));
+    // Long enough for a busy machine to have asked the group before.
+    let scene = launched(hook_of(15));
     scene.auto_scaling.inject(Fault::Deny(HEARTBEAT.into()));
-    scene.stand_in("timeline", "0 starting started true 503\n6 started started false 200\n");
+    scene.stand_in("timeline", "0 starting started true 503\n20 started started false 200\n");
     scene.boots().assert_code(1).assert_says("terminating this instance").assert_silent_about("acknowledged");
     assert_eq!(scene.state(), "Terminating");
     let record = scene.record();
@@ -210,10 +211,10 @@ fn a_hook_that_expired_during_the_boot_is_no_success() {
 
 #[test]
 fn a_failure_after_the_group_went_on_is_not_called_abandoned() {
-    let hook = Hook { default_result: Outcome::Continue, ..hook(4) };
+    let hook = Hook { default_result: Outcome::Continue, ..hook(12) };
     let scene = launched(Config { hooks: vec![hook], ..Config::default() });
     scene.auto_scaling.inject(Fault::Deny(HEARTBEAT.into()));
-    scene.write_settings("[databases]\nwait = \"6s\"");
+    scene.write_settings("[databases]\nwait = \"15s\"");
     without_postgres(&scene);
     scene.boots().assert_code(3).assert_says("InService").assert_silent_about("acknowledged");
     assert_eq!(scene.record()["outcome"], "failed");
