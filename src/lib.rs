@@ -40,8 +40,8 @@ pub mod console;
 mod cpu_time;
 pub mod digest;
 pub mod dns;
-
 pub mod files;
+mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod http;

@@ -184,18 +184,7 @@ impl Visit<'_> {
             return attempt;
         }
         let terms = Terms::anything(Product::Postgres);
-        let limit = self.progress.limit(TLS_LIMIT);
-        let Ok(channel) = channel::negotiate(
-            self.ladder_probe,
-            &terms,
-            TlsPlan::Required,
-            self.server,
-            stream,
-            limit,
-            false,
-        )
-        .await
-        else {
+        let Ok(channel) = self.negotiate(&terms, TlsPlan::Required, stream, false).await else {
             return attempt;
         };
         match self.login(channel).await {
@@ -213,15 +202,22 @@ impl Visit<'_> {
         }
     }
 
+    async fn negotiate(
+        &self,
+        terms: &Terms,
+        wanted: TlsPlan,
+        stream: Box<dyn Stream>,
+        direct: bool,
+    ) -> Result<Channel, Cause> {
+        let limit = self.progress.limit(TLS_LIMIT);
+        channel::negotiate(self.ladder_probe, terms, wanted, self.server, stream, limit, direct).await
+    }
+
     async fn attempt_with(&self, wanted: TlsPlan, stream: Box<dyn Stream>) -> Attempt {
         let mut attempt = Attempt::default();
         let started = Instant::now();
         let terms = channel::terms(self.ladder_probe, self.uri);
-        let limit = self.progress.limit(TLS_LIMIT);
-        let direct = self.uri.tls.direct;
-        let negotiated =
-            channel::negotiate(self.ladder_probe, &terms, wanted, self.server, stream, limit, direct).await;
-        let channel = match negotiated {
+        let channel = match self.negotiate(&terms, wanted, stream, self.uri.tls.direct).await {
             Ok(channel) => channel,
             Err(cause) => {
                 attempt.tries_next = cause.class == crate::cause::Class::External;
@@ -266,18 +262,7 @@ impl Visit<'_> {
         }
         let terms = Terms { most: Some(SslVersion::TLS1_2), ..terms.clone() };
         let stream = self.reopen().await.ok()?;
-        let limit = self.progress.limit(TLS_LIMIT);
-        let direct = self.uri.tls.direct;
-        let second = channel::negotiate(
-            self.ladder_probe,
-            &terms,
-            TlsPlan::Required,
-            self.server,
-            stream,
-            limit,
-            direct,
-        )
-        .await;
+        let second = self.negotiate(&terms, TlsPlan::Required, stream, self.uri.tls.direct).await;
         second.err().filter(|cause| {
             matches!(
                 cause.kind,

@@ -7,39 +7,11 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::forward::forward_writes;
+
 /// An open connection, TCP, Unix or TLS over either.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
-/// Forwards writes to the field `stream`, for wrappers that only inspect reads.
-macro_rules! forward_writes {
-    ($connection:ty) => {
-        impl tokio::io::AsyncWrite for $connection {
-            fn poll_write(
-                mut self: std::pin::Pin<&mut Self>,
-                context: &mut std::task::Context<'_>,
-                bytes: &[u8],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                std::pin::Pin::new(&mut self.stream).poll_write(context, bytes)
-            }
-
-            fn poll_flush(
-                mut self: std::pin::Pin<&mut Self>,
-                context: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                std::pin::Pin::new(&mut self.stream).poll_flush(context)
-            }
-
-            fn poll_shutdown(
-                mut self: std::pin::Pin<&mut Self>,
-                context: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                std::pin::Pin::new(&mut self.stream).poll_shutdown(context)
-            }
-        }
-    };
-}
-pub(super) use forward_writes;
 
 /// A connection that fails after a maximum number of bytes was read, so that a hostile server cannot exhaust memory,
 /// and that remembers the first bytes.

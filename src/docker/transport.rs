@@ -25,6 +25,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
 use super::engine::Address;
+use crate::forward::forward_writes;
 
 /// The longest answer to one question, in bytes.
 pub(super) const ANSWER: u64 = 512 * 1024;
@@ -222,11 +223,11 @@ impl Service<Uri> for Dial {
     fn call(&mut self, _: Uri) -> Self::Future {
         let Dial { address, limit } = self.clone();
         Box::pin(async move {
-            let inner: Box<dyn Io> = match &address {
+            let stream: Box<dyn Io> = match &address {
                 Address::Socket(path) => Box::new(UnixStream::connect(path).await?),
                 Address::Tcp(host) => Box::new(TcpStream::connect(host).await?),
             };
-            Ok(TokioIo::new(Measured { inner, left: limit, limit }))
+            Ok(TokioIo::new(Measured { stream, left: limit, limit }))
         })
     }
 }
@@ -236,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
 /// A connection on which so much may come.
 struct Measured {
-    inner: Box<dyn Io>,
+    stream: Box<dyn Io>,
     left: u64,
     limit: u64,
 }
@@ -257,27 +258,11 @@ impl AsyncRead for Measured {
             return Poll::Ready(Err(TooMuch(self.limit).into()));
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let came = buffer.filled().len().saturating_sub(before) as u64;
         self.left = self.left.saturating_sub(came);
         read
     }
 }
 
-impl AsyncWrite for Measured {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-}
+forward_writes!(Measured);

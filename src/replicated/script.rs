@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::edition::Edition;
 use crate::cause::{Cause, chain};
+use crate::digest::hex;
 use crate::docker::lock::Sha256;
 use crate::files::{self, Access, ReadError, Root};
 use crate::kind::Kind;
@@ -181,7 +182,7 @@ fn require_safe(url: &reqwest::Url, has_checksum: bool) -> Result<(), String> {
 
 /// The SHA-256 of the content, if it is a script, and the expected one.
 fn check(content: &[u8], expected: Option<&Sha256>, place: &str) -> Result<String, Cause> {
-    let sha256: String = Hasher::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Hasher::digest(content));
     if content.len() > LARGEST {
         return Err(not_a_script(place, "it is larger than 4 MiB"));
     }
@@ -230,8 +231,7 @@ mod tests {
     const SCRIPT: &str = "#!/bin/bash\necho installed\n";
 
     fn sum(text: &str) -> Sha256 {
-        let digits: String = Hasher::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        digits.try_into().unwrap()
+        hex(&Hasher::digest(text)).try_into().unwrap()
     }
 
     /// A server on the loopback that gives one answer, whatever it is asked.

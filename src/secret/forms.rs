@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
 
+use crate::digest::hex;
+
 /// A shorter secret has no encoded forms: they would be found anywhere.
 const SHORTEST_ENCODED: usize = 4;
 
@@ -89,7 +91,7 @@ pub(super) fn encoded(secret: &[u8], each: &mut dyn FnMut(String, Form)) {
         return;
     }
     let start = &secret[..secret.len().min(ENCODED)];
-    let lower: String = start.iter().map(|byte| format!("{byte:02x}")).collect();
+    let lower = hex(start);
     each(lower.to_uppercase(), Form::Hexadecimal);
     each(lower, Form::Hexadecimal);
     for shift in 0..3 {

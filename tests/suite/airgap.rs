@@ -52,6 +52,16 @@ fn put(front: &Front<'_>, name: &str, content: impl AsRef<[u8]>) {
     front.s3.put(&front.bucket, &format!("services-box/{name}"), content);
 }
 
+/// A boot that is killed when a part of the package has arrived; the source is well again after it.
+fn is_killed_after_a_part(front: &Front<'_>, faults: &s3_faults::Handle) {
+    faults.rule(Rule::key(NAME, Fault::CutShort(3 * MIB)).times(1));
+    faults.rule(Rule::key(NAME, Fault::CutShort(0)));
+    let mut boot = front.boot().spawn();
+    boot.wait_for_line("s3.body_cut", SOON);
+    boot.kill();
+    faults.cure();
+}
+
 /// A boot until the package is in place.
 fn boots_until_placed(front: &Front<'_>) -> Finished {
     let mut boot = front.boot().spawn();
@@ -123,16 +133,11 @@ fn an_interrupted_transfer_goes_on_where_it_was() {
 fn what_a_killed_boot_has_fetched_is_not_fetched_again() {
     let content = package(8 * MIB);
     let (front, faults) = front(&content);
-    faults.rule(Rule::key(NAME, Fault::CutShort(3 * MIB)).times(1));
-    faults.rule(Rule::key(NAME, Fault::CutShort(0)));
-    let mut boot = front.boot().spawn();
-    boot.wait_for_line("s3.body_cut", SOON);
-    boot.kill();
+    is_killed_after_a_part(&front, &faults);
     assert!(!front.world.exists(PLACE));
     assert_eq!(parts(&front).len(), 1);
     let arrived = fs::metadata(&parts(&front)[0]).unwrap().len();
 
-    faults.cure();
     faults.forget_calls();
     boots_until_placed(&front).assert_says("are here already");
     assert_eq!(ranges(&faults), [format!("bytes={arrived}-")]);
@@ -150,12 +155,7 @@ fn what_a_killed_boot_has_fetched_is_not_fetched_again() {
 #[test]
 fn another_package_begins_anew() {
     let (front, faults) = front(&package(8 * MIB));
-    faults.rule(Rule::key(NAME, Fault::CutShort(3 * MIB)).times(1));
-    faults.rule(Rule::key(NAME, Fault::CutShort(0)));
-    let mut boot = front.boot().spawn();
-    boot.wait_for_line("s3.body_cut", SOON);
-    boot.kill();
-    faults.cure();
+    is_killed_after_a_part(&front, &faults);
     faults.forget_calls();
     let content = package(5 * MIB);
     put(&front, NAME, &content);
@@ -170,16 +170,11 @@ fn another_package_begins_anew() {
 fn a_part_that_is_not_what_had_arrived_is_fetched_again() {
     let content = package(8 * MIB);
     let (front, faults) = front(&content);
-    faults.rule(Rule::key(NAME, Fault::CutShort(3 * MIB)).times(1));
-    faults.rule(Rule::key(NAME, Fault::CutShort(0)));
-    let mut boot = front.boot().spawn();
-    boot.wait_for_line("s3.body_cut", SOON);
-    boot.kill();
+    is_killed_after_a_part(&front, &faults);
     let part = &parts(&front)[0];
     let mut torn = fs::read(part).unwrap();
     torn[MIB..2 * MIB].fill(0);
     fs::write(part, torn).unwrap();
-    faults.cure();
     boots_until_placed(&front).assert_says("airgap.checksum");
     assert_eq!(fs::read(front.world.path(PLACE)).unwrap(), content);
 }

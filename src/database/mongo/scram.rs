@@ -1,6 +1,7 @@
 //! SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677) as MongoDB has them: SHA-1 digests the password with the user's
 //! name first. The server has to prove itself as well, or a stranger could pretend that the login worked.
 
+use crate::digest::hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openssl::error::ErrorStack;
@@ -83,7 +84,7 @@ impl Exchange {
         let password = match mechanism {
             Mechanism::Sha1 => {
                 let digested = hash(MessageDigest::md5(), format!("{user}:mongo:{password}").as_bytes())?;
-                digested.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()
+                hex(&digested).into_bytes()
             }
             Mechanism::Sha256 => {
                 stringprep::saslprep(password).map_err(|_| Fault::Password)?.into_owned().into_bytes()

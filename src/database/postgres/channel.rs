@@ -15,12 +15,12 @@ use tokio_postgres::tls::{self as raw, TlsConnect};
 
 use super::super::connect::{FirstBytes, Stream};
 use super::super::rung::LadderProbe;
-use super::super::stream::forward_writes;
 use super::super::tls::{self, Authorities, ClientCertificate, Terms, Verify};
 use super::super::uri::postgres::{RootCert, SslMode};
 use super::super::uri::{PostgresUri, Product, Server};
 use super::errors;
 use crate::cause::Cause;
+use crate::forward::forward_writes;
 use crate::kind::Kind;
 
 /// The kind for a server without TLS when the URI requires it.

@@ -187,30 +187,30 @@ impl ServerFacts {
             };
             return Err(cause.with("search_path", &self.search_path));
         };
-        if !self.may_create {
-            return Err(Cause::config(
-                Kind::PostgresNoPrivilege,
-                format!("{user} is not allowed to create tables in the schema {schema} of {database}."),
-                grant(schema),
+        let denied = |sentence: String, next_step: String| {
+            Cause::config(Kind::PostgresNoPrivilege, sentence, next_step)
+        };
+        let grant_all = |what: &str| {
+            format!(
+                "In {database}: GRANT ALL ON ALL {what} IN SCHEMA {schema} TO {user}; or make it their owner."
             )
-            .with("missing", format!("CREATE on schema {schema}"))
-            .with("search_path", &self.search_path));
+        };
+        if !self.may_create {
+            let sentence =
+                format!("{user} is not allowed to create tables in the schema {schema} of {database}.");
+            return Err(denied(sentence, grant(schema))
+                .with("missing", format!("CREATE on schema {schema}"))
+                .with("search_path", &self.search_path));
         }
         if let Some(tables) = &self.closed_tables {
-            return Err(Cause::config(
-                Kind::PostgresNoPrivilege,
-                format!("{user} is not allowed to read and write all tables of {database}."),
-                format!("In {database}: GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {user}; or make it their owner."),
-            )
-            .with("tables", tables));
+            let sentence = format!("{user} is not allowed to read and write all tables of {database}.");
+            return Err(denied(sentence, grant_all("TABLES")).with("tables", tables));
         }
         if let Some(sequences) = &self.closed_sequences {
-            return Err(Cause::config(
-                Kind::PostgresNoPrivilege,
-                format!("{user} may not use all sequences of {database}, so it cannot insert into their tables."),
-                format!("In {database}: GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {user}; or make it their owner."),
-            )
-            .with("sequences", sequences));
+            let sentence = format!(
+                "{user} may not use all sequences of {database}, so it cannot insert into their tables."
+            );
+            return Err(denied(sentence, grant_all("SEQUENCES")).with("sequences", sequences));
         }
         Ok(format!("{database}: {user} can create, read and write tables in {schema}"))
     }

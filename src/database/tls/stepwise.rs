@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_openssl::SslStream;
 
 use super::super::connect::Stream;
-use super::super::stream::forward_writes;
+use crate::forward::forward_writes;
 
 /// OpenSSL's short name for the state after a CertificateRequest, in TLS 1.3 and before.
 const CERTIFICATE_REQUESTED: &str = "TRCR";

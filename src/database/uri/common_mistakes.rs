@@ -9,7 +9,7 @@ const RESERVED: [(char, &str); 5] = [('@', "%40"), ('/', "%2F"), (':', "%3A"), (
 const RESERVED_CHARACTERS: [char; 5] = ['@', '/', ':', '#', '?'];
 
 /// Size limit of a URI, in bytes. Real ones have some hundreds; a password may be a token of a few thousand.
-const LONGEST: usize = 64 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// How many characters to percent-encode are listed.
 const MOST_NAMED: usize = 12;
@@ -30,22 +30,8 @@ pub(super) fn length(kind: Product, text: &str) -> Result<(), UriError> {
     ))
 }
 
-/// Whatever in the text may be a password, as written, whether or not the text is a URI at all; and what an old driver
-/// takes for the password.
-pub(crate) fn secrets_in(text: &str) -> Vec<String> {
-    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    let text = &text[..end];
-    let mut found: Vec<String> = written_in(text).into_iter().map(str::to_owned).collect();
-    if text.starts_with("mongodb")
-        && let Ok(uri) = super::mongo::parse(text)
-        && let Some(password) = uri.old_driver.credentials.and_then(|credentials| credentials.password)
-    {
-        found.push(password.expose().to_owned());
-    }
-    found
-}
-
-fn written_in(text: &str) -> Vec<&str> {
+/// Whatever in the text may be a password, as written, whether or not the text is a URI at all.
+pub(super) fn written_in(text: &str) -> Vec<&str> {
     let after_scheme = match text.find("://") {
         Some(at) => &text[at + 3..],
         None => text,

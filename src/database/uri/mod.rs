@@ -18,10 +18,27 @@ pub mod vault;
 use crate::cause::Cause;
 
 pub use address::{Host, Password, Product, Server, UriError};
-pub(crate) use common_mistakes::secrets_in;
 pub use mongo::MongoUri;
 pub use postgres::PostgresUri;
 pub use vault::VaultUri;
+
+/// Whatever in the text may be a password, as written, whether or not the text is a URI at all; and what an old driver
+/// takes for the password.
+pub(crate) fn secrets_in(text: &str) -> Vec<String> {
+    let end = (0..=common_mistakes::LONGEST.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
+    let text = &text[..end];
+    let mut found: Vec<String> = common_mistakes::written_in(text).into_iter().map(str::to_owned).collect();
+    if text.starts_with("mongodb")
+        && let Ok(uri) = mongo::parse(text)
+        && let Some(password) = uri.old_driver.credentials.and_then(|credentials| credentials.password)
+    {
+        found.push(password.expose().to_owned());
+    }
+    found
+}
 
 /// A URI that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -293,14 +293,14 @@ fn encoded(text: &str) -> String {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(postgres://|mongodb://|mongodb\\+srv://|)\\PC{0,60}") {
-        let _ = common_mistakes::secrets_in(&text);
+        let _ = secrets_in(&text);
         let _ = super::postgres::parse(&text);
         let _ = super::mongo::parse(&text);
     }
 
     #[test]
     fn no_text_of_the_grammar_makes_it_panic(text in "(postgres|mongodb)://[a-c@/:?#%&=,\\[\\]<> \"2]{0,40}") {
-        let _ = common_mistakes::secrets_in(&text);
+        let _ = secrets_in(&text);
         let _ = super::postgres::parse(&text);
         let _ = super::mongo::parse(&text);
     }
@@ -309,7 +309,7 @@ proptest! {
     #[test]
     fn no_error_quotes_a_password(password in "[@/:?#%&,a-z0-9]{0,20}canary[@/:?#%&,a-z0-9]{0,20}") {
         let text = format!("postgres://circle:{password}@host/db");
-        prop_assert!(common_mistakes::secrets_in(&text).contains(&password));
+        prop_assert!(secrets_in(&text).contains(&password));
         for error in [super::postgres::parse(&text).err(), super::mongo::parse(&text).err()].into_iter().flatten() {
             prop_assert!(!format!("{error:?}").contains("canary"), "{:?}", error);
         }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::super::facts::ProbeContext;
 use super::section::{Found, Section, on_a_thread};
 use crate::bundle::BundleFile;
+use crate::digest::hex;
 use crate::files::Root;
 use crate::record;
 use crate::source;
@@ -169,5 +170,5 @@ fn sha256(path: &Path) -> io::Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
