@@ -1,6 +1,7 @@
 //! `agent boot --dry-run`: shows what a boot would do. It runs the boot's own procedure; each stage makes its checks
 //! once, decides, and returns before changing anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ pub(super) async fn run(
     order: Option<&Order>,
     force: bool,
 ) -> Result<CommandOutput, Cause> {
-    let CommandContext { root, settings, secrets, .. } = world;
+    let CommandContext { root, settings, console, secrets, .. } = world;
     let follows = record::boot_runs(&root);
     // A boot also treats an unreadable record as none.
     let (previous, unreadable) = match Record::read(&root) {
@@ -37,7 +38,8 @@ pub(super) async fn run(
         Err(cause) => (None, Some(cause)),
     };
     let begun = Record::begin(source.to_string(), previous.and_then(|record| record.instance));
-    let run = Run::dry(root.clone(), settings, Http::new(root), secrets, force, begun);
+    let http = Http::new(root.clone());
+    let run = Arc::new(Run::new(root, settings, console, http, secrets, force, begun).dry());
     if let Some(cause) = unreadable {
         run.warn(None, cause);
     }
